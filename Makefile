@@ -1,0 +1,32 @@
+# Two commands matter: `make run` and `make test`.
+export CGO_ENABLED ?= 0
+GO ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+RACE_PACKAGES := ./internal/core/... ./internal/authn/... ./internal/platform/... ./internal/domain/...
+
+.PHONY: run build test race check generate lint fuzz bench clean
+
+run: build
+	./bin/gatehouse demo
+
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatehouse ./cmd/gatehouse
+
+test: build
+	scripts/with-servers sh -c '$(GO) test -timeout 20m ./... && CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(RACE_PACKAGES)'
+
+check:
+	scripts/check
+
+generate:
+	scripts/generate
+
+lint:
+	$(GO) tool -modfile=tools/go.mod golangci-lint run
+
+bench: build
+	GATEHOUSE_TEST_FSYNC=on scripts/with-servers $(GO) run ./bench
+
+clean:
+	rm -rf bin dist

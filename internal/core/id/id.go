@@ -1,0 +1,72 @@
+// Package id makes and reads identifiers: a prefix that names the kind and a 26-character ULID (`usr_01J…`). Each kind is a Go
+// type of its own, so that a user's id cannot be passed where an organization's is due.
+package id
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+
+	"github.com/oklog/ulid/v2"
+)
+
+// The kinds of identifier.
+type (
+	Organization string
+	User         string
+	Team         string
+	Role         string
+	Session      string
+	Event        string
+	Ticket       string
+	Request      string
+	Invitation   string
+	SigningKey   string
+	Family       string
+)
+
+// Prefix gives the text before the ULID, underscore included.
+func (Organization) Prefix() string { return "org_" }
+func (User) Prefix() string         { return "usr_" }
+func (Team) Prefix() string         { return "team_" }
+func (Role) Prefix() string         { return "role_" }
+func (Session) Prefix() string      { return "ses_" }
+func (Event) Prefix() string        { return "evt_" }
+func (Ticket) Prefix() string       { return "tkt_" }
+func (Request) Prefix() string      { return "req_" }
+func (Invitation) Prefix() string   { return "inv_" }
+func (SigningKey) Prefix() string   { return "kid_" }
+func (Family) Prefix() string       { return "fam_" }
+
+// ID is any of the kinds.
+type ID interface {
+	~string
+	Prefix() string
+}
+
+// entropy is unpredictable and increases within a millisecond, so ids sort by the moment they were made.
+var entropy = &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}
+
+// New makes a fresh identifier.
+func New[T ID]() T {
+	var zero T
+	u, err := ulid.New(ulid.Now(), entropy)
+	if err != nil { // 2^80 ids in one millisecond, or no randomness: neither can be gone on from
+		panic(fmt.Sprintf("id: %v", err))
+	}
+	return T(zero.Prefix() + u.String())
+}
+
+// Parse reads an identifier of the kind T, exactly as New writes it.
+func Parse[T ID](s string) (T, error) {
+	var zero T
+	rest, ok := strings.CutPrefix(s, zero.Prefix())
+	if !ok || len(rest) != ulid.EncodedSize {
+		return zero, fmt.Errorf("want %s and %d characters", zero.Prefix(), ulid.EncodedSize)
+	}
+	u, err := ulid.ParseStrict(rest)
+	if err != nil || u.String() != rest {
+		return zero, fmt.Errorf("want %s and a ULID in upper case", zero.Prefix())
+	}
+	return T(s), nil
+}

@@ -1,0 +1,179 @@
+// Package permission is the language of rights: `resource:action:scope`. It parses, orders and compares; which roles hold what is
+// in builtin.go, which words exist is in catalog.go.
+package permission
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Scope says whose things a permission reaches. Each includes those before it.
+type Scope uint8
+
+// The scopes, from nothing to the whole organization.
+const (
+	None Scope = iota
+	Own
+	Team
+	All
+)
+
+func (s Scope) String() string {
+	switch s {
+	case Own:
+		return "own"
+	case Team:
+		return "team"
+	case All:
+		return "all"
+	}
+	return "none"
+}
+
+// ParseScope reads own, team or all.
+func ParseScope(s string) (Scope, error) {
+	switch s {
+	case "own":
+		return Own, nil
+	case "team":
+		return Team, nil
+	case "all":
+		return All, nil
+	}
+	return None, fmt.Errorf("scope %q: want own, team or all", s)
+}
+
+// Manage is the action that includes every other action on its resource.
+const Manage = "manage"
+
+// Permission is one right.
+type Permission struct {
+	Resource string
+	Action   string
+	Scope    Scope
+}
+
+func (p Permission) String() string { return p.Resource + ":" + p.Action + ":" + p.Scope.String() }
+
+// Includes tells whether p gives everything that q gives.
+func (p Permission) Includes(q Permission) bool {
+	return p.Resource == q.Resource && (p.Action == q.Action || p.Action == Manage) && p.Scope >= q.Scope
+}
+
+// Parse reads `resource:action:scope` and accepts only words of the catalog.
+func Parse(s string) (Permission, error) {
+	if len(s) > 100 {
+		return Permission{}, fmt.Errorf("permission is longer than 100 characters")
+	}
+	parts := strings.Split(s, ":")
+	if len(parts) != 3 {
+		return Permission{}, fmt.Errorf("permission %q: want resource:action:scope", s)
+	}
+	actions, ok := catalog[parts[0]]
+	if !ok {
+		return Permission{}, fmt.Errorf("permission %q: unknown resource %q", s, parts[0])
+	}
+	scopes, ok := actions[parts[1]]
+	if !ok {
+		return Permission{}, fmt.Errorf("permission %q: %s has no action %q", s, parts[0], parts[1])
+	}
+	scope, err := ParseScope(parts[2])
+	if err != nil {
+		return Permission{}, fmt.Errorf("permission %q: %w", s, err)
+	}
+	if !slices.Contains(scopes, scope) {
+		return Permission{}, fmt.Errorf("permission %q: %s:%s has no scope %s", s, parts[0], parts[1], scope)
+	}
+	return Permission{parts[0], parts[1], scope}, nil
+}
+
+// Set is an immutable set of permissions. The zero value holds nothing.
+type Set struct {
+	list []Permission
+	all  bool
+}
+
+// Everything is the set of the server's own principals (command line, jobs); no credential can carry it.
+func Everything() Set { return Set{all: true} }
+
+// NewSet makes a set, sorted and without repetition.
+func NewSet(list ...Permission) Set {
+	l := slices.Clone(list)
+	slices.SortFunc(l, func(a, b Permission) int { return strings.Compare(a.String(), b.String()) })
+	return Set{list: slices.Compact(l)}
+}
+
+// ParseSet reads a list; the error names the first entry that is wrong.
+func ParseSet(list []string) (Set, error) {
+	out := make([]Permission, 0, len(list))
+	for _, s := range list {
+		p, err := Parse(s)
+		if err != nil {
+			return Set{}, err
+		}
+		out = append(out, p)
+	}
+	return NewSet(out...), nil
+}
+
+// ParseKnown reads a stored list and leaves out what the catalog no longer knows: a withdrawn word grants nothing.
+func ParseKnown(list []string) Set {
+	out := make([]Permission, 0, len(list))
+	for _, s := range list {
+		if p, err := Parse(s); err == nil {
+			out = append(out, p)
+		}
+	}
+	return NewSet(out...)
+}
+
+// Scope is the widest scope in which the set allows the action on the resource.
+func (s Set) Scope(resource, action string) Scope {
+	if s.all {
+		return All
+	}
+	widest := None
+	for i := range s.list {
+		p := &s.list[i]
+		if p.Resource == resource && (p.Action == action || p.Action == Manage) && p.Scope > widest {
+			widest = p.Scope
+		}
+	}
+	return widest
+}
+
+// Holds tells whether the set gives everything p gives.
+func (s Set) Holds(p Permission) bool { return s.Scope(p.Resource, p.Action) >= p.Scope }
+
+// Covers tells whether the set gives everything the other set gives.
+func (s Set) Covers(other Set) bool { return len(s.Missing(other)) == 0 }
+
+// Missing lists what the other set gives and s does not.
+func (s Set) Missing(other Set) []Permission {
+	if s.all {
+		return nil
+	}
+	if other.all {
+		return []Permission{{Resource: "*", Action: Manage, Scope: All}}
+	}
+	var missing []Permission
+	for _, p := range other.list {
+		if !s.Holds(p) {
+			missing = append(missing, p)
+		}
+	}
+	return missing
+}
+
+// Strings lists the permissions in order; never nil.
+func (s Set) Strings() []string {
+	out := make([]string, len(s.list))
+	for i, p := range s.list {
+		out[i] = p.String()
+	}
+	return out
+}
+
+// Len is the number of permissions.
+func (s Set) Len() int { return len(s.list) }

@@ -1,0 +1,30 @@
+-- name: PlatformReserve :one
+-- A reservation counts as a failure before anything is verified. While locked the row is left alone and no row comes back.
+INSERT INTO login_attempts (digest, failures, locks, locked_until, updated_at) VALUES (@digest, 1, 0, 0, @now)
+ON CONFLICT (digest) DO UPDATE SET
+    failures = CASE WHEN login_attempts.updated_at < @forget THEN 1 ELSE login_attempts.failures + 1 END,
+    locks = CASE WHEN login_attempts.updated_at < @forget THEN 0
+                 WHEN login_attempts.failures + 1 >= CAST(@max_failures AS BIGINT) THEN login_attempts.locks + 1
+                 ELSE login_attempts.locks END,
+    locked_until = CASE WHEN login_attempts.updated_at < @forget OR login_attempts.failures + 1 < CAST(@max_failures AS BIGINT) THEN 0
+                        ELSE CAST(@lock_unit AS BIGINT) * CASE login_attempts.locks WHEN 0 THEN 1 WHEN 1 THEN 2 WHEN 2 THEN 4 WHEN 3 THEN 8 ELSE 15 END + CAST(@now AS BIGINT) END,
+    updated_at = @now
+WHERE login_attempts.locked_until <= @now
+RETURNING failures;
+
+-- name: PlatformLockedUntil :one
+SELECT locked_until FROM login_attempts WHERE digest = $1;
+
+-- name: PlatformClear :exec
+DELETE FROM login_attempts WHERE digest = $1;
+
+-- name: PlatformRelease :exec
+-- A reservation taken back: the attempt succeeded on this address, or was never made.
+UPDATE login_attempts SET
+    locks = CASE WHEN failures >= CAST(@max_failures AS BIGINT) AND locks > 0 THEN locks - 1 ELSE locks END,
+    locked_until = CASE WHEN failures >= CAST(@max_failures AS BIGINT) THEN 0 ELSE locked_until END,
+    failures = failures - 1
+WHERE digest = @digest AND failures > 0;
+
+-- name: PlatformPurge :execrows
+DELETE FROM login_attempts WHERE digest IN (SELECT l.digest FROM login_attempts l WHERE l.updated_at < @before AND l.locked_until < @before ORDER BY l.updated_at LIMIT CAST(@row_limit AS BIGINT));

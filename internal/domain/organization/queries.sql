@@ -1,0 +1,32 @@
+-- name: PlatformInsert :exec
+INSERT INTO organizations (id, slug, name, platform, state, settings, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $7);
+
+-- name: Get :one
+SELECT * FROM organizations WHERE id = @organization_id;
+
+-- name: PlatformBySlug :one
+SELECT * FROM organizations WHERE slug = $1;
+
+-- name: PlatformOperator :one
+SELECT * FROM organizations WHERE platform;
+
+-- name: PlatformList :many
+SELECT * FROM organizations
+WHERE id > @after AND state <> 'deleted' AND (CAST(@state AS TEXT) = '' OR state = @state)
+ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: Update :execrows
+UPDATE organizations SET name = @name, settings = @settings, updated_at = @now WHERE id = @organization_id AND state <> 'deleted';
+
+-- name: SetState :execrows
+UPDATE organizations SET state = @state, updated_at = @now WHERE id = @organization_id AND state <> 'deleted';
+
+-- name: ClearOrigins :exec
+DELETE FROM organization_origins WHERE organization_id = @organization_id;
+
+-- name: InsertOrigin :exec
+INSERT INTO organization_origins (organization_id, origin) VALUES ($1, $2);
+
+-- name: PlatformByOrigin :many
+SELECT o.organization_id FROM organization_origins o JOIN organizations g ON g.id = o.organization_id AND g.state = 'active' WHERE o.origin = $1;

@@ -1,0 +1,58 @@
+-- name: InsertTicket :exec
+INSERT INTO tickets (organization_id, id, type, title, description, classification, status, priority, requester_id, assignee_id, team_id, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, 'new', $7, $8, $9, $10, $11, $11);
+
+-- name: ListTickets :many
+-- What a caller may see: everything, or what was requested by, is assigned to, or belongs to a team of the user.
+SELECT t.* FROM tickets t
+WHERE t.organization_id = @organization_id AND t.id < @before
+  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
+  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
+  AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
+  AND (CAST(@see_all AS BOOLEAN)
+    OR (t.requester_id = @user_id)
+    OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
+    OR (CAST(@see_team AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = @organization_id AND m.user_id = @user_id)
+        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
+                             WHERE m.organization_id = @organization_id AND m.user_id = @user_id))))
+ORDER BY t.id DESC LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: ListAllTickets :many
+SELECT * FROM tickets
+WHERE organization_id = @organization_id AND id < @before
+  AND (CAST(@status AS TEXT) = '' OR status = @status)
+  AND (CAST(@priority AS TEXT) = '' OR priority = @priority)
+  AND (CAST(@assignee_id AS TEXT) = '' OR assignee_id = @assignee_id)
+ORDER BY id DESC LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: GetTicket :one
+SELECT * FROM tickets WHERE organization_id = $1 AND id = $2;
+
+-- name: UpdateTicket :execrows
+UPDATE tickets SET title = @title, description = @description, classification = @classification, status = @status, priority = @priority,
+    assignee_id = @assignee_id, team_id = @team_id, updated_at = @now
+WHERE organization_id = @organization_id AND id = @id AND updated_at = @was_updated_at;
+
+-- name: SharesTeam :one
+SELECT EXISTS (SELECT 1 FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
+    WHERE m.organization_id = @organization_id AND m.user_id = @user_id AND o.user_id = @other_id);
+
+-- name: InTeam :one
+SELECT EXISTS (SELECT 1 FROM team_members m WHERE m.organization_id = $1 AND m.team_id = $2 AND m.user_id = $3);
+
+-- name: UserState :one
+SELECT u.state FROM users u WHERE u.organization_id = $1 AND u.id = $2;
+
+-- name: TeamExists :one
+SELECT EXISTS (SELECT 1 FROM teams t WHERE t.organization_id = $1 AND t.id = $2);
+
+-- name: CountTickets :many
+SELECT status, priority, CAST(count(*) AS BIGINT) AS total FROM tickets WHERE organization_id = $1 GROUP BY status, priority ORDER BY status, priority;
+
+-- name: ListPolicies :many
+SELECT * FROM sla_policies WHERE organization_id = $1 ORDER BY priority;
+
+-- name: PutPolicy :exec
+INSERT INTO sla_policies (organization_id, priority, response_minutes, resolution_minutes, updated_at) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (organization_id, priority) DO UPDATE SET response_minutes = $3, resolution_minutes = $4, updated_at = $5;

@@ -1,0 +1,34 @@
+-- name: Insert :exec
+INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address)
+VALUES ($1, $2, $3, 'active', $4, $5, $5, $5, $6, $7, $8, $9, $10);
+
+-- name: Get :one
+SELECT * FROM sessions WHERE organization_id = $1 AND id = $2;
+
+-- name: ListByUser :many
+SELECT * FROM sessions WHERE organization_id = @organization_id AND user_id = @user_id AND state = 'active' AND expires_at > @now AND id > @after
+ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: End :one
+UPDATE sessions SET state = 'ended', end_reason = @reason, ended_at = @now
+WHERE organization_id = @organization_id AND id = @id AND state = 'active' RETURNING user_id;
+
+-- name: EndByUser :many
+UPDATE sessions SET state = 'ended', end_reason = @reason, ended_at = @now
+WHERE organization_id = @organization_id AND user_id = @user_id AND state = 'active' AND id <> @keep RETURNING id;
+
+-- name: Extend :execrows
+UPDATE sessions SET last_used_at = @now, expires_at = @expires_at, address = @address
+WHERE organization_id = @organization_id AND id = @id AND state = 'active' AND expires_at > @now;
+
+-- name: Stamp :execrows
+-- A batched stamp never goes backwards and never wakes an ended session.
+UPDATE sessions SET last_used_at = CASE WHEN last_used_at < @used_at THEN @used_at ELSE last_used_at END,
+    expires_at = CASE WHEN expires_at < @expires_at THEN @expires_at ELSE expires_at END,
+    address = @address
+WHERE organization_id = @organization_id AND id = @id AND state = 'active';
+
+-- name: PlatformPurge :many
+DELETE FROM sessions WHERE (organization_id, id) IN (
+    SELECT s.organization_id, s.id FROM sessions s WHERE (s.state = 'ended' AND s.ended_at < @before) OR (s.state = 'active' AND s.expires_at < @before) LIMIT CAST(@row_limit AS BIGINT))
+RETURNING id;

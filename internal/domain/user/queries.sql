@@ -1,0 +1,83 @@
+-- name: Insert :exec
+INSERT INTO users (organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $11, $12, $12);
+
+-- name: Get :one
+SELECT * FROM users WHERE organization_id = $1 AND id = $2;
+
+-- name: GetByEmail :one
+SELECT * FROM users WHERE organization_id = $1 AND email_key = $2;
+
+-- name: PlatformByEmail :many
+SELECT u.organization_id, u.id FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2;
+
+-- name: PlatformCountRole :one
+SELECT CAST(count(*) AS BIGINT) FROM users u JOIN organizations o ON o.id = u.organization_id WHERE o.platform AND u.role = $1 AND u.state = 'active';
+
+-- name: List :many
+SELECT * FROM users
+WHERE organization_id = @organization_id AND id > @after
+  AND (CAST(@state AS TEXT) = '' OR state = @state)
+  AND (CAST(@role AS TEXT) = '' OR role = @role)
+  AND (CAST(@email_key AS TEXT) = '' OR email_key = @email_key)
+ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: Update :execrows
+UPDATE users SET email = @email, email_key = @email_key, username = @username, username_key = @username_key, name = @name, kind = @kind, role = @role,
+    state = @state, updated_at = @now
+WHERE organization_id = @organization_id AND id = @id;
+
+-- name: SetPassword :execrows
+UPDATE users SET password_hash = @password_hash, password_changed_at = @now, updated_at = @now WHERE organization_id = @organization_id AND id = @id;
+
+-- name: Rehash :exec
+UPDATE users SET password_hash = @password_hash WHERE organization_id = @organization_id AND id = @id AND password_hash = @was;
+
+-- name: InsertTeam :exec
+INSERT INTO teams (organization_id, id, name, name_key, description, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $6);
+
+-- name: GetTeam :one
+SELECT * FROM teams WHERE organization_id = $1 AND id = $2;
+
+-- name: ListTeams :many
+SELECT * FROM teams WHERE organization_id = @organization_id AND id > @after ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: UpdateTeam :execrows
+UPDATE teams SET name = @name, name_key = @name_key, description = @description, updated_at = @now WHERE organization_id = @organization_id AND id = @id;
+
+-- name: DeleteTeam :execrows
+DELETE FROM teams WHERE organization_id = $1 AND id = $2;
+
+-- name: ReleaseTeamTickets :exec
+UPDATE tickets SET team_id = '' WHERE organization_id = $1 AND team_id = $2;
+
+-- name: AddMember :execrows
+INSERT INTO team_members (organization_id, team_id, user_id) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING;
+
+-- name: RemoveMember :execrows
+DELETE FROM team_members WHERE organization_id = $1 AND team_id = $2 AND user_id = $3;
+
+-- name: ListMembers :many
+SELECT u.* FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
+WHERE m.organization_id = @organization_id AND m.team_id = @team_id AND m.user_id > @after
+ORDER BY m.user_id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: TeamsOf :many
+SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $2 ORDER BY m.team_id;
+
+-- name: InsertInvitation :exec
+INSERT INTO invitations (organization_id, id, email, email_key, name, role, team_ids, state, invited_by, user_id, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, '', $9, $10);
+
+-- name: GetInvitation :one
+SELECT * FROM invitations WHERE organization_id = $1 AND id = $2;
+
+-- name: ListInvitations :many
+SELECT * FROM invitations WHERE organization_id = @organization_id AND id > @after AND (CAST(@state AS TEXT) = '' OR state = @state)
+ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: UpdateInvitation :execrows
+UPDATE invitations SET role = @role, name = @name, expires_at = @expires_at WHERE organization_id = @organization_id AND id = @id AND state = 'pending';
+
+-- name: SetInvitationState :execrows
+UPDATE invitations SET state = @state, user_id = @user_id WHERE organization_id = @organization_id AND id = @id AND state = 'pending';

@@ -1,0 +1,202 @@
+package sqldb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"modernc.org/sqlite"
+
+	"gatehouse/internal/core/id"
+)
+
+// Engine names the database behind a DB.
+type Engine string
+
+// The two engines.
+const (
+	SQLite   Engine = "sqlite"
+	Postgres Engine = "postgres"
+)
+
+// Queryer runs statements; it is what sqlc's generated code asks for.
+type Queryer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
+}
+
+// ErrNoRows is what a one-row query returns when there is none, on both engines.
+var ErrNoRows = pgx.ErrNoRows
+
+// Options tune the pools. The zero value is right for a server.
+type Options struct {
+	MaxConns int // PostgreSQL: connections of the pool, default 16; SQLite: readers, default 4
+}
+
+type engine interface {
+	tenant(org id.Organization) Queryer
+	platform() Queryer
+	begin(ctx context.Context, org id.Organization) (engineTx, error) // empty: platform
+	ping(ctx context.Context) error
+	close()
+}
+
+type engineTx interface {
+	Queryer
+	announce(ctx context.Context, now time.Time, messages []string) error
+	commit(ctx context.Context) error
+	rollback(ctx context.Context)
+}
+
+// DB is an open database.
+type DB struct {
+	engine   engine
+	kind     Engine
+	url      string
+	onCommit func(messages []string)
+}
+
+// Open connects to `postgres://…` or opens the SQLite file at a path (`sqlite:` before it is allowed). It migrates nothing.
+func Open(ctx context.Context, url string, o Options) (*DB, error) {
+	if IsPostgres(url) {
+		e, err := openPostgres(ctx, url, o)
+		if err != nil {
+			return nil, err
+		}
+		return &DB{engine: e, kind: Postgres, url: url}, nil
+	}
+	path := strings.TrimPrefix(strings.TrimPrefix(url, "sqlite://"), "sqlite:")
+	e, err := openSQLite(ctx, path, o)
+	if err != nil {
+		return nil, err
+	}
+	return &DB{engine: e, kind: SQLite, url: path}, nil
+}
+
+// IsPostgres tells which engine a database address names.
+func IsPostgres(url string) bool {
+	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+}
+
+// Engine tells which database this is.
+func (db *DB) Engine() Engine { return db.kind }
+
+// Address is the file's path or the postgres:// address, which may hold a password: never log it.
+func (db *DB) Address() string { return db.url }
+
+// Ping tells whether the database answers.
+func (db *DB) Ping(ctx context.Context) error { return db.engine.ping(ctx) }
+
+// Close releases every connection.
+func (db *DB) Close() { db.engine.close() }
+
+// OnCommit sets the one listener that hears, synchronously and before the committing call returns, what this process announced.
+func (db *DB) OnCommit(listen func(messages []string)) { db.onCommit = listen }
+
+// Tenant is for one read of an organization's rows.
+func (db *DB) Tenant(org id.Organization) Queryer { return db.engine.tenant(org) }
+
+// Platform is for one read across organizations. The reason is for the reader; a test holds the list of callers.
+func (db *DB) Platform(reason string) Queryer { return db.engine.platform() }
+
+// Tx is a transaction. Inside it use nothing but it: no other handle, no network, no hash, no signature.
+type Tx struct {
+	Queryer
+	messages []string
+}
+
+// Announce makes every node drop what it has cached under the message, at the moment of the commit.
+func (tx *Tx) Announce(message string) { tx.messages = append(tx.messages, message) }
+
+// Tx runs fn in one transaction inside the organization and commits if it returns nil.
+func (db *DB) Tx(ctx context.Context, org id.Organization, fn func(tx *Tx) error) error {
+	if org == "" {
+		return errors.New("sqldb: a tenant transaction needs an organization")
+	}
+	return db.run(ctx, org, fn)
+}
+
+// PlatformTx is Tx across organizations. The reason is for the reader.
+func (db *DB) PlatformTx(ctx context.Context, reason string, fn func(tx *Tx) error) error {
+	return db.run(ctx, "", fn)
+}
+
+// commitTimeout bounds a commit that the caller's own deadline no longer does: a caller who hangs up must not leave it unknown.
+const commitTimeout = 10 * time.Second
+
+func (db *DB) run(ctx context.Context, org id.Organization, fn func(tx *Tx) error) (err error) {
+	etx, err := db.engine.begin(ctx, org)
+	if err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	done := false
+	defer func() {
+		if !done { // an error or a panic of fn
+			etx.rollback(context.WithoutCancel(ctx))
+		}
+	}()
+	tx := &Tx{Queryer: etx}
+	if err := fn(tx); err != nil {
+		return err
+	}
+	if len(tx.messages) > 0 {
+		if err := etx.announce(ctx, time.Now(), tx.messages); err != nil {
+			return fmt.Errorf("announce: %w", err)
+		}
+	}
+	done = true
+	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	err = etx.commit(commitCtx)
+	if db.onCommit != nil && len(tx.messages) > 0 {
+		db.onCommit(tx.messages) // after a failed commit too: it may have happened
+	}
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	return nil
+}
+
+// IsUnique tells whether err is a violated primary key or unique index, on either engine.
+func IsUnique(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23505"
+	}
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && (lite.Code() == 1555 || lite.Code() == 2067)
+}
+
+// IsForeignKey tells whether err is a reference to a row that does not exist, on either engine.
+func IsForeignKey(err error) bool {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code == "23503"
+	}
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && lite.Code() == 787
+}
+
+// Millis is a moment in Unix milliseconds, as the database keeps it; 0 is none.
+type Millis int64
+
+// MillisOf converts a time; the zero time becomes 0.
+func MillisOf(t time.Time) Millis {
+	if t.IsZero() {
+		return 0
+	}
+	return Millis(t.UnixMilli())
+}
+
+// Time converts back, in UTC; 0 becomes the zero time.
+func (m Millis) Time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(m)).UTC()
+}
