@@ -9,6 +9,3 @@ SELECT * FROM refresh_families WHERE organization_id = $1 AND id = $2;
 UPDATE refresh_families SET previous_jti = current_jti, current_jti = @next_jti, generation = generation + 1, rotated_at = @now,
     overlap_until = @overlap_until, successor = @successor
 WHERE organization_id = @organization_id AND id = @id AND current_jti = @presented AND state = 'active';
-
--- name: EndFamily :execrows
-UPDATE refresh_families SET state = 'ended', successor = '' WHERE organization_id = $1 AND id = $2 AND state = 'active';

@@ -9,7 +9,7 @@ SELECT * FROM users WHERE organization_id = $1 AND id = $2;
 SELECT * FROM users WHERE organization_id = $1 AND email_key = $2;
 
 -- name: PlatformByEmail :many
-SELECT u.organization_id, u.id FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2;
+SELECT u.* FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2;
 
 -- name: PlatformCountRole :one
 SELECT CAST(count(*) AS BIGINT) FROM users u JOIN organizations o ON o.id = u.organization_id WHERE o.platform AND u.role = $1 AND u.state = 'active';

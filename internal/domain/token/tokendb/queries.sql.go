@@ -12,18 +12,6 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
-const endFamily = `-- name: EndFamily :execrows
-UPDATE refresh_families SET state = 'ended', successor = '' WHERE organization_id = $1 AND id = $2 AND state = 'active'
-`
-
-func (q *Queries) EndFamily(ctx context.Context, organizationID id.Organization, iD id.Family) (int64, error) {
-	result, err := q.db.Exec(ctx, endFamily, organizationID, iD)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const getFamily = `-- name: GetFamily :one
 SELECT organization_id, id, session_id, current_jti, previous_jti, generation, rotated_at, overlap_until, successor, state, created_at FROM refresh_families WHERE organization_id = $1 AND id = $2
 `

@@ -410,24 +410,34 @@ func (q *Queries) ListTeams(ctx context.Context, organizationID id.Organization,
 }
 
 const platformByEmail = `-- name: PlatformByEmail :many
-SELECT u.organization_id, u.id FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2
 `
 
-type PlatformByEmailRow struct {
-	OrganizationID id.Organization
-	ID             id.User
-}
-
-func (q *Queries) PlatformByEmail(ctx context.Context, emailKey string) ([]PlatformByEmailRow, error) {
+func (q *Queries) PlatformByEmail(ctx context.Context, emailKey string) ([]User, error) {
 	rows, err := q.db.Query(ctx, platformByEmail, emailKey)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []PlatformByEmailRow{}
+	items := []User{}
 	for rows.Next() {
-		var i PlatformByEmailRow
-		if err := rows.Scan(&i.OrganizationID, &i.ID); err != nil {
+		var i User
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Email,
+			&i.EmailKey,
+			&i.Username,
+			&i.UsernameKey,
+			&i.Name,
+			&i.Kind,
+			&i.Role,
+			&i.State,
+			&i.PasswordHash,
+			&i.PasswordChangedAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

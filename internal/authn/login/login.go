@@ -1,0 +1,203 @@
+// Package login is the sign-in machine: a first factor is proven, then a session begins. Every way of failing gives the same answer after
+// the same work, so that nobody learns which accounts exist. It decides nothing about wire formats.
+package login
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/password"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/attempt"
+	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/session"
+	"gatehouse/internal/domain/token"
+	"gatehouse/internal/domain/user"
+	"gatehouse/internal/platform/hashing"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// Service signs people in.
+type Service struct {
+	db            *sqldb.DB
+	now           func() time.Time
+	log           *slog.Logger
+	hasher        *hashing.Pool
+	attempts      *attempt.Service
+	organizations *organization.Service
+	users         *user.Service
+	sessions      *session.Service
+	tokens        *token.Service
+	decoy         string
+}
+
+// New makes the service.
+func New(db *sqldb.DB, hasher *hashing.Pool, attempts *attempt.Service, organizations *organization.Service, users *user.Service, sessions *session.Service, tokens *token.Service, now func() time.Time, log *slog.Logger) *Service {
+	return &Service{db: db, now: now, log: log, hasher: hasher, attempts: attempts, organizations: organizations, users: users, sessions: sessions, tokens: tokens,
+		decoy: decoyHash(hasher.Params())}
+}
+
+// decoyHash is a PHC string that costs as much to check as any and that no password has.
+func decoyHash(p password.Params) string {
+	b := make([]byte, 48)
+	rand.Read(b)
+	b64 := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", p.MemoryKiB, p.Iterations, p.Parallelism, b64(b[:16]), b64(b[16:]))
+}
+
+// Tenant is the organization a sign-in names. The zero value names none; Unknown is one that does not exist, which must look the same.
+type Tenant struct {
+	ID      id.Organization
+	Unknown bool
+}
+
+// unknownTenant is an id that no organization has: a look-up in it costs the same and finds nothing.
+const unknownTenant = id.Organization("org_00000000000000000000000000")
+
+// Password is a sign-in with a password.
+type Password struct {
+	Name        string // the e-mail address
+	Password    string
+	Tenant      Tenant
+	Fingerprint string
+	Source      principal.Source
+}
+
+// Result is a sign-in that succeeded.
+type Result struct {
+	Tokens       token.Pair
+	User         user.User
+	Organization organization.Organization
+	Session      id.Session
+}
+
+// ErrCredentials is the one answer to a wrong name, a wrong password, a disabled user and a suspended organization.
+func ErrCredentials() error {
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials, "The e-mail address or the password is wrong.")
+}
+
+// WithPassword signs in. Whatever is wrong, the path is: one look-up, one reservation, one hash, one event.
+func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error) {
+	tenant := in.Tenant.ID
+	if in.Tenant.Unknown {
+		tenant = unknownTenant
+	}
+	u, found, err := s.users.ForSignIn(ctx, tenant, in.Name)
+	if err != nil {
+		return Result{}, err
+	}
+	// The counter belongs to the name, known or not, in whatever organization: no spelling, hint or door gives further tries.
+	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(in.Name), in.Source.Address)
+	if err != nil {
+		if fault.Is(err, fault.Limited) {
+			s.recordFailure(ctx, u, in, audit.Denied)
+		}
+		return Result{}, err
+	}
+	hash := s.decoy
+	if found && u.PasswordHash() != "" {
+		hash = u.PasswordHash()
+	}
+	ok, outdated, err := s.hasher.Verify(ctx, in.Source.Address, in.Password, hash)
+	if err != nil {
+		if e := s.attempts.NotMade(context.WithoutCancel(ctx), reservation); e != nil {
+			s.log.ErrorContext(ctx, "a reservation was not taken back", "error", e)
+		}
+		return Result{}, err
+	}
+	var org organization.Organization
+	if found {
+		if org, err = s.organizations.Facts(ctx, u.Organization); err != nil {
+			return Result{}, err
+		}
+	}
+	if !ok || !found || u.State != user.Active || org.State != organization.Active {
+		if err := s.recordFailure(ctx, u, in, audit.Failure); err != nil {
+			return Result{}, err
+		}
+		return Result{}, ErrCredentials()
+	}
+	if err := s.attempts.Succeeded(ctx, reservation); err != nil {
+		return Result{}, err
+	}
+	if outdated {
+		if err := s.users.Rehash(ctx, in.Source.Address, u, in.Password); err != nil {
+			s.log.WarnContext(ctx, "a password was not hashed again with the present costs", "error", err)
+		}
+	}
+	return s.begin(ctx, org, u, in)
+}
+
+// begin starts the session of a user whose factors are proven.
+func (s *Service) begin(ctx context.Context, org organization.Organization, u user.User, in Password) (Result, error) {
+	permissions, err := s.tokens.PermissionsOf(ctx, u)
+	if err != nil {
+		return Result{}, err
+	}
+	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org.ID, Organization: org.ID, Source: in.Source}
+	var f session.Session
+	var grant token.Grant
+	err = s.db.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
+		if f, err = s.sessions.Start(ctx, tx, org, u, in.Fingerprint, p); err != nil {
+			return err
+		}
+		grant, err = s.tokens.Start(ctx, tx, org, u, permissions, f)
+		return err
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	pair, err := s.tokens.Sign(grant)
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{Tokens: pair, User: u, Organization: org, Session: f.ID}, nil
+}
+
+// recordFailure writes a refused sign-in where it belongs: the account's organization, the one named, or the platform's. The work is the
+// same for each, and the name as typed is kept only in part.
+func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, outcome audit.Outcome) error {
+	org := u.Organization
+	if org == "" {
+		org = in.Tenant.ID
+	}
+	if org == "" {
+		operator, err := s.organizations.Operator(ctx)
+		if fault.Is(err, fault.NotFound) {
+			return nil // not set up yet: nobody can sign in at all
+		}
+		if err != nil {
+			return err
+		}
+		org = operator.ID
+	}
+	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org, Organization: org, Source: in.Source}
+	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
+		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "session.refused", Outcome: outcome, TargetKind: "user", TargetID: string(u.ID),
+			Details: map[string]string{"name": masked(in.Name)}})
+	})
+}
+
+// masked shows enough of a typed name to find a pattern and not enough to collect addresses, or a password typed in the wrong field.
+func masked(name string) string {
+	local, domain, isAddress := strings.Cut(strings.ToValidUTF8(name, ""), "@")
+	if runes := []rune(local); len(runes) > 2 {
+		local = string(runes[:2]) + "…"
+	}
+	if !isAddress {
+		return local
+	}
+	if runes := []rune(domain); len(runes) > 100 {
+		domain = string(runes[:100])
+	}
+	return local + "@" + domain
+}
+

@@ -1,0 +1,130 @@
+// Package attempt counts tries at proving a secret, before each is verified: a reservation is a failure until it is taken back, so
+// parallel guesses cannot outrun the limit. Counters live in the database and survive a restart. They are kept under a keyed digest of
+// the name as typed or of the address, so an unknown name locks exactly as a known one.
+package attempt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/attempt/attemptdb"
+	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// Limits are how many failures lock, for how long at first, and after how long without a failure everything is forgotten. Each further
+// failure after a lock locks for 2, 4, 8 and then always 15 times the first duration.
+type Limits struct {
+	AccountFailures int
+	AddressFailures int
+	LockUnit        time.Duration
+	ForgetAfter     time.Duration
+}
+
+// DefaultLimits are what docs/operations.md states.
+var DefaultLimits = Limits{AccountFailures: 5, AddressFailures: 100, LockUnit: time.Minute, ForgetAfter: 24 * time.Hour}
+
+// Service counts.
+type Service struct {
+	db     *sqldb.DB
+	key    []byte
+	limits Limits
+	now    func() time.Time
+}
+
+// New makes the service.
+func New(db *sqldb.DB, ring *keyring.Ring, limits Limits, now func() time.Time) *Service {
+	return &Service{db: db, key: ring.Subkey("attempt counters"), limits: limits, now: now}
+}
+
+// Reservation is one counted try.
+type Reservation struct {
+	account, address string // digests
+}
+
+func (s *Service) digest(kind, name string) string {
+	return secret.Digest(s.key, secret.New(kind+"\x00"+name))
+}
+
+// Reserve counts a try at an account (by its canonical name) from an address. Locked tries are refused with Limited and not counted.
+func (s *Service) Reserve(ctx context.Context, account, address string) (Reservation, error) {
+	r := Reservation{account: s.digest("account", account), address: s.digest("address", address)}
+	var refused error
+	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
+		q := attemptdb.New(tx)
+		wait, err := s.reserve(ctx, q, r.address, s.limits.AddressFailures)
+		if err != nil {
+			return err
+		}
+		if wait > 0 {
+			refused = fault.Limitedf(fault.CodeRateLimited, wait, "Too many failed sign-ins from this address.")
+			return nil
+		}
+		if wait, err = s.reserve(ctx, q, r.account, s.limits.AccountFailures); err != nil {
+			return err
+		}
+		if wait > 0 {
+			refused = fault.Limitedf(fault.CodeAccountLocked, wait, "Too many failed sign-ins for this account. Wait and try again.")
+		}
+		return nil
+	})
+	if err != nil {
+		return Reservation{}, fmt.Errorf("attempt: reserve: %w", err)
+	}
+	return r, refused
+}
+
+// reserve counts one try, or tells how long the lock lasts.
+func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, digest string, limit int) (time.Duration, error) {
+	now := s.now()
+	_, err := q.PlatformReserve(ctx, attemptdb.PlatformReserveParams{
+		Digest: digest, Now: sqldb.MillisOf(now), Forget: sqldb.MillisOf(now.Add(-s.limits.ForgetAfter)),
+		MaxFailures: int64(limit), LockUnit: s.limits.LockUnit.Milliseconds(),
+	})
+	if err == nil {
+		return 0, nil
+	}
+	if !errors.Is(err, sqldb.ErrNoRows) {
+		return 0, err
+	}
+	until, err := q.PlatformLockedUntil(ctx, digest)
+	if err != nil {
+		return 0, err
+	}
+	return max(until.Time().Sub(now), time.Second), nil
+}
+
+// Succeeded clears the account's count and takes the try back from the address.
+func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
+	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
+		q := attemptdb.New(tx)
+		if err := q.PlatformClear(ctx, r.account); err != nil {
+			return err
+		}
+		return q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address)
+	})
+}
+
+// NotMade takes a reservation back whose secret was never looked at, because the server was busy.
+func (s *Service) NotMade(ctx context.Context, r Reservation) error {
+	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
+		q := attemptdb.New(tx)
+		if err := q.PlatformRelease(ctx, int64(s.limits.AccountFailures), r.account); err != nil {
+			return err
+		}
+		return q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address)
+	})
+}
+
+// Purge removes counters without a failure since a moment, at most limit rows.
+func (s *Service) Purge(ctx context.Context, before time.Time, limit int) (n int64, err error) {
+	err = s.db.PlatformTx(ctx, "purge attempt counters", func(tx *sqldb.Tx) error {
+		n, err = attemptdb.New(tx).PlatformPurge(ctx, sqldb.MillisOf(before), int64(limit))
+		return err
+	})
+	return n, err
+}

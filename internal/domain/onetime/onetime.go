@@ -1,0 +1,96 @@
+// Package onetime owns single-use secrets: handed out once, stored as a keyed digest, consumed by one statement. Whoever uses it names
+// a purpose ("invitation"); a secret of one purpose means nothing for another.
+package onetime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/onetime/onetimedb"
+	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// secretBytes are 256 random bits.
+const secretBytes = 32
+
+// Service issues and consumes.
+type Service struct {
+	db  *sqldb.DB
+	key []byte
+}
+
+// New makes the service.
+func New(db *sqldb.DB, ring *keyring.Ring) *Service {
+	return &Service{db: db, key: ring.Subkey("one-time secrets")}
+}
+
+func (s *Service) digest(purpose string, value secret.Secret) string {
+	return secret.Digest(s.key, secret.New(purpose+"\x00"+value.Reveal()))
+}
+
+// Issue makes a secret for a subject; one issued before for the same subject and not yet used stops working.
+func (s *Service) Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, subject string, now, expires time.Time) (secret.Secret, error) {
+	q := onetimedb.New(tx)
+	if err := q.Withdraw(ctx, org, purpose, subject); err != nil {
+		return secret.Secret{}, fmt.Errorf("onetime: withdraw: %w", err)
+	}
+	value := secret.Token("", secretBytes)
+	err := q.Insert(ctx, onetimedb.InsertParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, value), Subject: subject,
+		CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
+	if err != nil {
+		return secret.Secret{}, fmt.Errorf("onetime: issue: %w", err)
+	}
+	return value, nil
+}
+
+// Withdraw makes the unused secrets of a subject worthless.
+func (s *Service) Withdraw(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, subject string) error {
+	return onetimedb.New(tx).Withdraw(ctx, org, purpose, subject)
+}
+
+// errUnknown is the same for a secret that never was, was used, or is too old.
+func errUnknown() error {
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The link is not valid: it was used, has expired, or never existed.")
+}
+
+// Find tells which organization and subject a live secret belongs to, without using it up.
+func (s *Service) Find(ctx context.Context, purpose string, value secret.Secret, now time.Time) (id.Organization, string, error) {
+	row, err := onetimedb.New(s.db.Platform("digest of a single-use secret")).PlatformFind(ctx, purpose, s.digest(purpose, value))
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return "", "", errUnknown()
+	}
+	if err != nil {
+		return "", "", fmt.Errorf("onetime: find: %w", err)
+	}
+	if row.UsedAt != 0 || !now.Before(row.ExpiresAt.Time()) {
+		return "", "", errUnknown()
+	}
+	return row.OrganizationID, row.Subject, nil
+}
+
+// Consume uses a secret up inside the transaction of what it allows; of many at once one succeeds.
+func (s *Service) Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, value secret.Secret, now time.Time) (subject string, err error) {
+	subject, err = onetimedb.New(tx).Consume(ctx, sqldb.MillisOf(now), org, purpose, s.digest(purpose, value))
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return "", errUnknown()
+	}
+	if err != nil {
+		return "", fmt.Errorf("onetime: consume: %w", err)
+	}
+	return subject, nil
+}
+
+// Purge removes what expired before a moment, at most limit rows.
+func (s *Service) Purge(ctx context.Context, before time.Time, limit int) (n int64, err error) {
+	err = s.db.PlatformTx(ctx, "purge single-use secrets", func(tx *sqldb.Tx) error {
+		n, err = onetimedb.New(tx).PlatformPurge(ctx, sqldb.MillisOf(before), int64(limit))
+		return err
+	})
+	return n, err
+}

@@ -1,0 +1,292 @@
+package organization
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/organization/organizationdb"
+	"gatehouse/internal/platform/cache"
+	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// Service owns the organizations.
+type Service struct {
+	db      *sqldb.DB
+	now     func() time.Time
+	facts   *cache.Cache[Organization]
+	slugs   *cache.Cache[id.Organization]
+	origins *cache.Cache[[]id.Organization]
+}
+
+// New makes the service.
+func New(db *sqldb.DB, feed *invalidation.Feed, now func() time.Time) *Service {
+	return &Service{
+		db: db, now: now, facts: cache.New[Organization](feed, "org", 100_000),
+		slugs: cache.New[id.Organization](feed, "slug", 100_000), origins: cache.New[[]id.Organization](feed, "origin", 10_000),
+	}
+}
+
+func fromRow(r organizationdb.Organization) (Organization, error) {
+	o := Organization{ID: r.ID, Slug: r.Slug, Name: r.Name, Platform: r.Platform, State: State(r.State), Settings: DefaultSettings(),
+		CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time()}
+	if err := json.Unmarshal([]byte(r.Settings), &o.Settings); err != nil {
+		return Organization{}, fmt.Errorf("organization %s: settings: %w", r.ID, err)
+	}
+	return o, nil
+}
+
+func one(r organizationdb.Organization, err error) (Organization, error) {
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return Organization{}, fault.NotFoundf("There is no such organization.")
+	}
+	if err != nil {
+		return Organization{}, fmt.Errorf("organization: load: %w", err)
+	}
+	return fromRow(r)
+}
+
+// Facts gives an organization in any state, from the cache.
+func (s *Service) Facts(ctx context.Context, org id.Organization) (Organization, error) {
+	return s.facts.Get(ctx, invalidation.Key{Organization: org}, func(ctx context.Context) (Organization, error) {
+		return one(organizationdb.New(s.db.Tenant(org)).Get(ctx, org))
+	})
+}
+
+// BySlug finds an organization that is not deleted.
+func (s *Service) BySlug(ctx context.Context, slug string) (Organization, error) {
+	if CheckSlug(slug) != nil { // keeps nonsense out of the cache and the database
+		return Organization{}, fault.NotFoundf("There is no such organization.")
+	}
+	org, err := s.slugs.Get(ctx, invalidation.Key{ID: slug}, func(ctx context.Context) (id.Organization, error) {
+		o, err := one(organizationdb.New(s.db.Platform("slug of a request")).PlatformBySlug(ctx, slug))
+		return o.ID, err
+	})
+	if err != nil {
+		return Organization{}, err
+	}
+	o, err := s.Facts(ctx, org)
+	if err == nil && o.State == Deleted {
+		return Organization{}, fault.NotFoundf("There is no such organization.")
+	}
+	return o, err
+}
+
+// Operator is the platform's own organization.
+func (s *Service) Operator(ctx context.Context) (Organization, error) {
+	return one(organizationdb.New(s.db.Platform("the platform's own organization")).PlatformOperator(ctx))
+}
+
+// WithOrigin lists the active organizations that allow a browser origin.
+func (s *Service) WithOrigin(ctx context.Context, origin string) ([]id.Organization, error) {
+	if CheckOrigin(origin) != nil {
+		return nil, nil
+	}
+	return s.origins.Get(ctx, invalidation.Key{ID: origin}, func(ctx context.Context) ([]id.Organization, error) {
+		return organizationdb.New(s.db.Platform("which organizations allow an origin")).PlatformByOrigin(ctx, origin)
+	})
+}
+
+// NewOrganization describes an organization to create.
+type NewOrganization struct {
+	Slug     string
+	Name     string
+	Platform bool
+	Settings *Settings // nil: the defaults
+}
+
+// Create makes an organization. It needs organizations:create:all.
+func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrganization) (Organization, error) {
+	if err := CheckSlug(n.Slug); err != nil {
+		return Organization{}, err
+	}
+	name, err := checkName(n.Name)
+	if err != nil {
+		return Organization{}, err
+	}
+	settings := DefaultSettings()
+	if n.Settings != nil {
+		settings = *n.Settings
+	}
+	if err := settings.Validate(); err != nil {
+		return Organization{}, err
+	}
+	if n.Platform && !p.IsSystem() {
+		return Organization{}, fault.Forbiddenf("The platform's own organization is made at set-up only.")
+	}
+	text, err := encode(settings)
+	if err != nil {
+		return Organization{}, err
+	}
+	now := s.now()
+	o := Organization{ID: id.New[id.Organization](), Slug: n.Slug, Name: name, Platform: n.Platform, State: Active, Settings: settings, CreatedAt: now, UpdatedAt: now}
+	err = s.db.PlatformTx(ctx, "make an organization", func(tx *sqldb.Tx) error {
+		err := organizationdb.New(tx).PlatformInsert(ctx, organizationdb.PlatformInsertParams{
+			ID: o.ID, Slug: o.Slug, Name: o.Name, Platform: o.Platform, State: string(o.State), Settings: text, CreatedAt: sqldb.MillisOf(now)})
+		if err != nil {
+			return err
+		}
+		if err := writeOrigins(ctx, tx, o.ID, settings.AllowedOrigins); err != nil {
+			return err
+		}
+		s.announce(tx, o, settings.AllowedOrigins)
+		return s.record(ctx, tx, p, o.ID, "organization.created", map[string]string{"slug": o.Slug})
+	})
+	if sqldb.IsUnique(err) {
+		return Organization{}, fault.Conflictf("The slug %q is taken.", n.Slug)
+	}
+	return o, err
+}
+
+// record writes the event where the operator lives and where it happened.
+func (s *Service) record(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, act string, details map[string]string) error {
+	e := audit.Entry{Act: act, TargetKind: "organization", TargetID: string(org), Details: details}
+	if err := audit.RecordIn(ctx, tx, s.now(), org, p, e); err != nil || p.Home == org || p.Home == "" {
+		return err
+	}
+	return audit.RecordIn(ctx, tx, s.now(), p.Home, p, e)
+}
+
+func (s *Service) announce(tx *sqldb.Tx, o Organization, origins []string) {
+	tx.Announce(s.facts.Message(invalidation.Key{Organization: o.ID}))
+	tx.Announce(s.slugs.Message(invalidation.Key{ID: o.Slug}))
+	for _, origin := range origins {
+		tx.Announce(s.origins.Message(invalidation.Key{ID: origin}))
+	}
+}
+
+func writeOrigins(ctx context.Context, tx *sqldb.Tx, org id.Organization, origins []string) error {
+	q := organizationdb.New(tx)
+	if err := q.ClearOrigins(ctx, org); err != nil {
+		return err
+	}
+	for _, o := range origins {
+		if err := q.InsertOrigin(ctx, org, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// List pages through the organizations by id. It needs organizations:read:all.
+func (s *Service) List(ctx context.Context, p principal.Principal, state State, after id.Organization, limit int) ([]Organization, error) {
+	rows, err := organizationdb.New(s.db.Platform("an operator lists the organizations")).PlatformList(ctx, after, string(state), int64(limit))
+	if err != nil {
+		return nil, fmt.Errorf("organization: list: %w", err)
+	}
+	out := make([]Organization, len(rows))
+	for i, r := range rows {
+		if out[i], err = fromRow(r); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Get finds one that is not deleted. It needs organizations:read:all, or organization:read:all for one's own.
+func (s *Service) Get(ctx context.Context, org id.Organization) (Organization, error) {
+	o, err := one(organizationdb.New(s.db.Tenant(org)).Get(ctx, org))
+	if err == nil && o.State == Deleted {
+		return Organization{}, fault.NotFoundf("There is no such organization.")
+	}
+	return o, err
+}
+
+// Update renames an organization and replaces its settings; change edits a copy of the present ones.
+func (s *Service) Update(ctx context.Context, p principal.Principal, org id.Organization, change func(o *Organization) error) (Organization, error) {
+	var o Organization
+	err := s.tx(ctx, p, org, func(tx *sqldb.Tx) error {
+		var err error
+		q := organizationdb.New(tx)
+		if o, err = one(q.Get(ctx, org)); err != nil {
+			return err
+		}
+		if o.State == Deleted {
+			return fault.NotFoundf("There is no such organization.")
+		}
+		before := o.Settings.AllowedOrigins
+		state := o.State
+		if err := change(&o); err != nil {
+			return err
+		}
+		if o.Name, err = checkName(o.Name); err != nil {
+			return err
+		}
+		if err := o.Settings.Validate(); err != nil {
+			return err
+		}
+		text, err := encode(o.Settings)
+		if err != nil {
+			return err
+		}
+		o.UpdatedAt = s.now()
+		if _, err := q.Update(ctx, o.Name, text, sqldb.MillisOf(o.UpdatedAt), org); err != nil {
+			return err
+		}
+		if err := writeOrigins(ctx, tx, org, o.Settings.AllowedOrigins); err != nil {
+			return err
+		}
+		s.announce(tx, o, append(before, o.Settings.AllowedOrigins...))
+		if o.State != state {
+			return s.setState(ctx, tx, p, o)
+		}
+		return s.record(ctx, tx, p, org, "organization.updated", nil)
+	})
+	return o, err
+}
+
+// tx stays inside the organization unless an operator from elsewhere acts, whose home gets an event too.
+func (s *Service) tx(ctx context.Context, p principal.Principal, org id.Organization, fn func(tx *sqldb.Tx) error) error {
+	if p.Home == org {
+		return s.db.Tx(ctx, org, fn)
+	}
+	return s.db.PlatformTx(ctx, "an operator changes an organization", fn)
+}
+
+var stateActs = map[State]string{Active: "organization.resumed", Suspended: "organization.suspended", Deleted: "organization.deleted"}
+
+func (s *Service) setState(ctx context.Context, tx *sqldb.Tx, p principal.Principal, o Organization) error {
+	act, ok := stateActs[o.State]
+	if !ok {
+		return fault.Invalidf("state", "must be active or suspended")
+	}
+	if o.Platform && o.State != Active {
+		return fault.Conflictf("The platform's own organization cannot be suspended or deleted.")
+	}
+	if _, err := organizationdb.New(tx).SetState(ctx, string(o.State), sqldb.MillisOf(s.now()), o.ID); err != nil {
+		return err
+	}
+	return s.record(ctx, tx, p, o.ID, act, nil)
+}
+
+// Delete ends an organization for good: its credentials stop at once and its slug is never given again. It needs organizations:delete:all.
+func (s *Service) Delete(ctx context.Context, p principal.Principal, org id.Organization) error {
+	_, err := s.Update(ctx, p, org, func(o *Organization) error { o.State = Deleted; return nil })
+	return err
+}
+
+func checkName(name string) (string, error) {
+	name = strings.TrimSpace(name)
+	if n := utf8.RuneCountInString(name); n < 1 || n > 200 {
+		return "", fault.Invalidf("name", "must have 1 to 200 characters")
+	}
+	return name, nil
+}
+
+func encode(s Settings) (string, error) {
+	b, err := json.Marshal(s, json.Deterministic(true))
+	if err != nil {
+		return "", fmt.Errorf("organization: settings: %w", err)
+	}
+	return string(b), nil
+}

@@ -1,0 +1,252 @@
+// Package session owns sign-in sessions: who signed in, from what device, until when. It decides when a session ends; tokens refer to it
+// and are worthless without it. Use is stamped in batches; ending is a row and an announcement.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/session/sessiondb"
+	"gatehouse/internal/domain/user"
+	"gatehouse/internal/platform/cache"
+	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// Window is how long a session lives without being refreshed or, where it slides, used.
+const Window = 7 * 24 * time.Hour
+
+// Session is one sign-in of one user.
+type Session struct {
+	ID           id.Session
+	Organization id.Organization
+	User         id.User
+	Active       bool
+	EndReason    string
+	Sliding      bool
+	AuthTime     time.Time
+	CreatedAt    time.Time
+	LastUsedAt   time.Time
+	ExpiresAt    time.Time
+	Absolute     time.Time // zero: no limit
+	Device       string    // the user agent of the sign-in
+	Fingerprint  string
+	Address      string // of the last use
+}
+
+// Live tells whether the session may be used at a moment.
+func (s Session) Live(now time.Time) bool { return s.Active && now.Before(s.ExpiresAt) }
+
+// Deadline is when the session would end if it were used at now and never again.
+func (s Session) Deadline(now time.Time) time.Time {
+	if !s.Sliding {
+		return s.ExpiresAt
+	}
+	d := now.Add(Window)
+	if !s.Absolute.IsZero() && d.After(s.Absolute) {
+		d = s.Absolute
+	}
+	return d
+}
+
+func fromRow(r sessiondb.Session) Session {
+	return Session{ID: r.ID, Organization: r.OrganizationID, User: r.UserID, Active: r.State == "active", EndReason: r.EndReason, Sliding: r.Sliding,
+		AuthTime: r.AuthTime.Time(), CreatedAt: r.CreatedAt.Time(), LastUsedAt: r.LastUsedAt.Time(), ExpiresAt: r.ExpiresAt.Time(), Absolute: r.AbsoluteExpiresAt.Time(),
+		Device: r.Device, Fingerprint: r.Fingerprint, Address: r.Address}
+}
+
+// Service owns the sessions.
+type Service struct {
+	db     *sqldb.DB
+	now    func() time.Time
+	users  *user.Service
+	facts  *cache.Cache[Session]
+	stamps *stamps
+}
+
+// New makes the service.
+func New(db *sqldb.DB, feed *invalidation.Feed, users *user.Service, now func() time.Time) *Service {
+	return &Service{db: db, now: now, users: users, facts: cache.New[Session](feed, "session", 500_000), stamps: newStamps()}
+}
+
+func key(org id.Organization, session id.Session) invalidation.Key {
+	return invalidation.Key{Organization: org, ID: string(session)}
+}
+
+func one(r sessiondb.Session, err error) (Session, error) {
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return Session{}, fault.NotFoundf("There is no such session.")
+	}
+	if err != nil {
+		return Session{}, fmt.Errorf("session: load: %w", err)
+	}
+	return fromRow(r), nil
+}
+
+// Facts gives a session from the cache. One that seems expired is read again: its use may have been stamped since.
+func (s *Service) Facts(ctx context.Context, org id.Organization, session id.Session) (Session, error) {
+	load := func(ctx context.Context) (Session, error) {
+		return one(sessiondb.New(s.db.Tenant(org)).Get(ctx, org, session))
+	}
+	f, err := s.facts.Get(ctx, key(org, session), load)
+	if err == nil && f.Active && f.Sliding && !s.now().Before(f.ExpiresAt) {
+		s.facts.Invalidate(key(org, session))
+		f, err = s.facts.Get(ctx, key(org, session), load)
+		if used, ok := s.stamps.pending(key(org, session)); err == nil && ok && f.Active {
+			f.ExpiresAt = later(f.ExpiresAt, f.Deadline(used))
+		}
+	}
+	return f, err
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+const maxDevice = 300
+
+// Start begins a session, in the transaction of the sign-in.
+func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, fingerprint string, p principal.Principal) (Session, error) {
+	now := s.now()
+	f := Session{ID: id.New[id.Session](), Organization: org.ID, User: u.ID, Active: true, Sliding: org.Settings.Sliding(u.Role), AuthTime: now, CreatedAt: now,
+		LastUsedAt: now, ExpiresAt: now.Add(Window), Device: p.Source.UserAgent, Fingerprint: fingerprint, Address: p.Source.Address}
+	if len(f.Device) > maxDevice {
+		f.Device = strings.ToValidUTF8(f.Device[:maxDevice], "")
+	}
+	if l := org.Settings.SessionLifetimeSeconds; l > 0 {
+		f.Absolute = now.Add(time.Duration(l) * time.Second)
+		if f.Absolute.Before(f.ExpiresAt) {
+			f.ExpiresAt = f.Absolute
+		}
+	}
+	err := sessiondb.New(tx).Insert(ctx, sessiondb.InsertParams{OrganizationID: org.ID, ID: f.ID, UserID: u.ID, Sliding: f.Sliding, AuthTime: sqldb.MillisOf(now),
+		ExpiresAt: sqldb.MillisOf(f.ExpiresAt), AbsoluteExpiresAt: sqldb.MillisOf(f.Absolute), Device: f.Device, Fingerprint: fingerprint, Address: f.Address})
+	if err != nil {
+		return Session{}, fmt.Errorf("session: start: %w", err)
+	}
+	return f, audit.RecordIn(ctx, tx, now, org.ID, p, audit.Entry{Act: "session.created", TargetKind: "session", TargetID: string(f.ID)})
+}
+
+// Extend moves the deadline at a refresh; ok is false if the session has ended meanwhile.
+func (s *Service) Extend(ctx context.Context, tx *sqldb.Tx, f Session, now time.Time, address string) (ok bool, err error) {
+	n, err := sessiondb.New(tx).Extend(ctx, sessiondb.ExtendParams{Now: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(f.Deadline(now)), Address: address, OrganizationID: f.Organization, ID: f.ID})
+	if err != nil {
+		return false, fmt.Errorf("session: extend: %w", err)
+	}
+	return n == 1, nil
+}
+
+// List pages through a user's live sessions by id: one's own, or anyone's with sessions:read:all.
+func (s *Service) List(ctx context.Context, p principal.Principal, u id.User, after id.Session, limit int) ([]Session, error) {
+	org := p.Organization
+	if p.UserID() == u {
+		org = p.Home
+	}
+	rows, err := sessiondb.New(s.db.Tenant(org)).ListByUser(ctx, sessiondb.ListByUserParams{OrganizationID: org, UserID: u, Now: sqldb.MillisOf(s.now()), After: after, RowLimit: int64(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("session: list: %w", err)
+	}
+	out := make([]Session, len(rows))
+	for i, r := range rows {
+		out[i] = fromRow(r)
+		if used, ok := s.stamps.pending(key(org, out[i].ID)); ok {
+			out[i].LastUsedAt = later(out[i].LastUsedAt, used)
+		}
+	}
+	return out, nil
+}
+
+// End ends one session: the principal's own, or another's in the organization with sessions:delete:all and no fewer rights than its user.
+func (s *Service) End(ctx context.Context, p principal.Principal, session id.Session, reason string) error {
+	org := p.Home
+	f, err := one(sessiondb.New(s.db.Tenant(org)).Get(ctx, org, session))
+	if own := err == nil && p.Kind == principal.User && f.User == p.UserID(); !own {
+		if p.Scope("sessions", "delete") == 0 {
+			return fault.NotFoundf("There is no such session.")
+		}
+		org = p.Organization
+		if f, err = one(sessiondb.New(s.db.Tenant(org)).Get(ctx, org, session)); err != nil {
+			return err
+		}
+		if err := s.users.CheckMayEndSessions(ctx, p, f.User); err != nil {
+			return err
+		}
+	}
+	if !f.Active {
+		return fault.NotFoundf("There is no such session.")
+	}
+	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
+		return s.end(ctx, tx, p, org, session, reason)
+	})
+}
+
+func (s *Service) end(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, session id.Session, reason string) error {
+	_, err := sessiondb.New(tx).End(ctx, reason, sqldb.MillisOf(s.now()), org, session)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return nil // ended a moment ago: as asked
+	}
+	if err != nil {
+		return fmt.Errorf("session: end: %w", err)
+	}
+	tx.Announce(s.facts.Message(key(org, session)))
+	return audit.RecordIn(ctx, tx, s.now(), org, p, audit.Entry{Act: "session.ended", TargetKind: "session", TargetID: string(session), Details: map[string]string{"reason": reason}})
+}
+
+// EndStolen ends a session whose refresh token was used twice.
+func (s *Service) EndStolen(ctx context.Context, p principal.Principal, org id.Organization, session id.Session) error {
+	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error { return s.end(ctx, tx, p, org, session, "refresh_token_reused") })
+}
+
+// EndAll ends every session of a user but keep, in the caller's transaction.
+func (s *Service) EndAll(ctx context.Context, tx *sqldb.Tx, org id.Organization, u id.User, keep id.Session, reason string) (int, error) {
+	ended, err := sessiondb.New(tx).EndByUser(ctx, sessiondb.EndByUserParams{Reason: reason, Now: sqldb.MillisOf(s.now()), OrganizationID: org, UserID: u, Keep: keep})
+	if err != nil {
+		return 0, fmt.Errorf("session: end all: %w", err)
+	}
+	for _, session := range ended {
+		tx.Announce(s.facts.Message(key(org, session)))
+	}
+	return len(ended), nil
+}
+
+// EndAllOf ends every session of a user: one's own, or another's with sessions:delete:all and no fewer rights.
+func (s *Service) EndAllOf(ctx context.Context, p principal.Principal, u id.User, reason string) (n int, err error) {
+	org := p.Organization
+	if p.UserID() == u {
+		org = p.Home
+	} else if err := s.users.CheckMayEndSessions(ctx, p, u); err != nil {
+		return 0, err
+	}
+	err = s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
+		if n, err = s.EndAll(ctx, tx, org, u, "", reason); err != nil {
+			return err
+		}
+		return audit.RecordIn(ctx, tx, s.now(), org, p, audit.Entry{Act: "user.sessions_ended", TargetKind: "user", TargetID: string(u),
+			Details: map[string]string{"reason": reason, "sessions": fmt.Sprint(n)}})
+	})
+	return n, err
+}
+
+// purgeAfter keeps ended sessions a while for whoever looks into an incident.
+const purgeAfter = 30 * 24 * time.Hour
+
+// Purge removes sessions that ended long ago, with their refresh families, at most limit at once.
+func (s *Service) Purge(ctx context.Context, limit int) (n int, err error) {
+	err = s.db.PlatformTx(ctx, "purge ended sessions", func(tx *sqldb.Tx) error {
+		gone, err := sessiondb.New(tx).PlatformPurge(ctx, sqldb.MillisOf(s.now().Add(-purgeAfter)), int64(limit))
+		n = len(gone)
+		return err
+	})
+	return n, err
+}

@@ -1,0 +1,357 @@
+// Package token owns what the server signs: the claim sets, minting, and refresh families. It is the only caller of the signing keys.
+// A refresh family is one row: the token in force, its predecessor and, while an overlap may need it, the successor's exact bytes.
+// Rotation is decided by one UPDATE and signed after its commit.
+package token
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/jwt"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/role"
+	"gatehouse/internal/domain/session"
+	"gatehouse/internal/domain/signingkey"
+	"gatehouse/internal/domain/token/tokendb"
+	"gatehouse/internal/domain/user"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// AccessLifetime is how long an access token of a session works.
+const AccessLifetime = 15 * time.Minute
+
+// AccessClaims are the claims of a session's access token.
+type AccessClaims struct {
+	jwt.Registered
+	Email          string   `json:"email"`
+	OrganizationID string   `json:"organizationId"`
+	Role           string   `json:"role"`
+	SessionID      string   `json:"sessionId"`
+	Permissions    []string `json:"permissions"`
+	AuthTime       int64    `json:"auth_time"`
+	AMR            []string `json:"amr"` // RFC 8176
+}
+
+// RefreshClaims are the claims of a session's refresh token. Its signature protects the family's name (RFC 9700 §4.14.2).
+type RefreshClaims struct {
+	jwt.Registered
+	OrganizationID string `json:"organizationId"`
+	SessionID      string `json:"sessionId"`
+	Family         string `json:"family"`
+}
+
+// Pair is what a sign-in or a refresh hands out.
+type Pair struct {
+	Access           string
+	Refresh          string
+	ExpiresIn        time.Duration // of the access token
+	RefreshExpiresAt time.Time
+	Organization     id.Organization
+}
+
+// Audience names where session tokens work; RefreshAudience the one place for refresh tokens.
+func Audience(issuer string) string        { return issuer }
+func RefreshAudience(issuer string) string { return issuer + "/v1/auth/refresh" }
+
+// Service mints and rotates.
+type Service struct {
+	db            *sqldb.DB
+	issuer        string
+	now           func() time.Time
+	keys          *signingkey.Service
+	organizations *organization.Service
+	roles         *role.Service
+	users         *user.Service
+	sessions      *session.Service
+}
+
+// New makes the service. The issuer is the public URL, from configuration only.
+func New(db *sqldb.DB, issuer string, keys *signingkey.Service, organizations *organization.Service, roles *role.Service, users *user.Service, sessions *session.Service, now func() time.Time) *Service {
+	return &Service{db: db, issuer: issuer, now: now, keys: keys, organizations: organizations, roles: roles, users: users, sessions: sessions}
+}
+
+// Issuer is the `iss` of every token.
+func (s *Service) Issuer() string { return s.issuer }
+
+// prepared are chosen payloads, not yet signed. They are stored as they are for the overlap, and sign to the same bytes again.
+type prepared struct {
+	KeyID   string `json:"kid"`
+	Access  string `json:"access"`
+	Refresh string `json:"refresh"`
+}
+
+// Grant is a sign-in or rotation that is decided and will be signed after its commit.
+type Grant struct {
+	key          jwt.PrivateKey
+	tokens       prepared
+	jti          string
+	expires      time.Time // access
+	deadline     time.Time // refresh
+	organization id.Organization
+}
+
+// prepare chooses the claims of the next pair.
+func (s *Service) prepare(org organization.Organization, u user.User, permissions permission.Set, f session.Session, family id.Family, now time.Time) (Grant, error) {
+	key, err := s.keys.Signing(signingkey.Session)
+	if err != nil {
+		return Grant{}, err
+	}
+	g := Grant{key: key, jti: rand.Text(), expires: now.Add(AccessLifetime).Truncate(time.Second), deadline: f.Deadline(now), organization: org.ID}
+	registered := jwt.Registered{Issuer: s.issuer, Subject: string(u.ID), IssuedAt: now.Unix(), NotBefore: now.Unix()}
+	access := AccessClaims{Registered: registered, Email: u.Email, OrganizationID: string(org.ID), Role: u.Role, SessionID: string(f.ID), Permissions: permissions.Strings(),
+		AuthTime: f.AuthTime.Unix(), AMR: []string{"pwd"}}
+	access.Audience, access.Expires, access.ID = Audience(s.issuer), g.expires.Unix(), rand.Text()
+	refresh := RefreshClaims{Registered: registered, OrganizationID: string(org.ID), SessionID: string(f.ID), Family: string(family)}
+	refresh.Audience, refresh.Expires, refresh.ID = RefreshAudience(s.issuer), g.deadline.Unix(), g.jti
+	a, err := jwt.Encode(access)
+	if err != nil {
+		return Grant{}, fmt.Errorf("token: access claims: %w", err)
+	}
+	r, err := jwt.Encode(refresh)
+	if err != nil {
+		return Grant{}, fmt.Errorf("token: refresh claims: %w", err)
+	}
+	g.tokens = prepared{KeyID: key.ID, Access: string(a), Refresh: string(r)}
+	return g, nil
+}
+
+// Sign makes the tokens of a grant.
+func (s *Service) Sign(g Grant) (Pair, error) {
+	access, err := jwt.Sign(g.key, jwt.TypeAccess, []byte(g.tokens.Access))
+	if err != nil {
+		return Pair{}, err
+	}
+	refresh, err := jwt.Sign(g.key, jwt.TypeRefresh, []byte(g.tokens.Refresh))
+	if err != nil {
+		return Pair{}, err
+	}
+	return Pair{Access: access, Refresh: refresh, ExpiresIn: max(0, g.expires.Sub(s.now().Truncate(time.Second))), RefreshExpiresAt: g.deadline, Organization: g.organization}, nil
+}
+
+// PermissionsOf gives what a user may do now. A role that is gone gives nothing.
+func (s *Service) PermissionsOf(ctx context.Context, u user.User) (permission.Set, error) {
+	r, err := s.roles.Facts(ctx, u.Organization, u.Role)
+	if fault.Is(err, fault.NotFound) {
+		return permission.Set{}, nil
+	}
+	return r.Permissions, err
+}
+
+// Start begins the refresh family of a new session, in the transaction of the sign-in.
+func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, permissions permission.Set, f session.Session) (Grant, error) {
+	family := id.New[id.Family]()
+	g, err := s.prepare(org, u, permissions, f, family, s.now())
+	if err != nil {
+		return Grant{}, err
+	}
+	err = tokendb.New(tx).InsertFamily(ctx, tokendb.InsertFamilyParams{OrganizationID: org.ID, ID: family, SessionID: f.ID, CurrentJti: g.jti, CreatedAt: sqldb.MillisOf(s.now())})
+	if err != nil {
+		return Grant{}, fmt.Errorf("token: start family: %w", err)
+	}
+	return g, nil
+}
+
+// Errors of tokens, one for each answer a client can act on.
+func errInvalid() error {
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The token is not valid here.")
+}
+func errExpired() error {
+	return fault.New(fault.Unauthenticated, fault.CodeTokenExpired, "The token has expired.")
+}
+func errRevoked() error {
+	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The session has ended.")
+}
+
+// verify checks signature, type, issuer, audience and time of a session token and returns its payload.
+func (s *Service) verify(token, typ string) ([]byte, error) {
+	h, err := jwt.ReadHeader(token)
+	if err != nil || h.Type != typ {
+		return nil, errInvalid()
+	}
+	key, ok := s.keys.Verifying(signingkey.Session, h.KeyID)
+	if !ok || key.Algorithm != h.Algorithm {
+		return nil, errInvalid()
+	}
+	payload, err := jwt.Verify(token, key)
+	if err != nil {
+		return nil, errInvalid()
+	}
+	return payload, nil
+}
+
+func judge(r jwt.Registered, now time.Time, issuer, audience string) error {
+	switch err := r.Check(now, issuer, audience); {
+	case err == nil:
+		return nil
+	case errors.Is(err, jwt.ErrExpired):
+		return errExpired()
+	}
+	return errInvalid()
+}
+
+// Access is a verified access token: immutable, so it may be kept. Whether it holds now is Judge's to say, each time.
+type Access struct {
+	Claims      AccessClaims
+	KeyID       string
+	Permissions permission.Set
+}
+
+// VerifyAccess checks what does not change: shape, key, signature, claims.
+func (s *Service) VerifyAccess(token string) (*Access, error) {
+	payload, err := s.verify(token, jwt.TypeAccess)
+	if err != nil {
+		return nil, err
+	}
+	h, _ := jwt.ReadHeader(token)
+	a := &Access{KeyID: h.KeyID}
+	if err := jwt.Decode(payload, &a.Claims); err != nil {
+		return nil, errInvalid()
+	}
+	a.Permissions = permission.ParseKnown(a.Claims.Permissions)
+	return a, nil
+}
+
+// Judge says whether a verified access token holds now: time, issuer, audience, key still trusted.
+func (s *Service) Judge(a *Access) error {
+	if _, ok := s.keys.Verifying(signingkey.Session, a.KeyID); !ok {
+		return errInvalid()
+	}
+	return judge(a.Claims.Registered, s.now(), s.issuer, Audience(s.issuer))
+}
+
+// Refresh turns a refresh token into the next pair. The presented token is dead at once; used again it ends the session, except that the
+// immediate predecessor gets the same successor while the organization's overlap lasts.
+func (s *Service) Refresh(ctx context.Context, source principal.Source, presented string) (Pair, error) {
+	payload, err := s.verify(presented, jwt.TypeRefresh)
+	if err != nil {
+		return Pair{}, err
+	}
+	var c RefreshClaims
+	if err := jwt.Decode(payload, &c); err != nil {
+		return Pair{}, errInvalid()
+	}
+	now := s.now()
+	if err := judge(c.Registered, now, s.issuer, RefreshAudience(s.issuer)); err != nil {
+		return Pair{}, err
+	}
+	orgID, sessionID, family := id.Organization(c.OrganizationID), id.Session(c.SessionID), id.Family(c.Family)
+	org, u, f, err := s.holder(ctx, orgID, id.User(c.Subject), sessionID)
+	if err != nil {
+		return Pair{}, err
+	}
+	permissions, err := s.PermissionsOf(ctx, u)
+	if err != nil {
+		return Pair{}, err
+	}
+	g, err := s.prepare(org, u, permissions, f, family, now)
+	if err != nil {
+		return Pair{}, err
+	}
+	row := tokendb.RotateParams{NextJti: g.jti, Now: sqldb.MillisOf(now), OrganizationID: orgID, ID: family, Presented: c.ID}
+	if overlap := org.Settings.RefreshOverlapSeconds; overlap > 0 {
+		text, err := json.Marshal(g.tokens)
+		if err != nil {
+			return Pair{}, fmt.Errorf("token: successor: %w", err)
+		}
+		row.OverlapUntil, row.Successor = sqldb.MillisOf(now.Add(time.Duration(overlap)*time.Second)), string(text)
+	}
+	var rotated bool
+	err = s.db.Tx(ctx, orgID, func(tx *sqldb.Tx) error {
+		n, err := tokendb.New(tx).Rotate(ctx, row)
+		if err != nil {
+			return fmt.Errorf("token: rotate: %w", err)
+		}
+		if rotated = n == 1; !rotated {
+			return nil
+		}
+		live, err := s.sessions.Extend(ctx, tx, f, now, source.Address)
+		if err == nil && !live {
+			err = errRevoked() // ended between the look and the transaction: nothing is rotated
+		}
+		return err
+	})
+	if err != nil {
+		return Pair{}, err
+	}
+	if !rotated {
+		return s.again(ctx, source, c, now)
+	}
+	return s.Sign(g)
+}
+
+// holder joins who a refresh token belongs to and refuses if anything on the way is switched off.
+func (s *Service) holder(ctx context.Context, orgID id.Organization, userID id.User, sessionID id.Session) (organization.Organization, user.User, session.Session, error) {
+	none := func(err error) (organization.Organization, user.User, session.Session, error) {
+		if fault.Is(err, fault.NotFound) {
+			err = errRevoked()
+		}
+		return organization.Organization{}, user.User{}, session.Session{}, err
+	}
+	org, err := s.organizations.Facts(ctx, orgID)
+	if err != nil {
+		return none(err)
+	}
+	u, err := s.users.Facts(ctx, orgID, userID)
+	if err != nil {
+		return none(err)
+	}
+	f, err := s.sessions.Facts(ctx, orgID, sessionID)
+	if err != nil {
+		return none(err)
+	}
+	if org.State == organization.Deleted || u.State != user.Active || f.User != u.ID || !f.Live(s.now()) {
+		return none(errRevoked())
+	}
+	if org.State == organization.Suspended {
+		return none(fault.New(fault.Forbidden, fault.CodeSuspended, "The organization is suspended."))
+	}
+	return org, u, f, nil
+}
+
+// again answers a refresh token that is not the one in force.
+func (s *Service) again(ctx context.Context, source principal.Source, c RefreshClaims, now time.Time) (Pair, error) {
+	orgID, sessionID := id.Organization(c.OrganizationID), id.Session(c.SessionID)
+	row, err := tokendb.New(s.db.Tenant(orgID)).GetFamily(ctx, orgID, id.Family(c.Family))
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return Pair{}, errRevoked()
+	}
+	if err != nil {
+		return Pair{}, fmt.Errorf("token: family: %w", err)
+	}
+	if row.PreviousJti == c.ID && row.Successor != "" && now.Before(row.OverlapUntil.Time()) {
+		if pair, ok, err := s.successor(row.Successor, orgID); err != nil || ok {
+			return pair, err
+		}
+	}
+	thief := principal.Principal{Kind: principal.User, ID: c.Subject, Home: orgID, Organization: orgID, Session: sessionID, Source: source}
+	if err := s.sessions.EndStolen(ctx, thief, orgID, sessionID); err != nil {
+		return Pair{}, err
+	}
+	return Pair{}, errRevoked()
+}
+
+// successor signs stored payloads again, to the same bytes. Not ok: the key that signed them is trusted no more.
+func (s *Service) successor(text string, org id.Organization) (Pair, bool, error) {
+	var g Grant
+	var access AccessClaims
+	var refresh RefreshClaims
+	if err := errors.Join(json.Unmarshal([]byte(text), &g.tokens), jwt.Decode([]byte(g.tokens.Access), &access), jwt.Decode([]byte(g.tokens.Refresh), &refresh)); err != nil {
+		return Pair{}, false, fmt.Errorf("token: stored successor: %w", err)
+	}
+	var ok bool
+	if g.key, ok = s.keys.SigningKey(g.tokens.KeyID); !ok {
+		return Pair{}, false, nil
+	}
+	g.expires, g.deadline, g.organization = time.Unix(access.Expires, 0), time.Unix(refresh.Expires, 0), org
+	pair, err := s.Sign(g)
+	return pair, err == nil, err
+}

@@ -1,0 +1,241 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/user/userdb"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// InvitationState is where an invitation stands; a pending one past its time is expired.
+type InvitationState string
+
+// The states.
+const (
+	Pending  InvitationState = "pending"
+	Accepted InvitationState = "accepted"
+	Revoked  InvitationState = "revoked"
+	Expired  InvitationState = "expired"
+)
+
+// Invitation asks someone into an organization, bound to an address, a role and teams.
+type Invitation struct {
+	ID        id.Invitation
+	Email     string
+	Name      string
+	Role      string
+	Teams     []id.Team
+	State     InvitationState
+	InvitedBy string
+	User      id.User // once accepted
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+func invitationFromRow(r userdb.Invitation, now time.Time) (Invitation, error) {
+	i := Invitation{ID: r.ID, Email: r.Email, Name: r.Name, Role: r.Role, State: InvitationState(r.State), InvitedBy: r.InvitedBy, User: r.UserID,
+		CreatedAt: r.CreatedAt.Time(), ExpiresAt: r.ExpiresAt.Time()}
+	if i.State == Pending && !now.Before(i.ExpiresAt) {
+		i.State = Expired
+	}
+	if err := json.Unmarshal([]byte(r.TeamIds), &i.Teams); err != nil {
+		return Invitation{}, fmt.Errorf("invitation %s: teams: %w", r.ID, err)
+	}
+	return i, nil
+}
+
+func (s *Service) oneInvitation(r userdb.Invitation, err error) (Invitation, error) {
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return Invitation{}, fault.NotFoundf("There is no such invitation.")
+	}
+	if err != nil {
+		return Invitation{}, fmt.Errorf("invitation: load: %w", err)
+	}
+	return invitationFromRow(r, s.now())
+}
+
+func (s *Service) recordInvitation(ctx context.Context, tx *sqldb.Tx, p principal.Principal, i id.Invitation, act string, details map[string]string) error {
+	return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: act, TargetKind: "invitation", TargetID: string(i), Details: details})
+}
+
+// Invite makes an invitation and the secret of its link, shown once. It needs invitations:create:all and every right the role gives.
+func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) (Invitation, secret.Secret, error) {
+	email, key, err := checkEmail(n.Email)
+	if err != nil {
+		return Invitation{}, secret.Secret{}, err
+	}
+	name, err := checkText("name", n.Name, 0, 200)
+	if err != nil {
+		return Invitation{}, secret.Secret{}, err
+	}
+	org, err := s.organizations.Facts(ctx, p.Organization)
+	if err != nil {
+		return Invitation{}, secret.Secret{}, err
+	}
+	if err := s.roles.CheckGrantable(ctx, p, n.Role, org.Platform); err != nil {
+		return Invitation{}, secret.Secret{}, err
+	}
+	if n.Teams == nil {
+		n.Teams = []id.Team{}
+	}
+	for i, team := range n.Teams {
+		if _, err := s.GetTeam(ctx, p, team); fault.Is(err, fault.NotFound) {
+			return Invitation{}, secret.Secret{}, fault.Invalidf(fmt.Sprintf("teams[%d]", i), "there is no such team")
+		} else if err != nil {
+			return Invitation{}, secret.Secret{}, err
+		}
+	}
+	teams, err := json.Marshal(n.Teams)
+	if err != nil {
+		return Invitation{}, secret.Secret{}, fmt.Errorf("invitation: teams: %w", err)
+	}
+	now := s.now()
+	inv := Invitation{ID: id.New[id.Invitation](), Email: email, Name: name, Role: n.Role, Teams: n.Teams, State: Pending, InvitedBy: p.ID, CreatedAt: now, ExpiresAt: now.Add(linkLifetime)}
+	var link secret.Secret
+	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+		q := userdb.New(tx)
+		if _, err := q.GetByEmail(ctx, p.Organization, key); err == nil {
+			return fault.Conflictf("There is a user with this e-mail address already.")
+		} else if !errors.Is(err, sqldb.ErrNoRows) {
+			return fmt.Errorf("invitation: user: %w", err)
+		}
+		err := q.InsertInvitation(ctx, userdb.InsertInvitationParams{OrganizationID: p.Organization, ID: inv.ID, Email: email, EmailKey: key, Name: name, Role: n.Role,
+			TeamIds: string(teams), InvitedBy: p.ID, CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(inv.ExpiresAt)})
+		if err != nil {
+			return fmt.Errorf("invitation: insert: %w", err)
+		}
+		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeInvitation, string(inv.ID), now, inv.ExpiresAt); err != nil {
+			return err
+		}
+		return s.recordInvitation(ctx, tx, p, inv.ID, "invitation.created", map[string]string{"email": email, "role": n.Role})
+	})
+	return inv, link, err
+}
+
+// GetInvitation finds one. It needs invitations:read:all.
+func (s *Service) GetInvitation(ctx context.Context, p principal.Principal, i id.Invitation) (Invitation, error) {
+	return s.oneInvitation(userdb.New(s.db.Tenant(p.Organization)).GetInvitation(ctx, p.Organization, i))
+}
+
+// ListInvitations pages by id. It needs invitations:read:all.
+func (s *Service) ListInvitations(ctx context.Context, p principal.Principal, state InvitationState, after id.Invitation, limit int) ([]Invitation, error) {
+	rows, err := userdb.New(s.db.Tenant(p.Organization)).ListInvitations(ctx, p.Organization, after, string(state), int64(limit))
+	if err != nil {
+		return nil, fmt.Errorf("invitation: list: %w", err)
+	}
+	out := make([]Invitation, len(rows))
+	for i, r := range rows {
+		if out[i], err = invitationFromRow(r, s.now()); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// UpdateInvitation changes name or role of a pending invitation. It needs invitations:update:all.
+func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, change func(inv *Invitation)) (Invitation, error) {
+	inv, err := s.GetInvitation(ctx, p, i)
+	if err != nil {
+		return Invitation{}, err
+	}
+	change(&inv)
+	org, err := s.organizations.Facts(ctx, p.Organization)
+	if err != nil {
+		return Invitation{}, err
+	}
+	if err := s.roles.CheckGrantable(ctx, p, inv.Role, org.Platform); err != nil {
+		return Invitation{}, err
+	}
+	if inv.Name, err = checkText("name", inv.Name, 0, 200); err != nil {
+		return Invitation{}, err
+	}
+	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+		n, err := userdb.New(tx).UpdateInvitation(ctx, userdb.UpdateInvitationParams{Role: inv.Role, Name: inv.Name, ExpiresAt: sqldb.MillisOf(inv.ExpiresAt), OrganizationID: p.Organization, ID: i})
+		if err != nil {
+			return fmt.Errorf("invitation: update: %w", err)
+		}
+		if n == 0 {
+			return fault.Conflictf("The invitation was accepted or revoked.")
+		}
+		return s.recordInvitation(ctx, tx, p, i, "invitation.updated", map[string]string{"role": inv.Role})
+	})
+	return inv, err
+}
+
+// RevokeInvitation makes a pending invitation's link worthless. It needs invitations:delete:all.
+func (s *Service) RevokeInvitation(ctx context.Context, p principal.Principal, i id.Invitation) error {
+	return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+		q := userdb.New(tx)
+		if _, err := s.oneInvitation(q.GetInvitation(ctx, p.Organization, i)); err != nil {
+			return err
+		}
+		n, err := q.SetInvitationState(ctx, string(Revoked), "", p.Organization, i)
+		if err != nil {
+			return fmt.Errorf("invitation: revoke: %w", err)
+		}
+		if n == 0 {
+			return nil // accepted or revoked already: its link is worthless as asked
+		}
+		if err := s.onetime.Withdraw(ctx, tx, p.Organization, purposeInvitation, string(i)); err != nil {
+			return err
+		}
+		return s.recordInvitation(ctx, tx, p, i, "invitation.revoked", nil)
+	})
+}
+
+// Accept makes the invited user with the password they chose. The link works once, on time, for the address, role and teams it names.
+func (s *Service) Accept(ctx context.Context, source principal.Source, token secret.Secret, name, plain string) (User, error) {
+	orgID, subject, err := s.onetime.Find(ctx, purposeInvitation, token, s.now())
+	if err != nil {
+		return User{}, err
+	}
+	org, err := s.organizations.Facts(ctx, orgID)
+	if err != nil {
+		return User{}, err
+	}
+	if org.State != organization.Active {
+		return User{}, fault.Forbiddenf("The organization is not active.")
+	}
+	inv, err := s.oneInvitation(userdb.New(s.db.Tenant(orgID)).GetInvitation(ctx, orgID, id.Invitation(subject)))
+	if err != nil {
+		return User{}, err
+	}
+	if name == "" {
+		name = inv.Name
+	}
+	hash, err := s.hashNew(ctx, source.Address, "password", org, User{Email: inv.Email, Username: inv.Email, Name: name}, plain)
+	if err != nil {
+		return User{}, err
+	}
+	invitee := principal.Principal{Kind: principal.User, ID: subject, Home: orgID, Organization: orgID, Source: source}
+	var u User
+	err = s.db.Tx(ctx, orgID, func(tx *sqldb.Tx) error {
+		if _, err := s.onetime.Consume(ctx, tx, orgID, purposeInvitation, token, s.now()); err != nil {
+			return err
+		}
+		var err error
+		if u, err = s.insert(ctx, tx, invitee, NewUser{Email: inv.Email, Name: name, Kind: Person, Role: inv.Role, Teams: inv.Teams, PasswordHash: hash}); err != nil {
+			return err
+		}
+		n, err := userdb.New(tx).SetInvitationState(ctx, string(Accepted), u.ID, orgID, inv.ID)
+		if err != nil {
+			return fmt.Errorf("invitation: accept: %w", err)
+		}
+		if n == 0 {
+			return fault.Conflictf("The invitation was revoked.")
+		}
+		return s.recordInvitation(ctx, tx, invitee, inv.ID, "invitation.accepted", map[string]string{"user": string(u.ID)})
+	})
+	return u, err
+}

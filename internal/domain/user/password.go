@@ -1,0 +1,125 @@
+package user
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/user/userdb"
+	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// contextWords are what an attacker of this account would try.
+func contextWords(u User) []string {
+	local, _, _ := strings.Cut(u.Email, "@")
+	return append(strings.Fields(u.Name), local, u.Username, u.Email)
+}
+
+// hashNew judges a new password and hashes it. It runs before any transaction.
+func (s *Service) hashNew(ctx context.Context, client, field string, org organization.Organization, u User, plain string) (string, error) {
+	if err := s.policy(org, contextWords(u)...).Check(plain); err != nil {
+		return "", fault.Invalidf(field, "%v", err)
+	}
+	return s.hasher.Hash(ctx, client, plain)
+}
+
+// ChangePassword replaces the principal's own password, proven by the current one, and ends their other sessions.
+func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, current, plain string) (ended int, err error) {
+	u, err := one(userdb.New(s.db.Tenant(p.Home)).Get(ctx, p.Home, id.User(p.ID)))
+	if err != nil {
+		return 0, err
+	}
+	org, err := s.organizations.Facts(ctx, p.Home)
+	if err != nil {
+		return 0, err
+	}
+	if u.passwordHash == "" {
+		return 0, fault.Conflictf("This account has no password.")
+	}
+	ok, _, err := s.hasher.Verify(ctx, p.Source.Address, current, u.passwordHash)
+	if err != nil {
+		return 0, err
+	}
+	if !ok {
+		return 0, fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials, "The current password is wrong.")
+	}
+	hash, err := s.hashNew(ctx, p.Source.Address, "newPassword", org, u, plain)
+	if err != nil {
+		return 0, err
+	}
+	err = s.db.Tx(ctx, p.Home, func(tx *sqldb.Tx) error {
+		ended, err = s.setPassword(ctx, tx, p, u, hash, p.Session, "user.password_changed")
+		return err
+	})
+	return ended, err
+}
+
+// setPassword writes the hash and ends every session but keep.
+func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, hash string, keep id.Session, act string) (int, error) {
+	n, err := userdb.New(tx).SetPassword(ctx, hash, sqldb.MillisOf(s.now()), u.Organization, u.ID)
+	if err != nil {
+		return 0, fmt.Errorf("user: set password: %w", err)
+	}
+	if n == 0 {
+		return 0, fault.NotFoundf("There is no such user.")
+	}
+	if err := s.onetime.Withdraw(ctx, tx, u.Organization, purposeSetPassword, string(u.ID)); err != nil {
+		return 0, err
+	}
+	ended, err := s.sessions.EndAll(ctx, tx, u.Organization, u.ID, keep, "password_changed")
+	if err != nil {
+		return 0, err
+	}
+	return ended, s.changed(ctx, tx, p, u, act, nil)
+}
+
+// SetPasswordByLink gives a user the password they chose at the link they were handed; the link works once.
+func (s *Service) SetPasswordByLink(ctx context.Context, source principal.Source, token secret.Secret, plain string) (User, error) {
+	orgID, subject, err := s.onetime.Find(ctx, purposeSetPassword, token, s.now())
+	if err != nil {
+		return User{}, err
+	}
+	org, err := s.organizations.Facts(ctx, orgID)
+	if err != nil {
+		return User{}, err
+	}
+	u, err := one(userdb.New(s.db.Tenant(orgID)).Get(ctx, orgID, id.User(subject)))
+	if err != nil {
+		return User{}, err
+	}
+	if org.State != organization.Active || u.State != Active {
+		return User{}, fault.Forbiddenf("The account is not active.")
+	}
+	hash, err := s.hashNew(ctx, source.Address, "password", org, u, plain)
+	if err != nil {
+		return User{}, err
+	}
+	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: orgID, Organization: orgID, Source: source}
+	err = s.db.Tx(ctx, orgID, func(tx *sqldb.Tx) error {
+		if _, err := s.onetime.Consume(ctx, tx, orgID, purposeSetPassword, token, s.now()); err != nil {
+			return err
+		}
+		_, err := s.setPassword(ctx, tx, p, u, hash, "", "user.password_set")
+		return err
+	})
+	u.HasPassword = true
+	return u, err
+}
+
+// Rehash replaces a hash whose costs are outdated, unless the password was changed meanwhile.
+func (s *Service) Rehash(ctx context.Context, client string, u User, plain string) error {
+	hash, err := s.hasher.Hash(ctx, client, plain)
+	if err != nil {
+		return err
+	}
+	return s.db.Tx(ctx, u.Organization, func(tx *sqldb.Tx) error {
+		tx.Announce(s.facts.Message(invalidation.Key{Organization: u.Organization, ID: string(u.ID)}))
+		return userdb.New(tx).Rehash(ctx, hash, u.Organization, u.ID, u.passwordHash)
+	})
+}

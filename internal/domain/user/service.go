@@ -1,0 +1,359 @@
+package user
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/password"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/role"
+	"gatehouse/internal/domain/user/userdb"
+	"gatehouse/internal/platform/cache"
+	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// Sessions ends sessions in the transaction that takes their ground away.
+type Sessions interface {
+	EndAll(ctx context.Context, tx *sqldb.Tx, org id.Organization, user id.User, keep id.Session, reason string) (int, error)
+}
+
+// OneTime issues and consumes the secrets of links.
+type OneTime interface {
+	Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject string, now, expires time.Time) (secret.Secret, error)
+	Find(ctx context.Context, purpose string, value secret.Secret, now time.Time) (id.Organization, string, error)
+	Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, value secret.Secret, now time.Time) (string, error)
+	Withdraw(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject string) error
+}
+
+// Hasher hashes within the server's limits; client is who waits for it.
+type Hasher interface {
+	Hash(ctx context.Context, client, plain string) (string, error)
+	Verify(ctx context.Context, client, plain, encoded string) (ok, outdated bool, err error)
+}
+
+// The purposes of links.
+const (
+	purposeInvitation  = "invitation"
+	purposeSetPassword = "set_password"
+)
+
+// linkLifetime is how long an invitation or a set-password link works.
+const linkLifetime = 7 * 24 * time.Hour
+
+// Service owns users, teams and invitations.
+type Service struct {
+	db            *sqldb.DB
+	now           func() time.Time
+	organizations *organization.Service
+	roles         *role.Service
+	sessions      Sessions
+	onetime       OneTime
+	hasher        Hasher
+	facts         *cache.Cache[User]
+}
+
+// New makes the service. sessions is set later by the composition root with UseSessions, since sessions build on users.
+func New(db *sqldb.DB, feed *invalidation.Feed, organizations *organization.Service, roles *role.Service, onetime OneTime, hasher Hasher, now func() time.Time) *Service {
+	return &Service{db: db, now: now, organizations: organizations, roles: roles, onetime: onetime, hasher: hasher, facts: cache.New[User](feed, "user", 200_000)}
+}
+
+// UseSessions names who ends sessions.
+func (s *Service) UseSessions(sessions Sessions) { s.sessions = sessions }
+
+// Facts gives a user from the cache.
+func (s *Service) Facts(ctx context.Context, org id.Organization, user id.User) (User, error) {
+	return s.facts.Get(ctx, invalidation.Key{Organization: org, ID: string(user)}, func(ctx context.Context) (User, error) {
+		u, err := one(userdb.New(s.db.Tenant(org)).Get(ctx, org, user))
+		u.passwordHash = "" // not for the cache
+		return u, err
+	})
+}
+
+// ForSignIn finds the one account a sign-in name means: in the organization, or, when none is named, in all of them. Whatever the
+// outcome it asks the database exactly once. Found is false for none and for several.
+func (s *Service) ForSignIn(ctx context.Context, org id.Organization, email string) (u User, found bool, err error) {
+	key := CanonicalName(email)
+	if org != "" {
+		u, err = one(userdb.New(s.db.Tenant(org)).GetByEmail(ctx, org, key))
+		if fault.Is(err, fault.NotFound) {
+			return User{}, false, nil
+		}
+		return u, err == nil, err
+	}
+	rows, err := userdb.New(s.db.Platform("sign-in name without an organization")).PlatformByEmail(ctx, key)
+	if err != nil {
+		return User{}, false, fmt.Errorf("user: sign-in name: %w", err)
+	}
+	if len(rows) != 1 {
+		return User{}, false, nil
+	}
+	return fromRow(rows[0]), true, nil
+}
+
+// NewUser describes a user to create.
+type NewUser struct {
+	Email    string
+	Username string // empty: the e-mail address
+	Name     string
+	Kind     Kind
+	Role     string
+	Teams    []id.Team
+
+	PasswordHash string // set-up and demo only: a ready PHC string
+}
+
+// Created is a new user with the link at which they choose their password, shown once.
+type Created struct {
+	User
+	Link        secret.Secret
+	LinkExpires time.Time
+}
+
+// Create adds a user. It needs users:create:all. Nobody chooses another's password: the answer holds a link that works once.
+func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) (Created, error) {
+	org, err := s.organizations.Facts(ctx, p.Organization)
+	if err != nil {
+		return Created{}, err
+	}
+	if err := s.roles.CheckGrantable(ctx, p, n.Role, org.Platform); err != nil {
+		return Created{}, err
+	}
+	var c Created
+	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+		u, err := s.insert(ctx, tx, p, n)
+		if err != nil {
+			return err
+		}
+		c.User = u
+		if n.PasswordHash == "" {
+			c.LinkExpires = s.now().Add(linkLifetime)
+			c.Link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(u.ID), s.now(), c.LinkExpires)
+		}
+		return err
+	})
+	return c, err
+}
+
+// insert validates and writes a user with its teams, announces it and records it.
+func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principal, n NewUser) (User, error) {
+	email, emailKey, err := checkEmail(n.Email)
+	if err != nil {
+		return User{}, err
+	}
+	if n.Username == "" {
+		n.Username = email
+	}
+	username, usernameKey, err := checkUsername(n.Username, emailKey)
+	if err != nil {
+		return User{}, err
+	}
+	if n.Kind == "" {
+		n.Kind = Person
+	}
+	if n.Kind != Person && n.Kind != Application {
+		return User{}, fault.Invalidf("type", "must be person or application")
+	}
+	name, err := checkText("name", n.Name, 0, 200)
+	if err != nil {
+		return User{}, err
+	}
+	now := s.now()
+	row := userdb.InsertParams{OrganizationID: p.Organization, ID: id.New[id.User](), Email: email, EmailKey: emailKey, Username: username, UsernameKey: usernameKey,
+		Name: name, Kind: string(n.Kind), Role: n.Role, PasswordHash: n.PasswordHash, PasswordChangedAt: sqldb.MillisOf(now), CreatedAt: sqldb.MillisOf(now)}
+	q := userdb.New(tx)
+	if err := q.Insert(ctx, row); sqldb.IsUnique(err) {
+		return User{}, fault.Conflictf("The e-mail address or the user name is taken in this organization.")
+	} else if err != nil {
+		return User{}, fmt.Errorf("user: insert: %w", err)
+	}
+	for i, team := range n.Teams {
+		if _, err := q.AddMember(ctx, p.Organization, team, row.ID); sqldb.IsForeignKey(err) {
+			return User{}, fault.Invalidf(fmt.Sprintf("teams[%d]", i), "there is no such team")
+		} else if err != nil {
+			return User{}, fmt.Errorf("user: teams: %w", err)
+		}
+	}
+	u := User{ID: row.ID, Organization: p.Organization, Email: email, Username: username, Name: name, Kind: n.Kind, Role: n.Role, State: Active,
+		HasPassword: n.PasswordHash != "", CreatedAt: row.CreatedAt.Time(), UpdatedAt: row.CreatedAt.Time()}
+	return u, s.changed(ctx, tx, p, u, "user.created", map[string]string{"role": u.Role, "type": string(u.Kind)})
+}
+
+func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, act string, details map[string]string) error {
+	tx.Announce(s.facts.Message(invalidation.Key{Organization: u.Organization, ID: string(u.ID)}))
+	return audit.RecordIn(ctx, tx, s.now(), u.Organization, p, audit.Entry{Act: act, TargetKind: "user", TargetID: string(u.ID), Details: details})
+}
+
+// Get finds a user of the principal's organization. It needs users:read:all.
+func (s *Service) Get(ctx context.Context, p principal.Principal, user id.User) (User, error) {
+	return one(userdb.New(s.db.Tenant(p.Organization)).Get(ctx, p.Organization, user))
+}
+
+// Filter narrows a listing; zero fields do not.
+type Filter struct {
+	State State
+	Role  string
+	Email string
+	After id.User
+	Limit int
+}
+
+// List pages through the users by id. It needs users:read:all.
+func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]User, error) {
+	rows, err := userdb.New(s.db.Tenant(p.Organization)).List(ctx, userdb.ListParams{OrganizationID: p.Organization, After: f.After, State: string(f.State), Role: f.Role,
+		EmailKey: CanonicalName(f.Email), RowLimit: int64(f.Limit)})
+	if err != nil {
+		return nil, fmt.Errorf("user: list: %w", err)
+	}
+	return fromRows(rows), nil
+}
+
+func fromRows(rows []userdb.User) []User {
+	out := make([]User, len(rows))
+	for i, r := range rows {
+		out[i] = fromRow(r)
+	}
+	return out
+}
+
+// checkMayChange refuses acts on a user who may do more than p.
+func (s *Service) checkMayChange(ctx context.Context, p principal.Principal, u User) error {
+	r, err := s.roles.Facts(ctx, u.Organization, u.Role)
+	if fault.Is(err, fault.NotFound) {
+		return nil // a role that is gone gives nothing
+	}
+	if err != nil {
+		return err
+	}
+	if missing := p.Permissions.Missing(r.Permissions); len(missing) > 0 {
+		return fault.Forbiddenf("This user holds %s, which you do not; only someone who does may change them.", missing[0])
+	}
+	return nil
+}
+
+// CheckMayEndSessions tells whether p may end the sessions of a user: their own always, another's by the rule of checkMayChange.
+func (s *Service) CheckMayEndSessions(ctx context.Context, p principal.Principal, user id.User) error {
+	if p.UserID() == user && p.Kind == principal.User {
+		return nil
+	}
+	u, err := s.Get(ctx, p, user)
+	if err != nil {
+		return err
+	}
+	return s.checkMayChange(ctx, p, u)
+}
+
+// Update changes a user; change edits a copy. Disabling ends the user's sessions in the same transaction.
+func (s *Service) Update(ctx context.Context, p principal.Principal, user id.User, change func(u *User)) (User, error) {
+	org, err := s.organizations.Facts(ctx, p.Organization)
+	if err != nil {
+		return User{}, err
+	}
+	before, err := s.Get(ctx, p, user)
+	if err != nil {
+		return User{}, err
+	}
+	if err := s.checkMayChange(ctx, p, before); err != nil {
+		return User{}, err
+	}
+	u := before
+	change(&u)
+	if u.Role != before.Role {
+		if p.UserID() == user {
+			return User{}, fault.Forbiddenf("Nobody changes their own role.")
+		}
+		if err := s.roles.CheckGrantable(ctx, p, u.Role, org.Platform); err != nil {
+			return User{}, err
+		}
+	}
+	if u.State != before.State && p.UserID() == user {
+		return User{}, fault.Forbiddenf("Nobody deactivates themselves.")
+	}
+	if u.State != Active && u.State != Disabled {
+		return User{}, fault.Invalidf("state", "must be active or disabled")
+	}
+	if u.Kind != Person && u.Kind != Application {
+		return User{}, fault.Invalidf("type", "must be person or application")
+	}
+	row := userdb.UpdateParams{Kind: string(u.Kind), Role: u.Role, State: string(u.State), OrganizationID: p.Organization, ID: user}
+	if row.Email, row.EmailKey, err = checkEmail(u.Email); err != nil {
+		return User{}, err
+	}
+	if u.Username == before.Username && CanonicalName(before.Username) == CanonicalName(before.Email) {
+		u.Username = row.Email // a user name that was the address follows it
+	}
+	if row.Username, row.UsernameKey, err = checkUsername(u.Username, row.EmailKey); err != nil {
+		return User{}, err
+	}
+	if row.Name, err = checkText("name", u.Name, 0, 200); err != nil {
+		return User{}, err
+	}
+	u.Email, u.Username, u.Name, u.UpdatedAt = row.Email, row.Username, row.Name, s.now()
+	row.Now = sqldb.MillisOf(u.UpdatedAt)
+	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+		n, err := userdb.New(tx).Update(ctx, row)
+		switch {
+		case sqldb.IsUnique(err):
+			return fault.Conflictf("The e-mail address or the user name is taken in this organization.")
+		case err != nil:
+			return fmt.Errorf("user: update: %w", err)
+		case n == 0:
+			return fault.NotFoundf("There is no such user.")
+		}
+		if u.State == Disabled && before.State != Disabled {
+			if _, err := s.sessions.EndAll(ctx, tx, p.Organization, user, "", "user_disabled"); err != nil {
+				return err
+			}
+		}
+		return s.changed(ctx, tx, p, u, actOf(before, u), changes(before, u))
+	})
+	return u, err
+}
+
+func actOf(before, after User) string {
+	switch {
+	case before.State == after.State:
+		return "user.updated"
+	case after.State == Disabled:
+		return "user.disabled"
+	}
+	return "user.enabled"
+}
+
+func changes(before, after User) map[string]string {
+	out := make(map[string]string)
+	for _, c := range []struct{ name, from, to string }{
+		{"email", before.Email, after.Email}, {"username", before.Username, after.Username}, {"name", before.Name, after.Name},
+		{"role", before.Role, after.Role}, {"type", string(before.Kind), string(after.Kind)},
+	} {
+		if c.from != c.to {
+			out[c.name] = c.from + " -> " + c.to
+		}
+	}
+	return out
+}
+
+// Operators counts the active super admins of the platform; set-up asks.
+func (s *Service) Operators(ctx context.Context) (int64, error) {
+	return userdb.New(s.db.Platform("is there an operator yet")).PlatformCountRole(ctx, permission.RoleSuperUser)
+}
+
+// policy is what a new password of a user must meet.
+func (s *Service) policy(org organization.Organization, words ...string) password.Policy {
+	return password.Policy{MinLength: password.MinAlone, ContextWords: append(words, org.Slug, org.Name, "gatehouse")}
+}
+
+// SetupPassword is policy for a name that is no user yet; the command line and set-up use it.
+func (s *Service) CheckPassword(org organization.Organization, plain string, words ...string) error {
+	if err := s.policy(org, words...).Check(plain); err != nil {
+		return fault.Invalidf("password", "%v", err)
+	}
+	return nil
+}

@@ -1,0 +1,135 @@
+// Package user owns people and application users, the teams they are in and the invitations that bring them in. It judges who may
+// change whom: nobody grants a role they do not hold themselves, and nobody changes a user who may do more than they may.
+package user
+
+import (
+	"errors"
+	"fmt"
+	"net/mail"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/domain/user/userdb"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// Kind of user. An application user stands for a program of a customer; everything else is a person.
+type Kind string
+
+// The kinds.
+const (
+	Person      Kind = "person"
+	Application Kind = "application"
+)
+
+// State of a user.
+type State string
+
+// A disabled user's credentials are refused until the user is made active again; its sessions are gone for good.
+const (
+	Active   State = "active"
+	Disabled State = "disabled"
+)
+
+// User is a member of one organization.
+type User struct {
+	ID           id.User
+	Organization id.Organization
+	Email        string
+	Username     string
+	Name         string
+	Kind         Kind
+	Role         string
+	State        State
+	HasPassword  bool
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+
+	passwordHash string
+}
+
+// PasswordHash is the PHC string, empty if the user has none. Only sign-in asks for it.
+func (u User) PasswordHash() string { return u.passwordHash }
+
+func fromRow(r userdb.User) User {
+	return User{ID: r.ID, Organization: r.OrganizationID, Email: r.Email, Username: r.Username, Name: r.Name, Kind: Kind(r.Kind), Role: r.Role,
+		State: State(r.State), HasPassword: r.PasswordHash != "", CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(), passwordHash: r.PasswordHash}
+}
+
+func one(r userdb.User, err error) (User, error) {
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return User{}, fault.NotFoundf("There is no such user.")
+	}
+	if err != nil {
+		return User{}, fmt.Errorf("user: load: %w", err)
+	}
+	return fromRow(r), nil
+}
+
+// CanonicalName is the form under which e-mail addresses and user names are compared and counted: compatibility-normalised, lower case,
+// without surrounding space, so that no spelling of a name is a second name.
+func CanonicalName(s string) string {
+	return strings.ToLower(norm.NFKC.String(strings.TrimSpace(s)))
+}
+
+// checkEmail canonicalises first and then validates what will be compared.
+func checkEmail(email string) (clean, key string, err error) {
+	clean = strings.TrimSpace(email)
+	key = CanonicalName(clean)
+	wrong := fault.Invalidf("email", "must be one e-mail address such as ana@example.com")
+	if len(key) > 254 || !utf8.ValidString(clean) || strings.Count(key, "@") != 1 || strings.ContainsFunc(key, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return "", "", wrong
+	}
+	local, domain, _ := strings.Cut(key, "@")
+	if local == "" || len(local) > 64 || !isDomain(domain) {
+		return "", "", wrong
+	}
+	if a, err := mail.ParseAddress(key); err != nil || a.Address != key || a.Name != "" {
+		return "", "", wrong
+	}
+	return clean, key, nil
+}
+
+// isDomain accepts a dotted name in ASCII; an internationalised domain comes in its xn-- form.
+func isDomain(domain string) bool {
+	labels := strings.Split(domain, ".")
+	if len(domain) > 253 || len(labels) < 2 {
+		return false
+	}
+	for _, l := range labels {
+		if l == "" || len(l) > 63 || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || l[0] == '-' || l[len(l)-1] == '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// checkUsername accepts the user's own e-mail address or a plain name. A name with an @ could pass for someone else's address.
+func checkUsername(username, emailKey string) (clean, key string, err error) {
+	clean = strings.TrimSpace(username)
+	key = CanonicalName(clean)
+	if key == emailKey {
+		return clean, key, nil
+	}
+	n := utf8.RuneCountInString(key)
+	if n < 2 || n > 100 || strings.ContainsFunc(key, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-", r)
+	}) {
+		return "", "", fault.Invalidf("username", "must be the e-mail address or have 2 to 100 letters, digits, dots, hyphens and underscores")
+	}
+	return clean, key, nil
+}
+
+func checkText(field, s string, least, most int) (string, error) {
+	s = strings.TrimSpace(s)
+	if n := utf8.RuneCountInString(s); n < least || n > most || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", fault.Invalidf(field, "must have %d to %d characters and no control characters", least, most)
+	}
+	return s, nil
+}
