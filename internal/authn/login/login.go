@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,10 +98,7 @@ func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error)
 	// The counter belongs to the name, known or not, in whatever organization: no spelling, hint or door gives further tries.
 	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(in.Name), in.Source.Address)
 	if err != nil {
-		if fault.Is(err, fault.Limited) {
-			s.recordFailure(ctx, u, in, audit.Denied)
-		}
-		return Result{}, err
+		return Result{}, err // a locked try leaves no event: the one that locked did, and a flood must not fill the log
 	}
 	hash := s.decoy
 	if found && u.PasswordHash() != "" {
@@ -120,7 +118,7 @@ func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error)
 		}
 	}
 	if !ok || !found || u.State != user.Active || org.State != organization.Active {
-		if err := s.recordFailure(ctx, u, in, audit.Failure); err != nil {
+		if err := s.recordFailure(ctx, u, in, reservation.Locks); err != nil {
 			return Result{}, err
 		}
 		return Result{}, ErrCredentials()
@@ -162,9 +160,31 @@ func (s *Service) begin(ctx context.Context, org organization.Organization, u us
 	return Result{Tokens: pair, User: u, Organization: org, Session: f.ID}, nil
 }
 
+// ChangePassword replaces the principal's own password. A wrong current one counts as a failed sign-in of the account.
+func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, current, plain string) (ended int, err error) {
+	u, err := s.users.Facts(ctx, p.Home, p.UserID())
+	if err != nil {
+		return 0, err
+	}
+	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(u.Email), p.Source.Address)
+	if err != nil {
+		return 0, err
+	}
+	ended, err = s.users.ChangePassword(ctx, p, current, plain)
+	switch f := fault.Of(err); {
+	case err == nil:
+		return ended, s.attempts.Succeeded(ctx, reservation)
+	case f.Code != fault.CodeInvalidCredentials:
+		if e := s.attempts.NotMade(context.WithoutCancel(ctx), reservation); e != nil {
+			s.log.ErrorContext(ctx, "a reservation was not taken back", "error", e)
+		}
+	}
+	return 0, err
+}
+
 // recordFailure writes a refused sign-in where it belongs: the account's organization, the one named, or the platform's. The work is the
 // same for each, and the name as typed is kept only in part.
-func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, outcome audit.Outcome) error {
+func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, locks bool) error {
 	org := u.Organization
 	if org == "" {
 		org = in.Tenant.ID
@@ -181,8 +201,8 @@ func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, o
 	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org, Organization: org, Source: in.Source}
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
-		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "session.refused", Outcome: outcome, TargetKind: "user", TargetID: string(u.ID),
-			Details: map[string]string{"name": masked(in.Name)}})
+		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "session.refused", Outcome: audit.Failure, TargetKind: "user", TargetID: string(u.ID),
+			Details: map[string]string{"name": masked(in.Name), "locked": strconv.FormatBool(locks)}})
 	})
 }
 
@@ -200,4 +220,3 @@ func masked(name string) string {
 	}
 	return local + "@" + domain
 }
-

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"gatehouse/internal/core/fault"
@@ -43,6 +44,7 @@ func New(db *sqldb.DB, ring *keyring.Ring, limits Limits, now func() time.Time) 
 
 // Reservation is one counted try.
 type Reservation struct {
+	Locks            bool   // if it fails, the account is locked
 	account, address string // digests
 }
 
@@ -52,11 +54,11 @@ func (s *Service) digest(kind, name string) string {
 
 // Reserve counts a try at an account (by its canonical name) from an address. Locked tries are refused with Limited and not counted.
 func (s *Service) Reserve(ctx context.Context, account, address string) (Reservation, error) {
-	r := Reservation{account: s.digest("account", account), address: s.digest("address", address)}
+	r := Reservation{account: s.digest("account", account), address: s.digest("address", network(address))}
 	var refused error
 	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
 		q := attemptdb.New(tx)
-		wait, err := s.reserve(ctx, q, r.address, s.limits.AddressFailures)
+		_, wait, err := s.reserve(ctx, q, r.address, s.limits.AddressFailures)
 		if err != nil {
 			return err
 		}
@@ -64,7 +66,7 @@ func (s *Service) Reserve(ctx context.Context, account, address string) (Reserva
 			refused = fault.Limitedf(fault.CodeRateLimited, wait, "Too many failed sign-ins from this address.")
 			return nil
 		}
-		if wait, err = s.reserve(ctx, q, r.account, s.limits.AccountFailures); err != nil {
+		if r.Locks, wait, err = s.reserve(ctx, q, r.account, s.limits.AccountFailures); err != nil {
 			return err
 		}
 		if wait > 0 {
@@ -78,24 +80,37 @@ func (s *Service) Reserve(ctx context.Context, account, address string) (Reserva
 	return r, refused
 }
 
-// reserve counts one try, or tells how long the lock lasts.
-func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, digest string, limit int) (time.Duration, error) {
+// network is what one client of an address surely shares: itself for IPv4, the /64 it may choose from for IPv6.
+func network(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil || a.Is4() {
+		return address
+	}
+	p, err := a.Prefix(64)
+	if err != nil {
+		return address
+	}
+	return p.String()
+}
+
+// reserve counts one try and tells whether it is the one that locks, or how long a lock there is lasts.
+func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, digest string, limit int) (locks bool, wait time.Duration, err error) {
 	now := s.now()
-	_, err := q.PlatformReserve(ctx, attemptdb.PlatformReserveParams{
+	failures, err := q.PlatformReserve(ctx, attemptdb.PlatformReserveParams{
 		Digest: digest, Now: sqldb.MillisOf(now), Forget: sqldb.MillisOf(now.Add(-s.limits.ForgetAfter)),
 		MaxFailures: int64(limit), LockUnit: s.limits.LockUnit.Milliseconds(),
 	})
 	if err == nil {
-		return 0, nil
+		return failures >= int64(limit), 0, nil
 	}
 	if !errors.Is(err, sqldb.ErrNoRows) {
-		return 0, err
+		return false, 0, err
 	}
 	until, err := q.PlatformLockedUntil(ctx, digest)
 	if err != nil {
-		return 0, err
+		return false, 0, err
 	}
-	return max(until.Time().Sub(now), time.Second), nil
+	return false, max(until.Time().Sub(now), time.Second), nil
 }
 
 // Succeeded clears the account's count and takes the try back from the address.

@@ -82,9 +82,19 @@ func (s *Service) BySlug(ctx context.Context, slug string) (Organization, error)
 	return o, err
 }
 
+// operatorKey is no slug.
+const operatorKey = "*"
+
 // Operator is the platform's own organization.
 func (s *Service) Operator(ctx context.Context) (Organization, error) {
-	return one(organizationdb.New(s.db.Platform("the platform's own organization")).PlatformOperator(ctx))
+	org, err := s.slugs.Get(ctx, invalidation.Key{ID: operatorKey}, func(ctx context.Context) (id.Organization, error) {
+		o, err := one(organizationdb.New(s.db.Platform("the platform's own organization")).PlatformOperator(ctx))
+		return o.ID, err
+	})
+	if err != nil {
+		return Organization{}, err
+	}
+	return s.Facts(ctx, org)
 }
 
 // WithOrigin lists the active organizations that allow a browser origin.

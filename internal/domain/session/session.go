@@ -167,6 +167,24 @@ func (s *Service) List(ctx context.Context, p principal.Principal, u id.User, af
 	return out, nil
 }
 
+// Reasons that more than one place gives.
+const (
+	ReasonLogout  = "logout"
+	ReasonRevoked = "revoked"
+)
+
+// EndOwn ends one of the principal's own sessions.
+func (s *Service) EndOwn(ctx context.Context, p principal.Principal, session id.Session, reason string) error {
+	f, err := one(sessiondb.New(s.db.Tenant(p.Home)).Get(ctx, p.Home, session))
+	if err != nil {
+		return err
+	}
+	if f.User != p.UserID() || !f.Active {
+		return fault.NotFoundf("There is no such session.")
+	}
+	return s.db.Tx(ctx, p.Home, func(tx *sqldb.Tx) error { return s.end(ctx, tx, p, p.Home, session, reason) })
+}
+
 // End ends one session: the principal's own, or another's in the organization with sessions:delete:all and no fewer rights than its user.
 func (s *Service) End(ctx context.Context, p principal.Principal, session id.Session, reason string) error {
 	org := p.Home

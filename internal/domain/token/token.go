@@ -229,8 +229,9 @@ func (s *Service) Judge(a *Access) error {
 }
 
 // Refresh turns a refresh token into the next pair. The presented token is dead at once; used again it ends the session, except that the
-// immediate predecessor gets the same successor while the organization's overlap lasts.
-func (s *Service) Refresh(ctx context.Context, source principal.Source, presented string) (Pair, error) {
+// immediate predecessor gets the same successor while the organization's overlap lasts. admit, if any, may refuse the holder's
+// organization before anything is changed.
+func (s *Service) Refresh(ctx context.Context, source principal.Source, presented string, admit func(id.Organization) error) (Pair, error) {
 	payload, err := s.verify(presented, jwt.TypeRefresh)
 	if err != nil {
 		return Pair{}, err
@@ -247,6 +248,11 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 	org, u, f, err := s.holder(ctx, orgID, id.User(c.Subject), sessionID)
 	if err != nil {
 		return Pair{}, err
+	}
+	if admit != nil {
+		if err := admit(orgID); err != nil {
+			return Pair{}, err
+		}
 	}
 	permissions, err := s.PermissionsOf(ctx, u)
 	if err != nil {

@@ -107,7 +107,9 @@ type NewUser struct {
 	Role     string
 	Teams    []id.Team
 
-	PasswordHash string // set-up and demo only: a ready PHC string
+	// Set-up and demo only: a ready PHC string instead of a link, and what must happen in the same transaction.
+	PasswordHash string
+	Within       func(tx *sqldb.Tx) error
 }
 
 // Created is a new user with the link at which they choose their password, shown once.
@@ -133,6 +135,11 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 			return err
 		}
 		c.User = u
+		if n.Within != nil {
+			if err := n.Within(tx); err != nil {
+				return err
+			}
+		}
 		if n.PasswordHash == "" {
 			c.LinkExpires = s.now().Add(linkLifetime)
 			c.Link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(u.ID), s.now(), c.LinkExpires)
@@ -350,7 +357,7 @@ func (s *Service) policy(org organization.Organization, words ...string) passwor
 	return password.Policy{MinLength: password.MinAlone, ContextWords: append(words, org.Slug, org.Name, "gatehouse")}
 }
 
-// SetupPassword is policy for a name that is no user yet; the command line and set-up use it.
+// CheckPassword judges a password for a user who is not made yet; the command line and set-up use it.
 func (s *Service) CheckPassword(org organization.Organization, plain string, words ...string) error {
 	if err := s.policy(org, words...).Check(plain); err != nil {
 		return fault.Invalidf("password", "%v", err)

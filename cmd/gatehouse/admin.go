@@ -1,0 +1,73 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+
+	"golang.org/x/term"
+)
+
+type adminCommand struct {
+	Create adminCreateCommand `cmd:"" help:"Make an operator of the platform (super_admin). The password is asked for, or read from standard input."`
+}
+
+type adminCreateCommand struct {
+	Email string `required:"" help:"E-mail address to sign in with."`
+	Name  string `help:"Name to show."`
+}
+
+func (a adminCreateCommand) Run(c *cli, e *env) error {
+	password, err := readPassword(e)
+	if err != nil {
+		return err
+	}
+	s, err := c.open(e)
+	if err != nil {
+		return err
+	}
+	defer closeServer(s, slog.Default())
+	u, err := s.CreateOperator(e.ctx, a.Email, a.Name, password)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s is an operator now (%s).\n", u.Email, u.ID)
+	return nil
+}
+
+// maxPasswordLine bounds what is read.
+const maxPasswordLine = 4096
+
+// readPassword asks on a terminal without showing it, twice, or takes the first line of standard input.
+func readPassword(e *env) (string, error) {
+	if f, ok := e.stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		fmt.Fprint(e.stderr, "Password (at least 15 characters): ")
+		first, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(e.stderr)
+		if err != nil {
+			return "", fmt.Errorf("read password: %w", err)
+		}
+		fmt.Fprint(e.stderr, "Again: ")
+		second, err := term.ReadPassword(int(f.Fd()))
+		fmt.Fprintln(e.stderr)
+		if err != nil {
+			return "", fmt.Errorf("read password: %w", err)
+		}
+		if string(first) != string(second) {
+			return "", errors.New("the two passwords differ")
+		}
+		return string(first), nil
+	}
+	line, err := bufio.NewReader(io.LimitReader(e.stdin, maxPasswordLine)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read password: %w", err)
+	}
+	if line = strings.TrimRight(line, "\r\n"); line == "" {
+		return "", errors.New("no password on standard input: give it as the first line")
+	}
+	return line, nil
+}

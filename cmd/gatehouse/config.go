@@ -1,0 +1,68 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/platform/config"
+	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/telemetry"
+	"gatehouse/internal/server"
+)
+
+type configCommand struct {
+	Check configCheckCommand `cmd:"" help:"Check the configuration and report every fault."`
+	Docs  configDocsCommand  `cmd:"" help:"Print the reference of all settings as Markdown."`
+}
+
+type configCheckCommand struct{}
+
+func (configCheckCommand) Run(c *cli, e *env) error {
+	if _, err := c.load(e); err != nil {
+		return err
+	}
+	fmt.Fprintln(e.stdout, "The configuration is good.")
+	return nil
+}
+
+type configDocsCommand struct{}
+
+func (configDocsCommand) Run(e *env) error {
+	fmt.Fprint(e.stdout, config.Reference())
+	return nil
+}
+
+type openapiCommand struct{}
+
+// Run builds a server on nothing but a temporary file; the document does not depend on configuration.
+func (openapiCommand) Run(e *env) error {
+	dir, err := os.MkdirTemp("", "gatehouse-openapi-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	log, err := telemetry.Logger(e.stderr, "text", "warn")
+	if err != nil {
+		return err
+	}
+	cfg := config.Default()
+	cfg.PublicURL, cfg.Database = "http://127.0.0.1:8080", secret.New(filepath.Join(dir, "gatehouse.db"))
+	cfg.EncryptionKeys = []secret.Secret{keyring.Generate()}
+	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version})
+	if err != nil {
+		return err
+	}
+	defer closeServer(s, log)
+	body, err := s.API.OpenAPI()
+	if err != nil {
+		return err
+	}
+	pretty, err := indent(body)
+	if err != nil {
+		return err
+	}
+	_, err = e.stdout.Write(pretty)
+	return err
+}

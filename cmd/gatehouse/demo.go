@@ -1,0 +1,117 @@
+package main
+
+import (
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/signingkey"
+	"gatehouse/internal/platform/config"
+	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/telemetry"
+	"gatehouse/internal/server"
+)
+
+type demoCommand struct {
+	Listen string `default:"127.0.0.1:8080" help:"Loopback address to listen on; port 0 takes a free one."`
+	JSON   bool   `name:"json" help:"Print one JSON line with every address and credential instead of the text."`
+}
+
+func (d demoCommand) Run(e *env) error {
+	host, _, err := net.SplitHostPort(d.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen %s: want host:port", d.Listen)
+	}
+	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--listen %s: the demo has known passwords and listens on loopback only; use 127.0.0.1", d.Listen)
+	}
+	generate := pregenerated(signingkey.DefaultBits) // runs while the database is made
+	listener, err := net.Listen("tcp", d.Listen)     // taken first: its port is part of the public URL
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "gatehouse-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	log, err := telemetry.Logger(e.stderr, "text", "warn")
+	if err != nil {
+		return err
+	}
+	cfg := config.Default()
+	cfg.PublicURL = "http://" + listener.Addr().String()
+	cfg.Database = secret.New(filepath.Join(dir, "demo.db"))
+	cfg.EncryptionKeys = []secret.Secret{keyring.Generate()}
+	cfg.Metrics.Listen = ""
+	cfg.ShutdownGrace = config.Duration(2 * time.Second)
+	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version, Generate: generate})
+	if err != nil {
+		return err
+	}
+	defer closeServer(s, log)
+	seeds, err := s.SeedDemo(e.ctx)
+	if err != nil {
+		return err
+	}
+	s.Start()
+	return s.ServeOn(e.ctx, listener, func() {
+		if d.JSON {
+			json.NewEncoder(e.stdout).Encode(seeds)
+			return
+		}
+		printDemo(e.stdout, seeds)
+	})
+}
+
+// pregenerated begins to make a key at once and hands it to whoever asks first.
+func pregenerated(bits int) signingkey.Generator {
+	type result struct {
+		key *rsa.PrivateKey
+		err error
+	}
+	first := make(chan result, 1)
+	go func() {
+		key, err := signingkey.Generate(bits)
+		first <- result{key, err}
+	}()
+	var once sync.Once
+	return func(bits int) (*rsa.PrivateKey, error) {
+		var r result
+		taken := false
+		once.Do(func() { r, taken = <-first, true })
+		if taken {
+			return r.key, r.err
+		}
+		return signingkey.Generate(bits)
+	}
+}
+
+func printDemo(w io.Writer, d server.Demo) {
+	fmt.Fprintf(w, "Gatehouse demo at %s (data in a temporary folder, gone when you stop it)\n\n", d.URL)
+	fmt.Fprintf(w, "  %-34s %-22s %s\n", "e-mail", "role", "organization")
+	for _, u := range d.Users {
+		fmt.Fprintf(w, "  %-34s %-22s %s\n", u.Email, u.Role, u.Organization)
+	}
+	fmt.Fprintf(w, "\nEvery password is: %s\n", server.DemoPassword)
+	agent := d.Users[1]
+	fmt.Fprintf(w, `
+Sign in, and list the tickets this agent may see:
+
+  curl -s %[1]s/v1/auth/login -H 'Content-Type: application/json' \
+    -d '{"email":"%[2]s","password":"%[3]s"}'
+
+  TOKEN=$(curl -s %[1]s/v1/auth/login -H 'Content-Type: application/json' \
+    -d '{"email":"%[2]s","password":"%[3]s"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
+  curl -s %[1]s/v1/tickets -H "Authorization: Bearer $TOKEN"
+
+Ctrl-C stops it.
+`, d.URL, agent.Email, agent.Password)
+}

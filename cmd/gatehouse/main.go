@@ -1,0 +1,102 @@
+// Command gatehouse is the whole server and its administration: one binary, one file a command.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+
+	"gatehouse/internal/core/fault"
+)
+
+// version is set by the build.
+var version = "dev"
+
+type cli struct {
+	Config string `short:"c" help:"Configuration file (YAML); GATEHOUSE_* variables win over it." type:"path" env:"GATEHOUSE_CONFIG"`
+
+	Demo    demoCommand    `cmd:"" help:"Run a demo on embedded storage in a temporary folder."`
+	Serve   serveCommand   `cmd:"" help:"Run the server."`
+	Migrate migrateCommand `cmd:"" help:"Bring the database schema up to date."`
+	ConfigC configCommand  `cmd:"" name:"config" help:"Look at the configuration."`
+	Admin   adminCommand   `cmd:"" help:"Manage the platform's operators."`
+	Keys    keysCommand    `cmd:"" help:"Manage the signing keys."`
+	OpenAPI openapiCommand `cmd:"" name:"openapi" help:"Print the OpenAPI document of the API."`
+	Version versionCommand `cmd:"" help:"Print the version."`
+}
+
+// env is what a command may touch of the world.
+type env struct {
+	ctx    context.Context
+	getenv func(string) string
+	stdin  io.Reader
+	stdout io.Writer
+	stderr io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// The exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong.
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+var errConfiguration = errors.New("the configuration has faults")
+
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var c cli
+	exited := -1
+	parser, err := kong.New(&c, kong.Name("gatehouse"), kong.Description("Authentication and authorization for multi-tenant APIs."),
+		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+	if err != nil {
+		fmt.Fprintln(stderr, "gatehouse:", err)
+		return exitFailed
+	}
+	kctx, err := parser.Parse(args)
+	if exited >= 0 {
+		return exited
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "gatehouse:", err)
+		return exitUsage
+	}
+	err = kctx.Run(&c, &env{ctx, getenv, stdin, stdout, stderr})
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "gatehouse:", message(err))
+	if errors.Is(err, errConfiguration) {
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// message shows a person the sentence of a classified failure, and the whole of any other.
+func message(err error) string {
+	var f *fault.Error
+	if errors.As(err, &f) && f.Kind != fault.Internal {
+		return strings.TrimSuffix(f.Message, ".")
+	}
+	return err.Error()
+}
+
+type versionCommand struct{}
+
+func (versionCommand) Run(e *env) error {
+	fmt.Fprintln(e.stdout, version)
+	return nil
+}

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+
+	"gatehouse/internal/platform/sqldb"
+)
+
+type migrateCommand struct {
+	Plan bool `help:"Only show what would run."`
+}
+
+func (m migrateCommand) Run(c *cli, e *env) error {
+	cfg, err := c.load(e)
+	if err != nil {
+		return err
+	}
+	db, err := sqldb.Open(e.ctx, cfg.Database.Reveal(), sqldb.Options{MaxConns: 2})
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	if m.Plan {
+		all, err := db.Migrations(e.ctx)
+		if err != nil {
+			return err
+		}
+		pending := 0
+		for _, step := range all {
+			if !step.Applied {
+				pending++
+				fmt.Fprintf(e.stdout, "would run %s\n", step.Name)
+			}
+		}
+		fmt.Fprintf(e.stdout, "%d of %d steps pending\n", pending, len(all))
+		return nil
+	}
+	n, err := db.Migrate(e.ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%d steps run; the schema is up to date\n", n)
+	return nil
+}

@@ -1,0 +1,293 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"time"
+
+	"gatehouse/internal/authn"
+	"gatehouse/internal/authn/login"
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/session"
+	"gatehouse/internal/domain/token"
+)
+
+// refreshPath is the only place the refresh cookie travels to.
+const (
+	refreshPath       = "/v1/auth/refresh"
+	refreshCookieName = "itsm_refresh_token"
+)
+
+type tokens struct {
+	AccessToken  string `json:"accessToken" doc:"JWT, RS256, typ at+jwt"`
+	RefreshToken string `json:"refreshToken" doc:"JWT for one refresh; keep it secret"`
+	ExpiresIn    int64  `json:"expiresIn" doc:"Seconds the access token works" example:"900"`
+	TokenType    string `json:"tokenType" enum:"Bearer"`
+}
+
+func showTokens(p token.Pair) tokens {
+	return tokens{p.Access, p.Refresh, int64(p.ExpiresIn / time.Second), "Bearer"}
+}
+
+type signedInUser struct {
+	ID             string `json:"id"`
+	Email          string `json:"email"`
+	Role           string `json:"role"`
+	OrganizationID string `json:"organizationId"`
+}
+
+type loginInput struct {
+	FingerprintValue string `header:"X-Device-Fingerprint" maxLength:"512"`
+	Body             struct {
+		Email             string `json:"email" minLength:"1" maxLength:"320"`
+		Password          string `json:"password" minLength:"1" maxLength:"256"`
+		DeviceFingerprint string `json:"deviceFingerprint,omitempty" maxLength:"512" doc:"Binds the session to this value"`
+		Organization      string `json:"organization,omitempty" maxLength:"63" doc:"The slug, if the e-mail address is known in several"`
+		Cookie            bool   `json:"cookie,omitempty" doc:"Set the session cookies too, for a browser"`
+	}
+}
+
+type loginOutput struct {
+	SetCookie []string `header:"Set-Cookie"`
+	Body      struct {
+		tokens
+		User signedInUser `json:"user"`
+	}
+}
+
+func (a *API) registerAuth() {
+	register(a, public(http.MethodPost, "/v1/auth/login", "signing in is how a credential is got"),
+		op("Sign in with a password", http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests), a.login)
+	register(a, public(http.MethodPost, refreshPath, "the refresh token is the credential"),
+		op("Turn a refresh token into the next pair", http.StatusUnauthorized, http.StatusForbidden), a.refresh)
+	register(a, self(http.MethodGet, "/v1/auth/me", "who the caller is"), op("Who am I"), a.me)
+	register(a, self(http.MethodPost, "/v1/auth/logout", "ends the caller's own sessions"), op("Sign out of all sessions, or of one", http.StatusNotFound), a.logout)
+	register(a, self(http.MethodPut, "/v1/auth/password", "the caller's own password, proven by the current one"), op("Change my password", http.StatusTooManyRequests), a.changePassword)
+	register(a, public(http.MethodPost, "/v1/auth/password/set", "the link is the credential"),
+		op("Choose a password at a link", http.StatusUnauthorized, http.StatusForbidden), a.setPassword)
+}
+
+// tenant resolves which organization a request without a credential names: the body, else X-Tenant-Slug, else a subdomain.
+func (a *API) tenant(ctx context.Context, r *http.Request, named string) (login.Tenant, error) {
+	slug, err := a.kit.TenantHint(r)
+	if err != nil {
+		return login.Tenant{}, err
+	}
+	if header := r.Header.Get("X-Tenant-Slug"); named != "" && header != "" && header != named {
+		return login.Tenant{}, fault.Invalidf("organization", "and X-Tenant-Slug name different organizations")
+	}
+	if named != "" {
+		slug = named
+	}
+	if slug == "" {
+		return login.Tenant{}, nil
+	}
+	org, err := a.Organizations.BySlug(ctx, slug)
+	if fault.Is(err, fault.NotFound) {
+		return login.Tenant{Unknown: true}, nil
+	}
+	return login.Tenant{ID: org.ID}, err
+}
+
+func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, error) {
+	r := c.info.Request
+	tenant, err := a.tenant(ctx, r, in.Body.Organization)
+	if err != nil {
+		return nil, err
+	}
+	if in.Body.Cookie && foreign(r, a.kit.PublicOrigin()) { // a page elsewhere must not sign its visitor in (login CSRF)
+		if ok, err := a.originListed(ctx, r); err != nil {
+			return nil, err
+		} else if !ok {
+			return nil, fault.Forbiddenf("This origin may not sign in with a cookie.")
+		}
+	}
+	fingerprint := in.Body.DeviceFingerprint
+	if fingerprint == "" {
+		fingerprint = in.FingerprintValue
+	}
+	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source})
+	if err != nil {
+		return nil, err
+	}
+	res := &loginOutput{}
+	res.Body.tokens = showTokens(result.Tokens)
+	res.Body.User = signedInUser{string(result.User.ID), result.User.Email, result.User.Role, string(result.Organization.ID)}
+	browser := in.Body.Cookie
+	if origin := r.Header.Get("Origin"); origin != "" { // a browser gets cookies where the organization allows its origin, and nowhere else
+		if browser, err = a.kit.OriginAllowed(r, result.Organization.ID, origin); err != nil {
+			return nil, err
+		}
+	}
+	if browser {
+		res.SetCookie = sessionCookies(result.Tokens)
+	}
+	return res, nil
+}
+
+// foreign tells whether a browser says that the request comes from another origin than ours.
+func foreign(r *http.Request, own string) bool {
+	if origin := r.Header.Get("Origin"); origin != "" {
+		return origin != own
+	}
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "cross-site" || site == "same-site"
+}
+
+func (a *API) originListed(ctx context.Context, r *http.Request) (bool, error) {
+	orgs, err := a.Organizations.WithOrigin(ctx, r.Header.Get("Origin"))
+	return len(orgs) > 0, err
+}
+
+// sessionCookies carry a pair for a browser. Neither has a Domain, so no other host gets them.
+func sessionCookies(p token.Pair) []string {
+	return []string{
+		cookie(authn.CookieName, p.Access, "/", http.SameSiteLaxMode, int(token.AccessLifetime/time.Second)),
+		cookie(refreshCookieName, p.Refresh, refreshPath, http.SameSiteStrictMode, max(1, int(time.Until(p.RefreshExpiresAt)/time.Second))),
+	}
+}
+
+func expiredCookies() []string {
+	return []string{cookie(authn.CookieName, "", "/", http.SameSiteLaxMode, -1), cookie(refreshCookieName, "", refreshPath, http.SameSiteStrictMode, -1)}
+}
+
+func cookie(name, value, path string, site http.SameSite, maxAge int) string {
+	return (&http.Cookie{Name: name, Value: value, Path: path, MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: site}).String()
+}
+
+type refreshInput struct {
+	Body *struct {
+		RefreshToken string `json:"refreshToken" minLength:"1" maxLength:"16384"`
+	} `required:"false"`
+}
+
+type tokensOutput struct {
+	SetCookie []string `header:"Set-Cookie"`
+	Body      tokens
+}
+
+func (a *API) refresh(ctx context.Context, c call, in *refreshInput) (*tokensOutput, error) {
+	if in.Body != nil {
+		pair, err := a.Tokens.Refresh(ctx, c.info.Source, in.Body.RefreshToken, nil)
+		if err != nil {
+			return nil, err
+		}
+		return &tokensOutput{Body: showTokens(pair)}, nil
+	}
+	r := c.info.Request
+	value, found, err := authn.Cookie(r, refreshCookieName)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		return nil, fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Send {\"refreshToken\": …}, or the refresh cookie.")
+	}
+	pair, err := a.Tokens.Refresh(ctx, c.info.Source, value, func(org id.Organization) error {
+		ok, err := a.kit.OriginAllowed(r, org, r.Header.Get("Origin"))
+		if err == nil && (!ok || len(r.Header["Origin"]) != 1) {
+			err = fault.Forbiddenf("A refresh by cookie needs an Origin header that names this server or an allowed origin of the organization.")
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &tokensOutput{SetCookie: sessionCookies(pair), Body: showTokens(pair)}, nil
+}
+
+type me struct {
+	Kind             string     `json:"kind" enum:"user,api_key,access_token,system_token,application_token,client"`
+	ID               string     `json:"id"`
+	OrganizationID   string     `json:"organizationId"`
+	OrganizationSlug string     `json:"organizationSlug"`
+	Permissions      []string   `json:"permissions" nullable:"false"`
+	ExpiresAt        *time.Time `json:"expiresAt" doc:"When the credential stops; null: never"`
+	Email            string     `json:"email,omitempty" doc:"Users only"`
+	Role             string     `json:"role,omitempty" doc:"Users only"`
+	SessionID        string     `json:"sessionId,omitempty" doc:"Users only"`
+}
+
+func (a *API) me(_ context.Context, c call, _ *nothing) (*output[me], error) {
+	return out(me{Kind: string(c.Kind), ID: c.ID, OrganizationID: string(c.Organization), OrganizationSlug: c.OrganizationSlug, Permissions: c.Permissions.Strings(),
+		ExpiresAt: moment(c.ExpiresAt), Email: c.Email, Role: c.Role, SessionID: string(c.Session)}), nil
+}
+
+type logoutInput struct {
+	Body *struct {
+		SessionID string `json:"sessionId,omitempty" maxLength:"40" doc:"End this one session; without it all of them end"`
+	} `required:"false"`
+}
+
+type logoutOutput struct {
+	SetCookie []string `header:"Set-Cookie"`
+	Body      struct {
+		Revoked            bool   `json:"revoked"`
+		SessionsTerminated int    `json:"sessionsTerminated"`
+		Message            string `json:"message"`
+	}
+}
+
+func (a *API) logout(ctx context.Context, c call, in *logoutInput) (*logoutOutput, error) {
+	res := &logoutOutput{}
+	ended := 1
+	if in.Body != nil && in.Body.SessionID != "" {
+		s, err := pathID[id.Session](in.Body.SessionID)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.Sessions.EndOwn(ctx, c.Principal, s, session.ReasonLogout); err != nil {
+			return nil, err
+		}
+		if c.info.Cookie && s == c.Session {
+			res.SetCookie = expiredCookies()
+		}
+	} else {
+		var err error
+		if ended, err = a.Sessions.EndAllOf(ctx, c.Principal, id.User(c.ID), session.ReasonLogout); err != nil {
+			return nil, err
+		}
+		if c.info.Cookie {
+			res.SetCookie = expiredCookies()
+		}
+	}
+	res.Body.Revoked, res.Body.SessionsTerminated = true, ended
+	res.Body.Message = "Signed out of " + strconv.Itoa(ended) + " session(s)."
+	return res, nil
+}
+
+type changePasswordInput struct {
+	Body struct {
+		CurrentPassword string `json:"currentPassword" minLength:"1" maxLength:"256"`
+		NewPassword     string `json:"newPassword" minLength:"1" maxLength:"1024" doc:"15 to 256 characters, none of the common ones"`
+	}
+}
+
+type passwordChanged struct {
+	SessionsTerminated int `json:"sessionsTerminated" doc:"Other sessions that were ended"`
+}
+
+func (a *API) changePassword(ctx context.Context, c call, in *changePasswordInput) (*output[passwordChanged], error) {
+	ended, err := a.Login.ChangePassword(ctx, c.Principal, in.Body.CurrentPassword, in.Body.NewPassword)
+	if err != nil {
+		return nil, err
+	}
+	return out(passwordChanged{ended}), nil
+}
+
+type setPasswordInput struct {
+	Body struct {
+		Token    string `json:"token" minLength:"1" maxLength:"200" doc:"From the link"`
+		Password string `json:"password" minLength:"1" maxLength:"1024"`
+	}
+}
+
+func (a *API) setPassword(ctx context.Context, c call, in *setPasswordInput) (*output[userBody], error) {
+	u, err := a.Users.SetPasswordByLink(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Password)
+	if err != nil {
+		return nil, err
+	}
+	return out(showUser(u)), nil
+}

@@ -1,0 +1,181 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/domain/organization"
+)
+
+type settingsBody struct {
+	AllowedOrigins          []string        `json:"allowedOrigins" nullable:"false" doc:"Exact origins of your browser applications"`
+	SessionLifetimeSeconds  int64           `json:"sessionLifetimeSeconds" doc:"Absolute lifetime of a session; 0: no limit"`
+	RefreshOverlapSeconds   int64           `json:"refreshOverlapSeconds" doc:"0 to 30: how long the last refresh token gets the same successor again"`
+	SlidingExpiration       bool            `json:"slidingExpiration" doc:"Each request extends the session"`
+	SlidingExpirationByRole map[string]bool `json:"slidingExpirationByRole" doc:"Exceptions, by role"`
+	RoleChangesApplyAtOnce  bool            `json:"roleChangesApplyAtOnce" doc:"Else they wait for the next access token, 15 minutes at most"`
+	TimeZone                string          `json:"timeZone" doc:"IANA name" example:"Europe/Madrid"`
+}
+
+type organizationBody struct {
+	ID        string       `json:"id"`
+	Slug      string       `json:"slug"`
+	Name      string       `json:"name"`
+	State     string       `json:"state" enum:"active,suspended"`
+	Platform  bool         `json:"platform" doc:"The home of the platform's operators"`
+	Settings  settingsBody `json:"settings"`
+	CreatedAt time.Time    `json:"createdAt"`
+	UpdatedAt time.Time    `json:"updatedAt"`
+}
+
+func showOrganization(o organization.Organization) organizationBody {
+	s := o.Settings
+	return organizationBody{string(o.ID), o.Slug, o.Name, string(o.State), o.Platform,
+		settingsBody{s.AllowedOrigins, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds, s.SlidingExpiration, s.SlidingByRole, s.RoleChangesApplyAtOnce, s.TimeZone}, o.CreatedAt, o.UpdatedAt}
+}
+
+// settingsChange has every setting optional.
+type settingsChange struct {
+	AllowedOrigins          *[]string        `json:"allowedOrigins,omitempty" maxItems:"50"`
+	SessionLifetimeSeconds  *int64           `json:"sessionLifetimeSeconds,omitempty"`
+	RefreshOverlapSeconds   *int64           `json:"refreshOverlapSeconds,omitempty"`
+	SlidingExpiration       *bool            `json:"slidingExpiration,omitempty"`
+	SlidingExpirationByRole *map[string]bool `json:"slidingExpirationByRole,omitempty"`
+	RoleChangesApplyAtOnce  *bool            `json:"roleChangesApplyAtOnce,omitempty"`
+	TimeZone                *string          `json:"timeZone,omitempty" maxLength:"64"`
+}
+
+func (c *settingsChange) apply(s *organization.Settings) {
+	if c == nil {
+		return
+	}
+	set(&s.AllowedOrigins, c.AllowedOrigins)
+	set(&s.SessionLifetimeSeconds, c.SessionLifetimeSeconds)
+	set(&s.RefreshOverlapSeconds, c.RefreshOverlapSeconds)
+	set(&s.SlidingExpiration, c.SlidingExpiration)
+	set(&s.SlidingByRole, c.SlidingExpirationByRole)
+	set(&s.RoleChangesApplyAtOnce, c.RoleChangesApplyAtOnce)
+	set(&s.TimeZone, c.TimeZone)
+}
+
+func (a *API) registerOrganizations() {
+	register(a, route(http.MethodGet, "/v1/organization", "organization:read"), op("My organization and its settings"), a.getMyOrganization)
+	register(a, route(http.MethodPatch, "/v1/organization", "organization:update"), op("Change my organization's settings"), a.updateMyOrganization)
+	register(a, route(http.MethodGet, "/v1/organizations", "organizations:read"), op("List organizations (operators)"), a.listOrganizations)
+	register(a, route(http.MethodPost, "/v1/organizations", "organizations:create"), created("Create an organization (operators)"), a.createOrganization)
+	register(a, route(http.MethodGet, "/v1/organizations/{id}", "organizations:read"), op("Get an organization (operators)"), a.getOrganization)
+	register(a, route(http.MethodPatch, "/v1/organizations/{id}", "organizations:update"), op("Change, suspend or resume an organization (operators)", http.StatusConflict), a.updateOrganization)
+	register(a, route(http.MethodDelete, "/v1/organizations/{id}", "organizations:delete"), deleted("Delete an organization (operators)", http.StatusConflict), a.deleteOrganization)
+}
+
+func (a *API) getMyOrganization(ctx context.Context, c call, _ *nothing) (*output[organizationBody], error) {
+	o, err := a.Organizations.Get(ctx, c.Organization)
+	if err != nil {
+		return nil, err
+	}
+	return out(showOrganization(o)), nil
+}
+
+type organizationChange struct {
+	Body struct {
+		Name     *string         `json:"name,omitempty" maxLength:"200"`
+		Settings *settingsChange `json:"settings,omitempty"`
+	}
+}
+
+func (a *API) updateMyOrganization(ctx context.Context, c call, in *organizationChange) (*output[organizationBody], error) {
+	o, err := a.Organizations.Update(ctx, c.Principal, c.Organization, func(o *organization.Organization) error {
+		set(&o.Name, in.Body.Name)
+		in.Body.Settings.apply(&o.Settings)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out(showOrganization(o)), nil
+}
+
+type listOrganizationsInput struct {
+	Page
+	State string `query:"state" enum:"active,suspended"`
+}
+
+func (a *API) listOrganizations(ctx context.Context, c call, in *listOrganizationsInput) (*listOutput[organizationBody], error) {
+	after, err := a.position(in.Page, c, "organizations", in.State)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.Organizations.List(ctx, c.Principal, organization.State(in.State), id.Organization(after), in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	return page(a, in.Page, c, "organizations", []string{in.State}, rows, func(o organization.Organization) string { return string(o.ID) }, showOrganization), nil
+}
+
+type createOrganizationInput struct {
+	Body struct {
+		Slug     string          `json:"slug" maxLength:"63" doc:"3 to 63 lower-case letters, digits and hyphens; does not change"`
+		Name     string          `json:"name" maxLength:"200"`
+		Settings *settingsChange `json:"settings,omitempty"`
+	}
+}
+
+func (a *API) createOrganization(ctx context.Context, c call, in *createOrganizationInput) (*createdOutput[organizationBody], error) {
+	settings := organization.DefaultSettings()
+	in.Body.Settings.apply(&settings)
+	o, err := a.Organizations.Create(ctx, c.Principal, organization.NewOrganization{Slug: in.Body.Slug, Name: in.Body.Name, Settings: &settings})
+	if err != nil {
+		return nil, err
+	}
+	return &createdOutput[organizationBody]{"/v1/organizations/" + string(o.ID), showOrganization(o)}, nil
+}
+
+func (a *API) getOrganization(ctx context.Context, c call, in *idInput) (*output[organizationBody], error) {
+	org, err := pathID[id.Organization](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	o, err := a.Organizations.Get(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	return out(showOrganization(o)), nil
+}
+
+type updateOrganizationInput struct {
+	idInput
+	Body struct {
+		Name     *string         `json:"name,omitempty" maxLength:"200"`
+		State    *string         `json:"state,omitempty" enum:"active,suspended"`
+		Settings *settingsChange `json:"settings,omitempty"`
+	}
+}
+
+func (a *API) updateOrganization(ctx context.Context, c call, in *updateOrganizationInput) (*output[organizationBody], error) {
+	org, err := pathID[id.Organization](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	o, err := a.Organizations.Update(ctx, c.Principal, org, func(o *organization.Organization) error {
+		set(&o.Name, in.Body.Name)
+		in.Body.Settings.apply(&o.Settings)
+		if in.Body.State != nil {
+			o.State = organization.State(*in.Body.State)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out(showOrganization(o)), nil
+}
+
+func (a *API) deleteOrganization(ctx context.Context, c call, in *idInput) (*nothing, error) {
+	org, err := pathID[id.Organization](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Organizations.Delete(ctx, c.Principal, org)
+}

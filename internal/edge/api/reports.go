@@ -1,0 +1,128 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/servicedesk"
+)
+
+func (a *API) registerReports() {
+	register(a, route(http.MethodGet, "/v1/reports/tickets", "reports:read"), op("Tickets by status and priority"), a.reportTickets)
+	register(a, route(http.MethodGet, "/v1/reports/sign-ins", "reports:read"), op("Sign-ins by day"), a.reportSignIns)
+	register(a, route(http.MethodGet, "/v1/sla-policies", "sla_policies:read"), op("Service levels by priority"), a.getPolicies)
+	register(a, route(http.MethodPut, "/v1/sla-policies", "sla_policies:update"), op("Set service levels"), a.putPolicies)
+}
+
+type ticketReport struct {
+	Total      int64            `json:"total"`
+	ByStatus   map[string]int64 `json:"byStatus"`
+	ByPriority map[string]int64 `json:"byPriority"`
+}
+
+func (a *API) reportTickets(ctx context.Context, c call, _ *nothing) (*output[ticketReport], error) {
+	r, err := a.Desk.Report(ctx, c.Principal)
+	if err != nil {
+		return nil, err
+	}
+	return out(ticketReport{r.Total, r.ByStatus, r.ByPriority}), nil
+}
+
+type signInsInput struct {
+	Since time.Time `query:"since" doc:"RFC 3339; 30 days ago if left out"`
+	Until time.Time `query:"until" doc:"RFC 3339; now if left out"`
+}
+
+type signInDay struct {
+	Date      string `json:"date" format:"date" doc:"UTC"`
+	Succeeded int64  `json:"succeeded"`
+	Refused   int64  `json:"refused"`
+}
+
+type signInReport struct {
+	Since time.Time   `json:"since"`
+	Until time.Time   `json:"until"`
+	Days  []signInDay `json:"days" nullable:"false"`
+}
+
+const (
+	day           = 24 * time.Hour
+	maxReportSpan = 400 * day
+)
+
+func (a *API) reportSignIns(ctx context.Context, c call, in *signInsInput) (*output[signInReport], error) {
+	r := signInReport{Since: in.Since.UTC(), Until: in.Until.UTC(), Days: []signInDay{}}
+	if in.Until.IsZero() {
+		r.Until = time.Now().UTC().Truncate(time.Second)
+	}
+	if in.Since.IsZero() {
+		r.Since = r.Until.Add(-30 * day)
+	}
+	if !r.Since.Before(r.Until) || r.Until.Sub(r.Since) > maxReportSpan {
+		return nil, fault.Invalidf("since", "must be before until, by at most 400 days")
+	}
+	index := make(map[string]int)
+	for d := r.Since.Truncate(day); d.Before(r.Until); d = d.Add(day) {
+		index[d.Format(time.DateOnly)] = len(r.Days)
+		r.Days = append(r.Days, signInDay{Date: d.Format(time.DateOnly)})
+	}
+	for _, act := range []string{"session.created", "session.refused"} {
+		counts, err := a.Audit.CountByDay(ctx, c.Organization, act, r.Since, r.Until)
+		if err != nil {
+			return nil, err
+		}
+		for _, n := range counts {
+			d := &r.Days[index[n.Day.Format(time.DateOnly)]]
+			if n.Outcome == audit.Success {
+				d.Succeeded += n.Total
+			} else {
+				d.Refused += n.Total
+			}
+		}
+	}
+	return out(r), nil
+}
+
+type policyBody struct {
+	Priority          string     `json:"priority" enum:"critical,high,medium,low"`
+	ResponseMinutes   int64      `json:"responseMinutes" minimum:"1"`
+	ResolutionMinutes int64      `json:"resolutionMinutes" minimum:"1"`
+	UpdatedAt         *time.Time `json:"updatedAt,omitempty" readOnly:"true" doc:"null: the default"`
+}
+
+type policiesBody struct {
+	Policies []policyBody `json:"policies" nullable:"false" maxItems:"4"`
+}
+
+func showPolicies(list []servicedesk.Policy) *output[policiesBody] {
+	b := policiesBody{Policies: make([]policyBody, len(list))}
+	for i, p := range list {
+		b.Policies[i] = policyBody{p.Priority, p.ResponseMinutes, p.ResolutionMinutes, moment(p.UpdatedAt)}
+	}
+	return out(b)
+}
+
+func (a *API) getPolicies(ctx context.Context, c call, _ *nothing) (*output[policiesBody], error) {
+	list, err := a.Desk.Policies(ctx, c.Principal)
+	if err != nil {
+		return nil, err
+	}
+	return showPolicies(list), nil
+}
+
+type putPoliciesInput struct{ Body policiesBody }
+
+func (a *API) putPolicies(ctx context.Context, c call, in *putPoliciesInput) (*output[policiesBody], error) {
+	list := make([]servicedesk.Policy, len(in.Body.Policies))
+	for i, p := range in.Body.Policies {
+		list[i] = servicedesk.Policy{Priority: p.Priority, ResponseMinutes: p.ResponseMinutes, ResolutionMinutes: p.ResolutionMinutes}
+	}
+	list, err := a.Desk.PutPolicies(ctx, c.Principal, list)
+	if err != nil {
+		return nil, err
+	}
+	return showPolicies(list), nil
+}

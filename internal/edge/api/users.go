@@ -1,0 +1,142 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/domain/user"
+)
+
+type userBody struct {
+	ID          string    `json:"id"`
+	Email       string    `json:"email"`
+	Username    string    `json:"username"`
+	Name        string    `json:"name"`
+	Type        string    `json:"type" enum:"person,application"`
+	Role        string    `json:"role"`
+	State       string    `json:"state" enum:"active,disabled"`
+	HasPassword bool      `json:"hasPassword"`
+	CreatedAt   time.Time `json:"createdAt"`
+	UpdatedAt   time.Time `json:"updatedAt"`
+}
+
+func showUser(u user.User) userBody {
+	return userBody{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, Type: string(u.Kind), Role: u.Role, State: string(u.State), HasPassword: u.HasPassword,
+		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
+}
+
+func (a *API) registerUsers() {
+	register(a, route(http.MethodGet, "/v1/users", "users:read"), op("List users"), a.listUsers)
+	register(a, route(http.MethodPost, "/v1/users", "users:create"), created("Create a user"), a.createUser)
+	register(a, route(http.MethodGet, "/v1/users/{id}", "users:read"), op("Get a user"), a.getUser)
+	register(a, route(http.MethodPatch, "/v1/users/{id}", "users:update"), op("Change a user", http.StatusConflict), a.updateUser)
+	register(a, route(http.MethodDelete, "/v1/users/{id}", "users:delete"), deleted("Deactivate a user"), a.deactivateUser)
+}
+
+type listUsersInput struct {
+	Page
+	State string `query:"state" enum:"active,disabled"`
+	Role  string `query:"role" maxLength:"50"`
+	Email string `query:"email" maxLength:"320" doc:"Exactly this address"`
+}
+
+func (a *API) listUsers(ctx context.Context, c call, in *listUsersInput) (*listOutput[userBody], error) {
+	filters := []string{in.State, in.Role, in.Email}
+	after, err := a.position(in.Page, c, "users", filters...)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.Users.List(ctx, c.Principal, user.Filter{State: user.State(in.State), Role: in.Role, Email: in.Email, After: id.User(after), Limit: in.Limit + 1})
+	if err != nil {
+		return nil, err
+	}
+	return page(a, in.Page, c, "users", filters, rows, func(u user.User) string { return string(u.ID) }, showUser), nil
+}
+
+type createUserInput struct {
+	Body struct {
+		Email    string   `json:"email" maxLength:"320"`
+		Username string   `json:"username,omitempty" maxLength:"320" doc:"Unique in the organization; without one the e-mail address"`
+		Name     string   `json:"name,omitempty" maxLength:"200"`
+		Type     string   `json:"type,omitempty" enum:"person,application" doc:"application: a program of yours"`
+		Role     string   `json:"role" maxLength:"50" example:"end_user"`
+		Teams    []string `json:"teams,omitempty" maxItems:"50"`
+	}
+}
+
+type createdUser struct {
+	userBody
+	SetPasswordURL       string    `json:"setPasswordUrl" doc:"Where the user chooses a password, once; shown only now"`
+	SetPasswordExpiresAt time.Time `json:"setPasswordExpiresAt"`
+}
+
+func (a *API) createUser(ctx context.Context, c call, in *createUserInput) (*createdOutput[createdUser], error) {
+	teams, err := bodyIDs[id.Team]("teams", in.Body.Teams)
+	if err != nil {
+		return nil, err
+	}
+	b := in.Body
+	u, err := a.Users.Create(ctx, c.Principal, user.NewUser{Email: b.Email, Username: b.Username, Name: b.Name, Kind: user.Kind(b.Type), Role: b.Role, Teams: teams})
+	if err != nil {
+		return nil, err
+	}
+	return &createdOutput[createdUser]{"/v1/users/" + string(u.ID), createdUser{showUser(u.User), a.link("set-password", u.Link), u.LinkExpires}}, nil
+}
+
+func (a *API) getUser(ctx context.Context, c call, in *idInput) (*output[userBody], error) {
+	u, err := pathID[id.User](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.Users.Get(ctx, c.Principal, u)
+	if err != nil {
+		return nil, err
+	}
+	return out(showUser(found)), nil
+}
+
+type updateUserInput struct {
+	idInput
+	Body struct {
+		Email    *string `json:"email,omitempty" maxLength:"320"`
+		Username *string `json:"username,omitempty" maxLength:"320"`
+		Name     *string `json:"name,omitempty" maxLength:"200"`
+		Type     *string `json:"type,omitempty" enum:"person,application"`
+		Role     *string `json:"role,omitempty" maxLength:"50"`
+		State    *string `json:"state,omitempty" enum:"active,disabled"`
+	}
+}
+
+func (a *API) updateUser(ctx context.Context, c call, in *updateUserInput) (*output[userBody], error) {
+	u, err := pathID[id.User](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := a.Users.Update(ctx, c.Principal, u, func(u *user.User) {
+		set(&u.Email, in.Body.Email)
+		set(&u.Username, in.Body.Username)
+		set(&u.Name, in.Body.Name)
+		set(&u.Role, in.Body.Role)
+		if in.Body.Type != nil {
+			u.Kind = user.Kind(*in.Body.Type)
+		}
+		if in.Body.State != nil {
+			u.State = user.State(*in.Body.State)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out(showUser(changed)), nil
+}
+
+func (a *API) deactivateUser(ctx context.Context, c call, in *idInput) (*nothing, error) {
+	u, err := pathID[id.User](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	_, err = a.Users.Update(ctx, c.Principal, u, func(u *user.User) { u.State = user.Disabled })
+	return nil, err
+}

@@ -1,0 +1,44 @@
+// Package console serves the pages that links lead to: choosing a password, accepting an invitation, making the first operator. They are
+// static, embedded, and use nothing but the public API.
+package console
+
+import (
+	"embed"
+	"net/http"
+
+	"gatehouse/internal/edge/web"
+)
+
+//go:embed static
+var static embed.FS
+
+// pages are the addresses of links; one document serves them all and reads from its own address what to ask.
+var pages = []string{"/set-password", "/accept-invitation", "/setup"}
+
+var assets = map[string]string{"/assets/link.js": "text/javascript; charset=utf-8", "/assets/link.css": "text/css; charset=utf-8"}
+
+// policy allows the page's own script and style and the API, nothing else, and no frame around it.
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+
+// Register adds the routes.
+func Register(kit *web.Kit) {
+	for _, p := range pages {
+		serve(kit, p, "static/link.html", "text/html; charset=utf-8")
+	}
+	for path, contentType := range assets {
+		serve(kit, path, "static"+path[len("/assets"):], contentType)
+	}
+}
+
+func serve(kit *web.Kit, path, file, contentType string) {
+	body, err := static.ReadFile(file)
+	if err != nil {
+		panic(err) // embedded
+	}
+	kit.Handle(web.Route{Method: http.MethodGet, Pattern: path, Public: "a static page; its secret is in the fragment and never sent"},
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", contentType)
+			w.Header().Set("Content-Security-Policy", policy)
+			w.Write(body)
+		}))
+}

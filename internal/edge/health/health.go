@@ -1,0 +1,45 @@
+// Package health tells load balancers whether this node lives and whether it should get requests.
+package health
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"gatehouse/internal/edge/web"
+)
+
+// Check is one thing a ready node needs; nil is well.
+type Check struct {
+	Name string
+	Run  func(ctx context.Context) error
+}
+
+const timeout = 2 * time.Second
+
+// Register adds /healthz (the process answers) and /readyz (everything it needs does).
+func Register(kit *web.Kit, checks []Check) {
+	kit.Handle(web.Route{Method: http.MethodGet, Pattern: "/healthz", Public: "a load balancer has no credential"},
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			w.Write([]byte(`{"status":"ok"}`))
+		}))
+	kit.Handle(web.Route{Method: http.MethodGet, Pattern: "/readyz", Public: "a load balancer has no credential"},
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), timeout)
+			defer cancel()
+			status, body := http.StatusOK, struct {
+				Status string            `json:"status"`
+				Checks map[string]string `json:"checks"`
+			}{"ok", make(map[string]string)}
+			for _, c := range checks {
+				body.Checks[c.Name] = "ok"
+				if c.Run(ctx) != nil { // why is in the log and the metrics, not for everyone
+					body.Checks[c.Name], body.Status, status = "failing", "unavailable", http.StatusServiceUnavailable
+				}
+			}
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			web.EncodeJSON(w, body)
+		}))
+}

@@ -1,0 +1,76 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"gatehouse/internal/core/fault"
+)
+
+// maxDepth is how deeply JSON may be nested.
+const maxDepth = 32
+
+// DecodeJSON reads one JSON value strictly: names match by case, none repeats, nothing follows, nesting is bounded and text is UTF-8.
+// The error names no content.
+func DecodeJSON(data []byte, v any) error {
+	if depth(data) > maxDepth {
+		return fault.Invalidf("body", "is nested more than %d deep", maxDepth)
+	}
+	err := json.Unmarshal(data, v)
+	if err == nil {
+		return nil
+	}
+	where := "body"
+	var syntactic *jsontext.SyntacticError
+	var semantic *json.SemanticError
+	switch {
+	case errors.As(err, &syntactic):
+		if p := syntactic.JSONPointer; p != "" {
+			where = "body" + string(p)
+		}
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return fault.Invalidf(where, "is given twice")
+		}
+		return fault.Invalidf(where, "is not valid JSON at byte %d", syntactic.ByteOffset)
+	case errors.As(err, &semantic):
+		return fault.Invalidf("body"+string(semantic.JSONPointer), "has the wrong type")
+	}
+	return fault.Invalidf(where, "is not valid JSON")
+}
+
+// depth counts how deeply brackets nest, outside strings, before anything is built from them.
+func depth(data []byte) int {
+	deepest, now, inString, escaped := 0, 0, false, false
+	for _, c := range data {
+		switch {
+		case escaped:
+			escaped = false
+		case inString:
+			escaped = c == '\\'
+			inString = c != '"'
+		case c == '"':
+			inString = true
+		case c == '{' || c == '[':
+			if now++; now > deepest {
+				deepest = now
+			}
+		case c == '}' || c == ']':
+			now--
+		}
+	}
+	return deepest
+}
+
+// EncodeJSON writes a value; nil lists become [].
+func EncodeJSON(w io.Writer, v any) error {
+	var b bytes.Buffer
+	if err := json.MarshalWrite(&b, v); err != nil {
+		return err
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}

@@ -1,0 +1,280 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"gatehouse/internal/authn"
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/organization"
+)
+
+// Options are what the kit needs from the outside.
+type Options struct {
+	PublicURL      *url.URL
+	TenantHosts    []string       // host names whose first label is a tenant's slug
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
+	Log            *slog.Logger
+	Authenticator  *authn.Authenticator
+	Organizations  *organization.Service
+	Metrics        prometheus.Registerer
+}
+
+// Kit serves routes.
+type Kit struct {
+	o        Options
+	origin   string // of the public URL
+	mux      *http.ServeMux
+	routes   []Route
+	duration *prometheus.HistogramVec
+}
+
+// Info is what the pipeline knows of a request. Handlers get it from the context; services get its parts as arguments.
+type Info struct {
+	Route     Route
+	Source    principal.Source
+	Principal principal.Principal
+	Cookie    bool          // the credential came by cookie
+	Request   *http.Request // for the few handlers of cookies and origins
+
+	path   string
+	logger *slog.Logger
+}
+
+func (i *Info) log() *slog.Logger {
+	if i.logger == nil {
+		return slog.Default()
+	}
+	return i.logger
+}
+
+type infoKey struct{}
+
+var noInfo = &Info{}
+
+// InfoOf gives what the pipeline put into the context.
+func InfoOf(ctx context.Context) *Info {
+	if i, ok := ctx.Value(infoKey{}).(*Info); ok {
+		return i
+	}
+	return noInfo
+}
+
+// New makes a kit without routes.
+func New(o Options) *Kit {
+	k := &Kit{o: o, origin: o.PublicURL.Scheme + "://" + o.PublicURL.Host, mux: http.NewServeMux(),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "gatehouse_http_request_duration_seconds", Help: "Time to answer, by route and status.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
+		}, []string{"method", "route", "status"})}
+	if o.Metrics != nil {
+		o.Metrics.MustRegister(k.duration)
+	}
+	k.mux.HandleFunc("/", k.unmatched)
+	return k
+}
+
+// Routes lists what is served.
+func (k *Kit) Routes() []Route { return slices.Clone(k.routes) }
+
+// Handle adds a route. A route that does not say what it demands is a programming error.
+func (k *Kit) Handle(route Route, h http.Handler) {
+	if wrong := route.check(); wrong != "" {
+		panic(fmt.Sprintf("web: %s %s %s", route.Method, route.Pattern, wrong))
+	}
+	if route.WriteError == nil {
+		route.WriteError = WriteProblem
+	}
+	if route.MaxBody == 0 {
+		route.MaxBody = DefaultMaxBody
+	}
+	k.routes = append(k.routes, route)
+	k.mux.Handle(route.Method+" "+route.Pattern, k.guard(route, h))
+}
+
+// ServeHTTP is the way of every request.
+func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	info := &Info{Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: r.UserAgent()}, path: r.URL.Path, logger: k.o.Log}
+	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+	r = r.WithContext(context.WithValue(r.Context(), infoKey{}, info))
+	h := w.Header()
+	h["X-Request-Id"] = []string{string(info.Source.Request)}
+	h["X-Content-Type-Options"] = nosniff
+	h["Cache-Control"] = noStore
+	h["Content-Security-Policy"] = strictPolicy
+	h["Referrer-Policy"] = noReferrer
+	if k.o.PublicURL.Scheme == "https" {
+		h["Strict-Transport-Security"] = strictTransport
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			k.o.Log.ErrorContext(r.Context(), "panic", "requestId", info.Source.Request, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			if !rec.wrote {
+				WriteProblem(rec, r, errors.New("panic"))
+			}
+		}
+		k.duration.WithLabelValues(info.Route.Method, info.Route.Pattern, strconv.Itoa(rec.status)).Observe(time.Since(start).Seconds())
+		if k.o.Log.Enabled(r.Context(), slog.LevelDebug) {
+			k.o.Log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("requestId", string(info.Source.Request)), slog.String("method", r.Method), slog.String("route", info.Route.Pattern),
+				slog.Int("status", rec.status), slog.Duration("took", time.Since(start)), slog.String("address", info.Source.Address))
+		}
+	}()
+	if oddPath(r) {
+		WriteProblem(rec, r, fault.NotFoundf("There is nothing at this path."))
+		return
+	}
+	if origin := r.Header["Origin"]; len(origin) > 0 {
+		if done := k.crossOrigin(rec, r, origin[0]); done {
+			return
+		}
+	}
+	k.mux.ServeHTTP(rec, r)
+}
+
+var (
+	nosniff         = []string{"nosniff"}
+	noStore         = []string{"no-store"}
+	noReferrer      = []string{"no-referrer"}
+	strictPolicy    = []string{"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"}
+	strictTransport = []string{"max-age=31536000; includeSubDomains"}
+)
+
+type recorder struct {
+	http.ResponseWriter
+	status int
+	wrote  bool
+}
+
+func (r *recorder) WriteHeader(status int) {
+	if !r.wrote {
+		r.status, r.wrote = status, true
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.wrote = true
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// oddPath finds paths that two parsers could read differently. No route of ours needs them, so they are nothing.
+func oddPath(r *http.Request) bool {
+	p := r.URL.EscapedPath()
+	if p == "" || p[0] != '/' || len(p) > 2048 {
+		return true
+	}
+	return strings.Contains(p, "//") || strings.ContainsAny(p, ";\\") || strings.Contains(p, "/.") || strings.Contains(p, "%")
+}
+
+// unmatched tells a wrong method from a wrong path.
+func (k *Kit) unmatched(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		probe := &http.Request{Method: m, URL: r.URL, Host: r.Host}
+		if _, pattern := k.mux.Handler(probe); pattern != "/" && pattern != "" {
+			allowed = append(allowed, m)
+		}
+	}
+	if len(allowed) == 0 {
+		WriteProblem(w, r, fault.NotFoundf("There is nothing at this path."))
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	WriteProblem(w, r, fault.New(fault.MethodNotAllowed, fault.CodeMethodNotAllowed, "This path takes "+strings.Join(allowed, ", ")+"."))
+}
+
+// guard is what stands before a handler: body limits, then the credential, then the permission. Only then is input read.
+func (k *Kit) guard(route Route, next http.Handler) http.Handler {
+	wanted := route.permissions()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		info := InfoOf(r.Context())
+		info.Route, info.Request = route, r
+		if route.Public == "" {
+			if err := k.admit(w, r, info, wanted); err != nil {
+				route.WriteError(w, r, err)
+				return
+			}
+		}
+		if err := limitBody(w, r, route); err != nil {
+			route.WriteError(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (k *Kit) admit(w http.ResponseWriter, r *http.Request, info *Info, wanted [][2]string) error {
+	c, err := authn.Read(r)
+	if err != nil {
+		return err
+	}
+	slug, err := TenantSlug(r)
+	if err != nil {
+		return err
+	}
+	p, err := k.o.Authenticator.Authenticate(r.Context(), c, info.Route.Accepts, authn.Request{Source: info.Source, TenantSlug: slug, Method: r.Method, Path: info.Route.Pattern})
+	if err != nil {
+		return err
+	}
+	info.Principal, info.Cookie = p, c.FromCookie
+	if err := k.checkOrigin(w, r, info); err != nil {
+		return err
+	}
+	for _, want := range wanted {
+		if p.Scope(want[0], want[1]) > permission.None {
+			return nil
+		}
+	}
+	if len(wanted) > 0 {
+		return fault.Forbiddenf("This needs the permission %s.", strings.ReplaceAll(info.Route.Permission, "|", " or "))
+	}
+	return nil
+}
+
+func limitBody(w http.ResponseWriter, r *http.Request, route Route) error {
+	if r.ContentLength == 0 {
+		return nil
+	}
+	if r.ContentLength > route.MaxBody {
+		return fault.New(fault.TooLarge, fault.CodeTooLarge, fmt.Sprintf("The body may have at most %d bytes.", route.MaxBody))
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, route.MaxBody)
+	types := route.BodyTypes
+	if types == nil {
+		types = jsonOnly
+	}
+	if types[0] == "*" {
+		return nil
+	}
+	// A body without a type is refused as well: browsers send one across sites without asking first.
+	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || !slices.Contains(types, got) {
+		return fault.New(fault.UnsupportedMedia, fault.CodeUnsupportedMedia, "Send the body as "+strings.Join(types, " or ")+".")
+	}
+	return nil
+}
+
+var jsonOnly = []string{"application/json"}

@@ -1,0 +1,119 @@
+package web
+
+import (
+	"net"
+	"net/http"
+	"slices"
+	"strings"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+)
+
+// crossOrigin answers preflights and allows listed origins to read answers, with credentials and by name, never by "*". It tells
+// whether the request is done.
+func (k *Kit) crossOrigin(w http.ResponseWriter, r *http.Request, origin string) (done bool) {
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	preflight := r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != ""
+	if origin != k.origin {
+		orgs, err := k.o.Organizations.WithOrigin(r.Context(), origin)
+		if err != nil {
+			WriteProblem(w, r, err)
+			return true
+		}
+		if len(orgs) > 0 {
+			h.Set("Access-Control-Allow-Origin", origin)
+			h.Set("Access-Control-Allow-Credentials", "true")
+			h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, Location, WWW-Authenticate, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
+			if preflight {
+				h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
+				h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-API-Key, X-Tenant-Slug, X-Device-Fingerprint")
+				h.Set("Access-Control-Max-Age", "600")
+			}
+		}
+	}
+	if preflight {
+		w.WriteHeader(http.StatusNoContent)
+		return true
+	}
+	return false
+}
+
+// OriginAllowed tells whether a browser origin is ours or on an organization's list. Origins are compared as they are: no suffix, no
+// pattern, and being on the same site is not enough.
+func (k *Kit) OriginAllowed(r *http.Request, org id.Organization, origin string) (bool, error) {
+	if origin == k.origin {
+		return true, nil
+	}
+	orgs, err := k.o.Organizations.WithOrigin(r.Context(), origin)
+	return slices.Contains(orgs, org), err
+}
+
+// checkOrigin holds a known caller's request to the origins of their own organization. A cookie may change something only from a listed
+// origin; an absent or opaque ("null") one is none.
+func (k *Kit) checkOrigin(w http.ResponseWriter, r *http.Request, info *Info) error {
+	origins := r.Header["Origin"]
+	unsafe := r.Method != http.MethodGet && r.Method != http.MethodHead
+	if len(origins) == 0 && !(info.Cookie && unsafe) {
+		return nil
+	}
+	allowed := false
+	if len(origins) == 1 {
+		var err error
+		if allowed, err = k.OriginAllowed(r, info.Principal.Home, origins[0]); err != nil {
+			return err
+		}
+	}
+	if !allowed {
+		w.Header().Del("Access-Control-Allow-Origin")
+		w.Header().Del("Access-Control-Allow-Credentials")
+		if info.Cookie && unsafe {
+			return fault.Forbiddenf("A request with the session cookie needs an Origin header that names this server or an allowed origin of the organization.")
+		}
+	}
+	return nil
+}
+
+// PublicOrigin is the origin of the public URL.
+func (k *Kit) PublicOrigin() string { return k.origin }
+
+// TenantSlug reads X-Tenant-Slug; repeated it is refused.
+func TenantSlug(r *http.Request) (string, error) {
+	v := r.Header["X-Tenant-Slug"]
+	switch {
+	case len(v) == 0:
+		return "", nil
+	case len(v) > 1 || v[0] == "":
+		return "", fault.Invalidf("X-Tenant-Slug", "must be one organization's slug")
+	}
+	return v[0], nil
+}
+
+// TenantHint is the organization that a request without a credential names: X-Tenant-Slug, else the subdomain of Origin, else of Host,
+// the last two only under a configured tenant host. It narrows a look-up and grants nothing.
+func (k *Kit) TenantHint(r *http.Request) (string, error) {
+	if slug, err := TenantSlug(r); slug != "" || err != nil {
+		return slug, err
+	}
+	if o := r.Header.Get("Origin"); o != "" {
+		if _, host, ok := strings.Cut(o, "://"); ok {
+			if slug := k.subdomain(host); slug != "" {
+				return slug, nil
+			}
+		}
+	}
+	return k.subdomain(r.Host), nil
+}
+
+func (k *Kit) subdomain(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	for _, base := range k.o.TenantHosts {
+		if slug, ok := strings.CutSuffix(host, "."+base); ok && !strings.Contains(slug, ".") {
+			return slug
+		}
+	}
+	return ""
+}

@@ -1,0 +1,69 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+
+	"gatehouse/internal/authn"
+	"gatehouse/internal/core/permission"
+)
+
+// Route is one method and path and what it demands. Exactly one of Permission, Self and Public is set.
+type Route struct {
+	Method  string
+	Pattern string // net/http ServeMux syntax without the method
+
+	Permission string // "resource:action", or several with "|": some scope of one is needed; how far it reaches is the service's to say
+	Self       string // any caller of an accepted kind, since it is about the caller alone; the reason why
+	Public     string // no credential is looked at; the reason why
+
+	Accepts    []authn.Kind // kinds of credential
+	MaxBody    int64        // bytes; 0: DefaultMaxBody
+	BodyTypes  []string     // media types of a body; nil: application/json
+	WriteError ErrorWriter  // nil: problem documents
+}
+
+// ErrorWriter writes a failure in a protocol's own form.
+type ErrorWriter func(w http.ResponseWriter, r *http.Request, err error)
+
+// DefaultMaxBody bounds a request body.
+const DefaultMaxBody = 64 << 10
+
+// OnlySessions is what most routes accept until other credentials exist.
+var OnlySessions = []authn.Kind{authn.SessionToken}
+
+func (r Route) check() string {
+	marks := 0
+	for _, m := range []string{r.Permission, r.Self, r.Public} {
+		if m != "" {
+			marks++
+		}
+	}
+	unknown := ""
+	for _, p := range r.permissions() {
+		if !permission.Known(p[0], p[1]) {
+			unknown = p[0] + ":" + p[1]
+		}
+	}
+	switch {
+	case marks != 1:
+		return "needs exactly one of Permission, Self and Public"
+	case r.Public == "" && len(r.Accepts) == 0:
+		return "accepts no credential"
+	case unknown != "":
+		return "asks for the unknown permission " + unknown
+	}
+	return ""
+}
+
+// permissions splits Permission into resources and actions.
+func (r Route) permissions() [][2]string {
+	var out [][2]string
+	if r.Permission != "" {
+		for p := range strings.SplitSeq(r.Permission, "|") {
+			resource, action, _ := strings.Cut(p, ":")
+			out = append(out, [2]string{resource, action})
+		}
+	}
+	return out
+}

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"context"
+	"fmt"
+
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/servicedesk"
+	"gatehouse/internal/domain/user"
+)
+
+// DemoPassword is the password of every demo user. The demo listens on loopback only and its data is thrown away.
+const DemoPassword = "only-for-the-demo-7431"
+
+// Demo is what the demo seeds, as `gatehouse demo --json` prints it.
+type Demo struct {
+	URL           string             `json:"url"`
+	Organizations []DemoOrganization `json:"organizations"`
+	Users         []DemoUser         `json:"users"`
+}
+
+// DemoOrganization is a seeded tenant.
+type DemoOrganization struct {
+	Slug string `json:"slug"`
+	ID   string `json:"id"`
+}
+
+// DemoUser is a seeded user; Organization is the slug.
+type DemoUser struct {
+	Email        string `json:"email"`
+	Username     string `json:"username"`
+	Password     string `json:"password"`
+	Role         string `json:"role"`
+	Organization string `json:"organization"`
+}
+
+var demoTenants = []struct{ slug, name, domain string }{
+	{"acme-corp", "Acme Corp", "acme-corp.example"},
+	{"second-tenant", "Second Tenant", "second-tenant.example"},
+}
+
+var demoUsers = []struct{ name, display, role string }{
+	{"enduser", "Demo end user", permission.RoleEndUser},
+	{"agent", "Demo agent", permission.RoleAgent},
+	{"manager", "Demo manager", permission.RoleManager},
+	{"admin", "Demo administrator", permission.RoleAdmin},
+}
+
+// SeedDemo fills an empty installation. All users share one password hash, computed once.
+func (s *Server) SeedDemo(ctx context.Context) (Demo, error) {
+	d := Demo{URL: s.Public.String()}
+	hash, err := s.Hasher.Hash(ctx, "demo", DemoPassword)
+	if err != nil {
+		return d, err
+	}
+	platform, err := s.EnsurePlatform(ctx)
+	if err != nil {
+		return d, err
+	}
+	for _, t := range demoTenants {
+		if err := s.seedTenant(ctx, &d, t.slug, t.name, t.domain, hash); err != nil {
+			return d, fmt.Errorf("demo: %s: %w", t.slug, err)
+		}
+	}
+	d.Organizations = append(d.Organizations, DemoOrganization{platform.Slug, string(platform.ID)})
+	p := principal.NewSystem("demo", platform.ID)
+	_, err = s.demoUser(ctx, &d, p, platform, user.NewUser{Email: "operator@platform.example", Username: "operator", Name: "Demo operator", Role: permission.RoleSuperUser, PasswordHash: hash})
+	return d, err
+}
+
+func (s *Server) demoUser(ctx context.Context, d *Demo, p principal.Principal, org organization.Organization, n user.NewUser) (id.User, error) {
+	u, err := s.Users.Create(ctx, p, n)
+	if err != nil {
+		return "", err
+	}
+	d.Users = append(d.Users, DemoUser{Email: u.Email, Username: u.Username, Password: DemoPassword, Role: u.Role, Organization: org.Slug})
+	return u.ID, nil
+}
+
+func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, name, domain, hash string) error {
+	org, err := s.Organizations.Create(ctx, principal.NewSystem("demo", ""), organization.NewOrganization{Slug: slug, Name: name})
+	if err != nil {
+		return err
+	}
+	d.Organizations = append(d.Organizations, DemoOrganization{slug, string(org.ID)})
+	p := principal.NewSystem("demo", org.ID)
+	first, err := s.Users.CreateTeam(ctx, p, user.Team{Name: "First line", Description: "Answers what comes in"})
+	if err != nil {
+		return err
+	}
+	if _, err := s.Users.CreateTeam(ctx, p, user.Team{Name: "Field service", Description: "Goes there"}); err != nil {
+		return err
+	}
+	ids := make(map[string]id.User)
+	for _, u := range demoUsers {
+		n := user.NewUser{Email: u.name + "@" + domain, Username: u.name, Name: u.display, Role: u.role, PasswordHash: hash}
+		if u.role == permission.RoleAgent || u.role == permission.RoleManager {
+			n.Teams = []id.Team{first.ID}
+		}
+		if ids[u.name], err = s.demoUser(ctx, d, p, org, n); err != nil {
+			return err
+		}
+	}
+	for _, t := range []servicedesk.Ticket{
+		{Type: "incident", Title: "The printer on floor 2 is offline", Priority: "medium", Requester: ids["enduser"], Team: first.ID, Assignee: ids["agent"]},
+		{Type: "service_request", Title: "A second monitor, please", Priority: "low", Requester: ids["enduser"]},
+		{Type: "problem", Title: "The network is slow every Monday", Priority: "high", Requester: ids["manager"], Team: first.ID},
+		{Type: "change", Title: "Renew the certificate of the intranet", Priority: "critical", Requester: ids["admin"]},
+	} {
+		if _, err := s.Desk.Create(ctx, p, t); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// The bounds of a connection: slow senders and idle ones are let go.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 60 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 64 << 10
+)
+
+func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+}
+
+// ServeOn serves plain HTTP on one listener that is open already, until ctx ends, and drains.
+func (s *Server) ServeOn(ctx context.Context, l net.Listener, ready func()) error {
+	h := newHTTP(s.Handler, s.log)
+	failed := make(chan error, 1)
+	go func() { failed <- h.Serve(l) }()
+	ready()
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(s.Config.ShutdownGrace))
+	defer cancel()
+	if err := h.Shutdown(grace); err != nil {
+		h.Close()
+	}
+	return nil
+}
+
+// Serve listens as configured until ctx ends, then drains: no new connections, running requests finish within the grace. ready is called
+// with the address of the first listener.
+func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
+	type listener struct {
+		net.Listener
+		server *http.Server
+	}
+	var listeners []listener
+	closeAll := func() {
+		for _, l := range listeners {
+			l.Close()
+		}
+	}
+	listen := func(address string, h http.Handler, tlsConfig *tls.Config) error {
+		if address == "" {
+			return nil
+		}
+		l, err := net.Listen("tcp", address)
+		if err != nil {
+			closeAll()
+			return fmt.Errorf("listen: %w", err)
+		}
+		if tlsConfig != nil {
+			l = tls.NewListener(l, tlsConfig)
+		}
+		listeners = append(listeners, listener{l, newHTTP(h, s.log)})
+		return nil
+	}
+	c := s.Config
+	if err := listen(c.Listen, s.Handler, nil); err != nil {
+		return err
+	}
+	if c.TLS.Listen != "" {
+		certificates, err := newCertificates(c.TLS.CertificateFile, c.TLS.KeyFile, s.log)
+		if err != nil {
+			closeAll()
+			return err
+		}
+		if err := listen(c.TLS.Listen, s.Handler, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificates.get, NextProtos: []string{"h2", "http/1.1"}}); err != nil {
+			return err
+		}
+	}
+	metrics := http.NewServeMux()
+	metrics.Handle("GET /metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{}))
+	if err := listen(c.Metrics.Listen, metrics, nil); err != nil {
+		return err
+	}
+	failed := make(chan error, len(listeners))
+	for _, l := range listeners {
+		go func() {
+			if err := l.server.Serve(l.Listener); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		}()
+	}
+	if ready != nil {
+		ready(listeners[0].Addr().String())
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.ShutdownGrace))
+	defer cancel()
+	var wg sync.WaitGroup
+	for _, l := range listeners {
+		wg.Go(func() {
+			if e := l.server.Shutdown(grace); e != nil {
+				s.log.Warn("requests were cut off at the end of the grace", "error", e)
+				l.server.Close()
+			}
+		})
+	}
+	wg.Wait()
+	return err
+}
+
+// certificates loads a certificate and takes up changed files without a restart. A file that cannot be read keeps the former one.
+type certificates struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	stamp   string
+	checked time.Time
+}
+
+// checkEvery bounds how often the files are looked at.
+const checkEvery = time.Second
+
+func newCertificates(certFile, keyFile string, log *slog.Logger) (*certificates, error) {
+	c := &certificates{certFile: certFile, keyFile: keyFile, log: log}
+	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls: %w", err)
+	}
+	c.current, c.stamp, c.checked = &cert, c.look(), time.Now()
+	return c, nil
+}
+
+func (c *certificates) look() string {
+	stamp := ""
+	for _, name := range []string{c.certFile, c.keyFile} {
+		if info, err := os.Stat(name); err == nil {
+			stamp += fmt.Sprint(info.ModTime().UnixNano(), info.Size(), ";")
+		}
+	}
+	return stamp
+}
+
+func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if time.Since(c.checked) > checkEvery {
+		c.checked = time.Now()
+		if stamp := c.look(); stamp != c.stamp {
+			cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+			if err != nil {
+				c.log.Warn("the changed certificate cannot be read; the former one stays", "error", err)
+			} else {
+				c.current, c.stamp = &cert, stamp
+				c.log.Info("the certificate was taken up")
+			}
+		}
+	}
+	return c.current, nil
+}

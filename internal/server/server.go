@@ -1,0 +1,228 @@
+// Package server is the composition root: New builds everything a node is made of from its configuration. The binary and the tests use the
+// same one; tests only pass cheaper keys, hashes and another clock.
+package server
+
+import (
+	"context"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"gatehouse/internal/authn"
+	"gatehouse/internal/authn/login"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/attempt"
+	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/onetime"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/role"
+	"gatehouse/internal/domain/servicedesk"
+	"gatehouse/internal/domain/session"
+	"gatehouse/internal/domain/signingkey"
+	"gatehouse/internal/domain/token"
+	"gatehouse/internal/domain/user"
+	"gatehouse/internal/edge/api"
+	"gatehouse/internal/edge/console"
+	"gatehouse/internal/edge/health"
+	"gatehouse/internal/edge/oauth"
+	"gatehouse/internal/edge/web"
+	"gatehouse/internal/platform/config"
+	"gatehouse/internal/platform/hashing"
+	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/jobs"
+	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/sqldb"
+	"gatehouse/internal/platform/telemetry"
+)
+
+// Options replace what tests and the demo do differently. The zero value is a real server.
+type Options struct {
+	Log      *slog.Logger
+	Version  string
+	Now      func() time.Time
+	Generate signingkey.Generator
+	Hashing  hashing.Options
+	Limits   attempt.Limits
+}
+
+// Clock gives the time as the server uses it: UTC, in milliseconds, as the database keeps it.
+func Clock() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+
+// Server is one node.
+type Server struct {
+	Config  config.Config
+	Public  *url.URL
+	Handler http.Handler
+	Metrics *prometheus.Registry
+
+	DB            *sqldb.DB
+	Kit           *web.Kit
+	API           *api.API
+	Organizations *organization.Service
+	Roles         *role.Service
+	Users         *user.Service
+	Sessions      *session.Service
+	Tokens        *token.Service
+	Keys          *signingkey.Service
+	Desk          *servicedesk.Service
+	OneTime       *onetime.Service
+	Attempts      *attempt.Service
+	Hasher        *hashing.Pool
+	Feed          *invalidation.Feed
+
+	log     *slog.Logger
+	now     func() time.Time
+	tracing *telemetry.Tracing
+	stop    context.CancelFunc
+	running sync.WaitGroup
+}
+
+// New opens and migrates the database and builds the node. Call Start before serving and Close at the end.
+func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	if o.Now == nil {
+		o.Now = Clock
+	}
+	if o.Generate == nil {
+		o.Generate = func(bits int) (*rsa.PrivateKey, error) { return signingkey.Generate(bits) }
+	}
+	if o.Limits == (attempt.Limits{}) {
+		o.Limits = attempt.DefaultLimits
+	}
+	if o.Hashing.Slots == 0 {
+		if o.Hashing.Slots = c.Hashing.Slots; o.Hashing.Slots == 0 {
+			o.Hashing.Slots = runtime.GOMAXPROCS(0)
+		}
+	}
+	if o.Hashing.MaxWaiting == 0 {
+		o.Hashing.MaxWaiting = c.Hashing.MaxWaiting
+	}
+	public, err := c.URL()
+	if err != nil {
+		return nil, fmt.Errorf("public_url: %w", err)
+	}
+	proxies, err := c.Proxies()
+	if err != nil {
+		return nil, fmt.Errorf("trusted_proxies: %w", err)
+	}
+	ring, err := keyring.New(c.EncryptionKeys)
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqldb.Open(ctx, c.Database.Reveal(), sqldb.Options{MaxConns: c.DatabasePool})
+	if err != nil {
+		return nil, err
+	}
+	ok := false
+	defer func() {
+		if !ok {
+			db.Close()
+		}
+	}()
+	if _, err := db.Migrate(ctx); err != nil {
+		return nil, err
+	}
+	s := &Server{Config: c, Public: public, DB: db, log: o.Log, now: o.Now, Metrics: prometheus.NewRegistry()}
+	s.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.Feed = invalidation.New(db, o.Log)
+	s.Hasher = hashing.New(o.Hashing)
+	s.OneTime = onetime.New(db, ring)
+	s.Attempts = attempt.New(db, ring, o.Limits, o.Now)
+	s.Organizations = organization.New(db, s.Feed, o.Now)
+	s.Roles = role.New(db, s.Feed, o.Now)
+	s.Users = user.New(db, s.Feed, s.Organizations, s.Roles, s.OneTime, s.Hasher, o.Now)
+	s.Sessions = session.New(db, s.Feed, s.Users, o.Now)
+	s.Users.UseSessions(s.Sessions)
+	s.Keys = signingkey.New(db, s.Feed, ring, c.Signing.KeyBits, o.Generate, o.Now, o.Log)
+	if err := s.Keys.Ensure(ctx); err != nil {
+		return nil, err
+	}
+	issuer := public.String()
+	s.Tokens = token.New(db, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, o.Now)
+	s.Desk = servicedesk.New(db, o.Now)
+	signIn := login.New(db, s.Hasher, s.Attempts, s.Organizations, s.Users, s.Sessions, s.Tokens, o.Now, o.Log)
+
+	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log, Organizations: s.Organizations, Metrics: s.Metrics,
+		Authenticator: authn.New(db, s.Organizations, s.Users, s.Sessions, s.Tokens, o.Now)})
+	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Cursors: web.NewCursors(ring.Subkey("list cursors")), Login: signIn, Tokens: s.Tokens,
+		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions, Audit: audit.New(db), Desk: s.Desk, Setup: s})
+	oauth.Register(s.Kit, s.Keys)
+	console.Register(s.Kit)
+	health.Register(s.Kit, []health.Check{
+		{Name: "database", Run: db.Ping},
+		{Name: "signing_keys", Run: func(context.Context) error { _, err := s.Keys.Signing(signingkey.Session); return err }},
+		{Name: "invalidation", Run: func(context.Context) error {
+			if !s.Feed.Trusted() {
+				return errors.New("the feed is interrupted")
+			}
+			return nil
+		}},
+	})
+	s.Handler = s.Kit
+	if c.Tracing.Endpoint != "" {
+		if s.tracing, err = telemetry.StartTracing(ctx, c.Tracing.Endpoint, o.Version); err != nil {
+			return nil, err
+		}
+		s.Handler = s.tracing.Wrap(s.Kit)
+	}
+	ok = true
+	return s, nil
+}
+
+// The rhythm of housekeeping.
+const (
+	purgeEvery = 10 * time.Minute
+	purgeBatch = 1000
+)
+
+// Start begins the background work: following other nodes, writing stamps, making keys, housekeeping.
+func (s *Server) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	s.running.Go(func() { s.Feed.Run(ctx) })
+	s.running.Go(func() { jobs.Every(ctx, s.log, "session stamps", session.FlushEvery, s.Sessions.Flush) })
+	s.running.Go(func() {
+		if err := s.Keys.Prepare(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("signing keys could not be prepared", "error", err)
+		}
+	})
+	s.running.Go(func() { jobs.Every(ctx, s.log, "housekeeping", purgeEvery, s.housekeep) })
+}
+
+func (s *Server) housekeep(ctx context.Context) error {
+	_, err1 := s.OneTime.Purge(ctx, s.now().Add(-24*time.Hour), purgeBatch)
+	_, err2 := s.Attempts.Purge(ctx, s.now().Add(-48*time.Hour), purgeBatch)
+	_, err3 := s.Sessions.Purge(ctx, purgeBatch)
+	var platform principal.Principal
+	operator, err4 := s.Organizations.Operator(ctx)
+	if err4 == nil {
+		platform = principal.NewSystem("housekeeping", operator.ID)
+		err4 = errors.Join(s.Keys.Prepare(ctx), s.Keys.Housekeep(ctx, platform))
+	}
+	return errors.Join(err1, err2, err3, err4)
+}
+
+// Close ends the background work, writes what is waiting and lets the database go.
+func (s *Server) Close(ctx context.Context) error {
+	if s.stop != nil {
+		s.stop()
+		s.running.Wait()
+	}
+	err := s.Sessions.Flush(ctx)
+	if s.tracing != nil {
+		err = errors.Join(err, s.tracing.Stop(ctx))
+	}
+	s.DB.Close()
+	return err
+}

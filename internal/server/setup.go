@@ -1,0 +1,111 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/user"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// PlatformSlug is the slug of the operators' own organization.
+const PlatformSlug = "platform"
+
+const (
+	purposeSetup  = "setup"
+	setupSubject  = "first operator"
+	setupLifetime = 24 * time.Hour
+)
+
+// EnsurePlatform gives the operators' organization and makes it at the first start.
+func (s *Server) EnsurePlatform(ctx context.Context) (organization.Organization, error) {
+	o, err := s.Organizations.Operator(ctx)
+	if !fault.Is(err, fault.NotFound) {
+		return o, err
+	}
+	o, err = s.Organizations.Create(ctx, principal.NewSystem("setup", ""), organization.NewOrganization{Slug: PlatformSlug, Name: "Platform", Platform: true})
+	if fault.Is(err, fault.Conflict) { // another node at the same moment
+		return s.Organizations.Operator(ctx)
+	}
+	return o, err
+}
+
+// SetupLink gives a single-use link at which the first operator is made, or nothing if there is one already. A new link ends the former.
+func (s *Server) SetupLink(ctx context.Context) (secret.Secret, error) {
+	platform, err := s.EnsurePlatform(ctx)
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	if n, err := s.Users.Operators(ctx); err != nil || n > 0 {
+		return secret.Secret{}, err
+	}
+	var token secret.Secret
+	err = s.DB.Tx(ctx, platform.ID, func(tx *sqldb.Tx) error {
+		token, err = s.OneTime.Issue(ctx, tx, platform.ID, purposeSetup, setupSubject, s.now(), s.now().Add(setupLifetime))
+		return err
+	})
+	if err != nil {
+		return secret.Secret{}, err
+	}
+	return secret.New(s.Public.JoinPath("setup").String() + "#token=" + token.Reveal()), nil
+}
+
+// CompleteSetup makes the first operator with a set-up link. It works once, and only while there is no operator.
+func (s *Server) CompleteSetup(ctx context.Context, source principal.Source, token secret.Secret, email, name, password string) (user.User, error) {
+	org, _, err := s.OneTime.Find(ctx, purposeSetup, token, s.now())
+	if err != nil {
+		return user.User{}, err
+	}
+	if n, err := s.Users.Operators(ctx); err != nil {
+		return user.User{}, err
+	} else if n > 0 {
+		return user.User{}, fault.Conflictf("There is an operator already.")
+	}
+	platform, err := s.Organizations.Facts(ctx, org)
+	if err != nil {
+		return user.User{}, err
+	}
+	n := user.NewUser{Email: email, Name: name, Role: permission.RoleSuperUser}
+	if n.PasswordHash, err = s.hash(ctx, source.Address, platform, n, password); err != nil {
+		return user.User{}, err
+	}
+	p := principal.NewSystem("setup", org)
+	p.Source = source
+	n.Within = func(tx *sqldb.Tx) error { // of two at once one makes the operator; a mistake does not use the link up
+		_, err := s.OneTime.Consume(ctx, tx, org, purposeSetup, token, s.now())
+		return err
+	}
+	created, err := s.Users.Create(ctx, p, n)
+	return created.User, err
+}
+
+// CreateOperator makes a super admin from the command line.
+func (s *Server) CreateOperator(ctx context.Context, email, name, password string) (user.User, error) {
+	platform, err := s.EnsurePlatform(ctx)
+	if err != nil {
+		return user.User{}, err
+	}
+	n := user.NewUser{Email: email, Name: name, Role: permission.RoleSuperUser}
+	if n.PasswordHash, err = s.hash(ctx, "command line", platform, n, password); err != nil {
+		return user.User{}, err
+	}
+	created, err := s.Users.Create(ctx, principal.NewSystem("command line", platform.ID), n)
+	return created.User, err
+}
+
+func (s *Server) hash(ctx context.Context, client string, org organization.Organization, n user.NewUser, password string) (string, error) {
+	if err := s.Users.CheckPassword(org, password, n.Email, n.Name); err != nil {
+		return "", err
+	}
+	hash, err := s.Hasher.Hash(ctx, client, password)
+	if err != nil {
+		return "", fmt.Errorf("hash: %w", err)
+	}
+	return hash, nil
+}
