@@ -90,7 +90,7 @@ func fromHuma(status int, message string, errs []error) error {
 		}
 		if d, ok := e.(huma.ErrorDetailer); ok {
 			detail := d.ErrorDetail()
-			fields = append(fields, fault.Field{Field: fieldName(detail.Location), Message: detail.Message})
+			fields = append(fields, fieldOf(detail))
 		}
 	}
 	switch {
@@ -109,6 +109,16 @@ func fromHuma(status int, message string, errs []error) error {
 		return fault.Invalidf("body", "%s", message)
 	}
 	return fault.InvalidFields(fields)
+}
+
+// missing is huma's message for a property that is not there; its location is only that of the object around it.
+var missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)
+
+func fieldOf(d *huma.ErrorDetail) fault.Field {
+	if m := missing.FindStringSubmatch(d.Message); m != nil {
+		return fault.Field{Field: fieldName(d.Location + "." + m[1]), Message: "is required"}
+	}
+	return fault.Field{Field: fieldName(d.Location), Message: d.Message}
 }
 
 // fieldName turns huma's "body.name" into the caller's own name for it.

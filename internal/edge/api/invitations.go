@@ -89,7 +89,7 @@ func (a *API) createInvitation(ctx context.Context, c call, in *createInvitation
 	return &createdOutput[createdInvitation]{"/v1/invitations/" + string(i.ID), createdInvitation{showInvitation(i), a.link("accept-invitation", token)}}, nil
 }
 
-func (a *API) getInvitation(ctx context.Context, c call, in *idInput) (*output[invitationBody], error) {
+func (a *API) getInvitation(ctx context.Context, c call, in *IDInput) (*output[invitationBody], error) {
 	i, err := pathID[id.Invitation](in.ID)
 	if err != nil {
 		return nil, err
@@ -102,7 +102,7 @@ func (a *API) getInvitation(ctx context.Context, c call, in *idInput) (*output[i
 }
 
 type updateInvitationInput struct {
-	idInput
+	IDInput
 	Body struct {
 		Name *string `json:"name,omitempty" maxLength:"200"`
 		Role *string `json:"role,omitempty" maxLength:"50"`
@@ -124,7 +124,7 @@ func (a *API) updateInvitation(ctx context.Context, c call, in *updateInvitation
 	return out(showInvitation(inv)), nil
 }
 
-func (a *API) revokeInvitation(ctx context.Context, c call, in *idInput) (*nothing, error) {
+func (a *API) revokeInvitation(ctx context.Context, c call, in *IDInput) (*nothing, error) {
 	i, err := pathID[id.Invitation](in.ID)
 	if err != nil {
 		return nil, err

@@ -132,7 +132,7 @@ func (a *API) createOrganization(ctx context.Context, c call, in *createOrganiza
 	return &createdOutput[organizationBody]{"/v1/organizations/" + string(o.ID), showOrganization(o)}, nil
 }
 
-func (a *API) getOrganization(ctx context.Context, c call, in *idInput) (*output[organizationBody], error) {
+func (a *API) getOrganization(ctx context.Context, c call, in *IDInput) (*output[organizationBody], error) {
 	org, err := pathID[id.Organization](in.ID)
 	if err != nil {
 		return nil, err
@@ -145,7 +145,7 @@ func (a *API) getOrganization(ctx context.Context, c call, in *idInput) (*output
 }
 
 type updateOrganizationInput struct {
-	idInput
+	IDInput
 	Body struct {
 		Name     *string         `json:"name,omitempty" maxLength:"200"`
 		State    *string         `json:"state,omitempty" enum:"active,suspended"`
@@ -172,7 +172,7 @@ func (a *API) updateOrganization(ctx context.Context, c call, in *updateOrganiza
 	return out(showOrganization(o)), nil
 }
 
-func (a *API) deleteOrganization(ctx context.Context, c call, in *idInput) (*nothing, error) {
+func (a *API) deleteOrganization(ctx context.Context, c call, in *IDInput) (*nothing, error) {
 	org, err := pathID[id.Organization](in.ID)
 	if err != nil {
 		return nil, err

@@ -100,7 +100,8 @@ func set[T any](field *T, value *T) {
 	}
 }
 
-type idInput struct {
+// IDInput is the id in a path. It is exported since huma looks into exported embedded structs only.
+type IDInput struct {
 	ID string `path:"id" maxLength:"40"`
 }
 

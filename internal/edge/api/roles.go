@@ -59,7 +59,7 @@ func (a *API) createRole(ctx context.Context, c call, in *createRoleInput) (*cre
 	return &createdOutput[roleBody]{"/v1/roles/" + string(r.ID), showRole(r)}, nil
 }
 
-func (a *API) getRole(ctx context.Context, c call, in *idInput) (*output[roleBody], error) {
+func (a *API) getRole(ctx context.Context, c call, in *IDInput) (*output[roleBody], error) {
 	role, err := pathID[id.Role](in.ID)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (a *API) getRole(ctx context.Context, c call, in *idInput) (*output[roleBod
 }
 
 type updateRoleInput struct {
-	idInput
+	IDInput
 	Body struct {
 		Description *string   `json:"description,omitempty" maxLength:"500"`
 		Permissions *[]string `json:"permissions,omitempty" maxItems:"200"`
@@ -94,7 +94,7 @@ func (a *API) updateRole(ctx context.Context, c call, in *updateRoleInput) (*out
 	return out(showRole(r)), nil
 }
 
-func (a *API) deleteRole(ctx context.Context, c call, in *idInput) (*nothing, error) {
+func (a *API) deleteRole(ctx context.Context, c call, in *IDInput) (*nothing, error) {
 	which, err := pathID[id.Role](in.ID)
 	if err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ func (a *API) listMySessions(ctx context.Context, c call, in *Page) (*listOutput
 
 type userSessionsInput struct {
 	Page
-	idInput
+	IDInput
 }
 
 func (a *API) listUserSessions(ctx context.Context, c call, in *userSessionsInput) (*listOutput[sessionBody], error) {
@@ -69,7 +69,7 @@ func (a *API) listUserSessions(ctx context.Context, c call, in *userSessionsInpu
 	return a.showSessions(in.Page, c, "sessions", u, rows), nil
 }
 
-func (a *API) endSession(ctx context.Context, c call, in *idInput) (*nothing, error) {
+func (a *API) endSession(ctx context.Context, c call, in *IDInput) (*nothing, error) {
 	s, err := pathID[id.Session](in.ID)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (a *API) endSession(ctx context.Context, c call, in *idInput) (*nothing, er
 	return nil, a.Sessions.End(ctx, c.Principal, s, session.ReasonRevoked)
 }
 
-func (a *API) endUserSessions(ctx context.Context, c call, in *idInput) (*nothing, error) {
+func (a *API) endUserSessions(ctx context.Context, c call, in *IDInput) (*nothing, error) {
 	u, err := pathID[id.User](in.ID)
 	if err != nil {
 		return nil, err

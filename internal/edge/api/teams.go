@@ -59,7 +59,7 @@ func (a *API) createTeam(ctx context.Context, c call, in *createTeamInput) (*cre
 	return &createdOutput[teamBody]{"/v1/teams/" + string(t.ID), showTeam(t)}, nil
 }
 
-func (a *API) getTeam(ctx context.Context, c call, in *idInput) (*output[teamBody], error) {
+func (a *API) getTeam(ctx context.Context, c call, in *IDInput) (*output[teamBody], error) {
 	team, err := pathID[id.Team](in.ID)
 	if err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (a *API) getTeam(ctx context.Context, c call, in *idInput) (*output[teamBod
 }
 
 type updateTeamInput struct {
-	idInput
+	IDInput
 	Body struct {
 		Name        *string `json:"name,omitempty" maxLength:"100"`
 		Description *string `json:"description,omitempty" maxLength:"500"`
@@ -94,7 +94,7 @@ func (a *API) updateTeam(ctx context.Context, c call, in *updateTeamInput) (*out
 	return out(showTeam(t)), nil
 }
 
-func (a *API) deleteTeam(ctx context.Context, c call, in *idInput) (*nothing, error) {
+func (a *API) deleteTeam(ctx context.Context, c call, in *IDInput) (*nothing, error) {
 	team, err := pathID[id.Team](in.ID)
 	if err != nil {
 		return nil, err
@@ -104,7 +104,7 @@ func (a *API) deleteTeam(ctx context.Context, c call, in *idInput) (*nothing, er
 
 type membersInput struct {
 	Page
-	idInput
+	IDInput
 }
 
 func (a *API) listMembers(ctx context.Context, c call, in *membersInput) (*listOutput[userBody], error) {
@@ -124,7 +124,7 @@ func (a *API) listMembers(ctx context.Context, c call, in *membersInput) (*listO
 }
 
 type memberInput struct {
-	idInput
+	IDInput
 	UserID string `path:"userId" maxLength:"40"`
 }
 

@@ -87,7 +87,7 @@ func (a *API) createTicket(ctx context.Context, c call, in *createTicketInput) (
 	return &createdOutput[ticketBody]{"/v1/tickets/" + string(t.ID), showTicket(t)}, nil
 }
 
-func (a *API) getTicket(ctx context.Context, c call, in *idInput) (*output[ticketBody], error) {
+func (a *API) getTicket(ctx context.Context, c call, in *IDInput) (*output[ticketBody], error) {
 	ticket, err := pathID[id.Ticket](in.ID)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (a *API) getTicket(ctx context.Context, c call, in *idInput) (*output[ticke
 }
 
 type updateTicketInput struct {
-	idInput
+	IDInput
 	Body struct {
 		Title          *string `json:"title,omitempty" maxLength:"200"`
 		Description    *string `json:"description,omitempty" maxLength:"20000"`

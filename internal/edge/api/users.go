@@ -85,7 +85,7 @@ func (a *API) createUser(ctx context.Context, c call, in *createUserInput) (*cre
 	return &createdOutput[createdUser]{"/v1/users/" + string(u.ID), createdUser{showUser(u.User), a.link("set-password", u.Link), u.LinkExpires}}, nil
 }
 
-func (a *API) getUser(ctx context.Context, c call, in *idInput) (*output[userBody], error) {
+func (a *API) getUser(ctx context.Context, c call, in *IDInput) (*output[userBody], error) {
 	u, err := pathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
@@ -98,7 +98,7 @@ func (a *API) getUser(ctx context.Context, c call, in *idInput) (*output[userBod
 }
 
 type updateUserInput struct {
-	idInput
+	IDInput
 	Body struct {
 		Email    *string `json:"email,omitempty" maxLength:"320"`
 		Username *string `json:"username,omitempty" maxLength:"320"`
@@ -132,7 +132,7 @@ func (a *API) updateUser(ctx context.Context, c call, in *updateUserInput) (*out
 	return out(showUser(changed)), nil
 }
 
-func (a *API) deactivateUser(ctx context.Context, c call, in *idInput) (*nothing, error) {
+func (a *API) deactivateUser(ctx context.Context, c call, in *IDInput) (*nothing, error) {
 	u, err := pathID[id.User](in.ID)
 	if err != nil {
 		return nil, err

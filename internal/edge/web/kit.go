@@ -186,7 +186,7 @@ func oddPath(r *http.Request) bool {
 	if p == "" || p[0] != '/' || len(p) > 2048 {
 		return true
 	}
-	return strings.Contains(p, "//") || strings.ContainsAny(p, ";\\") || strings.Contains(p, "/.") || strings.Contains(p, "%")
+	return strings.Contains(p, "//") || strings.ContainsAny(p, ";\\%") || strings.Contains(p+"/", "/./") || strings.Contains(p+"/", "/../")
 }
 
 // unmatched tells a wrong method from a wrong path.
