@@ -155,7 +155,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 
 	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log, Organizations: s.Organizations, Metrics: s.Metrics,
 		Authenticator: authn.New(db, s.Organizations, s.Users, s.Sessions, s.Tokens, o.Now)})
-	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Cursors: web.NewCursors(ring.Subkey("list cursors")), Login: signIn, Tokens: s.Tokens,
+	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Now: o.Now, Cursors: web.NewCursors(ring.Subkey("list cursors")), Login: signIn, Tokens: s.Tokens,
 		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions, Audit: audit.New(db), Desk: s.Desk, Setup: s})
 	oauth.Register(s.Kit, s.Keys)
 	console.Register(s.Kit)

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -32,6 +33,7 @@ import (
 type Services struct {
 	PublicURL     *url.URL
 	Version       string
+	Now           func() time.Time
 	Cursors       web.Cursors
 	Login         *login.Service
 	Tokens        *token.Service

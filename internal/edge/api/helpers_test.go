@@ -1,10 +1,16 @@
 package api_test
 
 import (
+	"net/http"
+	"strings"
 	"testing"
 
+	"github.com/jackc/pgx/v5"
+
 	"gatehouse/internal/platform/config"
+	"gatehouse/internal/platform/sqldb"
 	"gatehouse/internal/server"
+	"gatehouse/test/servertest"
 	"gatehouse/test/sqldbtest"
 )
 
@@ -13,4 +19,45 @@ func tenantHosts(c *config.Config, _ *server.Options) { c.TenantHosts = []string
 func eachAddress(t *testing.T, fn func(t *testing.T, address string)) {
 	t.Helper()
 	sqldbtest.EachAddress(t, fn)
+}
+
+type httpRequest = http.Request
+
+// dump gives all rows of a table as text.
+func dump(t *testing.T, s *servertest.Server, table string) string {
+	t.Helper()
+	query := `SELECT row_to_json(x)::text FROM ` + table + ` x`
+	if s.DB.Engine() == sqldb.SQLite {
+		rows, err := s.DB.Platform("test").Query(t.Context(), `SELECT name FROM pragma_table_info('`+table+`')`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns := scanAll(t, rows)
+		for i := range columns {
+			columns[i] = "CAST(" + columns[i] + " AS TEXT)"
+		}
+		query = `SELECT ` + strings.Join(columns, ` || ' ' || `) + ` FROM ` + table
+	}
+	rows, err := s.DB.Platform("test").Query(t.Context(), query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(scanAll(t, rows), "\n")
+}
+
+func scanAll(t *testing.T, rows pgx.Rows) []string {
+	t.Helper()
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var s string
+		if err := rows.Scan(&s); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, s)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }

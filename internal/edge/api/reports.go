@@ -56,7 +56,7 @@ const (
 func (a *API) reportSignIns(ctx context.Context, c call, in *signInsInput) (*output[signInReport], error) {
 	r := signInReport{Since: in.Since.UTC(), Until: in.Until.UTC(), Days: []signInDay{}}
 	if in.Until.IsZero() {
-		r.Until = time.Now().UTC().Truncate(time.Second)
+		r.Until = a.Now().Truncate(time.Second).Add(time.Second) // what happened this second counts
 	}
 	if in.Since.IsZero() {
 		r.Since = r.Until.Add(-30 * day)

@@ -5,6 +5,7 @@ package console
 import (
 	"embed"
 	"net/http"
+	"strings"
 
 	"gatehouse/internal/edge/web"
 )
@@ -15,7 +16,7 @@ var static embed.FS
 // pages are the addresses of links; one document serves them all and reads from its own address what to ask.
 var pages = []string{"/set-password", "/accept-invitation", "/setup"}
 
-var assets = map[string]string{"/assets/link.js": "text/javascript; charset=utf-8", "/assets/link.css": "text/css; charset=utf-8"}
+var assets = []struct{ path, contentType string }{{"/assets/link.js", "text/javascript; charset=utf-8"}, {"/assets/link.css", "text/css; charset=utf-8"}}
 
 // policy allows the page's own script and style and the API, nothing else, and no frame around it.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -25,8 +26,8 @@ func Register(kit *web.Kit) {
 	for _, p := range pages {
 		serve(kit, p, "static/link.html", "text/html; charset=utf-8")
 	}
-	for path, contentType := range assets {
-		serve(kit, path, "static"+path[len("/assets"):], contentType)
+	for _, a := range assets {
+		serve(kit, a.path, "static"+strings.TrimPrefix(a.path, "/assets"), a.contentType)
 	}
 }
 
