@@ -38,12 +38,13 @@ type Service struct {
 	sessions      *session.Service
 	tokens        *token.Service
 	decoy         string
+	turnstile     *turnstile
 }
 
 // New makes the service.
 func New(db *sqldb.DB, hasher *hashing.Pool, attempts *attempt.Service, organizations *organization.Service, users *user.Service, sessions *session.Service, tokens *token.Service, now func() time.Time, log *slog.Logger) *Service {
 	return &Service{db: db, now: now, log: log, hasher: hasher, attempts: attempts, organizations: organizations, users: users, sessions: sessions, tokens: tokens,
-		decoy: decoyHash(hasher.Params())}
+		decoy: decoyHash(hasher.Params()), turnstile: newTurnstile()}
 }
 
 // decoyHash is a PHC string that costs as much to check as any and that no password has.
@@ -95,6 +96,11 @@ func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error)
 	if err != nil {
 		return Result{}, err
 	}
+	leave, err := s.turnstile.enter(ctx, user.CanonicalName(in.Name))
+	if err != nil {
+		return Result{}, err
+	}
+	defer leave()
 	// The counter belongs to the name, known or not, in whatever organization: no spelling, hint or door gives further tries.
 	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(in.Name), in.Source.Address)
 	if err != nil {

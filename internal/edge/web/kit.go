@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
 
 	"gatehouse/internal/authn"
 	"gatehouse/internal/core/fault"
@@ -212,6 +214,10 @@ func (k *Kit) guard(route Route, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info := InfoOf(r.Context())
 		info.Route, info.Request = route, r
+		if span := trace.SpanFromContext(r.Context()); span.IsRecording() {
+			span.SetName(route.Method + " " + route.Pattern)
+			span.SetAttributes(attribute.String("http.route", route.Pattern), attribute.String("gatehouse.request_id", string(info.Source.Request)))
+		}
 		if route.Public == "" {
 			if err := k.admit(w, r, info, wanted); err != nil {
 				route.WriteError(w, r, err)

@@ -23,7 +23,7 @@ type Config struct {
 	PublicURL      string          `yaml:"public_url" doc:"The address clients use, such as https://auth.example.com. Required. Tokens, links and cookies are built from it alone; https unless the host is loopback."`
 	Database       secret.Secret   `yaml:"database" doc:"A SQLite file (sqlite:/var/lib/gatehouse/gatehouse.db) or postgres://user:password@host/name. Required."`
 	EncryptionKeys []secret.Secret `yaml:"encryption_keys" doc:"Keys of 32 random bytes in base64, newest first; openssl rand -base64 32 makes one. Required. Keep the last one for ever: stored digests depend on it."`
-	Listen         string          `yaml:"listen" doc:"Address for plain HTTP; empty: none."`
+	Listen         string          `yaml:"listen" doc:"Address for plain HTTP, or none."`
 	TLS            TLS             `yaml:"tls"`
 	Metrics        Metrics         `yaml:"metrics"`
 	Tracing        Tracing         `yaml:"tracing"`
@@ -38,14 +38,14 @@ type Config struct {
 
 // TLS is the encrypted listener.
 type TLS struct {
-	Listen          string `yaml:"listen" doc:"Address for HTTPS; empty: none."`
+	Listen          string `yaml:"listen" doc:"Address for HTTPS, or none, as when empty."`
 	CertificateFile string `yaml:"certificate_file" doc:"Certificate chain in PEM. A changed file is taken up without a restart."`
 	KeyFile         string `yaml:"key_file" doc:"Private key in PEM."`
 }
 
 // Metrics is the Prometheus listener.
 type Metrics struct {
-	Listen string `yaml:"listen" doc:"Loopback address for Prometheus metrics; empty: none."`
+	Listen string `yaml:"listen" doc:"Loopback address for Prometheus metrics (GET /metrics), or none."`
 }
 
 // Tracing is the OpenTelemetry export.
@@ -92,6 +92,9 @@ func Default() Config {
 		Hashing: Hashing{MaxWaiting: 256}, DatabasePool: 16, ShutdownGrace: Duration(20 * time.Second)}
 }
 
+// none switches a listener off, also from a variable, where empty means "not said".
+const none = "none"
+
 // Load reads the file, if a path is given, and the environment, and checks everything.
 func Load(path string, getenv func(string) string) (Config, error) {
 	c := Default()
@@ -106,6 +109,11 @@ func Load(path string, getenv func(string) string) (Config, error) {
 		}
 	}
 	faults = append(faults, fromEnvironment(&c, getenv)...)
+	for _, address := range []*string{&c.Listen, &c.TLS.Listen, &c.Metrics.Listen} {
+		if *address == none {
+			*address = ""
+		}
+	}
 	faults = append(faults, c.faults()...)
 	return c, errors.Join(faults...)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
@@ -37,7 +38,14 @@ type Tracing struct{ provider *sdktrace.TracerProvider }
 
 // StartTracing connects to an endpoint such as http://127.0.0.1:4318.
 func StartTracing(ctx context.Context, endpoint, version string) (*Tracing, error) {
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(endpoint))
+	u, err := url.Parse(endpoint)
+	if err != nil {
+		return nil, fmt.Errorf("tracing: %w", err)
+	}
+	if u.Path == "" || u.Path == "/" {
+		u.Path = "/v1/traces" // where OTLP over HTTP is by default
+	}
+	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()))
 	if err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}
@@ -45,10 +53,9 @@ func StartTracing(ctx context.Context, endpoint, version string) (*Tracing, erro
 	return &Tracing{sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(res))}, nil
 }
 
-// Wrap opens a span for each request, named by its route.
+// Wrap opens a span for each request; the route gives it its name.
 func (t *Tracing) Wrap(h http.Handler) http.Handler {
-	return otelhttp.NewHandler(h, "gatehouse", otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(propagation.TraceContext{}),
-		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.Pattern }))
+	return otelhttp.NewHandler(h, "gatehouse", otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(propagation.TraceContext{}))
 }
 
 // Stop sends what is left.

@@ -1,0 +1,296 @@
+package e2e
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"gatehouse/test/sqldbtest"
+)
+
+func base64Decode(s string) ([]byte, error) { return base64.RawURLEncoding.DecodeString(s) }
+
+// The server does not start without what it must be told, says everything that is wrong at once, and never a secret.
+func TestServeRefuses(t *testing.T) {
+	t.Parallel()
+	i := install(t, "unused")
+	i.env = []string{"PATH=" + os.Getenv("PATH"), "GATEHOUSE_LOG_LEVEL=loud"}
+	cmd := i.command("serve")
+	cmd.Env = i.env
+	out, err := cmd.CombinedOutput()
+	if err == nil || cmd.ProcessState.ExitCode() != 2 {
+		t.Errorf("started: %v %s", err, out)
+	}
+	for _, key := range []string{"public_url", "database", "encryption_keys", "log.level"} {
+		if !strings.Contains(string(out), key) {
+			t.Errorf("no word of %s in %s", key, out)
+		}
+	}
+	for _, weak := range []string{"short", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="} {
+		i = install(t, "unused")
+		i.env = append(i.env, "GATEHOUSE_ENCRYPTION_KEYS="+weak)
+		out, errs, code := i.run("", "config", "check")
+		if code != 2 || strings.Contains(out+errs, weak) {
+			t.Errorf("weak key %q: exit code %d, %s%s", weak, code, out, errs)
+		}
+	}
+	i = install(t, filepath.Join(t.TempDir(), "x.db"))
+	if out, errs, code := i.run("", "config", "check"); code != 0 {
+		t.Errorf("a good configuration: %d %s%s", code, out, errs)
+	}
+	file := filepath.Join(t.TempDir(), "gatehouse.yaml")
+	if err := os.WriteFile(file, []byte("databse: oops\nlog:\n  level: info\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := i.run("", "--config", file, "config", "check"); code != 2 || !strings.Contains(errs, "databse") {
+		t.Errorf("a misspelt key: %d %s", code, errs)
+	}
+}
+
+// Migrations are shown, run once, and need a configuration.
+func TestMigrateCommand(t *testing.T) {
+	t.Parallel()
+	i := install(t, filepath.Join(t.TempDir(), "new.db"))
+	if out, errs, code := i.run("", "migrate", "--plan"); code != 0 || !strings.Contains(out, "would run 00001_tables.sql") {
+		t.Errorf("plan: %d %s%s", code, out, errs)
+	}
+	if out, errs, code := i.run("", "migrate"); code != 0 || !strings.Contains(out, "2 steps run") {
+		t.Errorf("run: %d %s%s", code, out, errs)
+	}
+	if out, _, code := i.run("", "migrate", "--plan"); code != 0 || !strings.Contains(out, "0 of 2 steps pending") {
+		t.Errorf("plan afterwards: %d %s", code, out)
+	}
+}
+
+// The first operator: by a link that works once and only while there is none, or by the command line.
+func TestFirstOperator(t *testing.T) {
+	t.Parallel()
+	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
+		i := install(t, address)
+		p := i.start()
+		waitFor(t, "the link is printed", func() bool { return strings.Contains(p.stderr.String(), "#token=") })
+		_, rest, _ := strings.Cut(p.stderr.String(), i.url+"/setup#token=")
+		token, _, _ := strings.Cut(rest, "\n")
+		if status, _, _ := i.get("/setup", ""); status != 200 {
+			t.Errorf("the page: %d", status)
+		}
+		setup := func(token, password string) (int, map[string]any) {
+			status, body, err := i.post("/v1/setup", map[string]any{"token": token, "email": "operator@platform.example", "password": password}, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return status, body
+		}
+		if status, body := setup("guess", operatorPassword); status != 401 {
+			t.Errorf("a guessed token: %d %v", status, body)
+		}
+		if status, body := setup(token, "short"); status != 400 {
+			t.Errorf("a weak password: %d %v", status, body)
+		}
+		if status, body := setup(token, operatorPassword); status != 201 || body["role"] != "super_admin" {
+			t.Errorf("set-up: %d %v", status, body)
+		}
+		if status, body := setup(token, operatorPassword); status != 401 {
+			t.Errorf("the second use: %d %v", status, body)
+		}
+		access, _ := i.signIn()
+		if status, _, _ := i.get("/v1/organizations", access); status != 200 {
+			t.Errorf("the operator may not list organizations: %d", status)
+		}
+		p.kill()
+		p = i.start()
+		if strings.Contains(p.stderr.String(), "#token=") {
+			t.Error("a link is offered although there is an operator")
+		}
+		if _, errs, code := i.run("weak\n", "admin", "create", "--email", "second@platform.example"); code != 1 || !strings.Contains(errs, "15 characters") {
+			t.Errorf("a weak password: %d %s", code, errs)
+		}
+		if out, errs, code := i.run("another operator's sentence\n", "admin", "create", "--email", "second@platform.example"); code != 0 || !strings.Contains(out, "second@platform.example") {
+			t.Errorf("a second operator: %d %s%s", code, out, errs)
+		}
+	})
+}
+
+// Keys are listed, rotated and revoked beside a running server, which follows at once.
+func TestKeysCommand(t *testing.T) {
+	t.Parallel()
+	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
+		i := install(t, address)
+		i.operator()
+		i.start()
+		access, _ := i.signIn()
+		list := func() map[string]string {
+			out, errs, code := i.run("", "keys", "list", "--json")
+			if code != 0 {
+				t.Fatalf("%s%s", out, errs)
+			}
+			var keys []struct{ ID, Purpose, State string }
+			if err := json.Unmarshal([]byte(out), &keys); err != nil {
+				t.Fatal(err)
+			}
+			states := map[string]string{}
+			for _, k := range keys {
+				states[k.Purpose+" "+k.State] = k.ID
+			}
+			return states
+		}
+		before := list()
+		if len(before) != 4 {
+			t.Errorf("keys %v", before)
+		}
+		if _, errs, code := i.run("", "keys", "rotate"); code != 1 || !strings.Contains(errs, "caches may not have it") {
+			t.Errorf("an early rotation: %d %s", code, errs)
+		}
+		if out, errs, code := i.run("", "keys", "rotate", "--force"); code != 0 {
+			t.Fatalf("%s%s", out, errs)
+		}
+		after := list()
+		if after["session active"] != before["session next"] || after["session retired"] != before["session active"] {
+			t.Errorf("before %v, after %v", before, after)
+		}
+		if status, _, _ := i.get("/v1/auth/me", access); status != 200 {
+			t.Errorf("a token of the retired key: %d", status)
+		}
+		waitFor(t, "the running server signs with the new key", func() bool {
+			fresh, _ := i.signIn()
+			raw, _ := base64Decode(strings.Split(fresh, ".")[0])
+			return strings.Contains(string(raw), after["session active"])
+		})
+		if out, errs, code := i.run("", "keys", "revoke", after["session retired"]); code != 0 {
+			t.Fatalf("%s%s", out, errs)
+		}
+		waitFor(t, "the running server refuses the revoked key", func() bool {
+			status, _, _ := i.get("/v1/auth/me", access)
+			return status == 401
+		})
+	})
+}
+
+// F5: metrics on their own loopback listener; none on the public one.
+func TestF5_Metrics(t *testing.T) {
+	t.Parallel()
+	i := install(t, sqldbtest.SQLite(t))
+	port := freePort(t)
+	i.env = append(i.env, "GATEHOUSE_METRICS_LISTEN=127.0.0.1:"+port)
+	i.start()
+	i.get("/v1/auth/me", "")
+	r, err := http.Get("http://127.0.0.1:" + port + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	raw, _ := io.ReadAll(r.Body)
+	if !strings.Contains(string(raw), `gatehouse_http_request_duration_seconds_count{method="GET",route="/v1/auth/me",status="401"} 1`) || !strings.Contains(string(raw), "go_goroutines") {
+		t.Errorf("%.500s", raw)
+	}
+	if status, _, _ := i.get("/metrics", ""); status != 404 {
+		t.Errorf("metrics on the public listener: %d", status)
+	}
+	i.env = append(i.env, "GATEHOUSE_METRICS_LISTEN=0.0.0.0:9090")
+	if _, errs, code := i.run("", "config", "check"); code != 2 || !strings.Contains(errs, "metrics.listen") {
+		t.Errorf("metrics for everyone: %d %s", code, errs)
+	}
+}
+
+// F5: traces go to an OTLP endpoint when one is set, and name the route.
+func TestF5_Traces(t *testing.T) {
+	t.Parallel()
+	got := make(chan string, 16)
+	collector := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		raw, _ := io.ReadAll(r.Body)
+		got <- r.URL.Path + " " + string(raw)
+	})}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go collector.Serve(l)
+	defer collector.Close()
+	i := install(t, sqldbtest.SQLite(t))
+	i.env = append(i.env, "GATEHOUSE_TRACING_OTLP_ENDPOINT=http://"+l.Addr().String())
+	p := i.start()
+	i.get("/v1/auth/me", "")
+	p.Process.Signal(syscall.SIGTERM) // stopping sends what is left
+	<-p.done
+	close(got)
+	for spans := range got {
+		if strings.HasPrefix(spans, "/v1/traces ") && strings.Contains(spans, "GET /v1/auth/me") {
+			return
+		}
+	}
+	t.Error("no span of the request came:", p.stderr)
+}
+
+// TLS: the certificate is served, and a changed file is taken up without a dropped connection.
+func TestTLSReload(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write := func(serial int64) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "127.0.0.1"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+		der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keyDER, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, block := range map[string]*pem.Block{"key.pem": {Type: "PRIVATE KEY", Bytes: keyDER}, "cert.pem": {Type: "CERTIFICATE", Bytes: der}} {
+			if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(1)
+	i := install(t, sqldbtest.SQLite(t))
+	port := freePort(t)
+	i.env = append(i.env, "GATEHOUSE_TLS_LISTEN=127.0.0.1:"+port, "GATEHOUSE_TLS_CERTIFICATE_FILE="+filepath.Join(dir, "cert.pem"), "GATEHOUSE_TLS_KEY_FILE="+filepath.Join(dir, "key.pem"))
+	i.start()
+	dial := func() (*tls.Conn, int64) {
+		conn, err := tls.Dial("tcp", "127.0.0.1:"+port, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return conn, conn.ConnectionState().PeerCertificates[0].SerialNumber.Int64()
+	}
+	first, serial := dial()
+	defer first.Close()
+	if serial != 1 {
+		t.Errorf("serial %d", serial)
+	}
+	write(2)
+	waitFor(t, "the new certificate is served", func() bool {
+		conn, serial := dial()
+		conn.Close()
+		return serial == 2
+	})
+	if _, err := first.Write([]byte("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if raw, err := io.ReadAll(first); err != nil || !strings.HasPrefix(string(raw), "HTTP/1.1 200") {
+		t.Errorf("the open connection was dropped: %v %.100s", err, raw)
+	}
+	if _, err := tls.Dial("tcp", "127.0.0.1:"+port, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
+		t.Error("TLS 1.1 is accepted")
+	}
+}
