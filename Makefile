@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 RACE_PACKAGES := ./internal/core/... ./internal/authn/... ./internal/platform/... ./internal/domain/...
 
-.PHONY: run build test race check generate lint fuzz bench clean
+.PHONY: run build test race check generate bench clean
 
 run: build
 	./bin/gatehouse demo
@@ -21,9 +21,6 @@ check:
 
 generate:
 	scripts/generate
-
-lint:
-	$(GO) tool -modfile=tools/go.mod golangci-lint run
 
 bench: build
 	GATEHOUSE_TEST_FSYNC=on scripts/with-servers $(GO) run ./bench

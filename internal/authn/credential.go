@@ -49,7 +49,7 @@ func Read(r *http.Request) (Credential, error) {
 		return Credential{Kind: APIKey, value: apiKey[0]}, nil
 	case len(authorization) == 1:
 		scheme, value, _ := strings.Cut(authorization[0], " ")
-		if !strings.EqualFold(scheme, "Bearer") || value == "" || strings.ContainsAny(value, " \t") {
+		if !strings.EqualFold(scheme, "Bearer") || value == "" || strings.IndexByte(value, ' ') >= 0 || strings.IndexByte(value, '\t') >= 0 {
 			return Credential{}, fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Bearer, one space, the token.")
 		}
 		return Credential{Kind: SessionToken, value: value}, nil

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -184,6 +185,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 const (
 	purgeEvery = 10 * time.Minute
 	purgeBatch = 1000
+	quietEvery = 15 * time.Second
 )
 
 // Start begins the background work: following other nodes, writing stamps, making keys, housekeeping.
@@ -196,6 +198,14 @@ func (s *Server) Start() {
 		if err := s.Keys.Prepare(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("signing keys could not be prepared", "error", err)
 		}
+	})
+	s.running.Go(func() {
+		jobs.Every(ctx, s.log, "memory", quietEvery, func(context.Context) error {
+			if s.Hasher.Quiet() {
+				debug.FreeOSMemory() // what hashes leave behind is large, and a server at rest allocates too little to be collected soon
+			}
+			return nil
+		})
 	})
 	s.running.Go(func() { jobs.Every(ctx, s.log, "housekeeping", purgeEvery, s.housekeep) })
 }

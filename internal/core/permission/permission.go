@@ -91,6 +91,7 @@ func Parse(s string) (Permission, error) {
 // Set is an immutable set of permissions. The zero value holds nothing.
 type Set struct {
 	list []Permission
+	text []string // of list
 	all  bool
 }
 
@@ -101,7 +102,12 @@ func Everything() Set { return Set{all: true} }
 func NewSet(list ...Permission) Set {
 	l := slices.Clone(list)
 	slices.SortFunc(l, func(a, b Permission) int { return strings.Compare(a.String(), b.String()) })
-	return Set{list: slices.Compact(l)}
+	s := Set{list: slices.Compact(l)}
+	s.text = make([]string, len(s.list))
+	for i, p := range s.list {
+		s.text[i] = p.String()
+	}
+	return s
 }
 
 // ParseSet reads a list; the error names the first entry that is wrong.
@@ -166,13 +172,12 @@ func (s Set) Missing(other Set) []Permission {
 	return missing
 }
 
-// Strings lists the permissions in order; never nil.
+// Strings lists the permissions in order; never nil, and not to be changed.
 func (s Set) Strings() []string {
-	out := make([]string, len(s.list))
-	for i, p := range s.list {
-		out[i] = p.String()
+	if s.text == nil {
+		return []string{}
 	}
-	return out
+	return s.text
 }
 
 // Len is the number of permissions.

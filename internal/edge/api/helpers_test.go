@@ -1,6 +1,8 @@
 package api_test
 
 import (
+	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -60,4 +62,9 @@ func scanAll(t *testing.T, rows pgx.Rows) []string {
 		t.Fatal(err)
 	}
 	return out
+}
+
+// quiet logs warnings only, as benchmarks want it.
+func quiet(_ *config.Config, o *server.Options) {
+	o.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }

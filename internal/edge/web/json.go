@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"errors"
 	"io"
 
@@ -65,12 +64,12 @@ func depth(data []byte) int {
 	return deepest
 }
 
-// EncodeJSON writes a value; nil lists become [].
+// EncodeJSON writes a value in one piece; nil lists become [].
 func EncodeJSON(w io.Writer, v any) error {
-	var b bytes.Buffer
-	if err := json.MarshalWrite(&b, v); err != nil {
+	b, err := json.Marshal(v)
+	if err != nil {
 		return err
 	}
-	_, err := w.Write(b.Bytes())
+	_, err = w.Write(b)
 	return err
 }

@@ -49,7 +49,7 @@ type Kit struct {
 
 // Info is what the pipeline knows of a request. Handlers get it from the context; services get its parts as arguments.
 type Info struct {
-	Route     Route
+	Route     *Route
 	Source    principal.Source
 	Principal principal.Principal
 	Cookie    bool          // the credential came by cookie
@@ -68,7 +68,10 @@ func (i *Info) log() *slog.Logger {
 
 type infoKey struct{}
 
-var noInfo = &Info{}
+var (
+	noRoute = &Route{}
+	noInfo  = &Info{Route: noRoute}
+)
 
 // InfoOf gives what the pipeline put into the context.
 func InfoOf(ctx context.Context) *Info {
@@ -113,7 +116,7 @@ func (k *Kit) Handle(route Route, h http.Handler) {
 // ServeHTTP is the way of every request.
 func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	info := &Info{Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: r.UserAgent()}, path: r.URL.Path, logger: k.o.Log}
+	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: r.UserAgent()}, path: r.URL.Path, logger: k.o.Log}
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	r = r.WithContext(context.WithValue(r.Context(), infoKey{}, info))
 	h := w.Header()
@@ -213,7 +216,7 @@ func (k *Kit) guard(route Route, next http.Handler) http.Handler {
 	wanted := route.permissions()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		info := InfoOf(r.Context())
-		info.Route, info.Request = route, r
+		info.Route, info.Request = &route, r
 		if span := trace.SpanFromContext(r.Context()); span.IsRecording() {
 			span.SetName(route.Method + " " + route.Pattern)
 			span.SetAttributes(attribute.String("http.route", route.Pattern), attribute.String("gatehouse.request_id", string(info.Source.Request)))

@@ -30,6 +30,8 @@ type Pool struct {
 	waiting int
 	queues  map[string][]*waiter
 	turns   []string // clients with a queue, next first
+	used    bool     // since Quiet was last asked
+	dirty   bool     // hashed since Quiet last said so
 }
 
 type waiter struct{ granted chan struct{} }
@@ -76,6 +78,15 @@ func (p *Pool) Verify(ctx context.Context, client, plain, encoded string) (ok, o
 	return ok, used.Weaker(p.o.Params), err
 }
 
+// Quiet tells, once after a busy time, that no hash ran since it was last asked: the moment to give the memory of hashes back.
+func (p *Pool) Quiet() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	quiet := p.dirty && !p.used && p.running == 0
+	p.dirty, p.used = (p.dirty || p.used) && !quiet, false
+	return quiet
+}
+
 func (p *Pool) do(ctx context.Context, client string, fn func()) error {
 	if err := p.acquire(ctx, client); err != nil {
 		return err
@@ -87,6 +98,7 @@ func (p *Pool) do(ctx context.Context, client string, fn func()) error {
 
 func (p *Pool) acquire(ctx context.Context, client string) error {
 	p.mu.Lock()
+	p.used = true
 	if p.running < p.o.Slots && p.waiting == 0 {
 		p.running++
 		p.mu.Unlock()

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"database/sql"
+	"encoding/json"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/crypto/argon2"
+
+	"gatehouse/internal/core/jwt"
+	"gatehouse/internal/core/password"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/platform/config"
+	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/sqldb"
+	"gatehouse/internal/server"
+)
+
+// sameAnswer names the variable with the body that the bare handler answers: the server's own.
+const sameAnswer = "GATEHOUSE_BENCH_ANSWER"
+
+// child is the server under test, or the handlers that do the least that could answer the same.
+func child(role, database string) error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	url := "http://" + l.Addr().String()
+	if role == "limit" {
+		h, err := limits(database)
+		if err != nil {
+			return err
+		}
+		ready(url, nil)
+		return http.Serve(l, h)
+	}
+	cfg := config.Default()
+	cfg.PublicURL, cfg.Database = url, secret.New(database)
+	cfg.EncryptionKeys = []secret.Secret{keyring.Generate()}
+	debug.SetGCPercent(200) // as cmd/gatehouse does
+	s, err := server.New(context.Background(), cfg, server.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	if err != nil {
+		return err
+	}
+	seeds, err := s.SeedDemo(context.Background())
+	if err != nil {
+		return err
+	}
+	s.Start()
+	return s.ServeOn(context.Background(), l, func() {
+		ready(url, map[string]string{"email": seeds.Users[3].Email, "password": seeds.Users[3].Password, "organization": seeds.Organizations[0].ID})
+	})
+}
+
+func ready(url string, data map[string]string) {
+	json.NewEncoder(os.Stdout).Encode(map[string]any{"url": url, "data": data})
+}
+
+const ticketQuery = `SELECT id, type, title, description, classification, status, priority, requester_id, assignee_id, team_id, created_at, updated_at FROM tickets
+	WHERE organization_id = $1 AND id < $2 ORDER BY id DESC LIMIT 26`
+
+type ticket struct {
+	ID, Type, Title, Description, Classification, Status, Priority, RequesterID, AssigneeID, TeamID string
+	CreatedAt, UpdatedAt                                                                            int64
+}
+
+func (t *ticket) fields() []any {
+	return []any{&t.ID, &t.Type, &t.Title, &t.Description, &t.Classification, &t.Status, &t.Priority, &t.RequesterID, &t.AssigneeID, &t.TeamID, &t.CreatedAt, &t.UpdatedAt}
+}
+
+// store is the least database access: prepared statements on a plain pool.
+type store struct {
+	tickets func(ctx context.Context, org string) ([]ticket, error)
+	commit  func(ctx context.Context) error
+}
+
+func openStore(database string) (store, error) {
+	ctx := context.Background()
+	if sqldb.IsPostgres(database) {
+		pool, err := pgxpool.New(ctx, database)
+		if err != nil {
+			return store{}, err
+		}
+		if _, err := pool.Exec(ctx, `CREATE TABLE IF NOT EXISTS bench (n BIGINT PRIMARY KEY, v BIGINT NOT NULL); INSERT INTO bench SELECT g, 0 FROM generate_series(1, 64) g ON CONFLICT DO NOTHING`); err != nil {
+			return store{}, err
+		}
+		return store{
+			tickets: func(ctx context.Context, org string) ([]ticket, error) {
+				tx, err := pool.Begin(ctx)
+				if err != nil {
+					return nil, err
+				}
+				defer tx.Rollback(ctx)
+				if _, err := tx.Exec(ctx, `SELECT set_config('role', 'gatehouse_platform', true)`); err != nil {
+					return nil, err
+				}
+				rows, err := tx.Query(ctx, ticketQuery, org, "tkt_~")
+				if err != nil {
+					return nil, err
+				}
+				defer rows.Close()
+				var out []ticket
+				for rows.Next() {
+					var t ticket
+					if err := rows.Scan(t.fields()...); err != nil {
+						return nil, err
+					}
+					out = append(out, t)
+				}
+				return out, rows.Err()
+			},
+			commit: func(ctx context.Context) error {
+				n := next.Add(1)%64 + 1
+				_, err := pool.Exec(ctx, `UPDATE bench SET v = v + 1 WHERE n = $1`, n)
+				return err
+			},
+		}, nil
+	}
+	db, err := sql.Open("sqlite", "file:"+database+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)")
+	if err != nil {
+		return store{}, err
+	}
+	db.SetMaxOpenConns(4)
+	list, err := db.Prepare(ticketQuery)
+	if err != nil {
+		return store{}, err
+	}
+	w, err := sql.Open("sqlite", "file:"+database+".limit?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
+	if err != nil {
+		return store{}, err
+	}
+	w.SetMaxOpenConns(1)
+	if _, err := w.Exec(`CREATE TABLE IF NOT EXISTS bench (n INTEGER PRIMARY KEY, v INTEGER NOT NULL); INSERT OR IGNORE INTO bench VALUES (1, 0)`); err != nil {
+		return store{}, err
+	}
+	update, err := w.Prepare(`UPDATE bench SET v = v + 1 WHERE n = 1`)
+	if err != nil {
+		return store{}, err
+	}
+	return store{
+		tickets: func(ctx context.Context, org string) ([]ticket, error) {
+			rows, err := list.QueryContext(ctx, org, "tkt_~")
+			if err != nil {
+				return nil, err
+			}
+			defer rows.Close()
+			var out []ticket
+			for rows.Next() {
+				var t ticket
+				if err := rows.Scan(t.fields()...); err != nil {
+					return nil, err
+				}
+				out = append(out, t)
+			}
+			return out, rows.Err()
+		},
+		commit: func(ctx context.Context) error { _, err := update.ExecContext(ctx); return err },
+	}, nil
+}
+
+// limits are the bare handlers: what the network, the query, the hash and the signature cost without a server around them.
+func limits(database string) (http.Handler, error) {
+	db, err := openStore(database)
+	if err != nil {
+		return nil, err
+	}
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return nil, err
+	}
+	private := jwt.PrivateKey{ID: "bench", Algorithm: jwt.RS256, Signer: key}
+	payload := make([]byte, 400)
+	debug.SetGCPercent(200) // as the server has it
+	me := []byte(os.Getenv(sameAnswer))
+	slots := make(chan struct{}, 2)
+	mux := http.NewServeMux()
+	answer := func(w http.ResponseWriter, err error, body []byte) {
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Write(body)
+	}
+	mux.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) { answer(w, nil, me) })
+	mux.HandleFunc("GET /tickets/{org}", func(w http.ResponseWriter, r *http.Request) {
+		list, err := db.tickets(r.Context(), r.PathValue("org"))
+		body, _ := json.Marshal(list)
+		answer(w, err, body)
+	})
+	mux.HandleFunc("POST /hash", func(w http.ResponseWriter, r *http.Request) {
+		slots <- struct{}{}
+		argon2.IDKey([]byte("a password to be hashed"), make([]byte, 16), password.Default.Iterations, password.Default.MemoryKiB, password.Default.Parallelism, 32)
+		<-slots
+		answer(w, nil, me)
+	})
+	mux.HandleFunc("POST /rotate", func(w http.ResponseWriter, r *http.Request) {
+		err := db.commit(r.Context())
+		for range 2 {
+			if _, e := jwt.Sign(private, jwt.TypeAccess, payload); e != nil {
+				err = e
+			}
+		}
+		answer(w, err, me)
+	})
+	return mux, nil
+}

@@ -1,0 +1,43 @@
+package api_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"gatehouse/test/servertest"
+	"gatehouse/test/sqldbtest"
+)
+
+// BenchmarkMe and BenchmarkTickets measure the server's own work on a request, without the network.
+func BenchmarkMe(b *testing.B)      { benchmarkGet(b, "/v1/auth/me") }
+func BenchmarkTickets(b *testing.B) { benchmarkGet(b, "/v1/tickets") }
+
+type discard struct{ h http.Header }
+
+func (d *discard) Header() http.Header         { return d.h }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discard) WriteHeader(int)             {}
+
+func benchmarkGet(b *testing.B, path string) {
+	s := servertest.New(b, sqldbtest.SQLite(b), quiet)
+	token := s.Login(b, servertest.Admin).AccessToken
+	s.Do(b, "GET", path, nil, servertest.Bearer(token)).Want(b, 200)
+	r := httptest.NewRequest("GET", path, nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	b.ReportAllocs()
+	for b.Loop() {
+		w := &discard{h: make(http.Header)}
+		s.Handler.ServeHTTP(w, r)
+	}
+}
+
+// BenchmarkRefresh is one client that refreshes; two signatures and one commit are its limit.
+func BenchmarkRefresh(b *testing.B) {
+	s := servertest.New(b, sqldbtest.SQLite(b), quiet)
+	token := s.Login(b, servertest.Admin).RefreshToken
+	b.ReportAllocs()
+	for b.Loop() {
+		token = s.Do(b, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": token}).Want(b, 200).String("refreshToken")
+	}
+}
