@@ -32,8 +32,8 @@ func (d demoCommand) Run(e *env) error {
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fmt.Errorf("--listen %s: the demo has known passwords and listens on loopback only; use 127.0.0.1", d.Listen)
 	}
-	generate := pregenerated(signingkey.DefaultBits) // runs while the database is made
-	listener, err := net.Listen("tcp", d.Listen)     // taken first: its port is part of the public URL
+	generate := pregenerated(signingkey.DefaultBits)                      // runs while the database is made
+	listener, err := (&net.ListenConfig{}).Listen(e.ctx, "tcp", d.Listen) // taken first: its port is part of the public URL
 	if err != nil {
 		return err
 	}

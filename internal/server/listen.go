@@ -65,7 +65,7 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 		if address == "" {
 			return nil
 		}
-		l, err := net.Listen("tcp", address)
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 		if err != nil {
 			closeAll()
 			return fmt.Errorf("listen: %w", err)

@@ -52,7 +52,7 @@ func (t *Ticket) check() error {
 	text := func(field string, value *string, least, most int, multiline bool) {
 		*value = strings.TrimSpace(*value)
 		n := utf8.RuneCountInString(*value)
-		control := strings.ContainsFunc(*value, func(r rune) bool { return unicode.IsControl(r) && !(multiline && strings.ContainsRune("\n\r\t", r)) })
+		control := strings.ContainsFunc(*value, func(r rune) bool { return unicode.IsControl(r) && (!multiline || !strings.ContainsRune("\n\r\t", r)) })
 		if n < least || n > most || control || !utf8.ValidString(*value) {
 			wrong = append(wrong, fault.Invalidf(field, "must have %d to %d characters and no control characters", least, most).Fields...)
 		}

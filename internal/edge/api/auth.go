@@ -13,6 +13,7 @@ import (
 	"gatehouse/internal/core/secret"
 	"gatehouse/internal/domain/session"
 	"gatehouse/internal/domain/token"
+	"gatehouse/internal/edge/web"
 )
 
 // refreshPath is the only place the refresh cookie travels to.
@@ -72,7 +73,7 @@ func (a *API) registerAuth() {
 
 // tenant resolves which organization a request without a credential names: the body, else X-Tenant-Slug, else a subdomain.
 func (a *API) tenant(ctx context.Context, r *http.Request, named string) (login.Tenant, error) {
-	slug, err := a.kit.TenantHint(r)
+	hint, err := a.kit.TenantHint(r)
 	if err != nil {
 		return login.Tenant{}, err
 	}
@@ -80,14 +81,14 @@ func (a *API) tenant(ctx context.Context, r *http.Request, named string) (login.
 		return login.Tenant{}, fault.Invalidf("organization", "and X-Tenant-Slug name different organizations")
 	}
 	if named != "" {
-		slug = named
+		hint = web.Hint{Slug: named}
 	}
-	if slug == "" {
+	if hint.Slug == "" {
 		return login.Tenant{}, nil
 	}
-	org, err := a.Organizations.BySlug(ctx, slug)
+	org, err := a.Organizations.BySlug(ctx, hint.Slug)
 	if fault.Is(err, fault.NotFound) {
-		return login.Tenant{Unknown: true}, nil
+		return login.Tenant{Unknown: !hint.Loose}, nil
 	}
 	return login.Tenant{ID: org.ID}, err
 }

@@ -150,7 +150,11 @@ func TestA42_TenantHints(t *testing.T) {
 		}{
 			{"origin of the tenant", servertest.Header("Origin", "https://acme-corp.apps.example.com"), 200},
 			{"origin of another tenant", servertest.Header("Origin", "https://second-tenant.apps.example.com"), 401},
-			{"foreign origin", servertest.Header("Origin", "https://second-tenant.apps.example.com.evil.example"), 200},
+			{"tenant's own domain", servertest.Header("Origin", "https://acme-corp.example.org"), 200},
+			{"another tenant's own domain", servertest.Header("Origin", "https://second-tenant.example.org"), 401},
+			{"a domain that names nobody", servertest.Header("Origin", "https://www.example.org"), 200},
+			{"unknown tenant under a tenant host", servertest.Header("Origin", "https://nobody.apps.example.com"), 401},
+			{"the server's own origin", servertest.Header("Origin", servertest.PublicURL), 200},
 			{"tenant host", servertest.Host("second-tenant.apps.example.com"), 401},
 			{"other host", servertest.Host("second-tenant.evil.example"), 200},
 			{"unknown tenant host", servertest.Host("nobody.apps.example.com"), 401},

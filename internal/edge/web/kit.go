@@ -130,7 +130,7 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			if p == http.ErrAbortHandler {
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
 			k.o.Log.ErrorContext(r.Context(), "panic", "requestId", info.Source.Request, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))

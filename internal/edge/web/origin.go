@@ -55,7 +55,7 @@ func (k *Kit) OriginAllowed(r *http.Request, org id.Organization, origin string)
 func (k *Kit) checkOrigin(w http.ResponseWriter, r *http.Request, info *Info) error {
 	origins := r.Header["Origin"]
 	unsafe := r.Method != http.MethodGet && r.Method != http.MethodHead
-	if len(origins) == 0 && !(info.Cookie && unsafe) {
+	if len(origins) == 0 && (!info.Cookie || !unsafe) {
 		return nil
 	}
 	allowed := false
@@ -90,20 +90,26 @@ func TenantSlug(r *http.Request) (string, error) {
 	return v[0], nil
 }
 
-// TenantHint is the organization that a request without a credential names: X-Tenant-Slug, else the subdomain of Origin, else of Host,
-// the last two only under a configured tenant host. It narrows a look-up and grants nothing.
-func (k *Kit) TenantHint(r *http.Request) (string, error) {
+// Hint is the organization that a request without a credential names. It narrows a look-up and grants nothing.
+type Hint struct {
+	Slug  string // empty: none
+	Loose bool   // it may be no organization's at all: the first label of an origin that is under no tenant host
+}
+
+// TenantHint reads X-Tenant-Slug, else the subdomain of Origin, else that of Host, which counts under a configured tenant host only.
+func (k *Kit) TenantHint(r *http.Request) (Hint, error) {
 	if slug, err := TenantSlug(r); slug != "" || err != nil {
-		return slug, err
+		return Hint{Slug: slug}, err
 	}
-	if o := r.Header.Get("Origin"); o != "" {
-		if _, host, ok := strings.Cut(o, "://"); ok {
-			if slug := k.subdomain(host); slug != "" {
-				return slug, nil
-			}
+	if _, host, ok := strings.Cut(r.Header.Get("Origin"), "://"); ok {
+		if slug := k.subdomain(host); slug != "" {
+			return Hint{Slug: slug}, nil
+		}
+		if label, rest, ok := strings.Cut(host, "."); ok && strings.Contains(rest, ".") && host != k.o.PublicURL.Host {
+			return Hint{Slug: label, Loose: true}, nil
 		}
 	}
-	return k.subdomain(r.Host), nil
+	return Hint{Slug: k.subdomain(r.Host)}, nil
 }
 
 func (k *Kit) subdomain(host string) string {

@@ -123,7 +123,7 @@ func (q liteQueryer) Query(ctx context.Context, text string, args ...any) (pgx.R
 	if err != nil {
 		return nil, err
 	}
-	r, err := s.QueryContext(ctx, args...)
+	r, err := s.QueryContext(ctx, args...) //nolint:rowserrcheck // the caller asks liteRows.Err
 	if err != nil {
 		return nil, err
 	}
