@@ -14,8 +14,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -392,19 +394,35 @@ func claim(t *testing.T, token, name string) any {
 func TestF5_GracefulShutdown(t *testing.T) {
 	t.Parallel()
 	i := install(t, sqldbtest.SQLite(t))
+	port := freePort(t)
+	i.env = append(i.env, "GATEHOUSE_METRICS_LISTEN=127.0.0.1:"+port, "GATEHOUSE_PASSWORD_HASHING_SLOTS=1")
 	i.operator()
 	p := i.start()
 	var wg sync.WaitGroup
+	var ended atomic.Int32
 	failed := make(chan string, 100)
-	for range 8 {
+	const n = 12
+	for range n {
 		wg.Go(func() {
+			defer ended.Add(1)
 			status, _, err := i.post("/v1/auth/login", map[string]any{"email": "operator@platform.example", "password": operatorPassword}, "")
 			if err != nil || status != 200 {
 				failed <- fmt.Sprint(status, err)
 			}
 		})
 	}
-	time.Sleep(30 * time.Millisecond) // hashes are running and waiting
+	waitFor(t, "all are being answered", func() bool {
+		r, err := http.Get("http://127.0.0.1:" + port + "/metrics")
+		if err != nil {
+			return false
+		}
+		defer r.Body.Close()
+		raw, _ := io.ReadAll(r.Body)
+		_, rest, _ := strings.Cut(string(raw), "\ngatehouse_http_requests_in_flight ")
+		line, _, _ := strings.Cut(rest, "\n")
+		running, _ := strconv.Atoi(line)
+		return running+int(ended.Load()) >= n
+	})
 	p.Process.Signal(syscall.SIGTERM)
 	wg.Wait()
 	close(failed)

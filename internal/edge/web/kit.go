@@ -45,6 +45,7 @@ type Kit struct {
 	mux      *http.ServeMux
 	routes   []Route
 	duration *prometheus.HistogramVec
+	inFlight prometheus.Gauge
 }
 
 // Info is what the pipeline knows of a request. Handlers get it from the context; services get its parts as arguments.
@@ -87,9 +88,10 @@ func New(o Options) *Kit {
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "gatehouse_http_request_duration_seconds", Help: "Time to answer, by route and status.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
-		}, []string{"method", "route", "status"})}
+		}, []string{"method", "route", "status"}),
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_http_requests_in_flight", Help: "Requests being answered."})}
 	if o.Metrics != nil {
-		o.Metrics.MustRegister(k.duration)
+		o.Metrics.MustRegister(k.duration, k.inFlight)
 	}
 	k.mux.HandleFunc("/", k.unmatched)
 	return k
@@ -116,6 +118,8 @@ func (k *Kit) Handle(route Route, h http.Handler) {
 // ServeHTTP is the way of every request.
 func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
+	k.inFlight.Inc()
+	defer k.inFlight.Dec()
 	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: r.UserAgent()}, path: r.URL.Path, logger: k.o.Log}
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	r = r.WithContext(context.WithValue(r.Context(), infoKey{}, info))
