@@ -1,0 +1,222 @@
+// Package archtest holds the rules of architecture that a compiler does not: who may import whom, who may ask the database across
+// organizations, and that every statement on a tenant's table names the organization.
+package archtest
+
+import (
+	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const root = "../.."
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "./...")
+	cmd.Dir = root
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []pkg
+	d := json.NewDecoder(strings.NewReader(string(out)))
+	for d.More() {
+		var p pkg
+		if err := d.Decode(&p); err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// rooms from the top down; a package imports only from lower rooms, or as a rule below says.
+var rooms = []string{"cmd", "internal/server", "internal/edge", "internal/authn", "internal/domain", "internal/platform", "internal/core"}
+
+func room(path string) int {
+	rel := strings.TrimPrefix(path, "gatehouse/")
+	for i, r := range rooms {
+		if rel == r || strings.HasPrefix(rel, r+"/") {
+			return i
+		}
+	}
+	return -1
+}
+
+// nouns in their order: a domain imports only those before it.
+var nouns = []string{"audit", "organization", "role", "user", "signingkey", "onetime", "attempt", "session", "token", "servicedesk"}
+
+func noun(path string) int {
+	name, _, _ := strings.Cut(strings.TrimPrefix(path, "gatehouse/internal/domain/"), "/")
+	return slices.Index(nouns, name)
+}
+
+func TestImportsGoDownward(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		from := room(p.ImportPath)
+		if from < 0 {
+			continue // tests, bench, tools may import anything
+		}
+		for _, imported := range p.Imports {
+			if !strings.HasPrefix(imported, "gatehouse/") {
+				if from >= slices.Index(rooms, "internal/domain") && imported == "net/http" && !strings.HasPrefix(p.ImportPath, "gatehouse/internal/platform/telemetry") {
+					t.Errorf("%s knows HTTP", p.ImportPath)
+				}
+				if from == slices.Index(rooms, "internal/core") && slices.Contains([]string{"database/sql", "os", "net"}, imported) {
+					t.Errorf("%s is not pure: it imports %s", p.ImportPath, imported)
+				}
+				continue
+			}
+			to := room(imported)
+			switch {
+			case to < 0:
+				t.Errorf("%s imports %s", p.ImportPath, imported)
+			case to < from:
+				t.Errorf("%s imports upward: %s", p.ImportPath, imported)
+			case to == from && rooms[from] == "internal/edge" && !strings.HasSuffix(imported, "/edge/web") && p.ImportPath != imported:
+				t.Errorf("edge packages do not import each other: %s imports %s", p.ImportPath, imported)
+			case to == from && rooms[from] == "internal/domain":
+				if a, b := noun(p.ImportPath), noun(imported); a < 0 || b < 0 || b > a {
+					t.Errorf("domains import to the left only: %s imports %s", p.ImportPath, imported)
+				}
+			case rooms[from] == "internal/edge" && strings.Contains(imported, "/platform/sqldb"):
+				t.Errorf("%s knows SQL", p.ImportPath)
+			}
+		}
+	}
+}
+
+// platformCallers may ask across organizations. Whoever joins the list says why in the call.
+var platformCallers = map[string]int{
+	"internal/authn/authn.go":                 1, // an operator acts in a tenant: recorded in both
+	"internal/domain/attempt/attempt.go":      4, // counters belong to names and addresses, not to organizations
+	"internal/domain/onetime/onetime.go":      2, // a secret's digest is all there is; purge
+	"internal/domain/organization/service.go": 6, // organizations themselves
+	"internal/domain/session/session.go":      1, // purge
+	"internal/domain/signingkey/service.go":   5, // keys serve all
+	"internal/domain/user/service.go":         2, // a sign-in name without an organization; is there an operator
+}
+
+func TestPlatformCallers(t *testing.T) {
+	t.Parallel()
+	found := make(map[string]int)
+	err := filepath.WalkDir(filepath.Join(root, "internal"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "platform/sqldb") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			sel, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || (sel.Sel.Name != "Platform" && sel.Sel.Name != "PlatformTx") {
+				return true
+			}
+			rel, _ := filepath.Rel(root, path)
+			found[filepath.ToSlash(rel)]++
+			reason, ok := call.Args[len(call.Args)-1].(*ast.BasicLit)
+			if sel.Sel.Name == "PlatformTx" {
+				reason, ok = call.Args[1].(*ast.BasicLit)
+			}
+			if text := ""; !ok {
+				t.Errorf("%s: a call across organizations without a reason", rel)
+			} else if text, _ = strconv.Unquote(reason.Value); len(text) < 10 {
+				t.Errorf("%s: %q is no reason", rel, text)
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, n := range found {
+		if platformCallers[path] != n {
+			t.Errorf("%s asks across organizations %d times, %d are on the list", path, n, platformCallers[path])
+		}
+	}
+	for path := range platformCallers {
+		if found[path] == 0 {
+			t.Errorf("%s is on the list for nothing", path)
+		}
+	}
+}
+
+var (
+	statement   = regexp.MustCompile(`(?ms)^-- name: (\w+) :\w+\n(.*?);\s*$`)
+	tenantTable = regexp.MustCompile(`(?i)\b(?:FROM|JOIN|INTO|UPDATE)\s+(organizations|organization_origins|roles|users|teams|team_members|invitations|onetime|sessions|refresh_families|audit_events|tickets|sla_policies)\b`)
+)
+
+// A44: every statement on a tenant's table names the organization as often as it names a table, unless it is called Platform…, which only the
+// callers above may use.
+func TestA44_StatementsNameTheOrganization(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join(root, "internal/domain/*/queries.sql"))
+	if err != nil || len(files) < 8 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	statements := 0
+	for _, path := range files {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range statement.FindAllStringSubmatch(string(raw), -1) {
+			statements++
+			name, text := m[1], m[2]
+			if strings.HasPrefix(name, "Platform") {
+				continue
+			}
+			tables := len(tenantTable.FindAllString(text, -1))
+			if tables == 0 {
+				t.Errorf("%s: %s touches no table that is known here", path, name)
+			}
+			if names := strings.Count(text, "organization_id"); names < tables {
+				t.Errorf("%s: %s names the organization %d times for %d tables", path, name, names, tables)
+			}
+		}
+	}
+	if statements < 60 {
+		t.Errorf("only %d statements were seen", statements)
+	}
+}
+
+// Every package says what it is for.
+func TestPackagesAreDescribed(t *testing.T) {
+	t.Parallel()
+	for _, p := range packages(t) {
+		if strings.HasSuffix(p.ImportPath, "db") && strings.Contains(p.ImportPath, "/domain/") {
+			continue // generated
+		}
+		cmd := exec.Command("go", "list", "-f", "{{.Doc}}", p.ImportPath)
+		cmd.Dir = root
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.TrimSpace(string(out)) == "" && p.ImportPath != "gatehouse/e2e" && p.ImportPath != "gatehouse/test/archtest" {
+			t.Errorf("%s has no package comment", p.ImportPath)
+		}
+	}
+}
