@@ -116,11 +116,7 @@ func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, digest stri
 // Succeeded clears the account's count and takes the try back from the address.
 func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
-		q := attemptdb.New(tx)
-		if err := q.PlatformClear(ctx, r.account); err != nil {
-			return err
-		}
-		return q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address)
+		return attemptdb.New(tx).PlatformSucceeded(ctx, r.account, int64(s.limits.AddressFailures), r.address)
 	})
 }
 

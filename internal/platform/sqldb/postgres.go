@@ -76,11 +76,7 @@ func (s scoped) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comma
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
-	tag, err := br.Exec()
-	if e := br.Close(); err == nil {
-		err = e
-	}
-	return tag, err
+	return execBatch(br)
 }
 
 func (s scoped) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
@@ -88,12 +84,7 @@ func (s scoped) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 	if err != nil {
 		return nil, err
 	}
-	rows, err := br.Query()
-	if err != nil {
-		br.Close()
-		return nil, err
-	}
-	return &batchRows{Rows: rows, br: br}, nil
+	return queryBatch(br)
 }
 
 func (s scoped) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
@@ -102,6 +93,24 @@ func (s scoped) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 		return failedRow{err}
 	}
 	return batchRow{br}
+}
+
+// execBatch and queryBatch read the last result of a batch.
+func execBatch(br pgx.BatchResults) (pgconn.CommandTag, error) {
+	tag, err := br.Exec()
+	if e := br.Close(); err == nil {
+		err = e
+	}
+	return tag, err
+}
+
+func queryBatch(br pgx.BatchResults) (pgx.Rows, error) {
+	rows, err := br.Query()
+	if err != nil {
+		br.Close()
+		return nil, err
+	}
+	return &batchRows{Rows: rows, br: br}, nil
 }
 
 type failedRow struct{ err error }
@@ -147,25 +156,72 @@ func (r *batchRows) Err() error {
 	return r.err
 }
 
-func (p *postgres) begin(ctx context.Context, org id.Organization) (engineTx, error) {
-	role := "gatehouse_platform"
-	if org != "" {
-		if _, err := id.Parse[id.Organization](string(org)); err != nil { // it becomes part of the text below
-			return nil, fmt.Errorf("organization id: %w", err)
-		}
-		role = "gatehouse_app"
+func (p *postgres) begin(_ context.Context, org id.Organization) (engineTx, error) {
+	if org == "" {
+		return &postgresTx{pool: p.pool, set: asPlatform}, nil
 	}
-	tx, err := p.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: fmt.Sprintf(
-		`begin; select set_config('role', '%s', true), set_config('app.organization_id', '%s', true)`, role, org)})
+	return &postgresTx{pool: p.pool, set: asTenant, org: string(org)}, nil
+}
+
+// postgresTx begins with its first statement: BEGIN, the role and organization, and the statement travel in one round trip.
+type postgresTx struct {
+	pool *pgxpool.Pool
+	set  string
+	org  string
+	conn *pgxpool.Conn // nil until the first statement
+}
+
+// send runs a statement in the transaction; the caller reads its result from what comes back and closes it.
+func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
+	b := &pgx.Batch{}
+	first := t.conn == nil
+	if first {
+		conn, err := t.pool.Acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		t.conn = conn
+		b.Queue("begin")
+		b.Queue(t.set, t.org)
+	}
+	b.Queue(sql, args...)
+	br := t.conn.SendBatch(ctx, b)
+	if first {
+		for range 2 {
+			if _, err := br.Exec(); err != nil {
+				br.Close()
+				return nil, err
+			}
+		}
+	}
+	return br, nil
+}
+
+func (t *postgresTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	br, err := t.send(ctx, sql, args)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	return execBatch(br)
+}
+
+func (t *postgresTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	br, err := t.send(ctx, sql, args)
 	if err != nil {
 		return nil, err
 	}
-	return postgresTx{tx}, nil
+	return queryBatch(br)
 }
 
-type postgresTx struct{ pgx.Tx }
+func (t *postgresTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	br, err := t.send(ctx, sql, args)
+	if err != nil {
+		return failedRow{err}
+	}
+	return batchRow{br}
+}
 
-func (t postgresTx) announce(ctx context.Context, _ time.Time, messages []string) error {
+func (t *postgresTx) announce(ctx context.Context, _ time.Time, messages []string) error {
 	for start := 0; start < len(messages); {
 		end, size := start, 0
 		for end < len(messages) && (end == start || size+len(messages[end])+1 <= maxNotifyBytes) {
@@ -180,5 +236,33 @@ func (t postgresTx) announce(ctx context.Context, _ time.Time, messages []string
 	return nil
 }
 
-func (t postgresTx) commit(ctx context.Context) error { return t.Tx.Commit(ctx) }
-func (t postgresTx) rollback(ctx context.Context)     { t.Tx.Rollback(ctx) }
+// commit fails if the transaction was broken by a statement whose error went unnoticed: PostgreSQL then answers ROLLBACK.
+func (t *postgresTx) commit(ctx context.Context) error {
+	if t.conn == nil {
+		return nil
+	}
+	defer t.release()
+	tag, err := t.conn.Exec(ctx, "commit")
+	if err == nil && tag.String() != "COMMIT" {
+		err = pgx.ErrTxCommitRollback
+	}
+	return err
+}
+
+// rollbackTimeout bounds how long a broken connection is waited for; released within a transaction, it is closed.
+const rollbackTimeout = 5 * time.Second
+
+func (t *postgresTx) rollback(ctx context.Context) {
+	if t.conn == nil {
+		return
+	}
+	defer t.release()
+	ctx, cancel := context.WithTimeout(ctx, rollbackTimeout)
+	defer cancel()
+	_, _ = t.conn.Exec(ctx, "rollback")
+}
+
+func (t *postgresTx) release() {
+	t.conn.Release()
+	t.conn = nil
+}
