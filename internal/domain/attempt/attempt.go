@@ -42,6 +42,8 @@ func New(db *sqldb.DB, ring *keyring.Ring, limits Limits, now func() time.Time) 
 	return &Service{db: db, key: ring.Subkey("attempt counters"), limits: limits, now: now}
 }
 
+// Every transaction here touches the address's row before the account's: in two orders they could wait for each other for ever.
+
 // Reservation is one counted try.
 type Reservation struct {
 	Locks            bool   // if it fails, the account is locked
@@ -116,7 +118,11 @@ func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, digest stri
 // Succeeded clears the account's count and takes the try back from the address.
 func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
-		return attemptdb.New(tx).PlatformSucceeded(ctx, r.account, int64(s.limits.AddressFailures), r.address)
+		q := attemptdb.New(tx)
+		if err := q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address); err != nil {
+			return err
+		}
+		return q.PlatformClear(ctx, r.account)
 	})
 }
 
@@ -124,10 +130,10 @@ func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
 func (s *Service) NotMade(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
 		q := attemptdb.New(tx)
-		if err := q.PlatformRelease(ctx, int64(s.limits.AccountFailures), r.account); err != nil {
+		if err := q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address); err != nil {
 			return err
 		}
-		return q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address)
+		return q.PlatformRelease(ctx, int64(s.limits.AccountFailures), r.account)
 	})
 }
 

@@ -15,13 +15,8 @@ RETURNING failures;
 -- name: PlatformLockedUntil :one
 SELECT locked_until FROM login_attempts WHERE digest = $1;
 
--- name: PlatformSucceeded :exec
--- The account's count is cleared and the address gets its try back.
-UPDATE login_attempts SET
-    locks = CASE WHEN digest = @account THEN 0 WHEN failures >= CAST(@max_failures AS BIGINT) AND locks > 0 THEN locks - 1 ELSE locks END,
-    locked_until = CASE WHEN digest = @account OR failures >= CAST(@max_failures AS BIGINT) THEN 0 ELSE locked_until END,
-    failures = CASE WHEN digest = @account OR failures = 0 THEN 0 ELSE failures - 1 END
-WHERE digest IN (@account, @address);
+-- name: PlatformClear :exec
+DELETE FROM login_attempts WHERE digest = $1;
 
 -- name: PlatformRelease :exec
 -- A reservation taken back: the attempt succeeded on this address, or was never made.

@@ -41,3 +41,12 @@ func BenchmarkRefresh(b *testing.B) {
 		token = s.Do(b, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": token}).Want(b, 200).String("refreshToken")
 	}
 }
+
+// BenchmarkLogin is everything about a sign-in but the hash, which is cheap here.
+func BenchmarkLogin(b *testing.B) {
+	s := servertest.New(b, sqldbtest.SQLite(b), quiet)
+	b.ReportAllocs()
+	for b.Loop() {
+		s.Login(b, servertest.Admin)
+	}
+}

@@ -11,6 +11,15 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
+const platformClear = `-- name: PlatformClear :exec
+DELETE FROM login_attempts WHERE digest = $1
+`
+
+func (q *Queries) PlatformClear(ctx context.Context, digest string) error {
+	_, err := q.db.Exec(ctx, platformClear, digest)
+	return err
+}
+
 const platformLockedUntil = `-- name: PlatformLockedUntil :one
 SELECT locked_until FROM login_attempts WHERE digest = $1
 `
@@ -82,18 +91,4 @@ func (q *Queries) PlatformReserve(ctx context.Context, arg PlatformReserveParams
 	var failures int64
 	err := row.Scan(&failures)
 	return failures, err
-}
-
-const platformSucceeded = `-- name: PlatformSucceeded :exec
-UPDATE login_attempts SET
-    locks = CASE WHEN digest = $1 THEN 0 WHEN failures >= CAST($2 AS BIGINT) AND locks > 0 THEN locks - 1 ELSE locks END,
-    locked_until = CASE WHEN digest = $1 OR failures >= CAST($2 AS BIGINT) THEN 0 ELSE locked_until END,
-    failures = CASE WHEN digest = $1 OR failures = 0 THEN 0 ELSE failures - 1 END
-WHERE digest IN ($1, $3)
-`
-
-// The account's count is cleared and the address gets its try back.
-func (q *Queries) PlatformSucceeded(ctx context.Context, account string, maxFailures int64, address string) error {
-	_, err := q.db.Exec(ctx, platformSucceeded, account, maxFailures, address)
-	return err
 }
