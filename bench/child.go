@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/crypto/argon2"
@@ -56,8 +57,17 @@ func child(role, database string) error {
 	}
 	s.Start()
 	return s.ServeOn(context.Background(), l, func() {
-		ready(url, map[string]string{"email": seeds.Users[3].Email, "password": seeds.Users[3].Password, "organization": seeds.Organizations[0].ID})
+		ready(url, map[string]string{"emails": emails(seeds), "email": seeds.Users[3].Email, "password": seeds.Users[3].Password, "organization": seeds.Organizations[0].ID})
 	})
+}
+
+// emails lists the accounts: sign-ins of many people, not of one.
+func emails(d server.Demo) string {
+	var list []string
+	for _, u := range d.Users {
+		list = append(list, u.Email)
+	}
+	return strings.Join(list, " ")
 }
 
 func ready(url string, data map[string]string) {

@@ -96,15 +96,24 @@ func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error)
 	if err != nil {
 		return Result{}, err
 	}
-	leave, err := s.turnstile.enter(ctx, user.CanonicalName(in.Name))
+	org, err := s.prove(ctx, in, u, found)
 	if err != nil {
 		return Result{}, err
+	}
+	return s.begin(ctx, org, u, in)
+}
+
+// prove checks the password of an account that was found or not, one of few at a time for a name, and counts the try.
+func (s *Service) prove(ctx context.Context, in Password, u user.User, found bool) (org organization.Organization, err error) {
+	leave, err := s.turnstile.enter(ctx, user.CanonicalName(in.Name))
+	if err != nil {
+		return org, err
 	}
 	defer leave()
 	// The counter belongs to the name, known or not, in whatever organization: no spelling, hint or door gives further tries.
 	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(in.Name), in.Source.Address)
 	if err != nil {
-		return Result{}, err // a locked try leaves no event: the one that locked did, and a flood must not fill the log
+		return org, err // a locked try leaves no event: the one that locked did, and a flood must not fill the log
 	}
 	hash := s.decoy
 	if found && u.PasswordHash() != "" {
@@ -115,29 +124,28 @@ func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error)
 		if e := s.attempts.NotMade(context.WithoutCancel(ctx), reservation); e != nil {
 			s.log.ErrorContext(ctx, "a reservation was not taken back", "error", e)
 		}
-		return Result{}, err
+		return org, err
 	}
-	var org organization.Organization
 	if found {
 		if org, err = s.organizations.Facts(ctx, u.Organization); err != nil {
-			return Result{}, err
+			return org, err
 		}
 	}
 	if !ok || !found || u.State != user.Active || org.State != organization.Active {
 		if err := s.recordFailure(ctx, u, in, reservation.Locks); err != nil {
-			return Result{}, err
+			return org, err
 		}
-		return Result{}, ErrCredentials()
+		return org, ErrCredentials()
 	}
 	if err := s.attempts.Succeeded(ctx, reservation); err != nil {
-		return Result{}, err
+		return org, err
 	}
 	if outdated {
 		if err := s.users.Rehash(ctx, in.Source.Address, u, in.Password); err != nil {
 			s.log.WarnContext(ctx, "a password was not hashed again with the present costs", "error", err)
 		}
 	}
-	return s.begin(ctx, org, u, in)
+	return org, nil
 }
 
 // begin starts the session of a user whose factors are proven.
@@ -150,6 +158,11 @@ func (s *Service) begin(ctx context.Context, org organization.Organization, u us
 	var f session.Session
 	var grant token.Grant
 	err = s.db.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
+		if same, err := s.users.Confirm(ctx, tx, u); err != nil {
+			return err
+		} else if !same {
+			return ErrCredentials()
+		}
 		if f, err = s.sessions.Start(ctx, tx, org, u, in.Fingerprint, p); err != nil {
 			return err
 		}

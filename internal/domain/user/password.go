@@ -112,6 +112,16 @@ func (s *Service) SetPasswordByLink(ctx context.Context, source principal.Source
 	return u, err
 }
 
+// Confirm tells, inside the transaction of a sign-in, whether the user is still active and the password still the one that was proven. It
+// holds the user until the transaction ends, so that a session begun with a former password cannot slip past the end of all sessions.
+func (s *Service) Confirm(ctx context.Context, tx *sqldb.Tx, u User) (bool, error) {
+	n, err := userdb.New(tx).Confirm(ctx, u.Organization, u.ID, sqldb.MillisOf(u.passwordChangedAt))
+	if err != nil {
+		return false, fmt.Errorf("user: confirm: %w", err)
+	}
+	return n == 1, nil
+}
+
 // Rehash replaces a hash whose costs are outdated, unless the password was changed meanwhile.
 func (s *Service) Rehash(ctx context.Context, client string, u User, plain string) error {
 	hash, err := s.hasher.Hash(ctx, client, plain)

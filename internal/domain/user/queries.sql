@@ -30,6 +30,10 @@ WHERE organization_id = @organization_id AND id = @id;
 -- name: SetPassword :execrows
 UPDATE users SET password_hash = @password_hash, password_changed_at = @now, updated_at = @now WHERE organization_id = @organization_id AND id = @id;
 
+-- name: Confirm :execrows
+-- Changes nothing, and holds the row until the transaction ends: whoever disables the user or sets a password waits, or was first.
+UPDATE users SET updated_at = updated_at WHERE organization_id = @organization_id AND id = @id AND state = 'active' AND password_changed_at = @password_changed_at;
+
 -- name: Rehash :exec
 UPDATE users SET password_hash = @password_hash WHERE organization_id = @organization_id AND id = @id AND password_hash = @was;
 

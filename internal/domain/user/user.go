@@ -51,7 +51,8 @@ type User struct {
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 
-	passwordHash string
+	passwordHash      string
+	passwordChangedAt time.Time
 }
 
 // PasswordHash is the PHC string, empty if the user has none. Only sign-in asks for it.
@@ -59,7 +60,7 @@ func (u User) PasswordHash() string { return u.passwordHash }
 
 func fromRow(r userdb.User) User {
 	return User{ID: r.ID, Organization: r.OrganizationID, Email: r.Email, Username: r.Username, Name: r.Name, Kind: Kind(r.Kind), Role: r.Role,
-		State: State(r.State), HasPassword: r.PasswordHash != "", CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(), passwordHash: r.PasswordHash}
+		State: State(r.State), HasPassword: r.PasswordHash != "", CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(), passwordHash: r.PasswordHash, passwordChangedAt: r.PasswordChangedAt.Time()}
 }
 
 func one(r userdb.User, err error) (User, error) {

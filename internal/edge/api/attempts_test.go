@@ -240,3 +240,39 @@ func TestATK55_SameWork(t *testing.T) {
 		}
 	}, func(_ *config.Config, o *server.Options) { o.Hashing = hashing.Options{Params: password.Default} })
 }
+
+// ATK28: a sign-in under way while the password changes, or the user is disabled, leaves no session of the former password behind.
+func TestATK28_SignInAgainstPasswordChange(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		current, next := pw, "the next long passphrase 1"
+		for round := range 8 {
+			tokens := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": current}).Want(t, 200).String("accessToken")
+			var begun []servertest.Response
+			var mu sync.Mutex
+			var wg sync.WaitGroup
+			for range 4 {
+				wg.Go(func() {
+					if r := try(s, servertest.Agent, current); r.Status == 200 {
+						mu.Lock()
+						begun = append(begun, r)
+						mu.Unlock()
+					}
+				})
+			}
+			wg.Go(func() {
+				r, err := s.Try("PUT", "/v1/auth/password", map[string]any{"currentPassword": current, "newPassword": next}, servertest.Bearer(tokens))
+				if err != nil || r.Status != 200 {
+					t.Errorf("round %d: %v %s", round, err, r.Body)
+				}
+			})
+			wg.Wait()
+			for _, r := range begun {
+				if me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(r.String("accessToken"))); me.Status != 401 {
+					t.Errorf("round %d: a session of the former password lives", round)
+				}
+			}
+			current, next = next, fmt.Sprintf("the next long passphrase %d", round+2)
+			s.Clock.Advance(49 * time.Hour) // forgets the failures of those who came too late
+		}
+	})
+}

@@ -24,6 +24,19 @@ func (q *Queries) AddMember(ctx context.Context, organizationID id.Organization,
 	return result.RowsAffected(), nil
 }
 
+const confirm = `-- name: Confirm :execrows
+UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 AND state = 'active' AND password_changed_at = $3
+`
+
+// Changes nothing, and holds the row until the transaction ends: whoever disables the user or sets a password waits, or was first.
+func (q *Queries) Confirm(ctx context.Context, organizationID id.Organization, iD id.User, passwordChangedAt sqldb.Millis) (int64, error) {
+	result, err := q.db.Exec(ctx, confirm, organizationID, iD, passwordChangedAt)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteTeam = `-- name: DeleteTeam :execrows
 DELETE FROM teams WHERE organization_id = $1 AND id = $2
 `
