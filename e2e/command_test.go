@@ -16,7 +16,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -75,6 +78,33 @@ func TestMigrateCommand(t *testing.T) {
 	}
 	if out, _, code := i.run("", "migrate", "--plan"); code != 0 || !strings.Contains(out, "0 of 2 steps pending") {
 		t.Errorf("plan afterwards: %d %s", code, out)
+	}
+}
+
+// Several processes on an empty database: all succeed and each step runs once.
+func TestMigrateInParallel(t *testing.T) {
+	t.Parallel()
+	for range 3 {
+		i := install(t, filepath.Join(t.TempDir(), "new.db"))
+		var wg sync.WaitGroup
+		var steps atomic.Int32
+		for range 4 {
+			wg.Go(func() {
+				out, errs, code := i.run("", "migrate")
+				if code != 0 {
+					t.Errorf("%d %s%s", code, out, errs)
+				}
+				n, _ := strconv.Atoi(strings.Fields(out + "0")[0])
+				steps.Add(int32(n))
+			})
+		}
+		wg.Wait()
+		if steps.Load() != 2 {
+			t.Errorf("%d steps were run", steps.Load())
+		}
+		if info, err := os.Stat(i.database); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("the file is readable by others: %v, %v", info.Mode(), err)
+		}
 	}
 }
 

@@ -53,6 +53,8 @@ type installation struct {
 	env  []string
 	url  string
 	port string
+
+	database string
 }
 
 func freePort(t *testing.T) string {
@@ -68,7 +70,7 @@ func freePort(t *testing.T) string {
 
 func install(t *testing.T, database string) *installation {
 	t.Helper()
-	i := &installation{t: t}
+	i := &installation{t: t, database: database}
 	i.env = []string{"GATEHOUSE_DATABASE=" + database, "GATEHOUSE_ENCRYPTION_KEYS=" + keyring.Generate().Reveal(), "GATEHOUSE_METRICS_LISTEN=none", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
 	i.at(freePort(t))
 	return i

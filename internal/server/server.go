@@ -211,9 +211,9 @@ func (s *Server) Start() {
 }
 
 func (s *Server) housekeep(ctx context.Context) error {
-	_, err1 := s.OneTime.Purge(ctx, s.now().Add(-24*time.Hour), purgeBatch)
-	_, err2 := s.Attempts.Purge(ctx, s.now().Add(-48*time.Hour), purgeBatch)
-	_, err3 := s.Sessions.Purge(ctx, purgeBatch)
+	err1 := drain(func() (int64, error) { return s.OneTime.Purge(ctx, s.now().Add(-24*time.Hour), purgeBatch) })
+	err2 := drain(func() (int64, error) { return s.Attempts.Purge(ctx, s.now().Add(-48*time.Hour), purgeBatch) })
+	err3 := drain(func() (int64, error) { return s.Sessions.Purge(ctx, purgeBatch) })
 	var platform principal.Principal
 	operator, err4 := s.Organizations.Operator(ctx)
 	if err4 == nil {
@@ -221,6 +221,15 @@ func (s *Server) housekeep(ctx context.Context) error {
 		err4 = errors.Join(s.Keys.Prepare(ctx), s.Keys.Housekeep(ctx, platform))
 	}
 	return errors.Join(err1, err2, err3, err4)
+}
+
+// drain removes in small batches until there is nothing left to remove.
+func drain(purge func() (int64, error)) error {
+	for {
+		if n, err := purge(); err != nil || n < purgeBatch {
+			return err
+		}
+	}
 }
 
 // Close ends the background work, writes what is waiting and lets the database go.

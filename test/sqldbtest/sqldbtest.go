@@ -135,7 +135,7 @@ func Postgres(t testing.TB) string {
 	return withDatabase(server, name)
 }
 
-// makeTemplate migrates one database that this process's tests are copied from.
+// makeTemplate migrates one database that this process's tests are copied from. It sorts text as English does, which nothing may depend on.
 func makeTemplate(server string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -159,7 +159,7 @@ func makeTemplate(server string) (string, error) {
 		return "", err
 	}
 	defer conn.Exec(ctx, `SELECT pg_advisory_unlock(20417)`)
-	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name); err != nil {
+	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name+` TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C.UTF-8'`); err != nil {
 		return "", err
 	}
 	db, err := sqldb.Open(ctx, withDatabase(server, name), sqldb.Options{MaxConns: 2})

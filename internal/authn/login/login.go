@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -88,6 +89,9 @@ func ErrCredentials() error {
 
 // WithPassword signs in. Whatever is wrong, the path is: one look-up, one reservation, one hash, one event.
 func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error) {
+	if len(in.Password) > password.MaxBytes {
+		return Result{}, fault.Invalidf("password", "must have at most %d characters", password.MaxLength)
+	}
 	tenant := in.Tenant.ID
 	if in.Tenant.Unknown {
 		tenant = unknownTenant
@@ -111,7 +115,7 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 	}
 	defer leave()
 	// The counter belongs to the name, known or not, in whatever organization: no spelling, hint or door gives further tries.
-	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(in.Name), in.Source.Address)
+	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(in.Name), string(u.ID), in.Source.Address)
 	if err != nil {
 		return org, err // a locked try leaves no event: the one that locked did, and a flood must not fill the log
 	}
@@ -119,7 +123,7 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 	if found && u.PasswordHash() != "" {
 		hash = u.PasswordHash()
 	}
-	ok, outdated, err := s.hasher.Verify(ctx, in.Source.Address, in.Password, hash)
+	ok, outdated, err := s.hasher.Verify(ctx, attempt.Network(in.Source.Address), in.Password, hash)
 	if err != nil {
 		if e := s.attempts.NotMade(context.WithoutCancel(ctx), reservation); e != nil {
 			s.log.ErrorContext(ctx, "a reservation was not taken back", "error", e)
@@ -185,7 +189,7 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, cur
 	if err != nil {
 		return 0, err
 	}
-	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(u.Email), p.Source.Address)
+	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(u.Email), string(u.ID), p.Source.Address)
 	if err != nil {
 		return 0, err
 	}
@@ -193,7 +197,13 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, cur
 	switch f := fault.Of(err); {
 	case err == nil:
 		return ended, s.attempts.Succeeded(ctx, reservation)
-	case f.Code != fault.CodeInvalidCredentials:
+	case f.Code == fault.CodeInvalidCredentials:
+		e := s.db.Tx(ctx, p.Home, func(tx *sqldb.Tx) error {
+			return audit.RecordIn(ctx, tx, s.now(), p.Home, p, audit.Entry{Act: "user.password_change_refused", Outcome: audit.Failure, TargetKind: "user", TargetID: p.ID,
+				Details: map[string]string{"locked": strconv.FormatBool(reservation.Locks)}})
+		})
+		return 0, errors.Join(e, err)
+	default:
 		if e := s.attempts.NotMade(context.WithoutCancel(ctx), reservation); e != nil {
 			s.log.ErrorContext(ctx, "a reservation was not taken back", "error", e)
 		}

@@ -67,7 +67,7 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// ATK39: whatever comes, the reader answers at once, without a panic, and what it accepts is a plain compact JWS.
+// ATK39, ATK40: whatever comes, the reader answers at once, without a panic, and what it accepts is a plain compact JWS.
 func FuzzReadHeader(f *testing.F) {
 	good, err := Sign(PrivateKey{ID: "k", Algorithm: RS256, Signer: testKey()}, TypeAccess, []byte(`{}`))
 	if err != nil {

@@ -33,11 +33,11 @@ const (
 	keyBytes       = 32
 )
 
-// MaxBytes is the longest input that is hashed at all: 256 characters of four bytes.
-const MaxBytes = 1024
+// MaxBytes is the longest input that is looked at: 256 characters, each in its most decomposed form.
+const MaxBytes = 4096
 
 // ErrTooLong means that the input is refused before any work.
-var ErrTooLong = errors.New("password: longer than 1024 bytes")
+var ErrTooLong = errors.New("password: longer than 4096 bytes")
 
 // Hash makes a PHC string with a fresh salt.
 func Hash(plain string, p Params) (string, error) {

@@ -27,7 +27,7 @@ const (
 type Source struct {
 	Request   id.Request
 	Address   string
-	UserAgent string
+	UserAgent string // printable, at most 300 characters
 }
 
 // Principal is an authenticated caller. It is a value: joined anew for each request and never stored.

@@ -1,6 +1,6 @@
 // Package attempt counts tries at proving a secret, before each is verified: a reservation is a failure until it is taken back, so
 // parallel guesses cannot outrun the limit. Counters live in the database and survive a restart. They are kept under a keyed digest of
-// the name as typed or of the address, so an unknown name locks exactly as a known one.
+// the name as typed or of the address, so an unknown name locks exactly as a known one. See also Reserve.
 package attempt
 
 import (
@@ -17,17 +17,19 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
-// Limits are how many failures lock, for how long at first, and after how long without a failure everything is forgotten. Each further
-// failure after a lock locks for 2, 4, 8 and then always 15 times the first duration.
+// Limits are how many failures lock and for how long at first. Each further failure after a lock locks for 2, 4, 8 and then always 15 times
+// the first duration. A name is forgotten after a time without a failure; an address, which many people may share, when its window has
+// passed.
 type Limits struct {
 	AccountFailures int
-	AddressFailures int
-	LockUnit        time.Duration
 	ForgetAfter     time.Duration
+	AddressFailures int
+	AddressWindow   time.Duration
+	LockUnit        time.Duration
 }
 
 // DefaultLimits are what docs/operations.md states.
-var DefaultLimits = Limits{AccountFailures: 5, AddressFailures: 100, LockUnit: time.Minute, ForgetAfter: 24 * time.Hour}
+var DefaultLimits = Limits{AccountFailures: 5, ForgetAfter: 24 * time.Hour, AddressFailures: 100, AddressWindow: 15 * time.Minute, LockUnit: time.Minute}
 
 // Service counts.
 type Service struct {
@@ -42,25 +44,30 @@ func New(db *sqldb.DB, ring *keyring.Ring, limits Limits, now func() time.Time) 
 	return &Service{db: db, key: ring.Subkey("attempt counters"), limits: limits, now: now}
 }
 
-// Every transaction here touches the address's row before the account's: in two orders they could wait for each other for ever.
+// Every transaction here touches the address's row first, then the name's, then the account's share: in two orders they could wait for each other for ever.
 
 // Reservation is one counted try.
 type Reservation struct {
-	Locks            bool   // if it fails, the account is locked
-	account, address string // digests
+	Locks                        bool   // if it fails, the name is locked
+	name, share, nobody, address string // digests
 }
 
 func (s *Service) digest(kind, name string) string {
 	return secret.Digest(s.key, secret.New(kind+"\x00"+name))
 }
 
-// Reserve counts a try at an account (by its canonical name) from an address. Locked tries are refused with Limited and not counted.
-func (s *Service) Reserve(ctx context.Context, account, address string) (Reservation, error) {
-	r := Reservation{account: s.digest("account", account), address: s.digest("address", network(address))}
+// noLimit is the limit of counters that never lock.
+const noLimit = 1 << 40
+
+// Reserve counts a try at a name (canonical, as typed) from an address. account is whose password it is tried at, or empty: the name locks
+// whatever the account, so that known and unknown names, and hints, are alike; a success forgives only its own account's failures. Tries
+// while locked are refused with Limited and not counted.
+func (s *Service) Reserve(ctx context.Context, name, account, address string) (Reservation, error) {
+	r := Reservation{name: s.digest("name", name), share: s.digest("share", name+"\x00"+account), nobody: s.digest("share", name+"\x00"), address: s.digest("address", Network(address))}
 	var refused error
 	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
 		q := attemptdb.New(tx)
-		_, wait, err := s.reserve(ctx, q, r.address, s.limits.AddressFailures)
+		_, wait, err := s.reserve(ctx, q, r.address, s.limits.AddressFailures, s.limits.AddressWindow, true)
 		if err != nil {
 			return err
 		}
@@ -68,13 +75,15 @@ func (s *Service) Reserve(ctx context.Context, account, address string) (Reserva
 			refused = fault.Limitedf(fault.CodeRateLimited, wait, "Too many failed sign-ins from this address.")
 			return nil
 		}
-		if r.Locks, wait, err = s.reserve(ctx, q, r.account, s.limits.AccountFailures); err != nil {
+		if r.Locks, wait, err = s.reserve(ctx, q, r.name, s.limits.AccountFailures, s.limits.ForgetAfter, false); err != nil {
 			return err
 		}
 		if wait > 0 {
 			refused = fault.Limitedf(fault.CodeAccountLocked, wait, "Too many failed sign-ins for this account. Wait and try again.")
+			return q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address)
 		}
-		return nil
+		_, _, err = s.reserve(ctx, q, r.share, noLimit, s.limits.ForgetAfter, false)
+		return err
 	})
 	if err != nil {
 		return Reservation{}, fmt.Errorf("attempt: reserve: %w", err)
@@ -82,8 +91,8 @@ func (s *Service) Reserve(ctx context.Context, account, address string) (Reserva
 	return r, refused
 }
 
-// network is what one client of an address surely shares: itself for IPv4, the /64 it may choose from for IPv6.
-func network(address string) string {
+// Network is what one client of an address surely shares: itself for IPv4, the /64 it may choose from for IPv6.
+func Network(address string) string {
 	a, err := netip.ParseAddr(address)
 	if err != nil || a.Is4() {
 		return address
@@ -96,11 +105,11 @@ func network(address string) string {
 }
 
 // reserve counts one try and tells whether it is the one that locks, or how long a lock there is lasts.
-func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, digest string, limit int) (locks bool, wait time.Duration, err error) {
+func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, digest string, limit int, forget time.Duration, fixedWindow bool) (locks bool, wait time.Duration, err error) {
 	now := s.now()
 	failures, err := q.PlatformReserve(ctx, attemptdb.PlatformReserveParams{
-		Digest: digest, Now: sqldb.MillisOf(now), Forget: sqldb.MillisOf(now.Add(-s.limits.ForgetAfter)),
-		MaxFailures: int64(limit), LockUnit: s.limits.LockUnit.Milliseconds(),
+		Digest: digest, Now: sqldb.MillisOf(now), Forget: sqldb.MillisOf(now.Add(-forget)),
+		MaxFailures: int64(limit), LockUnit: s.limits.LockUnit.Milliseconds(), FixedWindow: fixedWindow,
 	})
 	if err == nil {
 		return failures >= int64(limit), 0, nil
@@ -115,14 +124,27 @@ func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, digest stri
 	return false, max(until.Time().Sub(now), time.Second), nil
 }
 
-// Succeeded clears the account's count and takes the try back from the address.
+// Succeeded forgives the account's failures and takes the try back from the address.
 func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
 		q := attemptdb.New(tx)
 		if err := q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address); err != nil {
 			return err
 		}
-		return q.PlatformClear(ctx, r.account)
+		if err := q.PlatformHold(ctx, r.name); err != nil {
+			return err
+		}
+		var forgiven int64 // what failed at this account, and what failed at no account at all and so was no guess at anyone's password
+		for _, share := range []string{r.share, r.nobody} {
+			taken, err := q.PlatformTake(ctx, share)
+			if err != nil {
+				return err
+			}
+			for _, n := range taken {
+				forgiven += n
+			}
+		}
+		return q.PlatformForgive(ctx, forgiven, r.name)
 	})
 }
 
@@ -130,10 +152,8 @@ func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
 func (s *Service) NotMade(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
 		q := attemptdb.New(tx)
-		if err := q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address); err != nil {
-			return err
-		}
-		return q.PlatformRelease(ctx, int64(s.limits.AccountFailures), r.account)
+		return errors.Join(q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address), q.PlatformRelease(ctx, int64(s.limits.AccountFailures), r.name),
+			q.PlatformRelease(ctx, noLimit, r.share))
 	})
 }
 

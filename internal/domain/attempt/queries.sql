@@ -1,5 +1,6 @@
 -- name: PlatformReserve :one
--- A reservation counts as a failure before anything is verified. While locked the row is left alone and no row comes back.
+-- A reservation counts as a failure before anything is verified. While locked the row is left alone and no row comes back. A fixed window
+-- keeps the moment of its first failure; else each failure moves it.
 INSERT INTO login_attempts (digest, failures, locks, locked_until, updated_at) VALUES (@digest, 1, 0, 0, @now)
 ON CONFLICT (digest) DO UPDATE SET
     failures = CASE WHEN login_attempts.updated_at < @forget THEN 1 ELSE login_attempts.failures + 1 END,
@@ -8,15 +9,27 @@ ON CONFLICT (digest) DO UPDATE SET
                  ELSE login_attempts.locks END,
     locked_until = CASE WHEN login_attempts.updated_at < @forget OR login_attempts.failures + 1 < CAST(@max_failures AS BIGINT) THEN 0
                         ELSE CAST(@lock_unit AS BIGINT) * CASE login_attempts.locks WHEN 0 THEN 1 WHEN 1 THEN 2 WHEN 2 THEN 4 WHEN 3 THEN 8 ELSE 15 END + CAST(@now AS BIGINT) END,
-    updated_at = @now
+    updated_at = CASE WHEN CAST(@fixed_window AS BOOLEAN) AND login_attempts.updated_at >= @forget THEN login_attempts.updated_at ELSE @now END
 WHERE login_attempts.locked_until <= @now
 RETURNING failures;
 
 -- name: PlatformLockedUntil :one
 SELECT locked_until FROM login_attempts WHERE digest = $1;
 
--- name: PlatformClear :exec
-DELETE FROM login_attempts WHERE digest = $1;
+-- name: PlatformForgive :exec
+-- A success takes back what failed at its own account, and no more: the name may be another account's too.
+UPDATE login_attempts SET
+    locks = CASE WHEN login_attempts.failures > CAST(@forgiven AS BIGINT) THEN login_attempts.locks ELSE 0 END,
+    locked_until = 0,
+    failures = CASE WHEN login_attempts.failures > CAST(@forgiven AS BIGINT) THEN login_attempts.failures - CAST(@forgiven AS BIGINT) ELSE 0 END
+WHERE digest = @digest;
+
+-- name: PlatformHold :exec
+-- Changes nothing and takes the row's lock, so that every transaction takes its locks in one order.
+UPDATE login_attempts SET updated_at = updated_at WHERE digest = $1;
+
+-- name: PlatformTake :many
+DELETE FROM login_attempts WHERE digest = $1 RETURNING failures;
 
 -- name: PlatformRelease :exec
 -- A reservation taken back: the attempt succeeded on this address, or was never made.

@@ -52,8 +52,6 @@ type Event struct {
 	Details      map[string]string
 }
 
-const maxUserAgent = 300
-
 // Record writes one event into the principal's organization, in the transaction of the act.
 func Record(ctx context.Context, tx *sqldb.Tx, now time.Time, p principal.Principal, e Entry) error {
 	return RecordIn(ctx, tx, now, p.Organization, p, e)
@@ -71,14 +69,10 @@ func RecordIn(ctx context.Context, tx *sqldb.Tx, now time.Time, org id.Organizat
 	if err != nil {
 		return fmt.Errorf("audit: details: %w", err)
 	}
-	agent := p.Source.UserAgent
-	if len(agent) > maxUserAgent {
-		agent = agent[:maxUserAgent]
-	}
 	err = auditdb.New(tx).Insert(ctx, auditdb.InsertParams{
 		OrganizationID: org, ID: id.New[id.Event](), At: sqldb.MillisOf(now), Act: e.Act, Outcome: string(e.Outcome),
 		ActorKind: string(p.Kind), ActorID: p.ID, ActorHome: string(p.Home), TargetKind: e.TargetKind, TargetID: e.TargetID,
-		Address: p.Source.Address, UserAgent: agent, RequestID: p.Source.Request, Details: string(details),
+		Address: p.Source.Address, UserAgent: p.Source.UserAgent, RequestID: p.Source.Request, Details: string(details),
 	})
 	if err != nil {
 		return fmt.Errorf("audit: record %s: %w", e.Act, err)
@@ -101,7 +95,7 @@ type Service struct{ db *sqldb.DB }
 func New(db *sqldb.DB) *Service { return &Service{db} }
 
 // newest sorts behind every event's id.
-const newest = id.Event("evt_~")
+const newest = id.Event("evt_ZZZZZZZZZZZZZZZZZZZZZZZZZZ")
 
 // List gives events of the principal's organization, newest first. It needs audit:read:all.
 func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]Event, error) {

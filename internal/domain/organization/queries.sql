@@ -17,7 +17,8 @@ WHERE id > @after AND state <> 'deleted' AND (CAST(@state AS TEXT) = '' OR state
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: Update :execrows
-UPDATE organizations SET name = @name, settings = @settings, updated_at = @now WHERE id = @organization_id AND state <> 'deleted';
+UPDATE organizations SET name = @name, settings = @settings, updated_at = @now
+WHERE id = @organization_id AND state <> 'deleted' AND updated_at = @was;
 
 -- name: SetState :execrows
 UPDATE organizations SET state = @state, updated_at = @now WHERE id = @organization_id AND state <> 'deleted';

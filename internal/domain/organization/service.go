@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -212,8 +215,17 @@ func (s *Service) Get(ctx context.Context, org id.Organization) (Organization, e
 	return o, err
 }
 
-// Update renames an organization and replaces its settings; change edits a copy of the present ones.
-func (s *Service) Update(ctx context.Context, p principal.Principal, org id.Organization, change func(o *Organization) error) (Organization, error) {
+// Update renames an organization and replaces its settings; change edits a copy of the present ones. Two changes at once never undo each
+// other.
+func (s *Service) Update(ctx context.Context, p principal.Principal, org id.Organization, change func(o *Organization) error) (o Organization, err error) {
+	err = sqldb.Retry(func() error {
+		o, err = s.update(ctx, p, org, change)
+		return err
+	})
+	return o, err
+}
+
+func (s *Service) update(ctx context.Context, p principal.Principal, org id.Organization, change func(o *Organization) error) (Organization, error) {
 	var o Organization
 	err := s.tx(ctx, p, org, func(tx *sqldb.Tx) error {
 		var err error
@@ -224,8 +236,8 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, org id.Orga
 		if o.State == Deleted {
 			return fault.NotFoundf("There is no such organization.")
 		}
-		before := o.Settings.AllowedOrigins
-		state := o.State
+		before := o
+		before.Settings.AllowedOrigins, before.Settings.SlidingByRole = slices.Clone(o.Settings.AllowedOrigins), maps.Clone(o.Settings.SlidingByRole)
 		if err := change(&o); err != nil {
 			return err
 		}
@@ -239,20 +251,46 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, org id.Orga
 		if err != nil {
 			return err
 		}
-		o.UpdatedAt = s.now()
-		if _, err := q.Update(ctx, o.Name, text, sqldb.MillisOf(o.UpdatedAt), org); err != nil {
+		o.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
+		n, err := q.Update(ctx, organizationdb.UpdateParams{Name: o.Name, Settings: text, Now: sqldb.MillisOf(o.UpdatedAt), OrganizationID: org, Was: sqldb.MillisOf(before.UpdatedAt)})
+		if err != nil {
 			return err
+		}
+		if n == 0 {
+			return sqldb.ErrStale
 		}
 		if err := writeOrigins(ctx, tx, org, o.Settings.AllowedOrigins); err != nil {
 			return err
 		}
-		s.announce(tx, o, append(before, o.Settings.AllowedOrigins...))
-		if o.State != state {
+		s.announce(tx, o, append(before.Settings.AllowedOrigins, o.Settings.AllowedOrigins...))
+		if o.State != before.State {
 			return s.setState(ctx, tx, p, o)
 		}
-		return s.record(ctx, tx, p, org, "organization.updated", nil)
+		return s.record(ctx, tx, p, org, "organization.updated", changes(before, o))
 	})
 	return o, err
+}
+
+// changes names what an update changed, with the values before and after.
+func changes(before, after Organization) map[string]string {
+	out := make(map[string]string)
+	for _, c := range []struct {
+		name     string
+		from, to any
+	}{
+		{"name", before.Name, after.Name}, {"allowedOrigins", before.Settings.AllowedOrigins, after.Settings.AllowedOrigins},
+		{"sessionLifetimeSeconds", before.Settings.SessionLifetimeSeconds, after.Settings.SessionLifetimeSeconds},
+		{"refreshOverlapSeconds", before.Settings.RefreshOverlapSeconds, after.Settings.RefreshOverlapSeconds},
+		{"slidingExpiration", before.Settings.SlidingExpiration, after.Settings.SlidingExpiration},
+		{"slidingExpirationByRole", before.Settings.SlidingByRole, after.Settings.SlidingByRole},
+		{"roleChangesApplyAtOnce", before.Settings.RoleChangesApplyAtOnce, after.Settings.RoleChangesApplyAtOnce},
+		{"timeZone", before.Settings.TimeZone, after.Settings.TimeZone},
+	} {
+		if from, to := fmt.Sprint(c.from), fmt.Sprint(c.to); from != to {
+			out[c.name] = from + " -> " + to
+		}
+	}
+	return out
 }
 
 // tx stays inside the organization unless an operator from elsewhere acts, whose home gets an event too.
@@ -273,7 +311,7 @@ func (s *Service) setState(ctx context.Context, tx *sqldb.Tx, p principal.Princi
 	if o.Platform && o.State != Active {
 		return fault.Conflictf("The platform's own organization cannot be suspended or deleted.")
 	}
-	if _, err := organizationdb.New(tx).SetState(ctx, string(o.State), sqldb.MillisOf(s.now()), o.ID); err != nil {
+	if _, err := organizationdb.New(tx).SetState(ctx, string(o.State), sqldb.MillisOf(o.UpdatedAt), o.ID); err != nil {
 		return err
 	}
 	return s.record(ctx, tx, p, o.ID, act, nil)
@@ -287,8 +325,8 @@ func (s *Service) Delete(ctx context.Context, p principal.Principal, org id.Orga
 
 func checkName(name string) (string, error) {
 	name = strings.TrimSpace(name)
-	if n := utf8.RuneCountInString(name); n < 1 || n > 200 {
-		return "", fault.Invalidf("name", "must have 1 to 200 characters")
+	if n := utf8.RuneCountInString(name); n < 1 || n > 200 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+		return "", fault.Invalidf("name", "must have 1 to 200 characters and no control characters")
 	}
 	return name, nil
 }

@@ -11,7 +11,8 @@ SELECT * FROM roles WHERE organization_id = $1 AND name = $2;
 SELECT * FROM roles WHERE organization_id = @organization_id AND id > @after ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: Update :execrows
-UPDATE roles SET description = @description, permissions = @permissions, updated_at = @now WHERE organization_id = @organization_id AND id = @id;
+UPDATE roles SET description = @description, permissions = @permissions, updated_at = @now
+WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 
 -- name: Delete :execrows
 DELETE FROM roles WHERE organization_id = $1 AND id = $2;

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -126,8 +127,8 @@ type Fields struct {
 }
 
 func (f Fields) check(p principal.Principal) (permission.Set, error) {
-	if utf8.RuneCountInString(f.Description) > 500 {
-		return permission.Set{}, fault.Invalidf("description", "must have at most 500 characters")
+	if utf8.RuneCountInString(f.Description) > 500 || strings.ContainsFunc(f.Description, unicode.IsControl) {
+		return permission.Set{}, fault.Invalidf("description", "must have at most 500 characters and no control characters")
 	}
 	if len(f.Permissions) > maxPermissions {
 		return permission.Set{}, fault.Invalidf("permissions", "must have at most %d entries", maxPermissions)
@@ -224,27 +225,37 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, role id.Rol
 		return Role{}, fault.Conflictf("A built-in role cannot be changed. Make a role of your own from the same permissions.")
 	}
 	var r Role
-	err := s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		var err error
-		q := roledb.New(tx)
-		if r, err = one(q.Get(ctx, p.Organization, role)); err != nil {
-			return err
-		}
-		if err := holds(p, r); err != nil {
-			return err
-		}
-		f := Fields{Name: r.Name, Description: r.Description, Permissions: r.Permissions.Strings()}
-		change(&f)
-		if r.Permissions, err = f.check(p); err != nil {
-			return err
-		}
-		r.Description, r.UpdatedAt = strings.TrimSpace(f.Description), s.now()
-		if _, err := q.Update(ctx, roledb.UpdateParams{Description: r.Description, Permissions: encode(r.Permissions), Now: sqldb.MillisOf(r.UpdatedAt), OrganizationID: p.Organization, ID: role}); err != nil {
-			return err
-		}
-		return s.changed(ctx, tx, p, r, "role.updated")
+	err := sqldb.Retry(func() error {
+		return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error { return s.update(ctx, tx, p, role, change, &r) })
 	})
 	return r, err
+}
+
+func (s *Service) update(ctx context.Context, tx *sqldb.Tx, p principal.Principal, role id.Role, change func(f *Fields), r *Role) error {
+	q := roledb.New(tx)
+	before, err := one(q.Get(ctx, p.Organization, role))
+	if err != nil {
+		return err
+	}
+	if err := holds(p, before); err != nil {
+		return err
+	}
+	*r = before
+	f := Fields{Name: r.Name, Description: r.Description, Permissions: r.Permissions.Strings()}
+	change(&f)
+	if r.Permissions, err = f.check(p); err != nil {
+		return err
+	}
+	r.Description, r.UpdatedAt = strings.TrimSpace(f.Description), sqldb.Version(s.now(), before.UpdatedAt)
+	n, err := q.Update(ctx, roledb.UpdateParams{Description: r.Description, Permissions: encode(r.Permissions), Now: sqldb.MillisOf(r.UpdatedAt), OrganizationID: p.Organization, ID: role,
+		Was: sqldb.MillisOf(before.UpdatedAt)})
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return sqldb.ErrStale
+	}
+	return s.changed(ctx, tx, p, *r, "role.updated")
 }
 
 func holds(p principal.Principal, r Role) error {

@@ -24,7 +24,7 @@ type Service struct {
 // New makes the service.
 func New(db *sqldb.DB, now func() time.Time) *Service { return &Service{db, now} }
 
-const newest = id.Ticket("tkt_~") // sorts behind every ticket
+const newest = id.Ticket("tkt_ZZZZZZZZZZZZZZZZZZZZZZZZZZ") // sorts behind every ticket
 
 // seesAssigned tells whether "own" includes what is assigned to the caller. For an end user it is what they requested, nothing else.
 func seesAssigned(p principal.Principal) bool { return p.Role != permission.RoleEndUser }
@@ -90,10 +90,10 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 
 // Get finds a ticket the principal may read; any other does not exist for them.
 func (s *Service) Get(ctx context.Context, p principal.Principal, ticket id.Ticket) (Ticket, error) {
-	return s.visible(ctx, servicedeskdb.New(s.db.Tenant(p.Organization)), p, ticket)
+	return s.visible(ctx, servicedeskdb.New(s.db.Tenant(p.Organization)), p, ticket, p.Scope("tickets", "read"))
 }
 
-func (s *Service) visible(ctx context.Context, q *servicedeskdb.Queries, p principal.Principal, ticket id.Ticket) (Ticket, error) {
+func (s *Service) visible(ctx context.Context, q *servicedeskdb.Queries, p principal.Principal, ticket id.Ticket, scope permission.Scope) (Ticket, error) {
 	r, err := q.GetTicket(ctx, p.Organization, ticket)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return Ticket{}, fault.NotFoundf("There is no such ticket.")
@@ -102,7 +102,7 @@ func (s *Service) visible(ctx context.Context, q *servicedeskdb.Queries, p princ
 		return Ticket{}, fmt.Errorf("ticket: load: %w", err)
 	}
 	t := fromRow(r)
-	ok, err := s.within(ctx, q, p, p.Scope("tickets", "read"), t)
+	ok, err := s.within(ctx, q, p, scope, t)
 	if err != nil {
 		return Ticket{}, fmt.Errorf("ticket: scope: %w", err)
 	}
@@ -210,7 +210,8 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, ticket id.T
 	var t Ticket
 	err := s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		q := servicedeskdb.New(tx)
-		before, err := s.visible(ctx, q, p, ticket)
+		reach := max(p.Scope("tickets", "read"), p.Scope("tickets", "update"), p.Scope("tickets", "assign")) // who may change a ticket may know of it
+		before, err := s.visible(ctx, q, p, ticket, reach)
 		if err != nil {
 			return err
 		}
@@ -231,9 +232,7 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, ticket id.T
 		if err := s.checkPlacement(ctx, q, p, before, t); err != nil {
 			return err
 		}
-		if t.UpdatedAt = s.now(); !t.UpdatedAt.After(before.UpdatedAt) {
-			t.UpdatedAt = before.UpdatedAt.Add(time.Millisecond) // each version has its own moment
-		}
+		t.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
 		n, err := q.UpdateTicket(ctx, servicedeskdb.UpdateTicketParams{Title: t.Title, Description: t.Description, Classification: t.Classification, Status: t.Status, Priority: t.Priority,
 			AssigneeID: t.Assignee, TeamID: t.Team, Now: sqldb.MillisOf(t.UpdatedAt), OrganizationID: p.Organization, ID: ticket, WasUpdatedAt: sqldb.MillisOf(before.UpdatedAt)})
 		if err != nil {

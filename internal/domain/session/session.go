@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"gatehouse/internal/core/fault"
@@ -114,16 +113,11 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-const maxDevice = 300
-
 // Start begins a session, in the transaction of the sign-in.
 func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, fingerprint string, p principal.Principal) (Session, error) {
 	now := s.now()
 	f := Session{ID: id.New[id.Session](), Organization: org.ID, User: u.ID, Active: true, Sliding: org.Settings.Sliding(u.Role), AuthTime: now, CreatedAt: now,
 		LastUsedAt: now, ExpiresAt: now.Add(Window), Device: p.Source.UserAgent, Fingerprint: fingerprint, Address: p.Source.Address}
-	if len(f.Device) > maxDevice {
-		f.Device = strings.ToValidUTF8(f.Device[:maxDevice], "")
-	}
 	if l := org.Settings.SessionLifetimeSeconds; l > 0 {
 		f.Absolute = now.Add(time.Duration(l) * time.Second)
 		if f.Absolute.Before(f.ExpiresAt) {
@@ -260,10 +254,10 @@ func (s *Service) EndAllOf(ctx context.Context, p principal.Principal, u id.User
 const purgeAfter = 30 * 24 * time.Hour
 
 // Purge removes sessions that ended long ago, with their refresh families, at most limit at once.
-func (s *Service) Purge(ctx context.Context, limit int) (n int, err error) {
+func (s *Service) Purge(ctx context.Context, limit int) (n int64, err error) {
 	err = s.db.PlatformTx(ctx, "purge ended sessions", func(tx *sqldb.Tx) error {
 		gone, err := sessiondb.New(tx).PlatformPurge(ctx, sqldb.MillisOf(s.now().Add(-purgeAfter)), int64(limit))
-		n = len(gone)
+		n = int64(len(gone))
 		return err
 	})
 	return n, err

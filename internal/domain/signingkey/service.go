@@ -41,12 +41,14 @@ type Service struct {
 	log      *slog.Logger
 
 	current atomic.Pointer[set]
+	stale   atomic.Bool // the set in memory may be outdated
+	feed    *invalidation.Feed
 	loading sync.Mutex
 }
 
 // New makes the service; call Ensure before use.
 func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, bits int, generate Generator, now func() time.Time, log *slog.Logger) *Service {
-	s := &Service{db: db, ring: ring, now: now, generate: generate, bits: bits, log: log}
+	s := &Service{db: db, ring: ring, now: now, generate: generate, bits: bits, log: log, feed: feed}
 	s.current.Store(&set{})
 	feed.Subscribe(factKind, s)
 	return s
@@ -56,18 +58,40 @@ func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, bits int, ge
 func (s *Service) Invalidate(invalidation.Key) { s.reload() }
 func (s *Service) Flush()                      { s.reload() }
 
+const loadTimeout = 2 * time.Second
+
 func (s *Service) reload() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	s.stale.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
 	defer cancel()
 	if err := s.Load(ctx); err != nil {
-		s.log.Error("signing keys cannot be loaded; going on with the former set", "error", err)
+		s.log.Error("signing keys cannot be loaded; they are asked for again with the next request", "error", err)
 	}
+}
+
+// keys gives the set in memory while it is surely current; else it is read again first, and who cannot read it trusts no key.
+func (s *Service) keys() (*set, error) {
+	if s.stale.Load() || !s.feed.Trusted() {
+		ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
+		defer cancel()
+		if err := s.Load(ctx); err != nil {
+			return nil, fault.Unavailablef(time.Second, "The signing keys cannot be read.").Because(err)
+		}
+	}
+	return s.current.Load(), nil
 }
 
 // Load reads the set from the database.
 func (s *Service) Load(ctx context.Context) error {
 	s.loading.Lock()
 	defer s.loading.Unlock()
+	s.stale.Store(false) // before the look: a change during it makes the set stale again
+	ok := false
+	defer func() {
+		if !ok {
+			s.stale.Store(true)
+		}
+	}()
 	rows, err := signingkeydb.New(s.db.Platform("signing keys")).PlatformList(ctx)
 	if err != nil {
 		return fmt.Errorf("signing keys: %w", err)
@@ -88,6 +112,7 @@ func (s *Service) Load(ctx context.Context) error {
 		}
 	}
 	s.current.Store(next)
+	ok = true
 	return nil
 }
 
@@ -140,7 +165,11 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, purpose Purpose, sta
 
 // Signing gives the key that signs now.
 func (s *Service) Signing(purpose Purpose) (jwt.PrivateKey, error) {
-	k := s.current.Load().active[purpose]
+	keys, err := s.keys()
+	if err != nil {
+		return jwt.PrivateKey{}, err
+	}
+	k := keys.active[purpose]
 	if k == nil || k.private == nil {
 		return jwt.PrivateKey{}, fault.Unavailablef(time.Second, "There is no active signing key.")
 	}
@@ -148,12 +177,16 @@ func (s *Service) Signing(purpose Purpose) (jwt.PrivateKey, error) {
 }
 
 // SigningKey gives a named key that may still sign again what it signed before (refresh overlap).
-func (s *Service) SigningKey(kid string) (jwt.PrivateKey, bool) {
-	k := s.current.Load().byID[kid]
-	if k == nil || k.private == nil || !k.verifies(s.now()) {
-		return jwt.PrivateKey{}, false
+func (s *Service) SigningKey(kid string) (key jwt.PrivateKey, ok bool, err error) {
+	keys, err := s.keys()
+	if err != nil {
+		return jwt.PrivateKey{}, false, err
 	}
-	return k.privateKey(), true
+	k := keys.byID[kid]
+	if k == nil || k.private == nil || !k.verifies(s.now()) {
+		return jwt.PrivateKey{}, false, nil
+	}
+	return k.privateKey(), true, nil
 }
 
 func (k *Key) privateKey() jwt.PrivateKey {
@@ -161,24 +194,32 @@ func (k *Key) privateKey() jwt.PrivateKey {
 }
 
 // Verifying gives the public key of a kid if it may verify tokens of the purpose now. The kid is data: only this map is asked.
-func (s *Service) Verifying(purpose Purpose, kid string) (jwt.PublicKey, bool) {
-	k := s.current.Load().byID[kid]
-	if k == nil || k.Purpose != purpose || !k.verifies(s.now()) {
-		return jwt.PublicKey{}, false
+func (s *Service) Verifying(purpose Purpose, kid string) (key jwt.PublicKey, ok bool, err error) {
+	keys, err := s.keys()
+	if err != nil {
+		return jwt.PublicKey{}, false, err
 	}
-	return jwt.PublicKey{ID: string(k.ID), Algorithm: k.Algorithm, Key: k.Public}, true
+	k := keys.byID[kid]
+	if k == nil || k.Purpose != purpose || !k.verifies(s.now()) {
+		return jwt.PublicKey{}, false, nil
+	}
+	return jwt.PublicKey{ID: string(k.ID), Algorithm: k.Algorithm, Key: k.Public}, true, nil
 }
 
 // JWKS is the published set (RFC 7517): session keys only, those to come included.
-func (s *Service) JWKS() jose.JSONWebKeySet {
+func (s *Service) JWKS() (jose.JSONWebKeySet, error) {
 	now := s.now()
 	out := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
-	for _, k := range s.current.Load().all {
+	keys, err := s.keys()
+	if err != nil {
+		return out, err
+	}
+	for _, k := range keys.all {
 		if k.Purpose == Session && k.verifies(now) {
 			out.Keys = append(out.Keys, jose.JSONWebKey{Key: k.Public, KeyID: string(k.ID), Algorithm: k.Algorithm, Use: "sig"})
 		}
 	}
-	return out
+	return out, nil
 }
 
 // List gives all keys, oldest first.
@@ -298,6 +339,9 @@ func (s *Service) record(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 
 // Housekeep rotates session keys that have served their time and forgets those that verify nothing any more.
 func (s *Service) Housekeep(ctx context.Context, p principal.Principal) error {
+	if err := s.Load(ctx); err != nil {
+		return err
+	}
 	active, next := s.find(Session, Active), s.find(Session, Next)
 	if active != nil && next != nil && s.now().Sub(active.ActivatedAt) > RotateAfter && s.now().Sub(next.CreatedAt) > PublishLead {
 		if err := s.Rotate(ctx, p, Session, false); err != nil && !fault.Is(err, fault.Conflict) {

@@ -177,7 +177,10 @@ func (s *Service) verify(token, typ string) ([]byte, error) {
 	if err != nil || h.Type != typ {
 		return nil, errInvalid()
 	}
-	key, ok := s.keys.Verifying(signingkey.Session, h.KeyID)
+	key, ok, err := s.keys.Verifying(signingkey.Session, h.KeyID)
+	if err != nil {
+		return nil, err
+	}
 	if !ok || key.Algorithm != h.Algorithm {
 		return nil, errInvalid()
 	}
@@ -222,7 +225,9 @@ func (s *Service) VerifyAccess(token string) (*Access, error) {
 
 // Judge says whether a verified access token holds now: time, issuer, audience, key still trusted.
 func (s *Service) Judge(a *Access) error {
-	if _, ok := s.keys.Verifying(signingkey.Session, a.KeyID); !ok {
+	if _, ok, err := s.keys.Verifying(signingkey.Session, a.KeyID); err != nil {
+		return err
+	} else if !ok {
 		return errInvalid()
 	}
 	return judge(a.Claims.Registered, s.now(), s.issuer, Audience(s.issuer))
@@ -353,10 +358,11 @@ func (s *Service) successor(text string, org id.Organization) (Pair, bool, error
 	if err := errors.Join(json.Unmarshal([]byte(text), &g.tokens), jwt.Decode([]byte(g.tokens.Access), &access), jwt.Decode([]byte(g.tokens.Refresh), &refresh)); err != nil {
 		return Pair{}, false, fmt.Errorf("token: stored successor: %w", err)
 	}
-	var ok bool
-	if g.key, ok = s.keys.SigningKey(g.tokens.KeyID); !ok {
-		return Pair{}, false, nil
+	key, ok, err := s.keys.SigningKey(g.tokens.KeyID)
+	if err != nil || !ok {
+		return Pair{}, false, err
 	}
+	g.key = key
 	g.expires, g.deadline, g.organization = time.Unix(access.Expires, 0), time.Unix(refresh.Expires, 0), org
 	pair, err := s.Sign(g)
 	return pair, err == nil, err

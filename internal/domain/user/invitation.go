@@ -143,30 +143,47 @@ func (s *Service) ListInvitations(ctx context.Context, p principal.Principal, st
 	return out, nil
 }
 
-// UpdateInvitation changes name or role of a pending invitation. It needs invitations:update:all.
-func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, change func(inv *Invitation)) (Invitation, error) {
-	inv, err := s.GetInvitation(ctx, p, i)
+// holdPending reads a pending invitation and holds it until the transaction ends.
+func (s *Service) holdPending(ctx context.Context, tx *sqldb.Tx, org id.Organization, i id.Invitation) (Invitation, error) {
+	q := userdb.New(tx)
+	n, err := q.HoldInvitation(ctx, org, i)
 	if err != nil {
-		return Invitation{}, err
+		return Invitation{}, fmt.Errorf("invitation: hold: %w", err)
 	}
-	change(&inv)
+	inv, err := s.oneInvitation(q.GetInvitation(ctx, org, i))
+	if err == nil && n == 0 {
+		err = fault.Conflictf("The invitation was accepted or revoked.")
+	}
+	return inv, err
+}
+
+// UpdateInvitation changes name or role of a pending invitation; nil leaves them. It needs invitations:update:all and every right the role
+// gives.
+func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, name, role *string) (Invitation, error) {
 	org, err := s.organizations.Facts(ctx, p.Organization)
 	if err != nil {
 		return Invitation{}, err
 	}
-	if err := s.roles.CheckGrantable(ctx, p, inv.Role, org.Platform); err != nil {
-		return Invitation{}, err
-	}
-	if inv.Name, err = checkText("name", inv.Name, 0, 200); err != nil {
-		return Invitation{}, err
-	}
-	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		n, err := userdb.New(tx).UpdateInvitation(ctx, userdb.UpdateInvitationParams{Role: inv.Role, Name: inv.Name, ExpiresAt: sqldb.MillisOf(inv.ExpiresAt), OrganizationID: p.Organization, ID: i})
-		if err != nil {
-			return fmt.Errorf("invitation: update: %w", err)
+	if role != nil {
+		if err := s.roles.CheckGrantable(ctx, p, *role, org.Platform); err != nil {
+			return Invitation{}, err
 		}
-		if n == 0 {
-			return fault.Conflictf("The invitation was accepted or revoked.")
+	}
+	var inv Invitation
+	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+		if inv, err = s.holdPending(ctx, tx, p.Organization, i); err != nil {
+			return err
+		}
+		if role != nil {
+			inv.Role = *role
+		}
+		if name != nil {
+			if inv.Name, err = checkText("name", *name, 0, 200); err != nil {
+				return err
+			}
+		}
+		if _, err := userdb.New(tx).UpdateInvitation(ctx, userdb.UpdateInvitationParams{Role: inv.Role, Name: inv.Name, ExpiresAt: sqldb.MillisOf(inv.ExpiresAt), OrganizationID: p.Organization, ID: i}); err != nil {
+			return fmt.Errorf("invitation: update: %w", err)
 		}
 		return s.recordInvitation(ctx, tx, p, i, "invitation.updated", map[string]string{"role": inv.Role})
 	})
@@ -224,7 +241,10 @@ func (s *Service) Accept(ctx context.Context, source principal.Source, token sec
 		if _, err := s.onetime.Consume(ctx, tx, orgID, purposeInvitation, token, s.now()); err != nil {
 			return err
 		}
-		var err error
+		inv, err := s.holdPending(ctx, tx, orgID, inv.ID) // as it stands now: it may have been changed while the password was hashed
+		if err != nil {
+			return err
+		}
 		if u, err = s.insert(ctx, tx, invitee, NewUser{Email: inv.Email, Name: name, Kind: Person, Role: inv.Role, Teams: inv.Teams, PasswordHash: hash}); err != nil {
 			return err
 		}

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/user/userdb"
 	"gatehouse/internal/platform/invalidation"
@@ -77,6 +79,29 @@ func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Pri
 		return 0, err
 	}
 	return ended, s.changed(ctx, tx, p, u, act, nil)
+}
+
+// PasswordLink makes a new link at which a user chooses a password; one made before stops working. It needs users:update:all and no fewer
+// rights than the user's. The present password stays until another is chosen.
+func (s *Service) PasswordLink(ctx context.Context, p principal.Principal, user id.User) (link secret.Secret, expires time.Time, err error) {
+	u, err := s.Get(ctx, p, user)
+	if err != nil {
+		return link, expires, err
+	}
+	if err := s.checkMayChange(ctx, p, u); err != nil {
+		return link, expires, err
+	}
+	if u.State != Active {
+		return link, expires, fault.Conflictf("The user is not active.")
+	}
+	expires = s.now().Add(linkLifetime)
+	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(user), s.now(), expires); err != nil {
+			return err
+		}
+		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "user.password_link_issued", TargetKind: "user", TargetID: string(user)})
+	})
+	return link, expires, err
 }
 
 // SetPasswordByLink gives a user the password they chose at the link they were handed; the link works once.

@@ -25,7 +25,7 @@ ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 -- name: Update :execrows
 UPDATE users SET email = @email, email_key = @email_key, username = @username, username_key = @username_key, name = @name, kind = @kind, role = @role,
     state = @state, updated_at = @now
-WHERE organization_id = @organization_id AND id = @id;
+WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 
 -- name: SetPassword :execrows
 UPDATE users SET password_hash = @password_hash, password_changed_at = @now, updated_at = @now WHERE organization_id = @organization_id AND id = @id;
@@ -47,7 +47,8 @@ SELECT * FROM teams WHERE organization_id = $1 AND id = $2;
 SELECT * FROM teams WHERE organization_id = @organization_id AND id > @after ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: UpdateTeam :execrows
-UPDATE teams SET name = @name, name_key = @name_key, description = @description, updated_at = @now WHERE organization_id = @organization_id AND id = @id;
+UPDATE teams SET name = @name, name_key = @name_key, description = @description, updated_at = @now
+WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 
 -- name: DeleteTeam :execrows
 DELETE FROM teams WHERE organization_id = $1 AND id = $2;
@@ -79,6 +80,10 @@ SELECT * FROM invitations WHERE organization_id = $1 AND id = $2;
 -- name: ListInvitations :many
 SELECT * FROM invitations WHERE organization_id = @organization_id AND id > @after AND (CAST(@state AS TEXT) = '' OR state = @state)
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: HoldInvitation :execrows
+-- Changes nothing and holds a pending invitation until the transaction ends.
+UPDATE invitations SET state = state WHERE organization_id = $1 AND id = $2 AND state = 'pending';
 
 -- name: UpdateInvitation :execrows
 UPDATE invitations SET role = @role, name = @name, expires_at = @expires_at WHERE organization_id = @organization_id AND id = @id AND state = 'pending';

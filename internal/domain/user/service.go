@@ -257,8 +257,17 @@ func (s *Service) CheckMayEndSessions(ctx context.Context, p principal.Principal
 	return s.checkMayChange(ctx, p, u)
 }
 
-// Update changes a user; change edits a copy. Disabling ends the user's sessions in the same transaction.
-func (s *Service) Update(ctx context.Context, p principal.Principal, user id.User, change func(u *User)) (User, error) {
+// Update changes a user; change edits a copy. Disabling ends the user's sessions in the same transaction. Two changes at once never undo
+// each other: the later one is made to, and judged by, what the first left.
+func (s *Service) Update(ctx context.Context, p principal.Principal, user id.User, change func(u *User)) (u User, err error) {
+	err = sqldb.Retry(func() error {
+		u, err = s.update(ctx, p, user, change)
+		return err
+	})
+	return u, err
+}
+
+func (s *Service) update(ctx context.Context, p principal.Principal, user id.User, change func(u *User)) (User, error) {
 	org, err := s.organizations.Facts(ctx, p.Organization)
 	if err != nil {
 		return User{}, err
@@ -302,8 +311,8 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, user id.Use
 	if row.Name, err = checkText("name", u.Name, 0, 200); err != nil {
 		return User{}, err
 	}
-	u.Email, u.Username, u.Name, u.UpdatedAt = row.Email, row.Username, row.Name, s.now()
-	row.Now = sqldb.MillisOf(u.UpdatedAt)
+	u.Email, u.Username, u.Name, u.UpdatedAt = row.Email, row.Username, row.Name, sqldb.Version(s.now(), before.UpdatedAt)
+	row.Now, row.Was = sqldb.MillisOf(u.UpdatedAt), sqldb.MillisOf(before.UpdatedAt)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		n, err := userdb.New(tx).Update(ctx, row)
 		switch {
@@ -312,7 +321,7 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, user id.Use
 		case err != nil:
 			return fmt.Errorf("user: update: %w", err)
 		case n == 0:
-			return fault.NotFoundf("There is no such user.")
+			return sqldb.ErrStale
 		}
 		if u.State == Disabled && before.State != Disabled {
 			if _, err := s.sessions.EndAll(ctx, tx, p.Organization, user, "", "user_disabled"); err != nil {

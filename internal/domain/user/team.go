@@ -94,23 +94,33 @@ func (s *Service) ListTeams(ctx context.Context, p principal.Principal, after id
 // UpdateTeam renames or describes a team. It needs teams:update:all.
 func (s *Service) UpdateTeam(ctx context.Context, p principal.Principal, team id.Team, change func(t *Team)) (Team, error) {
 	var t Team
-	err := s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		var err error
-		q := userdb.New(tx)
-		if t, err = oneTeam(q.GetTeam(ctx, p.Organization, team)); err != nil {
-			return err
-		}
-		change(&t)
-		if err := t.check(); err != nil {
-			return err
-		}
-		t.UpdatedAt = s.now()
-		if _, err := q.UpdateTeam(ctx, userdb.UpdateTeamParams{Name: t.Name, NameKey: CanonicalName(t.Name), Description: t.Description, Now: sqldb.MillisOf(t.UpdatedAt), OrganizationID: p.Organization, ID: team}); err != nil {
-			return err
-		}
-		return s.recordTeam(ctx, tx, p, team, "team.updated", map[string]string{"name": t.Name})
+	err := sqldb.Retry(func() error {
+		return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error { return s.updateTeam(ctx, tx, p, team, change, &t) })
 	})
 	return t, teamConflict(err)
+}
+
+func (s *Service) updateTeam(ctx context.Context, tx *sqldb.Tx, p principal.Principal, team id.Team, change func(t *Team), t *Team) error {
+	q := userdb.New(tx)
+	before, err := oneTeam(q.GetTeam(ctx, p.Organization, team))
+	if err != nil {
+		return err
+	}
+	*t = before
+	change(t)
+	if err := t.check(); err != nil {
+		return err
+	}
+	t.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
+	n, err := q.UpdateTeam(ctx, userdb.UpdateTeamParams{Name: t.Name, NameKey: CanonicalName(t.Name), Description: t.Description, Now: sqldb.MillisOf(t.UpdatedAt),
+		OrganizationID: p.Organization, ID: team, Was: sqldb.MillisOf(before.UpdatedAt)})
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return sqldb.ErrStale
+	}
+	return s.recordTeam(ctx, tx, p, team, "team.updated", map[string]string{"name": t.Name})
 }
 
 // DeleteTeam removes a team and its memberships; its tickets belong to no team afterwards. It needs teams:delete:all.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"gatehouse/internal/authn"
 	"gatehouse/internal/authn/login"
@@ -44,7 +45,7 @@ type loginInput struct {
 	FingerprintValue string `header:"X-Device-Fingerprint" maxLength:"512"`
 	Body             struct {
 		Email             string `json:"email" minLength:"1" maxLength:"320"`
-		Password          string `json:"password" minLength:"1" maxLength:"256"`
+		Password          string `json:"password" minLength:"1" maxLength:"1024"`
 		DeviceFingerprint string `json:"deviceFingerprint,omitempty" maxLength:"512" doc:"Binds the session to this value"`
 		Organization      string `json:"organization,omitempty" maxLength:"63" doc:"The slug, if the e-mail address is known in several"`
 		Cookie            bool   `json:"cookie,omitempty" doc:"Set the session cookies too, for a browser"`
@@ -109,6 +110,9 @@ func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, 
 	fingerprint := in.Body.DeviceFingerprint
 	if fingerprint == "" {
 		fingerprint = in.FingerprintValue
+	}
+	if !utf8.ValidString(fingerprint) {
+		return nil, fault.Invalidf("X-Device-Fingerprint", "must be UTF-8")
 	}
 	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source})
 	if err != nil {
@@ -261,7 +265,7 @@ func (a *API) logout(ctx context.Context, c call, in *logoutInput) (*logoutOutpu
 
 type changePasswordInput struct {
 	Body struct {
-		CurrentPassword string `json:"currentPassword" minLength:"1" maxLength:"256"`
+		CurrentPassword string `json:"currentPassword" minLength:"1" maxLength:"1024"`
 		NewPassword     string `json:"newPassword" minLength:"1" maxLength:"1024" doc:"15 to 256 characters, none of the common ones"`
 	}
 }

@@ -114,10 +114,7 @@ func (a *API) updateInvitation(ctx context.Context, c call, in *updateInvitation
 	if err != nil {
 		return nil, err
 	}
-	inv, err := a.Users.UpdateInvitation(ctx, c.Principal, i, func(inv *user.Invitation) {
-		set(&inv.Name, in.Body.Name)
-		set(&inv.Role, in.Body.Role)
-	})
+	inv, err := a.Users.UpdateInvitation(ctx, c.Principal, i, in.Body.Name, in.Body.Role)
 	if err != nil {
 		return nil, err
 	}

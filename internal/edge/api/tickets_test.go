@@ -136,6 +136,13 @@ func TestA51_Scopes(t *testing.T) {
 		s.Do(t, "PATCH", "/v1/tickets/"+tickets["of the red team"], map[string]any{"assigneeId": mateID}, lead).Want(t, 403)
 		s.Do(t, "PATCH", "/v1/tickets/"+tickets["of the blue team"], map[string]any{"title": "x"}, lead).Want(t, 403)
 
+		// A39: tickets:update:all works as written, also for who may not list.
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "updater", "permissions": []string{"tickets:update:all"}}, admin).Want(t, 201)
+		_, updaterTokens := newUser(t, s, "updater@acme-corp.example", "updater")
+		updater := servertest.Bearer(updaterTokens.AccessToken)
+		s.Do(t, "PATCH", "/v1/tickets/"+tickets["of nobody"], map[string]any{"priority": "high"}, updater).Want(t, 200)
+		s.Do(t, "GET", "/v1/tickets/"+tickets["of nobody"], nil, updater).Want(t, 403)
+
 		// A move between teams acts at once.
 		s.Do(t, "DELETE", "/v1/teams/"+blue+"/members/"+blueID, nil, admin).Want(t, 204)
 		s.Do(t, "GET", "/v1/tickets/"+tickets["of a mate"], nil, agent).Want(t, 404)

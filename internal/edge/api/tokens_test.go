@@ -24,7 +24,7 @@ import (
 
 var b64 = base64.RawURLEncoding.EncodeToString
 
-// ATK36–ATK39, ATK42, G2: tokens that are almost ours are refused, each for what is wrong with it.
+// ATK33, ATK36–ATK39, ATK42, G2: tokens that are almost ours are refused, each for what is wrong with it.
 func TestATK36_ForgedTokens(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		tokens := s.Login(t, servertest.Admin)
@@ -167,6 +167,14 @@ func TestATK36_ForgedTokens(t *testing.T) {
 			}
 			if r := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(string(b))); r.Status != 401 {
 				t.Errorf("changed at %d: %d", i, r.Status)
+			}
+		}
+		for i := range 40 { // ATK33: no prefix and no suffix of a token is a token
+			cut := len(tokens.AccessToken) * (i + 1) / 41
+			for _, part := range []string{tokens.AccessToken[:cut], tokens.AccessToken[cut:]} {
+				if r := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(part)); r.Status != 401 {
+					t.Errorf("a part of %d characters: %d", len(part), r.Status)
+				}
 			}
 		}
 		// And the same for refresh tokens.

@@ -32,6 +32,7 @@ func (a *API) registerUsers() {
 	register(a, route(http.MethodPost, "/v1/users", "users:create"), created("Create a user"), a.createUser)
 	register(a, route(http.MethodGet, "/v1/users/{id}", "users:read"), op("Get a user"), a.getUser)
 	register(a, route(http.MethodPatch, "/v1/users/{id}", "users:update"), op("Change a user", http.StatusConflict), a.updateUser)
+	register(a, route(http.MethodPost, "/v1/users/{id}/password-link", "users:update"), created("Make a link at which a user chooses a password"), a.passwordLink)
 	register(a, route(http.MethodDelete, "/v1/users/{id}", "users:delete"), deleted("Deactivate a user"), a.deactivateUser)
 }
 
@@ -83,6 +84,23 @@ func (a *API) createUser(ctx context.Context, c call, in *createUserInput) (*cre
 		return nil, err
 	}
 	return &createdOutput[createdUser]{"/v1/users/" + string(u.ID), createdUser{showUser(u.User), a.link("set-password", u.Link), u.LinkExpires}}, nil
+}
+
+type passwordLink struct {
+	SetPasswordURL       string    `json:"setPasswordUrl" doc:"Works once; shown only now"`
+	SetPasswordExpiresAt time.Time `json:"setPasswordExpiresAt"`
+}
+
+func (a *API) passwordLink(ctx context.Context, c call, in *IDInput) (*output[passwordLink], error) {
+	u, err := pathID[id.User](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	link, expires, err := a.Users.PasswordLink(ctx, c.Principal, u)
+	if err != nil {
+		return nil, err
+	}
+	return out(passwordLink{a.link("set-password", link), expires}), nil
 }
 
 func (a *API) getUser(ctx context.Context, c call, in *IDInput) (*output[userBody], error) {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"bytes"
 	"errors"
 	"io"
 
@@ -18,6 +19,9 @@ const maxDepth = 32
 func DecodeJSON(data []byte, v any) error {
 	if depth(data) > maxDepth {
 		return fault.Invalidf("body", "is nested more than %d deep", maxDepth)
+	}
+	if hasNUL(data) {
+		return fault.Invalidf("body", "has a NUL character in a text")
 	}
 	err := json.Unmarshal(data, v)
 	if err == nil {
@@ -39,6 +43,24 @@ func DecodeJSON(data []byte, v any) error {
 		return fault.Invalidf("body"+string(semantic.JSONPointer), "has the wrong type")
 	}
 	return fault.Invalidf(where, "is not valid JSON")
+}
+
+// hasNUL finds the escape of U+0000, which PostgreSQL cannot keep in a text.
+func hasNUL(data []byte) bool {
+	for rest := data; ; {
+		i := bytes.Index(rest, []byte(`\u0000`))
+		if i < 0 {
+			return false
+		}
+		slashes := 0
+		for k := i - 1; k >= 0 && rest[k] == '\\'; k-- {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return true
+		}
+		rest = rest[i+1:]
+	}
 }
 
 // depth counts how deeply brackets nest, outside strings, before anything is built from them.
@@ -66,7 +88,7 @@ func depth(data []byte) int {
 
 // EncodeJSON writes a value in one piece; nil lists become [].
 func EncodeJSON(w io.Writer, v any) error {
-	b, err := json.Marshal(v)
+	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true)) // text of an old row may be anything; it is shown with replacement characters
 	if err != nil {
 		return err
 	}

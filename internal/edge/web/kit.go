@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
@@ -120,7 +122,7 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	k.inFlight.Inc()
 	defer k.inFlight.Dec()
-	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: r.UserAgent()}, path: r.URL.Path, logger: k.o.Log}
+	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(), logger: k.o.Log}
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	r = r.WithContext(context.WithValue(r.Context(), infoKey{}, info))
 	h := w.Header()
@@ -148,6 +150,10 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				slog.Int("status", rec.status), slog.Duration("took", time.Since(start)), slog.String("address", info.Source.Address))
 		}
 	}()
+	if oddQuery(r.URL.RawQuery) {
+		WriteProblem(rec, r, fault.Invalidf("query", "must be UTF-8 without NUL, percent-encoded"))
+		return
+	}
 	if oddPath(r) {
 		WriteProblem(rec, r, fault.NotFoundf("There is nothing at this path."))
 		return
@@ -188,6 +194,41 @@ func (r *recorder) Write(b []byte) (int, error) {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// maxPrintable is how much of a header is kept for people to read.
+const maxPrintable = 300
+
+// printable makes a header safe to store and show: UTF-8 without control characters, not too long.
+func printable(s string) string {
+	plain := len(s) <= maxPrintable
+	for i := 0; plain && i < len(s); i++ {
+		plain = s[i] >= ' ' && s[i] < 0x7f
+	}
+	if plain {
+		return s
+	}
+	var b strings.Builder
+	n := 0
+	for _, r := range strings.ToValidUTF8(s, "\uFFFD") {
+		if unicode.IsControl(r) {
+			continue
+		}
+		if n++; n > maxPrintable {
+			break
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// oddQuery finds what no database keeps as text.
+func oddQuery(raw string) bool {
+	if raw == "" {
+		return false
+	}
+	q, err := url.QueryUnescape(raw)
+	return err != nil || !utf8.ValidString(q) || strings.IndexByte(q, 0) >= 0
+}
 
 // oddPath finds paths that two parsers could read differently. No route of ours needs them, so they are nothing.
 func oddPath(r *http.Request) bool {

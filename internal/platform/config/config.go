@@ -203,6 +203,9 @@ func (c *Config) URL() (*url.URL, error) {
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("must be scheme and host only, such as https://auth.example.com")
 	}
+	if u.Host != strings.ToLower(u.Host) || (u.Scheme == "https" && u.Port() == "443") || (u.Scheme == "http" && u.Port() == "80") {
+		return nil, errors.New("must be as browsers write an origin: lower case, without the scheme's own port")
+	}
 	u.Path = ""
 	return u, nil
 }

@@ -31,6 +31,8 @@ func TestWEB13_Faults(t *testing.T) {
 		{"GATEHOUSE_PUBLIC_URL", "http://auth.example.com", "public_url"},
 		{"GATEHOUSE_PUBLIC_URL", "https://auth.example.com/path", "public_url"},
 		{"GATEHOUSE_PUBLIC_URL", "auth.example.com", "public_url"},
+		{"GATEHOUSE_PUBLIC_URL", "https://Auth.example.com", "public_url"},
+		{"GATEHOUSE_PUBLIC_URL", "https://auth.example.com:443", "public_url"},
 		{"GATEHOUSE_ENCRYPTION_KEYS", "c2hvcnQ=", "encryption_keys"},
 		{"GATEHOUSE_ENCRYPTION_KEYS", goodKey + ",c2hvcnQ=", "encryption_keys"},
 		{"GATEHOUSE_TRUSTED_PROXIES", "0.0.0.0/0", "trusted_proxies"},

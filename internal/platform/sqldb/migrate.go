@@ -25,6 +25,13 @@ type Migration struct {
 
 // Migrate brings the schema up to date, under a lock: several nodes may start at once. It returns how many steps it ran.
 func (db *DB) Migrate(ctx context.Context) (int, error) {
+	if db.kind == SQLite {
+		unlock, err := lockFile(ctx, db.url+".migration-lock")
+		if err != nil {
+			return 0, err
+		}
+		defer unlock()
+	}
 	p, done, err := db.provider()
 	if err != nil {
 		return 0, err

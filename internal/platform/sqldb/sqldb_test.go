@@ -172,7 +172,7 @@ func TestErrorsAreClassified(t *testing.T) {
 	})
 }
 
-// Several nodes start at once on an empty database: all succeed, each migration runs once.
+// A second run finds nothing to do, also from several nodes at once. Empty databases are in e2e.
 func TestMigrateInParallel(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {

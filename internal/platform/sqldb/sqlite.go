@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -20,6 +21,11 @@ import (
 type lite struct{ writer, reader *liteConn }
 
 func openSQLite(ctx context.Context, path string, o Options) (*lite, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // for its owner alone; SQLite gives the files beside it the same mode
+	if err != nil {
+		return nil, fmt.Errorf("sqldb: open: %w", err)
+	}
+	f.Close()
 	common := "_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=cache_size(-8192)&_pragma=journal_mode(WAL)"
 	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
 	writer, err := sql.Open("sqlite", file+"?"+common+"&_pragma=synchronous(FULL)&_txlock=immediate")

@@ -11,12 +11,27 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
-const platformClear = `-- name: PlatformClear :exec
-DELETE FROM login_attempts WHERE digest = $1
+const platformForgive = `-- name: PlatformForgive :exec
+UPDATE login_attempts SET
+    locks = CASE WHEN login_attempts.failures > CAST($1 AS BIGINT) THEN login_attempts.locks ELSE 0 END,
+    locked_until = 0,
+    failures = CASE WHEN login_attempts.failures > CAST($1 AS BIGINT) THEN login_attempts.failures - CAST($1 AS BIGINT) ELSE 0 END
+WHERE digest = $2
 `
 
-func (q *Queries) PlatformClear(ctx context.Context, digest string) error {
-	_, err := q.db.Exec(ctx, platformClear, digest)
+// A success takes back what failed at its own account, and no more: the name may be another account's too.
+func (q *Queries) PlatformForgive(ctx context.Context, forgiven int64, digest string) error {
+	_, err := q.db.Exec(ctx, platformForgive, forgiven, digest)
+	return err
+}
+
+const platformHold = `-- name: PlatformHold :exec
+UPDATE login_attempts SET updated_at = updated_at WHERE digest = $1
+`
+
+// Changes nothing and takes the row's lock, so that every transaction takes its locks in one order.
+func (q *Queries) PlatformHold(ctx context.Context, digest string) error {
+	_, err := q.db.Exec(ctx, platformHold, digest)
 	return err
 }
 
@@ -66,7 +81,7 @@ ON CONFLICT (digest) DO UPDATE SET
                  ELSE login_attempts.locks END,
     locked_until = CASE WHEN login_attempts.updated_at < $3 OR login_attempts.failures + 1 < CAST($4 AS BIGINT) THEN 0
                         ELSE CAST($5 AS BIGINT) * CASE login_attempts.locks WHEN 0 THEN 1 WHEN 1 THEN 2 WHEN 2 THEN 4 WHEN 3 THEN 8 ELSE 15 END + CAST($2 AS BIGINT) END,
-    updated_at = $2
+    updated_at = CASE WHEN CAST($6 AS BOOLEAN) AND login_attempts.updated_at >= $3 THEN login_attempts.updated_at ELSE $2 END
 WHERE login_attempts.locked_until <= $2
 RETURNING failures
 `
@@ -77,9 +92,11 @@ type PlatformReserveParams struct {
 	Forget      sqldb.Millis
 	MaxFailures int64
 	LockUnit    int64
+	FixedWindow bool
 }
 
-// A reservation counts as a failure before anything is verified. While locked the row is left alone and no row comes back.
+// A reservation counts as a failure before anything is verified. While locked the row is left alone and no row comes back. A fixed window
+// keeps the moment of its first failure; else each failure moves it.
 func (q *Queries) PlatformReserve(ctx context.Context, arg PlatformReserveParams) (int64, error) {
 	row := q.db.QueryRow(ctx, platformReserve,
 		arg.Digest,
@@ -87,8 +104,33 @@ func (q *Queries) PlatformReserve(ctx context.Context, arg PlatformReserveParams
 		arg.Forget,
 		arg.MaxFailures,
 		arg.LockUnit,
+		arg.FixedWindow,
 	)
 	var failures int64
 	err := row.Scan(&failures)
 	return failures, err
+}
+
+const platformTake = `-- name: PlatformTake :many
+DELETE FROM login_attempts WHERE digest = $1 RETURNING failures
+`
+
+func (q *Queries) PlatformTake(ctx context.Context, digest string) ([]int64, error) {
+	rows, err := q.db.Query(ctx, platformTake, digest)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []int64{}
+	for rows.Next() {
+		var failures int64
+		if err := rows.Scan(&failures); err != nil {
+			return nil, err
+		}
+		items = append(items, failures)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }

@@ -190,15 +190,25 @@ func (q *Queries) SetState(ctx context.Context, state string, now sqldb.Millis, 
 }
 
 const update = `-- name: Update :execrows
-UPDATE organizations SET name = $1, settings = $2, updated_at = $3 WHERE id = $4 AND state <> 'deleted'
+UPDATE organizations SET name = $1, settings = $2, updated_at = $3
+WHERE id = $4 AND state <> 'deleted' AND updated_at = $5
 `
 
-func (q *Queries) Update(ctx context.Context, name string, settings string, now sqldb.Millis, organizationID id.Organization) (int64, error) {
+type UpdateParams struct {
+	Name           string
+	Settings       string
+	Now            sqldb.Millis
+	OrganizationID id.Organization
+	Was            sqldb.Millis
+}
+
+func (q *Queries) Update(ctx context.Context, arg UpdateParams) (int64, error) {
 	result, err := q.db.Exec(ctx, update,
-		name,
-		settings,
-		now,
-		organizationID,
+		arg.Name,
+		arg.Settings,
+		arg.Now,
+		arg.OrganizationID,
+		arg.Was,
 	)
 	if err != nil {
 		return 0, err

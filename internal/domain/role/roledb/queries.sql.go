@@ -132,7 +132,8 @@ func (q *Queries) List(ctx context.Context, organizationID id.Organization, afte
 }
 
 const update = `-- name: Update :execrows
-UPDATE roles SET description = $1, permissions = $2, updated_at = $3 WHERE organization_id = $4 AND id = $5
+UPDATE roles SET description = $1, permissions = $2, updated_at = $3
+WHERE organization_id = $4 AND id = $5 AND updated_at = $6
 `
 
 type UpdateParams struct {
@@ -141,6 +142,7 @@ type UpdateParams struct {
 	Now            sqldb.Millis
 	OrganizationID id.Organization
 	ID             id.Role
+	Was            sqldb.Millis
 }
 
 func (q *Queries) Update(ctx context.Context, arg UpdateParams) (int64, error) {
@@ -150,6 +152,7 @@ func (q *Queries) Update(ctx context.Context, arg UpdateParams) (int64, error) {
 		arg.Now,
 		arg.OrganizationID,
 		arg.ID,
+		arg.Was,
 	)
 	if err != nil {
 		return 0, err

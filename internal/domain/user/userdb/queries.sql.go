@@ -144,6 +144,19 @@ func (q *Queries) GetTeam(ctx context.Context, organizationID id.Organization, i
 	return i, err
 }
 
+const holdInvitation = `-- name: HoldInvitation :execrows
+UPDATE invitations SET state = state WHERE organization_id = $1 AND id = $2 AND state = 'pending'
+`
+
+// Changes nothing and holds a pending invitation until the transaction ends.
+func (q *Queries) HoldInvitation(ctx context.Context, organizationID id.Organization, iD id.Invitation) (int64, error) {
+	result, err := q.db.Exec(ctx, holdInvitation, organizationID, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const insert = `-- name: Insert :exec
 INSERT INTO users (organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $11, $12, $12)
@@ -568,7 +581,7 @@ func (q *Queries) TeamsOf(ctx context.Context, organizationID id.Organization, u
 const update = `-- name: Update :execrows
 UPDATE users SET email = $1, email_key = $2, username = $3, username_key = $4, name = $5, kind = $6, role = $7,
     state = $8, updated_at = $9
-WHERE organization_id = $10 AND id = $11
+WHERE organization_id = $10 AND id = $11 AND updated_at = $12
 `
 
 type UpdateParams struct {
@@ -583,6 +596,7 @@ type UpdateParams struct {
 	Now            sqldb.Millis
 	OrganizationID id.Organization
 	ID             id.User
+	Was            sqldb.Millis
 }
 
 func (q *Queries) Update(ctx context.Context, arg UpdateParams) (int64, error) {
@@ -598,6 +612,7 @@ func (q *Queries) Update(ctx context.Context, arg UpdateParams) (int64, error) {
 		arg.Now,
 		arg.OrganizationID,
 		arg.ID,
+		arg.Was,
 	)
 	if err != nil {
 		return 0, err
@@ -632,7 +647,8 @@ func (q *Queries) UpdateInvitation(ctx context.Context, arg UpdateInvitationPara
 }
 
 const updateTeam = `-- name: UpdateTeam :execrows
-UPDATE teams SET name = $1, name_key = $2, description = $3, updated_at = $4 WHERE organization_id = $5 AND id = $6
+UPDATE teams SET name = $1, name_key = $2, description = $3, updated_at = $4
+WHERE organization_id = $5 AND id = $6 AND updated_at = $7
 `
 
 type UpdateTeamParams struct {
@@ -642,6 +658,7 @@ type UpdateTeamParams struct {
 	Now            sqldb.Millis
 	OrganizationID id.Organization
 	ID             id.Team
+	Was            sqldb.Millis
 }
 
 func (q *Queries) UpdateTeam(ctx context.Context, arg UpdateTeamParams) (int64, error) {
@@ -652,6 +669,7 @@ func (q *Queries) UpdateTeam(ctx context.Context, arg UpdateTeamParams) (int64, 
 		arg.Now,
 		arg.OrganizationID,
 		arg.ID,
+		arg.Was,
 	)
 	if err != nil {
 		return 0, err

@@ -12,13 +12,28 @@ BEGIN
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'gatehouse_platform') THEN
         CREATE ROLE gatehouse_platform NOLOGIN;
     END IF;
-    IF NOT pg_has_role(current_user, 'gatehouse_app', 'MEMBER') THEN
-        EXECUTE format('GRANT gatehouse_app TO %I', current_user);
-    END IF;
-    IF NOT pg_has_role(current_user, 'gatehouse_platform', 'MEMBER') THEN
-        EXECUTE format('GRANT gatehouse_platform TO %I', current_user);
-    END IF;
+    -- Always, since newer versions make the creator of a role a member that may not act as it. Where roles are made and granted by
+    -- somebody else, granting them again is not ours to do.
+    BEGIN
+        EXECUTE format('GRANT gatehouse_app, gatehouse_platform TO %I', current_user);
+    EXCEPTION WHEN insufficient_privilege THEN
+        IF NOT (pg_has_role(current_user, 'gatehouse_app', 'MEMBER') AND pg_has_role(current_user, 'gatehouse_platform', 'MEMBER')) THEN
+            RAISE;
+        END IF;
+    END;
     EXECUTE format('GRANT USAGE ON SCHEMA %I TO gatehouse_app, gatehouse_platform', current_schema());
+END $$;
+-- +goose StatementEnd
+
+-- Ids and keys are compared byte by byte, as SQLite does, whatever the language of the database: the order of pages depends on it.
+-- +goose StatementBegin
+DO $$
+DECLARE c record;
+BEGIN
+    FOR c IN SELECT table_name, column_name FROM information_schema.columns
+             WHERE table_schema = current_schema() AND data_type = 'text' AND table_name <> 'goose_db_version' LOOP
+        EXECUTE format('ALTER TABLE %I ALTER COLUMN %I TYPE text COLLATE "C"', c.table_name, c.column_name);
+    END LOOP;
 END $$;
 -- +goose StatementEnd
 
