@@ -127,31 +127,16 @@ func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, digest stri
 // Succeeded forgives the account's failures and takes the try back from the address.
 func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
-		q := attemptdb.New(tx)
-		if err := q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address); err != nil {
-			return err
-		}
-		if err := q.PlatformHold(ctx, r.name); err != nil {
-			return err
-		}
-		var forgiven int64 // what failed at this account, and what failed at no account at all and so was no guess at anyone's password
-		for _, share := range []string{r.share, r.nobody} {
-			taken, err := q.PlatformTake(ctx, share)
-			if err != nil {
-				return err
-			}
-			for _, n := range taken {
-				forgiven += n
-			}
-		}
-		return q.PlatformForgive(ctx, forgiven, r.name)
+		q := attemptdb.New(tx.Later())
+		return errors.Join(q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address),
+			q.PlatformForgive(ctx, r.share, r.nobody, r.name), q.PlatformClear(ctx, r.share, r.nobody))
 	})
 }
 
 // NotMade takes a reservation back whose secret was never looked at, because the server was busy.
 func (s *Service) NotMade(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
-		q := attemptdb.New(tx)
+		q := attemptdb.New(tx.Later())
 		return errors.Join(q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address), q.PlatformRelease(ctx, int64(s.limits.AccountFailures), r.name),
 			q.PlatformRelease(ctx, noLimit, r.share))
 	})

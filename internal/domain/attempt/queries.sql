@@ -17,19 +17,17 @@ RETURNING failures;
 SELECT locked_until FROM login_attempts WHERE digest = $1;
 
 -- name: PlatformForgive :exec
--- A success takes back what failed at its own account, and no more: the name may be another account's too.
-UPDATE login_attempts SET
-    locks = CASE WHEN login_attempts.failures > CAST(@forgiven AS BIGINT) THEN login_attempts.locks ELSE 0 END,
+-- A success takes back what failed at its own account, and what failed at no account at all; the rest of the name's failures stay. The name's
+-- row is held from here on, so that everyone takes the locks in one order.
+UPDATE login_attempts AS a SET
+    locks = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@share, @nobody)) THEN a.locks ELSE 0 END,
     locked_until = 0,
-    failures = CASE WHEN login_attempts.failures > CAST(@forgiven AS BIGINT) THEN login_attempts.failures - CAST(@forgiven AS BIGINT) ELSE 0 END
-WHERE digest = @digest;
+    failures = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@share, @nobody))
+                    THEN a.failures - (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@share, @nobody)) ELSE 0 END
+WHERE a.digest = @digest;
 
--- name: PlatformHold :exec
--- Changes nothing and takes the row's lock, so that every transaction takes its locks in one order.
-UPDATE login_attempts SET updated_at = updated_at WHERE digest = $1;
-
--- name: PlatformTake :many
-DELETE FROM login_attempts WHERE digest = $1 RETURNING failures;
+-- name: PlatformClear :exec
+DELETE FROM login_attempts WHERE digest IN (@share, @nobody);
 
 -- name: PlatformRelease :exec
 -- A reservation taken back: the attempt succeeded on this address, or was never made.

@@ -69,7 +69,7 @@ func RecordIn(ctx context.Context, tx *sqldb.Tx, now time.Time, org id.Organizat
 	if err != nil {
 		return fmt.Errorf("audit: details: %w", err)
 	}
-	err = auditdb.New(tx).Insert(ctx, auditdb.InsertParams{
+	err = auditdb.New(tx.Later()).Insert(ctx, auditdb.InsertParams{
 		OrganizationID: org, ID: id.New[id.Event](), At: sqldb.MillisOf(now), Act: e.Act, Outcome: string(e.Outcome),
 		ActorKind: string(p.Kind), ActorID: p.ID, ActorHome: string(p.Home), TargetKind: e.TargetKind, TargetID: e.TargetID,
 		Address: p.Source.Address, UserAgent: p.Source.UserAgent, RequestID: p.Source.Request, Details: string(details),

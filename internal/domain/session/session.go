@@ -124,7 +124,7 @@ func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Orga
 			f.ExpiresAt = f.Absolute
 		}
 	}
-	err := sessiondb.New(tx).Insert(ctx, sessiondb.InsertParams{OrganizationID: org.ID, ID: f.ID, UserID: u.ID, Sliding: f.Sliding, AuthTime: sqldb.MillisOf(now),
+	err := sessiondb.New(tx.Later()).Insert(ctx, sessiondb.InsertParams{OrganizationID: org.ID, ID: f.ID, UserID: u.ID, Sliding: f.Sliding, AuthTime: sqldb.MillisOf(now),
 		ExpiresAt: sqldb.MillisOf(f.ExpiresAt), AbsoluteExpiresAt: sqldb.MillisOf(f.Absolute), Device: f.Device, Fingerprint: fingerprint, Address: f.Address})
 	if err != nil {
 		return Session{}, fmt.Errorf("session: start: %w", err)

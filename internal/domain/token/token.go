@@ -153,7 +153,7 @@ func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Orga
 	if err != nil {
 		return Grant{}, err
 	}
-	err = tokendb.New(tx).InsertFamily(ctx, tokendb.InsertFamilyParams{OrganizationID: org.ID, ID: family, SessionID: f.ID, CurrentJti: g.jti, CreatedAt: sqldb.MillisOf(s.now())})
+	err = tokendb.New(tx.Later()).InsertFamily(ctx, tokendb.InsertFamilyParams{OrganizationID: org.ID, ID: family, SessionID: f.ID, CurrentJti: g.jti, CreatedAt: sqldb.MillisOf(s.now())})
 	if err != nil {
 		return Grant{}, fmt.Errorf("token: start family: %w", err)
 	}

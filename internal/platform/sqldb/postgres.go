@@ -165,17 +165,22 @@ func (p *postgres) begin(_ context.Context, org id.Organization) (engineTx, erro
 
 // postgresTx begins with its first statement: BEGIN, the role and organization, and the statement travel in one round trip.
 type postgresTx struct {
-	pool *pgxpool.Pool
-	set  string
-	org  string
-	conn *pgxpool.Conn // nil until the first statement
+	pool   *pgxpool.Pool
+	set    string
+	org    string
+	conn   *pgxpool.Conn // nil until the first statement
+	queued []statement   // to go with the next round trip
 }
 
-// send runs a statement in the transaction; the caller reads its result from what comes back and closes it.
+type statement struct {
+	sql  string
+	args []any
+}
+
+// send runs what is queued and then a statement; the caller reads the statement's result from what comes back and closes it.
 func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
 	b := &pgx.Batch{}
-	first := t.conn == nil
-	if first {
+	if t.conn == nil {
 		conn, err := t.pool.Acquire(ctx)
 		if err != nil {
 			return nil, err
@@ -184,18 +189,36 @@ func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.Batc
 		b.Queue("begin")
 		b.Queue(t.set, t.org)
 	}
+	for _, q := range t.queued {
+		b.Queue(q.sql, q.args...)
+	}
+	t.queued = nil
+	before := b.Len()
 	b.Queue(sql, args...)
 	br := t.conn.SendBatch(ctx, b)
-	if first {
-		for range 2 {
-			if _, err := br.Exec(); err != nil {
-				br.Close()
-				return nil, err
-			}
+	for range before {
+		if _, err := br.Exec(); err != nil {
+			br.Close()
+			return nil, err
 		}
 	}
 	return br, nil
 }
+
+func (t *postgresTx) later() Queryer { return laterQueryer{t} }
+
+// laterQueryer queues statements whose result nobody needs.
+type laterQueryer struct{ tx *postgresTx }
+
+func (l laterQueryer) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	l.tx.queued = append(l.tx.queued, statement{sql, args})
+	return pgconn.CommandTag{}, nil
+}
+
+var errLater = errors.New("sqldb: a statement with a result cannot run later")
+
+func (l laterQueryer) Query(context.Context, string, ...any) (pgx.Rows, error) { return nil, errLater }
+func (l laterQueryer) QueryRow(context.Context, string, ...any) pgx.Row        { return failedRow{errLater} }
 
 func (t *postgresTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
 	br, err := t.send(ctx, sql, args)
@@ -221,16 +244,14 @@ func (t *postgresTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.
 	return batchRow{br}
 }
 
-func (t *postgresTx) announce(ctx context.Context, _ time.Time, messages []string) error {
+func (t *postgresTx) announce(_ context.Context, _ time.Time, messages []string) error {
 	for start := 0; start < len(messages); {
 		end, size := start, 0
 		for end < len(messages) && (end == start || size+len(messages[end])+1 <= maxNotifyBytes) {
 			size += len(messages[end]) + 1
 			end++
 		}
-		if _, err := t.Exec(ctx, `SELECT pg_notify($1, $2)`, Channel, strings.Join(messages[start:end], "\n")); err != nil {
-			return err
-		}
+		t.queued = append(t.queued, statement{`SELECT pg_notify($1, $2)`, []any{Channel, strings.Join(messages[start:end], "\n")}})
 		start = end
 	}
 	return nil
@@ -238,11 +259,16 @@ func (t *postgresTx) announce(ctx context.Context, _ time.Time, messages []strin
 
 // commit fails if the transaction was broken by a statement whose error went unnoticed: PostgreSQL then answers ROLLBACK.
 func (t *postgresTx) commit(ctx context.Context) error {
-	if t.conn == nil {
+	if t.conn == nil && len(t.queued) == 0 {
 		return nil
 	}
+	br, err := t.send(ctx, "commit", nil)
+	if err != nil {
+		t.rollback(ctx) // something that was queued failed: the transaction is broken and open
+		return err
+	}
 	defer t.release()
-	tag, err := t.conn.Exec(ctx, "commit")
+	tag, err := execBatch(br)
 	if err == nil && tag.String() != "COMMIT" {
 		err = pgx.ErrTxCommitRollback
 	}

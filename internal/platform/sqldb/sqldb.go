@@ -48,6 +48,7 @@ type engine interface {
 
 type engineTx interface {
 	Queryer
+	later() Queryer
 	announce(ctx context.Context, now time.Time, messages []string) error
 	commit(ctx context.Context) error
 	rollback(ctx context.Context)
@@ -104,9 +105,14 @@ func (db *DB) Tenant(org id.Organization) Queryer { return db.engine.tenant(org)
 // Platform is for one read across organizations. The reason is for the reader; a test holds the list of callers.
 func (db *DB) Platform(reason string) Queryer { return db.engine.platform() }
 
+// Later runs statements whose result nobody needs. On PostgreSQL they travel with the next statement or with the commit, instead of one round
+// trip each; their failure shows there and breaks the transaction. Only Exec may be used.
+func (tx *Tx) Later() Queryer { return tx.engine.later() }
+
 // Tx is a transaction. Inside it use nothing but it: no other handle, no network, no hash, no signature.
 type Tx struct {
 	Queryer
+	engine   engineTx
 	messages []string
 }
 
@@ -140,7 +146,7 @@ func (db *DB) run(ctx context.Context, org id.Organization, fn func(tx *Tx) erro
 			etx.rollback(context.WithoutCancel(ctx))
 		}
 	}()
-	tx := &Tx{Queryer: etx}
+	tx := &Tx{Queryer: etx, engine: etx}
 	if err := fn(tx); err != nil {
 		return err
 	}

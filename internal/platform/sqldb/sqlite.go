@@ -182,5 +182,7 @@ func (t liteTx) announce(ctx context.Context, now time.Time, messages []string) 
 	return err
 }
 
+func (t liteTx) later() Queryer { return t.liteQueryer }
+
 func (t liteTx) commit(context.Context) error { return t.tx.Commit() }
 func (t liteTx) rollback(context.Context)     { t.tx.Rollback() }

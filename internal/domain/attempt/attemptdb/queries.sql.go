@@ -11,27 +11,28 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
-const platformForgive = `-- name: PlatformForgive :exec
-UPDATE login_attempts SET
-    locks = CASE WHEN login_attempts.failures > CAST($1 AS BIGINT) THEN login_attempts.locks ELSE 0 END,
-    locked_until = 0,
-    failures = CASE WHEN login_attempts.failures > CAST($1 AS BIGINT) THEN login_attempts.failures - CAST($1 AS BIGINT) ELSE 0 END
-WHERE digest = $2
+const platformClear = `-- name: PlatformClear :exec
+DELETE FROM login_attempts WHERE digest IN ($1, $2)
 `
 
-// A success takes back what failed at its own account, and no more: the name may be another account's too.
-func (q *Queries) PlatformForgive(ctx context.Context, forgiven int64, digest string) error {
-	_, err := q.db.Exec(ctx, platformForgive, forgiven, digest)
+func (q *Queries) PlatformClear(ctx context.Context, share string, nobody string) error {
+	_, err := q.db.Exec(ctx, platformClear, share, nobody)
 	return err
 }
 
-const platformHold = `-- name: PlatformHold :exec
-UPDATE login_attempts SET updated_at = updated_at WHERE digest = $1
+const platformForgive = `-- name: PlatformForgive :exec
+UPDATE login_attempts AS a SET
+    locks = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN ($1, $2)) THEN a.locks ELSE 0 END,
+    locked_until = 0,
+    failures = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN ($1, $2))
+                    THEN a.failures - (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN ($1, $2)) ELSE 0 END
+WHERE a.digest = $3
 `
 
-// Changes nothing and takes the row's lock, so that every transaction takes its locks in one order.
-func (q *Queries) PlatformHold(ctx context.Context, digest string) error {
-	_, err := q.db.Exec(ctx, platformHold, digest)
+// A success takes back what failed at its own account, and what failed at no account at all; the rest of the name's failures stay. The name's
+// row is held from here on, so that everyone takes the locks in one order.
+func (q *Queries) PlatformForgive(ctx context.Context, share string, nobody string, digest string) error {
+	_, err := q.db.Exec(ctx, platformForgive, share, nobody, digest)
 	return err
 }
 
@@ -109,28 +110,4 @@ func (q *Queries) PlatformReserve(ctx context.Context, arg PlatformReserveParams
 	var failures int64
 	err := row.Scan(&failures)
 	return failures, err
-}
-
-const platformTake = `-- name: PlatformTake :many
-DELETE FROM login_attempts WHERE digest = $1 RETURNING failures
-`
-
-func (q *Queries) PlatformTake(ctx context.Context, digest string) ([]int64, error) {
-	rows, err := q.db.Query(ctx, platformTake, digest)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []int64{}
-	for rows.Next() {
-		var failures int64
-		if err := rows.Scan(&failures); err != nil {
-			return nil, err
-		}
-		items = append(items, failures)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
 }
