@@ -275,21 +275,7 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 		}
 		row.OverlapUntil, row.Successor = sqldb.MillisOf(now.Add(time.Duration(overlap)*time.Second)), string(text)
 	}
-	var rotated bool
-	err = s.db.Tx(ctx, orgID, func(tx *sqldb.Tx) error {
-		n, err := tokendb.New(tx).Rotate(ctx, row)
-		if err != nil {
-			return fmt.Errorf("token: rotate: %w", err)
-		}
-		if rotated = n == 1; !rotated {
-			return nil
-		}
-		live, err := s.sessions.Extend(ctx, tx, f, now, source.Address)
-		if err == nil && !live {
-			err = errRevoked() // ended between the look and the transaction: nothing is rotated
-		}
-		return err
-	})
+	rotated, err := s.rotate(ctx, row, f, source.Address)
 	if err != nil {
 		return Pair{}, err
 	}

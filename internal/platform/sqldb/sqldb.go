@@ -102,6 +102,10 @@ func (db *DB) OnCommit(listen func(messages []string)) { db.onCommit = listen }
 // Tenant is for one read of an organization's rows.
 func (db *DB) Tenant(org id.Organization) Queryer { return db.engine.tenant(org) }
 
+// Statement is for one PostgreSQL statement that decides and writes by itself, in one round trip; it is a transaction of its own and announces
+// nothing. On SQLite it only reads.
+func (db *DB) Statement(org id.Organization) Queryer { return db.engine.tenant(org) }
+
 // Platform is for one read across organizations. The reason is for the reader; a test holds the list of callers.
 func (db *DB) Platform(reason string) Queryer { return db.engine.platform() }
 
