@@ -3,9 +3,9 @@ export CGO_ENABLED ?= 0
 GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
-RACE_PACKAGES := ./internal/core/... ./internal/authn/... ./internal/platform/... ./internal/domain/...
+RACE_PACKAGES := ./internal/core/... ./internal/authn/... ./internal/platform/... ./internal/edge/...
 
-.PHONY: run build test race check generate bench clean
+.PHONY: run build test race check generate fuzz bench clean
 
 run: build
 	./bin/gatehouse demo
@@ -24,6 +24,9 @@ generate:
 
 bench: build
 	GATEHOUSE_TEST_FSYNC=on scripts/with-servers $(GO) run ./bench
+
+fuzz:
+	scripts/fuzz
 
 clean:
 	rm -rf bin dist

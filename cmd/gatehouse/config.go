@@ -3,11 +3,8 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 
-	"gatehouse/internal/core/secret"
 	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/keyring"
 	"gatehouse/internal/platform/telemetry"
 	"gatehouse/internal/server"
 )
@@ -47,10 +44,7 @@ func (openapiCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	cfg := config.Default()
-	cfg.PublicURL, cfg.Database = "http://127.0.0.1:8080", secret.New(filepath.Join(dir, "gatehouse.db"))
-	cfg.EncryptionKeys = []secret.Secret{keyring.Generate()}
-	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version})
+	s, err := server.New(e.ctx, throwaway("http://127.0.0.1:8080", dir), server.Options{Log: log, Version: version})
 	if err != nil {
 		return err
 	}

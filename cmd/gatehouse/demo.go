@@ -7,14 +7,11 @@ import (
 	"io"
 	"net"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
-	"gatehouse/internal/core/secret"
 	"gatehouse/internal/domain/signingkey"
 	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/keyring"
 	"gatehouse/internal/platform/telemetry"
 	"gatehouse/internal/server"
 )
@@ -46,11 +43,7 @@ func (d demoCommand) Run(e *env) error {
 	if err != nil {
 		return err
 	}
-	cfg := config.Default()
-	cfg.PublicURL = "http://" + listener.Addr().String()
-	cfg.Database = secret.New(filepath.Join(dir, "demo.db"))
-	cfg.EncryptionKeys = []secret.Secret{keyring.Generate()}
-	cfg.Metrics.Listen = ""
+	cfg := throwaway("http://"+listener.Addr().String(), dir)
 	cfg.ShutdownGrace = config.Duration(2 * time.Second)
 	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version, Generate: generate})
 	if err != nil {

@@ -138,6 +138,8 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.Feed = invalidation.New(db, o.Log)
 	s.Hasher = hashing.New(o.Hashing)
+	s.Metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gatehouse_password_hashes_total", Help: "Password hashes computed."},
+		func() float64 { return float64(s.Hasher.Done()) }))
 	s.OneTime = onetime.New(db, ring)
 	s.Attempts = attempt.New(db, ring, o.Limits, o.Now)
 	s.Organizations = organization.New(db, s.Feed, o.Now)

@@ -30,8 +30,9 @@ type Pool struct {
 	waiting int
 	queues  map[string][]*waiter
 	turns   []string // clients with a queue, next first
-	used    bool     // since Quiet was last asked
-	dirty   bool     // hashed since Quiet last said so
+	done    uint64
+	used    bool // since Quiet was last asked
+	dirty   bool // hashed since Quiet last said so
 }
 
 type waiter struct{ granted chan struct{} }
@@ -93,7 +94,17 @@ func (p *Pool) do(ctx context.Context, client string, fn func()) error {
 	}
 	defer p.release()
 	fn()
+	p.mu.Lock()
+	p.done++
+	p.mu.Unlock()
 	return nil
+}
+
+// Done is how many hashes were computed.
+func (p *Pool) Done() uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.done
 }
 
 func (p *Pool) acquire(ctx context.Context, client string) error {
