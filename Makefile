@@ -14,6 +14,7 @@ build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/gatehouse ./cmd/gatehouse
 
 test: build
+	scripts/need gcc gcc libc6-dev
 	scripts/with-servers sh -c '$(GO) test -timeout 20m ./... && CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(RACE_PACKAGES)'
 
 check:
