@@ -44,7 +44,7 @@ func New(db *sqldb.DB, ring *keyring.Ring, limits Limits, now func() time.Time) 
 	return &Service{db: db, key: ring.Subkey("attempt counters"), limits: limits, now: now}
 }
 
-// Every transaction here touches the address's row first, then the name's, then the account's share: in two orders they could wait for each other for ever.
+// Every transaction here but the purge of old rows touches the address's row first, then the name's, then the account's share: in two orders they could wait for each other for ever.
 
 // Reservation is one counted try.
 type Reservation struct {
@@ -129,7 +129,7 @@ func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
 		q := attemptdb.New(tx.Later())
 		return errors.Join(q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address),
-			q.PlatformForgive(ctx, r.share, r.nobody, r.name), q.PlatformClear(ctx, r.share, r.nobody))
+			q.PlatformHold(ctx, r.name), q.PlatformForgive(ctx, r.share, r.nobody, r.name), q.PlatformClear(ctx, r.share, r.nobody))
 	})
 }
 
@@ -137,8 +137,8 @@ func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
 func (s *Service) NotMade(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
 		q := attemptdb.New(tx.Later())
-		return errors.Join(q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address), q.PlatformRelease(ctx, int64(s.limits.AccountFailures), r.name),
-			q.PlatformRelease(ctx, noLimit, r.share))
+		return errors.Join(q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address), q.PlatformHold(ctx, r.name),
+			q.PlatformReleaseShared(ctx, int64(s.limits.AccountFailures), r.name, r.share), q.PlatformRelease(ctx, noLimit, r.share))
 	})
 }
 

@@ -16,9 +16,12 @@ RETURNING failures;
 -- name: PlatformLockedUntil :one
 SELECT locked_until FROM login_attempts WHERE digest = $1;
 
+-- name: PlatformHold :exec
+-- Changes nothing and takes the row's lock: what the next statement reads is not older than the lock.
+UPDATE login_attempts SET failures = failures WHERE digest = $1;
+
 -- name: PlatformForgive :exec
--- A success takes back what failed at its own account, and what failed at no account at all; the rest of the name's failures stay. The name's
--- row is held from here on, so that everyone takes the locks in one order.
+-- A success takes back what failed at its own account, and what failed at no account at all; the rest of the name's failures stay.
 UPDATE login_attempts AS a SET
     locks = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@share, @nobody)) THEN a.locks ELSE 0 END,
     locked_until = 0,
@@ -37,5 +40,13 @@ UPDATE login_attempts SET
     failures = failures - 1
 WHERE digest = @digest AND failures > 0;
 
+-- name: PlatformReleaseShared :exec
+-- Like PlatformRelease for a name, unless a success has forgiven the try already together with its share.
+UPDATE login_attempts AS a SET
+    locks = CASE WHEN a.failures >= CAST(@max_failures AS BIGINT) AND a.locks > 0 THEN a.locks - 1 ELSE a.locks END,
+    locked_until = CASE WHEN a.failures >= CAST(@max_failures AS BIGINT) THEN 0 ELSE a.locked_until END,
+    failures = a.failures - 1
+WHERE a.digest = @digest AND a.failures > 0 AND EXISTS (SELECT 1 FROM login_attempts s WHERE s.digest = @share AND s.failures > 0);
+
 -- name: PlatformPurge :execrows
-DELETE FROM login_attempts WHERE digest IN (SELECT l.digest FROM login_attempts l WHERE l.updated_at < @before AND l.locked_until < @before ORDER BY l.updated_at LIMIT CAST(@row_limit AS BIGINT));
+DELETE FROM login_attempts WHERE login_attempts.updated_at < @before AND login_attempts.locked_until < @before AND login_attempts.digest IN (SELECT l.digest FROM login_attempts l WHERE l.updated_at < @before AND l.locked_until < @before ORDER BY l.updated_at LIMIT CAST(@row_limit AS BIGINT));

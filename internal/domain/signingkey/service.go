@@ -5,7 +5,6 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,14 +40,18 @@ type Service struct {
 	log      *slog.Logger
 
 	current atomic.Pointer[set]
-	stale   atomic.Bool // the set in memory may be outdated
+	wanted  atomic.Uint64 // changes heard of
+	have    atomic.Uint64 // changes heard of before the set in memory was read
 	feed    *invalidation.Feed
-	loading sync.Mutex
+
+	loading chan struct{} // one at a time; guards what follows
+	began   time.Time     // of the last load
+	outcome error         // of the last load
 }
 
 // New makes the service; call Ensure before use.
 func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, bits int, generate Generator, now func() time.Time, log *slog.Logger) *Service {
-	s := &Service{db: db, ring: ring, now: now, generate: generate, bits: bits, log: log, feed: feed}
+	s := &Service{db: db, ring: ring, now: now, generate: generate, bits: bits, log: log, feed: feed, loading: make(chan struct{}, 1)}
 	s.current.Store(&set{})
 	feed.Subscribe(factKind, s)
 	return s
@@ -58,10 +61,8 @@ func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, bits int, ge
 func (s *Service) Invalidate(invalidation.Key) { s.reload() }
 func (s *Service) Flush()                      { s.reload() }
 
-const loadTimeout = 2 * time.Second
-
 func (s *Service) reload() {
-	s.stale.Store(true)
+	s.wanted.Add(1)
 	ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
 	defer cancel()
 	if err := s.Load(ctx); err != nil {
@@ -71,7 +72,7 @@ func (s *Service) reload() {
 
 // keys gives the set in memory while it is surely current; else it is read again first, and who cannot read it trusts no key.
 func (s *Service) keys() (*set, error) {
-	if s.stale.Load() || !s.feed.Trusted() {
+	if s.have.Load() != s.wanted.Load() || !s.feed.Trusted() {
 		ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
 		defer cancel()
 		if err := s.Load(ctx); err != nil {
@@ -81,17 +82,29 @@ func (s *Service) keys() (*set, error) {
 	return s.current.Load(), nil
 }
 
-// Load reads the set from the database.
+// Load reads the set from the database. Who waits for a load that began after they asked shares its outcome.
 func (s *Service) Load(ctx context.Context) error {
-	s.loading.Lock()
-	defer s.loading.Unlock()
-	s.stale.Store(false) // before the look: a change during it makes the set stale again
-	ok := false
-	defer func() {
-		if !ok {
-			s.stale.Store(true)
-		}
-	}()
+	asked := time.Now()
+	select {
+	case s.loading <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.loading }()
+	if s.began.After(asked) {
+		return s.outcome
+	}
+	s.began = time.Now()
+	heard := s.wanted.Load()
+	if s.outcome = s.read(ctx); s.outcome == nil {
+		s.have.Store(heard) // not before the set is there: until then it counts as outdated
+	}
+	return s.outcome
+}
+
+const loadTimeout = 2 * time.Second
+
+func (s *Service) read(ctx context.Context) error {
 	rows, err := signingkeydb.New(s.db.Platform("signing keys")).PlatformList(ctx)
 	if err != nil {
 		return fmt.Errorf("signing keys: %w", err)
@@ -112,7 +125,6 @@ func (s *Service) Load(ctx context.Context) error {
 		}
 	}
 	s.current.Store(next)
-	ok = true
 	return nil
 }
 

@@ -157,15 +157,30 @@ func (s *Service) holdPending(ctx context.Context, tx *sqldb.Tx, org id.Organiza
 	return inv, err
 }
 
-// UpdateInvitation changes name or role of a pending invitation; nil leaves them. It needs invitations:update:all and every right the role
-// gives.
-func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, name, role *string) (Invitation, error) {
+// UpdateInvitation changes name or role of a pending invitation; nil leaves them. It needs invitations:update:all and every right the present
+// role gives. The role can only be lowered: whoever holds the link would be raised with it.
+func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, name, role *string) (inv Invitation, err error) {
+	err = sqldb.Retry(func() error {
+		inv, err = s.updateInvitation(ctx, p, i, name, role)
+		return err
+	})
+	return inv, err
+}
+
+func (s *Service) updateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, name, role *string) (Invitation, error) {
+	before, err := s.GetInvitation(ctx, p, i)
+	if err != nil {
+		return Invitation{}, err
+	}
 	org, err := s.organizations.Facts(ctx, p.Organization)
 	if err != nil {
 		return Invitation{}, err
 	}
-	if role != nil {
-		if err := s.roles.CheckGrantable(ctx, p, *role, org.Platform); err != nil {
+	if err := s.roles.CheckGrantable(ctx, p, before.Role, org.Platform); err != nil {
+		return Invitation{}, err
+	}
+	if role != nil && *role != before.Role {
+		if err := s.checkLower(ctx, p, before.Role, *role, org.Platform); err != nil {
 			return Invitation{}, err
 		}
 	}
@@ -173,6 +188,9 @@ func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		if inv, err = s.holdPending(ctx, tx, p.Organization, i); err != nil {
 			return err
+		}
+		if inv.Role != before.Role {
+			return sqldb.ErrStale
 		}
 		if role != nil {
 			inv.Role = *role
@@ -188,6 +206,25 @@ func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i
 		return s.recordInvitation(ctx, tx, p, i, "invitation.updated", map[string]string{"role": inv.Role})
 	})
 	return inv, err
+}
+
+// checkLower refuses a role that gives anything the present one does not.
+func (s *Service) checkLower(ctx context.Context, p principal.Principal, present, next string, onPlatform bool) error {
+	if err := s.roles.CheckGrantable(ctx, p, next, onPlatform); err != nil {
+		return err
+	}
+	a, err := s.roles.Facts(ctx, p.Organization, present)
+	if err != nil {
+		return err
+	}
+	b, err := s.roles.Facts(ctx, p.Organization, next)
+	if err != nil {
+		return err
+	}
+	if !a.Permissions.Covers(b.Permissions) {
+		return fault.Conflictf("The role of an invitation can only be lowered. Revoke it and make another.")
+	}
+	return nil
 }
 
 // RevokeInvitation makes a pending invitation's link worthless. It needs invitations:delete:all.
@@ -238,11 +275,14 @@ func (s *Service) Accept(ctx context.Context, source principal.Source, token sec
 	invitee := principal.Principal{Kind: principal.User, ID: subject, Home: orgID, Organization: orgID, Source: source}
 	var u User
 	err = s.db.Tx(ctx, orgID, func(tx *sqldb.Tx) error {
-		if _, err := s.onetime.Consume(ctx, tx, orgID, purposeInvitation, token, s.now()); err != nil {
+		inv, err := s.holdPending(ctx, tx, orgID, inv.ID) // as it stands now: it may have been changed while the password was hashed
+		if fault.Is(err, fault.Conflict) {
+			return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The link is not valid: it was used, has expired, or never existed.")
+		}
+		if err != nil {
 			return err
 		}
-		inv, err := s.holdPending(ctx, tx, orgID, inv.ID) // as it stands now: it may have been changed while the password was hashed
-		if err != nil {
+		if _, err := s.onetime.Consume(ctx, tx, orgID, purposeInvitation, token, s.now()); err != nil {
 			return err
 		}
 		if u, err = s.insert(ctx, tx, invitee, NewUser{Email: inv.Email, Name: name, Kind: Person, Role: inv.Role, Teams: inv.Teams, PasswordHash: hash}); err != nil {

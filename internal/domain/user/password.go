@@ -64,15 +64,16 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, cur
 
 // setPassword writes the hash and ends every session but keep.
 func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, hash string, keep id.Session, act string) (int, error) {
+	// Links first, then the user, then the sessions: everyone takes the locks in this order.
+	if err := s.onetime.Withdraw(ctx, tx, u.Organization, purposeSetPassword, string(u.ID)); err != nil {
+		return 0, err
+	}
 	n, err := userdb.New(tx).SetPassword(ctx, hash, sqldb.MillisOf(s.now()), u.Organization, u.ID)
 	if err != nil {
 		return 0, fmt.Errorf("user: set password: %w", err)
 	}
 	if n == 0 {
 		return 0, fault.NotFoundf("There is no such user.")
-	}
-	if err := s.onetime.Withdraw(ctx, tx, u.Organization, purposeSetPassword, string(u.ID)); err != nil {
-		return 0, err
 	}
 	ended, err := s.sessions.EndAll(ctx, tx, u.Organization, u.ID, keep, "password_changed")
 	if err != nil {
@@ -84,6 +85,14 @@ func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Pri
 // PasswordLink makes a new link at which a user chooses a password; one made before stops working. It needs users:update:all and no fewer
 // rights than the user's. The present password stays until another is chosen.
 func (s *Service) PasswordLink(ctx context.Context, p principal.Principal, user id.User) (link secret.Secret, expires time.Time, err error) {
+	err = sqldb.Retry(func() error {
+		link, expires, err = s.passwordLink(ctx, p, user)
+		return err
+	})
+	return link, expires, err
+}
+
+func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user id.User) (link secret.Secret, expires time.Time, err error) {
 	u, err := s.Get(ctx, p, user)
 	if err != nil {
 		return link, expires, err
@@ -98,6 +107,13 @@ func (s *Service) PasswordLink(ctx context.Context, p principal.Principal, user 
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(user), s.now(), expires); err != nil {
 			return err
+		}
+		n, err := userdb.New(tx).HoldAsRead(ctx, p.Organization, user, sqldb.MillisOf(u.UpdatedAt))
+		if err != nil {
+			return fmt.Errorf("user: hold: %w", err)
+		}
+		if n == 0 { // promoted meanwhile, perhaps: judge again
+			return sqldb.ErrStale
 		}
 		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "user.password_link_issued", TargetKind: "user", TargetID: string(user)})
 	})

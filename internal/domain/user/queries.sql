@@ -27,6 +27,10 @@ UPDATE users SET email = @email, email_key = @email_key, username = @username, u
     state = @state, updated_at = @now
 WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 
+-- name: HoldAsRead :execrows
+-- Changes nothing, and holds a user that is as it was read.
+UPDATE users SET updated_at = updated_at WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
+
 -- name: SetPassword :execrows
 UPDATE users SET password_hash = @password_hash, password_changed_at = @now, updated_at = @now WHERE organization_id = @organization_id AND id = @id;
 

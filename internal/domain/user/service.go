@@ -314,6 +314,11 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	u.Email, u.Username, u.Name, u.UpdatedAt = row.Email, row.Username, row.Name, sqldb.Version(s.now(), before.UpdatedAt)
 	row.Now, row.Was = sqldb.MillisOf(u.UpdatedAt), sqldb.MillisOf(before.UpdatedAt)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+		if u.Role != before.Role { // whoever holds a link made for the former role gets nothing of the new one
+			if err := s.onetime.Withdraw(ctx, tx, p.Organization, purposeSetPassword, string(user)); err != nil {
+				return err
+			}
+		}
 		n, err := userdb.New(tx).Update(ctx, row)
 		switch {
 		case sqldb.IsUnique(err):

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/password"
 	"gatehouse/internal/domain/attempt"
 	"gatehouse/internal/platform/config"
@@ -336,5 +337,36 @@ func TestATK49_SharedAddress(t *testing.T) {
 	}, func(_ *config.Config, o *server.Options) {
 		o.Limits = attempt.DefaultLimits
 		o.Limits.AddressFailures = 10
+	})
+}
+
+// ATK44: a try that is taken back after a success forgave it takes nothing else with it: the victim's count does not move, whatever the owner
+// of another account of the same name does at the same time.
+func TestATK44_TakenBackTwice(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		reserve := func(account string) attempt.Reservation {
+			r, err := s.Attempts.Reserve(t.Context(), "same@name.example", account, "203.0.113.5")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r
+		}
+		for range 3 {
+			reserve("victim") // fails
+		}
+		first, second := reserve("own"), reserve("own")
+		if err := s.Attempts.Succeeded(t.Context(), first); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Attempts.NotMade(t.Context(), second); err != nil {
+			t.Fatal(err)
+		}
+		reserve("victim")
+		if r := reserve("victim"); !r.Locks {
+			t.Error("the victim's fifth failure does not lock: earlier ones were forgotten")
+		}
+		if _, err := s.Attempts.Reserve(t.Context(), "same@name.example", "victim", "203.0.113.5"); !fault.Is(err, fault.Limited) {
+			t.Errorf("a sixth try is let through: %v", err)
+		}
 	})
 }

@@ -88,8 +88,14 @@ func (a *API) tenant(ctx context.Context, r *http.Request, named string) (login.
 		return login.Tenant{}, nil
 	}
 	org, err := a.Organizations.BySlug(ctx, hint.Slug)
+	if fault.Is(err, fault.NotFound) && hint.Loose {
+		if hint.Else == "" {
+			return login.Tenant{}, nil
+		}
+		org, err = a.Organizations.BySlug(ctx, hint.Else)
+	}
 	if fault.Is(err, fault.NotFound) {
-		return login.Tenant{Unknown: !hint.Loose}, nil
+		return login.Tenant{Unknown: true}, nil
 	}
 	return login.Tenant{ID: org.ID}, err
 }

@@ -158,6 +158,10 @@ func TestA42_TenantHints(t *testing.T) {
 			{"tenant host", servertest.Host("second-tenant.apps.example.com"), 401},
 			{"other host", servertest.Host("second-tenant.evil.example"), 200},
 			{"unknown tenant host", servertest.Host("nobody.apps.example.com"), 401},
+			{"a domain that names nobody, at another tenant's host", func(r *httpRequest) {
+				r.Header.Set("Origin", "https://www.example.org")
+				r.Host = "second-tenant.apps.example.com"
+			}, 401},
 		} {
 			if r := s.Do(t, "POST", "/v1/auth/login", login, c.change); r.Status != c.status {
 				t.Errorf("%s: %d, want %d: %s", c.name, r.Status, c.status, r.Body)

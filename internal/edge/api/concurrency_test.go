@@ -188,3 +188,21 @@ func TestA55_PasswordLink(t *testing.T) {
 		s.Do(t, "POST", "/v1/users/"+s.UserID(t, servertest.Admin)+"/password-link", nil, servertest.Bearer(helper.AccessToken)).Want(t, 403)
 	})
 }
+
+// ATK59: a link made for a weak user gives nothing of what the user was promoted to since, and an invitation is never raised.
+func TestATK59_LinksDoNotGrow(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		as := s.As(t, servertest.Admin)
+		u := s.Do(t, "POST", "/v1/users", map[string]any{"email": "climber@acme-corp.example", "role": "end_user"}, as).Want(t, 201)
+		s.Do(t, "PATCH", "/v1/users/"+u.String("id"), map[string]any{"role": "tenant_admin"}, as).Want(t, 200)
+		_, token, _ := strings.Cut(u.String("setPasswordUrl"), "#token=")
+		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token, "password": "a sentence of somebody else"}).Want(t, 401)
+		inv := s.Do(t, "POST", "/v1/invitations", map[string]any{"email": "invited@acme-corp.example", "role": "service_desk_agent"}, as).Want(t, 201).String("id")
+		s.Do(t, "PATCH", "/v1/invitations/"+inv, map[string]any{"role": "tenant_admin"}, as).Want(t, 409)
+		s.Do(t, "PATCH", "/v1/invitations/"+inv, map[string]any{"role": "end_user"}, as).Want(t, 200)
+		strong := s.Do(t, "POST", "/v1/invitations", map[string]any{"email": "strong@acme-corp.example", "role": "tenant_admin"}, as).Want(t, 201).String("id")
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "inviter", "permissions": []string{"invitations:manage:all", "tickets:create:own", "tickets:read:own"}}, as).Want(t, 201)
+		_, weak := newUser(t, s, "inviter@acme-corp.example", "inviter")
+		s.Do(t, "PATCH", "/v1/invitations/"+strong, map[string]any{"role": "end_user"}, servertest.Bearer(weak.AccessToken)).Want(t, 403)
+	})
+}

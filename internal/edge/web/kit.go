@@ -226,6 +226,9 @@ func oddQuery(raw string) bool {
 	if raw == "" {
 		return false
 	}
+	if _, err := url.ParseQuery(raw); err != nil {
+		return true
+	}
 	q, err := url.QueryUnescape(raw)
 	return err != nil || !utf8.ValidString(q) || strings.IndexByte(q, 0) >= 0
 }

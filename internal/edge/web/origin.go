@@ -94,6 +94,7 @@ func TenantSlug(r *http.Request) (string, error) {
 type Hint struct {
 	Slug  string // empty: none
 	Loose bool   // it may be no organization's at all: the first label of an origin that is under no tenant host
+	Else  string // what then holds: the subdomain of Host, or empty
 }
 
 // TenantHint reads X-Tenant-Slug, else the subdomain of Origin, else that of Host, which counts under a configured tenant host only.
@@ -106,7 +107,7 @@ func (k *Kit) TenantHint(r *http.Request) (Hint, error) {
 			return Hint{Slug: slug}, nil
 		}
 		if label, rest, ok := strings.Cut(host, "."); ok && strings.Contains(rest, ".") && host != k.o.PublicURL.Host {
-			return Hint{Slug: label, Loose: true}, nil
+			return Hint{Slug: label, Loose: true, Else: k.subdomain(r.Host)}, nil
 		}
 	}
 	return Hint{Slug: k.subdomain(r.Host)}, nil

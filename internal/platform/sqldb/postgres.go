@@ -170,6 +170,7 @@ type postgresTx struct {
 	org    string
 	conn   *pgxpool.Conn // nil until the first statement
 	queued []statement   // to go with the next round trip
+	failed error         // of an earlier statement: nothing runs after it
 }
 
 type statement struct {
@@ -179,6 +180,9 @@ type statement struct {
 
 // send runs what is queued and then a statement; the caller reads the statement's result from what comes back and closes it.
 func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
+	if t.failed != nil {
+		return nil, t.failed
+	}
 	b := &pgx.Batch{}
 	if t.conn == nil {
 		conn, err := t.pool.Acquire(ctx)
@@ -199,6 +203,7 @@ func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.Batc
 	for range before {
 		if _, err := br.Exec(); err != nil {
 			br.Close()
+			t.failed = err // it may not even have begun
 			return nil, err
 		}
 	}

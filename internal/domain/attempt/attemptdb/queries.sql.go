@@ -29,10 +29,19 @@ UPDATE login_attempts AS a SET
 WHERE a.digest = $3
 `
 
-// A success takes back what failed at its own account, and what failed at no account at all; the rest of the name's failures stay. The name's
-// row is held from here on, so that everyone takes the locks in one order.
+// A success takes back what failed at its own account, and what failed at no account at all; the rest of the name's failures stay.
 func (q *Queries) PlatformForgive(ctx context.Context, share string, nobody string, digest string) error {
 	_, err := q.db.Exec(ctx, platformForgive, share, nobody, digest)
+	return err
+}
+
+const platformHold = `-- name: PlatformHold :exec
+UPDATE login_attempts SET failures = failures WHERE digest = $1
+`
+
+// Changes nothing and takes the row's lock: what the next statement reads is not older than the lock.
+func (q *Queries) PlatformHold(ctx context.Context, digest string) error {
+	_, err := q.db.Exec(ctx, platformHold, digest)
 	return err
 }
 
@@ -48,7 +57,7 @@ func (q *Queries) PlatformLockedUntil(ctx context.Context, digest string) (sqldb
 }
 
 const platformPurge = `-- name: PlatformPurge :execrows
-DELETE FROM login_attempts WHERE digest IN (SELECT l.digest FROM login_attempts l WHERE l.updated_at < $1 AND l.locked_until < $1 ORDER BY l.updated_at LIMIT CAST($2 AS BIGINT))
+DELETE FROM login_attempts WHERE login_attempts.updated_at < $1 AND login_attempts.locked_until < $1 AND login_attempts.digest IN (SELECT l.digest FROM login_attempts l WHERE l.updated_at < $1 AND l.locked_until < $1 ORDER BY l.updated_at LIMIT CAST($2 AS BIGINT))
 `
 
 func (q *Queries) PlatformPurge(ctx context.Context, before sqldb.Millis, rowLimit int64) (int64, error) {
@@ -70,6 +79,20 @@ WHERE digest = $2 AND failures > 0
 // A reservation taken back: the attempt succeeded on this address, or was never made.
 func (q *Queries) PlatformRelease(ctx context.Context, maxFailures int64, digest string) error {
 	_, err := q.db.Exec(ctx, platformRelease, maxFailures, digest)
+	return err
+}
+
+const platformReleaseShared = `-- name: PlatformReleaseShared :exec
+UPDATE login_attempts AS a SET
+    locks = CASE WHEN a.failures >= CAST($1 AS BIGINT) AND a.locks > 0 THEN a.locks - 1 ELSE a.locks END,
+    locked_until = CASE WHEN a.failures >= CAST($1 AS BIGINT) THEN 0 ELSE a.locked_until END,
+    failures = a.failures - 1
+WHERE a.digest = $2 AND a.failures > 0 AND EXISTS (SELECT 1 FROM login_attempts s WHERE s.digest = $3 AND s.failures > 0)
+`
+
+// Like PlatformRelease for a name, unless a success has forgiven the try already together with its share.
+func (q *Queries) PlatformReleaseShared(ctx context.Context, maxFailures int64, digest string, share string) error {
+	_, err := q.db.Exec(ctx, platformReleaseShared, maxFailures, digest, share)
 	return err
 }
 

@@ -144,6 +144,19 @@ func (q *Queries) GetTeam(ctx context.Context, organizationID id.Organization, i
 	return i, err
 }
 
+const holdAsRead = `-- name: HoldAsRead :execrows
+UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 AND updated_at = $3
+`
+
+// Changes nothing, and holds a user that is as it was read.
+func (q *Queries) HoldAsRead(ctx context.Context, organizationID id.Organization, iD id.User, was sqldb.Millis) (int64, error) {
+	result, err := q.db.Exec(ctx, holdAsRead, organizationID, iD, was)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const holdInvitation = `-- name: HoldInvitation :execrows
 UPDATE invitations SET state = state WHERE organization_id = $1 AND id = $2 AND state = 'pending'
 `
