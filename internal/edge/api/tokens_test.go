@@ -307,6 +307,11 @@ func TestWEB12_NoSecretsInLogs(t *testing.T) {
 		canaries["bad refresh token"] = "canary-refresh"
 		s.Do(t, "POST", "/v1/auth/login", `{"email":"canary-broken-json`).Want(t, 400)
 		canaries["broken body"] = "canary-broken-json"
+		s.Do(t, "GET", "/v1/users?email=canary-denied", nil, servertest.Bearer(tokens.AccessToken)).Want(t, 403)
+		canaries["denied query"] = "canary-denied"
+		if logs := s.Logs.String(); !strings.Contains(logs, "msg=denied") || !strings.Contains(logs, "GET /v1/users") {
+			t.Error("a denied request leaves no line in the log")
+		}
 		s.Do(t, "GET", "/v1/nothing?token=canary-query", nil).Want(t, 404)
 		canaries["query"] = "canary-query"
 		logs := s.Logs.String()

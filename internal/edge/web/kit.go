@@ -271,6 +271,10 @@ func (k *Kit) guard(route Route, next http.Handler) http.Handler {
 		}
 		if route.Public == "" {
 			if err := k.admit(w, r, info, wanted); err != nil {
+				if fault.Is(err, fault.Forbidden) {
+					k.o.Log.LogAttrs(r.Context(), slog.LevelInfo, "denied", slog.String("requestId", string(info.Source.Request)), slog.String("route", route.Method+" "+route.Pattern),
+						slog.String("principal", info.Principal.ID), slog.String("organization", string(info.Principal.Home)), slog.String("address", info.Source.Address), slog.String("why", fault.Of(err).Message))
+				}
 				route.WriteError(w, r, err)
 				return
 			}
