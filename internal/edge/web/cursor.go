@@ -44,7 +44,7 @@ func (c Cursors) Decode(cursor string, scope ...string) (string, error) {
 		return "", wrong
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) <= macBytes {
+	if err != nil || len(raw) <= macBytes || base64.RawURLEncoding.EncodeToString(raw) != cursor { // the decoder skips line breaks
 		return "", wrong
 	}
 	position := string(raw[macBytes:])
