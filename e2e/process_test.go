@@ -328,9 +328,7 @@ func TestG7_TwoProcesses(t *testing.T) {
 		a := install(t, address)
 		a.operator()
 		a.start()
-		b := &installation{t: t, env: a.env}
-		b.at(freePort(t))
-		b.env = append(append([]string{}, a.env...), "") // same key and database
+		b := (&installation{t: t, env: a.env}).at(freePort(t)) // same key and database
 		// One issuer serves both: the second node is told the first one's public URL.
 		cmd := b.command("serve")
 		cmd.Env = append(cmd.Env, "GATEHOUSE_PUBLIC_URL="+a.url)

@@ -1,6 +1,10 @@
 // Package attempt counts tries at proving a secret, before each is verified: a reservation is a failure until it is taken back, so
 // parallel guesses cannot outrun the limit. Counters live in the database and survive a restart. They are kept under a keyed digest of
-// the name as typed or of the address, so an unknown name locks exactly as a known one. See also Reserve.
+// the name as typed or of the address, so an unknown name locks exactly as a known one; beside the name's count stands the share of each
+// account it may mean, so that a success forgives no other account's failures.
+//
+// Every transaction but the purge of old rows touches the address's row first, then the name's, then the shares: in two orders they could
+// wait for each other for ever.
 package attempt
 
 import (
@@ -18,7 +22,7 @@ import (
 )
 
 // Limits are how many failures lock and for how long at first. Each further failure after a lock locks for 2, 4, 8 and then always 15 times
-// the first duration. A name is forgotten after a time without a failure; an address, which many people may share, when its window has
+// the first duration. A name is forgotten after a time without a try; an address, which many people may share, when its window has
 // passed.
 type Limits struct {
 	AccountFailures int
@@ -43,8 +47,6 @@ type Service struct {
 func New(db *sqldb.DB, ring *keyring.Ring, limits Limits, now func() time.Time) *Service {
 	return &Service{db: db, key: ring.Subkey("attempt counters"), limits: limits, now: now}
 }
-
-// Every transaction here but the purge of old rows touches the address's row first, then the name's, then the account's share: in two orders they could wait for each other for ever.
 
 // Reservation is one counted try.
 type Reservation struct {
@@ -133,7 +135,7 @@ func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
 	})
 }
 
-// NotMade takes a reservation back whose secret was never looked at, because the server was busy.
+// NotMade takes a reservation back that was no guess: the secret was never looked at, or it was right and something else was wrong.
 func (s *Service) NotMade(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
 		q := attemptdb.New(tx.Later())
@@ -142,7 +144,7 @@ func (s *Service) NotMade(ctx context.Context, r Reservation) error {
 	})
 }
 
-// Purge removes counters without a failure since a moment, at most limit rows.
+// Purge removes counters without a try since a moment, at most limit rows.
 func (s *Service) Purge(ctx context.Context, before time.Time, limit int) (n int64, err error) {
 	err = s.db.PlatformTx(ctx, "purge attempt counters", func(tx *sqldb.Tx) error {
 		n, err = attemptdb.New(tx).PlatformPurge(ctx, sqldb.MillisOf(before), int64(limit))

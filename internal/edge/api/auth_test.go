@@ -96,7 +96,6 @@ func TestA5_SameAnswer(t *testing.T) {
 		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("second-tenant"), map[string]any{"state": "suspended"}, operator).Want(t, 200)
 		var passwordless struct{ Email string }
 		s.Do(t, "POST", "/v1/users", map[string]any{"email": "new@acme-corp.example", "role": "end_user"}, admin).Want(t, 201).Into(t, &passwordless)
-		// The same address in two organizations and no hint.
 		for _, c := range []struct{ name, email, password, slug string }{
 			{"wrong password", servertest.Agent, "wrong password here", ""},
 			{"unknown address", "nobody@acme-corp.example", pw, ""},

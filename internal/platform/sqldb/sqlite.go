@@ -94,7 +94,7 @@ type liteQueryer struct {
 	tx   *sql.Tx
 }
 
-// run prepares once per pool. Inside a transaction it prepares on the transaction's own connection: the pool has only that one, and
+// prepare does so once per pool. Inside a transaction it prepares on the transaction's own connection: the pool has only that one, and
 // waiting for another would be for ever.
 func (q liteQueryer) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 	if q.tx == nil {
