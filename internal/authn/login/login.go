@@ -158,6 +158,10 @@ func (s *Service) begin(ctx context.Context, org organization.Organization, u us
 	if err != nil {
 		return Result{}, err
 	}
+	key, err := s.tokens.SigningKey()
+	if err != nil {
+		return Result{}, err
+	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org.ID, Organization: org.ID, Source: in.Source}
 	var f session.Session
 	var grant token.Grant
@@ -170,7 +174,7 @@ func (s *Service) begin(ctx context.Context, org organization.Organization, u us
 		if f, err = s.sessions.Start(ctx, tx, org, u, in.Fingerprint, p); err != nil {
 			return err
 		}
-		grant, err = s.tokens.Start(ctx, tx, org, u, permissions, f)
+		grant, err = s.tokens.Start(ctx, tx, key, org, u, permissions, f)
 		return err
 	})
 	if err != nil {

@@ -99,12 +99,11 @@ type Grant struct {
 	organization id.Organization
 }
 
+// SigningKey gives the key of the next pair. It is asked for before a transaction, since finding it may need the database.
+func (s *Service) SigningKey() (jwt.PrivateKey, error) { return s.keys.Signing(signingkey.Session) }
+
 // prepare chooses the claims of the next pair.
-func (s *Service) prepare(org organization.Organization, u user.User, permissions permission.Set, f session.Session, family id.Family, now time.Time) (Grant, error) {
-	key, err := s.keys.Signing(signingkey.Session)
-	if err != nil {
-		return Grant{}, err
-	}
+func (s *Service) prepare(key jwt.PrivateKey, org organization.Organization, u user.User, permissions permission.Set, f session.Session, family id.Family, now time.Time) (Grant, error) {
 	g := Grant{key: key, jti: rand.Text(), expires: now.Add(AccessLifetime).Truncate(time.Second), deadline: f.Deadline(now), organization: org.ID}
 	registered := jwt.Registered{Issuer: s.issuer, Subject: string(u.ID), IssuedAt: now.Unix(), NotBefore: now.Unix()}
 	access := AccessClaims{Registered: registered, Email: u.Email, OrganizationID: string(org.ID), Role: u.Role, SessionID: string(f.ID), Permissions: permissions.Strings(),
@@ -147,9 +146,9 @@ func (s *Service) PermissionsOf(ctx context.Context, u user.User) (permission.Se
 }
 
 // Start begins the refresh family of a new session, in the transaction of the sign-in.
-func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, permissions permission.Set, f session.Session) (Grant, error) {
+func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, key jwt.PrivateKey, org organization.Organization, u user.User, permissions permission.Set, f session.Session) (Grant, error) {
 	family := id.New[id.Family]()
-	g, err := s.prepare(org, u, permissions, f, family, s.now())
+	g, err := s.prepare(key, org, u, permissions, f, family, s.now())
 	if err != nil {
 		return Grant{}, err
 	}
@@ -171,7 +170,7 @@ func errRevoked() error {
 	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The session has ended.")
 }
 
-// verify checks signature, type, issuer, audience and time of a session token and returns its payload.
+// verify checks shape, type, key and signature of a session token and returns its payload; place and time are for judge.
 func (s *Service) verify(token, typ string) ([]byte, error) {
 	h, err := jwt.ReadHeader(token)
 	if err != nil || h.Type != typ {
@@ -263,7 +262,11 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 	if err != nil {
 		return Pair{}, err
 	}
-	g, err := s.prepare(org, u, permissions, f, family, now)
+	key, err := s.SigningKey()
+	if err != nil {
+		return Pair{}, err
+	}
+	g, err := s.prepare(key, org, u, permissions, f, family, now)
 	if err != nil {
 		return Pair{}, err
 	}
