@@ -3,6 +3,9 @@ package authn
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 	"unsafe"
@@ -11,13 +14,18 @@ import (
 
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/jwt"
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/client"
+	"gatehouse/internal/domain/credential"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/session"
 	"gatehouse/internal/domain/token"
 	"gatehouse/internal/domain/user"
+	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/ratelimit"
 	"gatehouse/internal/platform/sqldb"
 )
 
@@ -26,100 +34,329 @@ type Request struct {
 	Source     principal.Source
 	TenantSlug string // X-Tenant-Slug; a check, never a grant
 	Method     string
-	Path       string // the matched pattern, for the audit log
+	Path       string        // the matched pattern, for the audit log
+	HTTP       *http.Request // asked for a client certificate only by credentials that are bound to one
 }
 
 // Authenticator turns credentials into principals.
 type Authenticator struct {
-	db            *sqldb.DB
-	now           func() time.Time
-	organizations *organization.Service
-	users         *user.Service
-	sessions      *session.Service
-	tokens        *token.Service
+	Services
+	verified *otter.Cache[[sha256.Size]byte, *verified]
+}
 
-	verified *otter.Cache[[sha256.Size]byte, *token.Access]
+// Services are what credentials refer to.
+type Services struct {
+	DB            *sqldb.DB
+	Now           func() time.Time
+	Organizations *organization.Service
+	Users         *user.Service
+	Sessions      *session.Service
+	Tokens        *token.Service
+	Credentials   *credential.Service
+	Clients       *client.Service
+	Limiter       *ratelimit.Limiter
+	Certificates  Certificates
+}
+
+// verified is a JWT whose signature was checked: immutable. Exactly one of access and long is there.
+type verified struct {
+	kind   Kind
+	access *token.Access
+	long   *token.LongLived
+	digest string // of long
 }
 
 // verifiedBytes bounds the cache of verified tokens: about what their claims take.
 const verifiedBytes = 32 << 20
 
 // New makes the authenticator.
-func New(db *sqldb.DB, organizations *organization.Service, users *user.Service, sessions *session.Service, tokens *token.Service, now func() time.Time) *Authenticator {
-	return &Authenticator{db: db, now: now, organizations: organizations, users: users, sessions: sessions, tokens: tokens,
-		verified: otter.Must(&otter.Options[[sha256.Size]byte, *token.Access]{
-			MaximumWeight: verifiedBytes,
-			Weigher: func(_ [sha256.Size]byte, a *token.Access) uint32 {
-				return uint32(600 + 120*a.Permissions.Len())
-			},
-		})}
+func New(s Services) *Authenticator {
+	return &Authenticator{Services: s, verified: otter.Must(&otter.Options[[sha256.Size]byte, *verified]{
+		MaximumWeight: verifiedBytes,
+		Weigher: func(_ [sha256.Size]byte, v *verified) uint32 {
+			if v.access == nil {
+				return 500
+			}
+			return uint32(700 + 120*v.access.Permissions.Len())
+		},
+	})}
 }
 
-// Authenticate verifies a credential of one of the accepted kinds. None among them makes it optional only in that its absence gives the
-// error a caller may turn into "anonymous"; there is no anonymous principal.
-func (a *Authenticator) Authenticate(ctx context.Context, c Credential, accepted []Kind, r Request) (principal.Principal, error) {
+// Result is an authenticated caller and, if one holds for the credential, where its limit stands.
+type Result struct {
+	Principal principal.Principal
+	Limit     ratelimit.Decision // Limit 0: none
+}
+
+// subject is what a credential turned out to be, before the request is looked at.
+type subject struct {
+	kind         Kind
+	principal    principal.Principal
+	organization organization.Organization
+	session      session.Session
+	credential   credential.Credential // of machines but clients
+	client       client.Client
+	access       *token.Access // of sessions and clients
+	thumbprint   string        // of the certificate the credential is bound to
+}
+
+// Authenticate verifies a credential of one of the accepted kinds. There is no anonymous principal: no credential is an error. A refusal for the
+// limit's sake carries the limit too.
+func (a *Authenticator) Authenticate(ctx context.Context, c Credential, accepted []Kind, r Request) (Result, error) {
 	if c.Kind == None {
-		return principal.Principal{}, errMissing()
+		return Result{}, errMissing()
 	}
-	if !slices.Contains(accepted, c.Kind) {
-		return principal.Principal{}, fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "This kind of credential does not work here.")
+	var s subject
+	if err := a.resolve(ctx, c, accepted, &s); err != nil {
+		return Result{}, err
 	}
-	switch c.Kind {
-	case SessionToken:
-		return a.sessionToken(ctx, c.value, r)
-	}
-	return principal.Principal{}, errMissing()
+	return a.admit(ctx, &s, r)
 }
 
-func (a *Authenticator) sessionToken(ctx context.Context, value string, r Request) (principal.Principal, error) {
-	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(value), len(value))) // only read; a copy of each token would be the largest allocation of a request
-	access, ok := a.verified.GetIfPresent(sum)
-	if !ok {
+// resolve finds the kind of a credential, asks that kind's one verifier and joins what it refers to.
+func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Kind, s *subject) error {
+	s.kind = c.Kind
+	var v *verified
+	if c.Kind == jsonWebToken {
 		var err error
-		if access, err = a.tokens.VerifyAccess(value); err != nil {
-			return principal.Principal{}, err
+		if v, err = a.verify(c.value); err != nil {
+			return err
 		}
-		a.verified.Set(sum, access)
+		s.kind = v.kind
 	}
-	if err := a.tokens.Judge(access); err != nil {
-		return principal.Principal{}, err
+	if !slices.Contains(accepted, s.kind) {
+		return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "This kind of credential does not work here.")
 	}
-	c := &access.Claims
+	switch s.kind {
+	case SessionToken:
+		return a.joinSession(ctx, v.access, s)
+	case ClientToken:
+		return a.joinClient(ctx, v.access, s)
+	case SystemToken, ApplicationToken:
+		if err := a.Tokens.JudgeLongLived(v.long); err != nil {
+			return err
+		}
+		return a.joinCredential(ctx, v.long.Kind, v.digest, s)
+	case APIKey:
+		return a.joinValue(ctx, credential.APIKey, c.value, s)
+	case AccessToken:
+		return a.joinValue(ctx, credential.AccessToken, c.value, s)
+	}
+	return errMissing()
+}
+
+// verify checks what does not change about a JWT, once: its type names the verifier.
+func (a *Authenticator) verify(value string) (*verified, error) {
+	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(value), len(value))) // only read; a copy of each token would be the largest allocation of a request
+	if v, ok := a.verified.GetIfPresent(sum); ok {
+		return v, nil
+	}
+	h, err := jwt.ReadHeader(value)
+	if err != nil {
+		return nil, errInvalidToken()
+	}
+	v := &verified{}
+	switch h.Type {
+	case jwt.TypeAccess:
+		if v.access, err = a.Tokens.VerifyAccess(value); err != nil {
+			return nil, err
+		}
+		if v.kind = SessionToken; v.access.Client != nil {
+			v.kind = ClientToken
+		}
+	case jwt.TypeSystem, jwt.TypeApplication:
+		if v.long, err = a.Tokens.VerifyLongLived(value); err != nil {
+			return nil, err
+		}
+		if v.kind = SystemToken; v.long.Kind == credential.ApplicationToken {
+			v.kind = ApplicationToken
+		}
+		v.digest = a.Credentials.Digest(v.long.Kind, value)
+	default:
+		return nil, errInvalidToken()
+	}
+	a.verified.Set(sum, v)
+	return v, nil
+}
+
+func (a *Authenticator) joinSession(ctx context.Context, access *token.Access, s *subject) (err error) {
+	if err := a.Tokens.Judge(ctx, access); err != nil {
+		return err
+	}
+	c := access.Session
 	home, userID, sessionID := id.Organization(c.OrganizationID), id.User(c.Subject), id.Session(c.SessionID)
-	org, err := a.organizations.Facts(ctx, home)
+	if s.organization, err = a.Organizations.Facts(ctx, home); err != nil {
+		return gone(err)
+	}
+	u, err := a.Users.Facts(ctx, home, userID)
 	if err != nil {
-		return principal.Principal{}, gone(err)
+		return gone(err)
 	}
-	u, err := a.users.Facts(ctx, home, userID)
-	if err != nil {
-		return principal.Principal{}, gone(err)
+	if s.session, err = a.Sessions.Facts(ctx, home, sessionID); err != nil {
+		return gone(err)
 	}
-	f, err := a.sessions.Facts(ctx, home, sessionID)
-	if err != nil {
-		return principal.Principal{}, gone(err)
+	if s.organization.State == organization.Deleted || u.State != user.Active || s.session.User != userID || !s.session.Live(a.Now()) {
+		return errRevoked()
 	}
-	now := a.now()
-	if org.State == organization.Deleted || u.State != user.Active || f.User != userID || !f.Live(now) {
-		return principal.Principal{}, errRevoked()
+	if s.organization.State == organization.Suspended {
+		return errSuspended()
 	}
-	if org.State == organization.Suspended {
-		return principal.Principal{}, fault.New(fault.Forbidden, fault.CodeSuspended, "The organization is suspended.")
-	}
-	p := principal.Principal{Kind: principal.User, ID: c.Subject, Name: u.Name, Home: home, Organization: home, OrganizationSlug: org.Slug, Permissions: access.Permissions,
-		Role: c.Role, Email: c.Email, Session: sessionID, AuthTime: f.AuthTime, ExpiresAt: time.Unix(c.Expires, 0).UTC(), Source: r.Source}
-	if org.Settings.RoleChangesApplyAtOnce {
-		if p.Permissions, err = a.tokens.PermissionsOf(ctx, u); err != nil {
-			return principal.Principal{}, err
+	s.access = access
+	s.principal = principal.Principal{Kind: principal.User, ID: c.Subject, Name: u.Name, Home: home, Organization: home, OrganizationSlug: s.organization.Slug, Permissions: access.Permissions,
+		Role: c.Role, Email: c.Email, Session: sessionID, AuthTime: s.session.AuthTime, ExpiresAt: time.Unix(c.Expires, 0).UTC()}
+	if s.organization.Settings.RoleChangesApplyAtOnce {
+		if s.principal.Permissions, err = a.Tokens.PermissionsOf(ctx, u); err != nil {
+			return err
 		}
-		p.Role = u.Role
+		s.principal.Role = u.Role
 	}
-	if r.TenantSlug != "" && r.TenantSlug != org.Slug {
-		if p, err = a.enter(ctx, p, org, r); err != nil {
-			return principal.Principal{}, err
+	return nil
+}
+
+// joinClient joins a client's token with its client, and with the secret and the refresh token it was got with: it stops with any of them.
+func (a *Authenticator) joinClient(ctx context.Context, access *token.Access, s *subject) (err error) {
+	if err := a.Tokens.Judge(ctx, access); err != nil {
+		return err
+	}
+	c := access.Client
+	home := id.Organization(c.OrganizationID)
+	if s.organization, err = a.Organizations.Facts(ctx, home); err != nil {
+		return gone(err)
+	}
+	if s.client, err = a.Clients.Facts(ctx, home, id.Client(c.ClientID)); err != nil {
+		return gone(err)
+	}
+	if s.organization.State == organization.Deleted || s.client.State != client.Active {
+		return errRevoked()
+	}
+	if c.Credential != "" {
+		secret, err := a.Credentials.Facts(ctx, home, id.Credential(c.Credential))
+		if err != nil {
+			return gone(err)
+		}
+		if secret.State != credential.Active || secret.Owner.ID != c.ClientID {
+			return errRevoked()
 		}
 	}
-	a.sessions.Touch(f, now, r.Source.Address)
-	return p, nil
+	if c.Family != "" {
+		grant, err := a.Tokens.Grant(ctx, home, id.Family(c.Family))
+		if err != nil {
+			return gone(err)
+		}
+		if !grant.Live(a.Now()) {
+			return errRevoked()
+		}
+	}
+	if s.organization.State == organization.Suspended {
+		return errSuspended()
+	}
+	s.access = access
+	if c.Confirmation != nil {
+		s.thumbprint = c.Confirmation.Thumbprint
+	} else if s.client.CertificateBound {
+		return errRevoked() // minted before its client wanted them bound
+	}
+	s.principal = principal.Principal{Kind: principal.Client, ID: c.ClientID, Name: s.client.Name, Home: home, Organization: home, OrganizationSlug: s.organization.Slug,
+		Permissions: access.Permissions.Within(s.client.Permissions), ExpiresAt: time.Unix(c.Expires, 0).UTC()}
+	return nil
+}
+
+// joinValue looks for a value whose form was already told by its prefix; a garbled one does not reach the database.
+func (a *Authenticator) joinValue(ctx context.Context, kind credential.Kind, value string, s *subject) error {
+	if !kind.Matches(value) {
+		return errUnknown(kind)
+	}
+	return a.joinCredential(ctx, kind, a.Credentials.Digest(kind, value), s)
+}
+
+var principalKinds = map[credential.Kind]principal.Kind{credential.APIKey: principal.APIKey, credential.AccessToken: principal.AccessToken,
+	credential.SystemToken: principal.SystemToken, credential.ApplicationToken: principal.ApplicationToken}
+
+// joinCredential finds the row of a digest and joins it with its owner and organization.
+func (a *Authenticator) joinCredential(ctx context.Context, kind credential.Kind, digest string, s *subject) (err error) {
+	if s.credential, err = a.Credentials.Find(ctx, digest); err != nil {
+		if fault.Is(err, fault.NotFound) {
+			return errUnknown(kind)
+		}
+		return err
+	}
+	c := &s.credential
+	if c.Kind != kind {
+		return errUnknown(kind)
+	}
+	if s.organization, err = a.Organizations.Facts(ctx, c.Organization); err != nil {
+		return gone(err)
+	}
+	switch {
+	case s.organization.State == organization.Deleted || c.State != credential.Active:
+		return errEnded(kind, fault.CodeTokenRevoked, "The credential is revoked or switched off.")
+	case !c.Live(a.Now()):
+		return errEnded(kind, fault.CodeTokenExpired, "The credential has expired.")
+	}
+	h, err := a.Credentials.Holder(ctx, *c)
+	if fault.Is(err, fault.Unauthenticated) {
+		return errEnded(kind, fault.CodeTokenRevoked, "The credential's owner is not active.")
+	}
+	if err != nil {
+		return err
+	}
+	if s.organization.State == organization.Suspended {
+		return errSuspended()
+	}
+	s.principal = principal.Principal{Kind: principalKinds[kind], ID: string(c.ID), Name: c.Name, Home: c.Organization, Organization: c.Organization, OrganizationSlug: s.organization.Slug,
+		Permissions: h.Permissions, Role: h.User.Role, Owner: h.User.ID, ExpiresAt: c.ExpiresAt}
+	return nil
+}
+
+// admit judges what depends on the request: from where, over which connection, for which tenant, how often. Then the use is noted.
+func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res Result, err error) {
+	now := a.Now()
+	p := &s.principal
+	p.Source = r.Source
+	var limit int
+	var addresses []netip.Prefix
+	switch s.kind {
+	case SessionToken:
+	case ClientToken:
+		limit, addresses = s.client.RateLimit, s.client.Addresses
+	default:
+		limit, addresses = s.credential.RateLimit, s.credential.Addresses
+	}
+	if !credential.Allowed(addresses, r.Source.Address) {
+		return res, fault.Forbiddenf("This credential may not be used from this address.")
+	}
+	if s.thumbprint != "" {
+		if err := a.checkCertificate(r.HTTP, s.thumbprint); err != nil {
+			return res, err
+		}
+	}
+	if r.TenantSlug != "" && r.TenantSlug != s.organization.Slug {
+		if err := a.enter(ctx, p, s.organization, r); err != nil {
+			return res, err
+		}
+	}
+	if limit > 0 {
+		res.Limit = a.Limiter.Take(ctx, invalidation.Key{Organization: p.Home, ID: p.ID}, limit, now)
+		if !res.Limit.Allowed {
+			return res, fault.Limitedf(fault.CodeRateLimited, res.Limit.Reset, "The credential's limit of %d requests a minute is used up.", limit)
+		}
+	}
+	switch s.kind {
+	case SessionToken:
+		a.Sessions.Touch(s.session, now, r.Source.Address)
+	case ClientToken:
+		a.Clients.Touch(s.client, now)
+	default:
+		a.Credentials.Touch(s.credential, now)
+	}
+	res.Principal = *p
+	return res, nil
+}
+
+// Thumbprint is the x5t#S256 of a certificate in DER (RFC 8705 §3.1).
+func Thumbprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // gone turns "not found" of what a verified token refers to into a refusal; trouble stays trouble.
@@ -131,24 +368,44 @@ func gone(err error) error {
 }
 
 func errRevoked() error {
-	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The session has ended.")
+	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The token's session, client or credential has ended.")
+}
+
+func errInvalidToken() error {
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The token is not valid here.")
+}
+
+func errSuspended() error {
+	return fault.New(fault.Forbidden, fault.CodeSuspended, "The organization is suspended.")
+}
+
+// errUnknown is the one answer to a value that is garbled, unknown or rotated away.
+func errUnknown(kind credential.Kind) error {
+	return errEnded(kind, fault.CodeInvalidToken, "The credential is not known.")
+}
+
+func errEnded(kind credential.Kind, code, message string) error {
+	if kind == credential.APIKey {
+		code = fault.CodeInvalidAPIKey
+	}
+	return fault.New(fault.Unauthenticated, code, message)
 }
 
 // enter lets an operator's session act in the tenant it names; for everyone else the header is only a check, and this is its failure.
-func (a *Authenticator) enter(ctx context.Context, p principal.Principal, home organization.Organization, r Request) (principal.Principal, error) {
-	if !home.Platform || p.Role != permission.RoleSuperUser {
-		return p, fault.New(fault.Forbidden, fault.CodeTenantMismatch, "X-Tenant-Slug names another organization than the credential's.")
+func (a *Authenticator) enter(ctx context.Context, p *principal.Principal, home organization.Organization, r Request) error {
+	if p.Kind != principal.User || !home.Platform || p.Role != permission.RoleSuperUser {
+		return fault.New(fault.Forbidden, fault.CodeTenantMismatch, "X-Tenant-Slug names another organization than the credential's.")
 	}
-	org, err := a.organizations.BySlug(ctx, r.TenantSlug)
+	org, err := a.Organizations.BySlug(ctx, r.TenantSlug)
 	if err != nil {
-		return p, err
+		return err
 	}
 	p.Organization, p.OrganizationSlug = org.ID, org.Slug
 	entry := audit.Entry{Act: "tenant.entered", TargetKind: "organization", TargetID: string(org.ID), Details: map[string]string{"request": r.Method + " " + r.Path}}
-	return p, a.db.PlatformTx(ctx, "an operator acts in a tenant: recorded in both", func(tx *sqldb.Tx) error {
-		if err := audit.RecordIn(ctx, tx, a.now(), home.ID, p, entry); err != nil {
+	return a.DB.PlatformTx(ctx, "an operator acts in a tenant: recorded in both", func(tx *sqldb.Tx) error {
+		if err := audit.RecordIn(ctx, tx, a.Now(), home.ID, *p, entry); err != nil {
 			return err
 		}
-		return audit.RecordIn(ctx, tx, a.now(), org.ID, p, entry)
+		return audit.RecordIn(ctx, tx, a.Now(), org.ID, *p, entry)
 	})
 }

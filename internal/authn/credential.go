@@ -10,14 +10,21 @@ import (
 // CookieName carries the access token of a browser session.
 const CookieName = "itsm_auth_token"
 
-// Kind is what a request brings, as its shape tells before anything is verified.
+// Kind is what a request brings. Each route names those it accepts.
 type Kind string
 
-// The kinds of credential. Each route names those it accepts.
+// The kinds of credential. The header and the value's own form tell most of them; which of the four sorts of JWT one is, its type and its
+// verified audience say.
 const (
-	None         Kind = "none"
-	SessionToken Kind = "session_token"
-	APIKey       Kind = "api_key"
+	None             Kind = "none"
+	SessionToken     Kind = "session_token"
+	APIKey           Kind = "api_key"
+	AccessToken      Kind = "access_token"
+	SystemToken      Kind = "system_token"
+	ApplicationToken Kind = "application_token"
+	ClientToken      Kind = "client_token"
+
+	jsonWebToken Kind = "jwt" // until it is looked at
 )
 
 // Credential is what a request brings.
@@ -27,13 +34,24 @@ type Credential struct {
 	FromCookie bool
 }
 
+// FromValue names the kind of a bare value, as introspection and revocation get it.
+func FromValue(value string) Credential {
+	switch {
+	case strings.HasPrefix(value, "tnt_"):
+		return Credential{Kind: APIKey, value: value}
+	case strings.HasPrefix(value, "gth_"):
+		return Credential{Kind: AccessToken, value: value}
+	}
+	return Credential{Kind: jsonWebToken, value: value}
+}
+
 func errCredential(format string) error {
 	return fault.New(fault.Invalid, fault.CodeValidation, format)
 }
 
 // errMissing asks for a credential.
 func errMissing() error {
-	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "A credential is required: Authorization: Bearer <access token>.")
+	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "A credential is required: Authorization: Bearer <token>, or X-API-Key: <key>.")
 }
 
 // Read finds the one credential of a request. An explicit one beats the cookie, which is then not looked at; two explicit ones, or one
@@ -52,13 +70,16 @@ func Read(r *http.Request) (Credential, error) {
 		if !strings.EqualFold(scheme, "Bearer") || value == "" || strings.IndexByte(value, ' ') >= 0 || strings.IndexByte(value, '\t') >= 0 {
 			return Credential{}, fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Bearer, one space, the token.")
 		}
-		return Credential{Kind: SessionToken, value: value}, nil
+		if strings.HasPrefix(value, "gth_") {
+			return Credential{Kind: AccessToken, value: value}, nil
+		}
+		return Credential{Kind: jsonWebToken, value: value}, nil
 	}
 	value, found, err := Cookie(r, CookieName)
 	if err != nil || !found {
 		return Credential{Kind: None}, err
 	}
-	return Credential{Kind: SessionToken, value: value, FromCookie: true}, nil
+	return Credential{Kind: jsonWebToken, value: value, FromCookie: true}, nil
 }
 
 // maxCookieBytes bounds what is searched for a cookie.

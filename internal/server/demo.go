@@ -7,6 +7,8 @@ import (
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/client"
+	"gatehouse/internal/domain/credential"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/servicedesk"
 	"gatehouse/internal/domain/user"
@@ -20,6 +22,40 @@ type Demo struct {
 	URL           string             `json:"url"`
 	Organizations []DemoOrganization `json:"organizations"`
 	Users         []DemoUser         `json:"users"`
+
+	APIKeys            []DemoAPIKey `json:"apiKeys"`
+	AccessTokens       []DemoToken  `json:"accessTokens"`
+	SystemAccessTokens []DemoToken  `json:"systemAccessTokens"`
+	ApplicationTokens  []DemoToken  `json:"applicationTokens"`
+	Clients            []DemoClient `json:"clients"`
+}
+
+// DemoAPIKey is a seeded API key; Owner is a user's or the organization's id.
+type DemoAPIKey struct {
+	ID           string   `json:"id"`
+	Name         string   `json:"name"`
+	Key          string   `json:"key"`
+	Permissions  []string `json:"permissions"`
+	Owner        string   `json:"owner"`
+	Organization string   `json:"organization"`
+}
+
+// DemoToken is a seeded token for Authorization: Bearer.
+type DemoToken struct {
+	ID           string `json:"id"`
+	Name         string `json:"name"`
+	Token        string `json:"token"`
+	Owner        string `json:"owner"`
+	Organization string `json:"organization"`
+}
+
+// DemoClient is a seeded OAuth client.
+type DemoClient struct {
+	Organization string   `json:"organization"`
+	ClientID     string   `json:"client_id"`
+	ClientSecret string   `json:"client_secret"`
+	Name         string   `json:"name"`
+	Permissions  []string `json:"permissions"`
 }
 
 // DemoOrganization is a seeded tenant.
@@ -52,6 +88,9 @@ var demoUsers = []struct{ name, display, role string }{
 // SeedDemo fills an empty installation. All users share one password hash, computed once.
 func (s *Server) SeedDemo(ctx context.Context) (Demo, error) {
 	d := Demo{URL: s.Public.String()}
+	if err := s.Keys.Prepare(ctx); err != nil { // the long-lived set signs some of what is seeded
+		return d, err
+	}
 	hash, err := s.Hasher.Hash(ctx, "demo", DemoPassword)
 	if err != nil {
 		return d, err
@@ -104,6 +143,13 @@ func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, name, domain, ha
 			return err
 		}
 	}
+	application, err := s.Users.Create(ctx, p, user.NewUser{Email: "integration@" + domain, Username: "integration", Name: "Demo integration", Kind: user.Application, Role: permission.RoleManager, PasswordHash: hash})
+	if err != nil {
+		return err
+	}
+	if err := s.seedCredentials(ctx, d, org, ids["manager"], application.ID); err != nil {
+		return err
+	}
 	for _, t := range []servicedesk.Ticket{
 		{Type: "incident", Title: "The printer on floor 2 is offline", Priority: "medium", Requester: ids["enduser"], Team: first.ID, Assignee: ids["agent"]},
 		{Type: "service_request", Title: "A second monitor, please", Priority: "low", Requester: ids["enduser"]},
@@ -114,5 +160,43 @@ func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, name, domain, ha
 			return err
 		}
 	}
+	return nil
+}
+
+// seedCredentials makes one of each kind of long-lived credential.
+func (s *Server) seedCredentials(ctx context.Context, d *Demo, org organization.Organization, manager, application id.User) error {
+	p := principal.NewSystem("demo", org.ID)
+	issue := func(r credential.Request) (credential.Issued, error) {
+		i, err := s.Credentials.Issue(ctx, p, r)
+		if err != nil {
+			err = fmt.Errorf("%s: %w", r.Kind, err)
+		}
+		return i, err
+	}
+	all := []string{"tickets:manage:all", "reports:read:all"}
+	key, err := issue(credential.Request{Kind: credential.APIKey, Name: "Demo API key", Permissions: all})
+	if err != nil {
+		return err
+	}
+	d.APIKeys = append(d.APIKeys, DemoAPIKey{string(key.ID), key.Name, key.Value.Reveal(), key.Permissions.Strings(), key.Owner.ID, org.Slug})
+	for _, t := range []struct {
+		list *[]DemoToken
+		r    credential.Request
+	}{
+		{&d.AccessTokens, credential.Request{Kind: credential.AccessToken, Name: "Demo access token", Owner: &credential.Owner{Kind: credential.OwnedByUser, ID: string(manager)}}},
+		{&d.SystemAccessTokens, credential.Request{Kind: credential.SystemToken, Name: "Demo system access token"}},
+		{&d.ApplicationTokens, credential.Request{Kind: credential.ApplicationToken, Name: "Demo application token", Owner: &credential.Owner{Kind: credential.OwnedByUser, ID: string(application)}}},
+	} {
+		i, err := issue(t.r)
+		if err != nil {
+			return err
+		}
+		*t.list = append(*t.list, DemoToken{string(i.ID), i.Name, i.Value.Reveal(), i.Owner.ID, org.Slug})
+	}
+	c, secret, err := s.Credentials.CreateClient(ctx, p, client.Fields{Client: client.Client{Name: "Demo client", Authentication: client.Authentication{Method: client.Secret}}, PermissionList: all})
+	if err != nil {
+		return err
+	}
+	d.Clients = append(d.Clients, DemoClient{org.Slug, string(c.ID), secret.Reveal(), c.Name, c.Permissions.Strings()})
 	return nil
 }

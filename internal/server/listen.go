@@ -80,13 +80,19 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 	if err := listen(c.Listen, s.Handler, nil); err != nil {
 		return err
 	}
-	if c.TLS.Listen != "" {
+	if c.TLS.Listen != "" || c.MTLS.Listen != "" {
 		certificates, err := newCertificates(c.TLS.CertificateFile, c.TLS.KeyFile, s.log)
 		if err != nil {
 			closeAll()
 			return err
 		}
-		if err := listen(c.TLS.Listen, s.Handler, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificates.get, NextProtos: []string{"h2", "http/1.1"}}); err != nil {
+		secure := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificates.get, NextProtos: []string{"h2", "http/1.1"}}
+		if err := listen(c.TLS.Listen, s.Handler, secure); err != nil {
+			return err
+		}
+		asking := secure.Clone()
+		asking.ClientAuth = tls.RequestClientCert // self-signed ones are good too: whose it is, client authentication judges
+		if err := listen(c.MTLS.Listen, s.Handler, asking); err != nil {
 			return err
 		}
 	}

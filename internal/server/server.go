@@ -20,9 +20,12 @@ import (
 
 	"gatehouse/internal/authn"
 	"gatehouse/internal/authn/login"
+	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/domain/attempt"
 	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/client"
+	"gatehouse/internal/domain/credential"
 	"gatehouse/internal/domain/onetime"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/role"
@@ -41,6 +44,7 @@ import (
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/jobs"
 	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/ratelimit"
 	"gatehouse/internal/platform/sqldb"
 	"gatehouse/internal/platform/telemetry"
 )
@@ -66,6 +70,9 @@ type Server struct {
 	Metrics *prometheus.Registry
 
 	DB            *sqldb.DB
+	Credentials   *credential.Service
+	Clients       *client.Service
+	Limiter       *ratelimit.Limiter
 	Kit           *web.Kit
 	API           *api.API
 	Organizations *organization.Service
@@ -117,6 +124,9 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("trusted_proxies: %w", err)
 	}
+	if err := permission.Define(c.Resources); err != nil {
+		return nil, fmt.Errorf("resources: %w", err)
+	}
 	ring, err := keyring.New(c.EncryptionKeys)
 	if err != nil {
 		return nil, err
@@ -152,15 +162,34 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	issuer := public.String()
-	s.Tokens = token.New(db, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, o.Now)
+	s.Clients = client.New(db, s.Feed, o.Now)
+	s.Credentials = credential.New(db, s.Feed, ring, s.Roles, s.Users, s.Clients, o.Now)
+	s.Users.UseCredentials(s.Credentials)
+	s.Limiter = ratelimit.New(db, o.Log)
+	s.Tokens = token.New(db, s.Feed, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, o.Now)
 	s.Desk = servicedesk.New(db, o.Now)
 	signIn := login.New(db, s.Hasher, s.Attempts, s.Organizations, s.Users, s.Sessions, s.Tokens, o.Now, o.Log)
 
-	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log, Organizations: s.Organizations, Metrics: s.Metrics,
-		Authenticator: authn.New(db, s.Organizations, s.Users, s.Sessions, s.Tokens, o.Now)})
+	s.Credentials.UseMinter(s.Tokens)
+	services := authn.Services{DB: db, Now: o.Now, Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions, Tokens: s.Tokens, Credentials: s.Credentials, Clients: s.Clients,
+		Limiter: s.Limiter, Certificates: web.ClientCertificates(c.MTLS.CertificateHeader, proxies)}
+	authenticator := authn.New(services)
+	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log, Organizations: s.Organizations, Metrics: s.Metrics, Authenticator: authenticator})
 	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Now: o.Now, Cursors: web.NewCursors(ring.Subkey("list cursors")), Login: signIn, Tokens: s.Tokens,
-		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions, Audit: audit.New(db), Desk: s.Desk, Setup: s})
-	oauth.Register(s.Kit, s.Keys)
+		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions, Credentials: s.Credentials, Clients: s.Clients, Audit: audit.New(db), Desk: s.Desk, Setup: s})
+	clients, err := s.clientAuthentication(services, issuer)
+	if err != nil {
+		return nil, err
+	}
+	mtls, err := c.MTLSURL()
+	if err != nil {
+		return nil, fmt.Errorf("mtls.public_url: %w", err)
+	}
+	oauth.Register(s.Kit, oauth.Services{PublicURL: public, MTLSURL: mtls, Authenticator: authenticator, Clients: clients, Organizations: s.Organizations, Keys: s.Keys, Tokens: s.Tokens,
+		Sessions: s.Sessions, Credentials: s.Credentials})
+	if err := s.registerGateway(); err != nil {
+		return nil, err
+	}
 	console.Register(s.Kit)
 	health.Register(s.Kit, []health.Check{
 		{Name: "database", Run: db.Ping},
@@ -188,14 +217,24 @@ const (
 	purgeEvery = 10 * time.Minute
 	purgeBatch = 1000
 	quietEvery = 15 * time.Second
+
+	forgetEvery = 2 * time.Minute
 )
+
+// flush writes the last uses of everything that has one.
+func (s *Server) flush(ctx context.Context) error {
+	return errors.Join(s.Sessions.Flush(ctx), s.Credentials.Flush(ctx), s.Clients.Flush(ctx))
+}
 
 // Start begins the background work: following other nodes, writing stamps, making keys, housekeeping.
 func (s *Server) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
 	s.running.Go(func() { s.Feed.Run(ctx) })
-	s.running.Go(func() { jobs.Every(ctx, s.log, "session stamps", session.FlushEvery, s.Sessions.Flush) })
+	s.running.Go(func() { jobs.Every(ctx, s.log, "last uses", session.FlushEvery, s.flush) })
+	s.running.Go(func() {
+		jobs.Every(ctx, s.log, "rate counts", forgetEvery, func(ctx context.Context) error { return s.Limiter.Forget(ctx, s.now()) })
+	})
 	s.running.Go(func() {
 		if err := s.Keys.Prepare(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("signing keys could not be prepared", "error", err)
@@ -216,13 +255,14 @@ func (s *Server) housekeep(ctx context.Context) error {
 	err1 := drain(func() (int64, error) { return s.OneTime.Purge(ctx, s.now().Add(-24*time.Hour), purgeBatch) })
 	err2 := drain(func() (int64, error) { return s.Attempts.Purge(ctx, s.now().Add(-48*time.Hour), purgeBatch) })
 	err3 := drain(func() (int64, error) { return s.Sessions.Purge(ctx, purgeBatch) })
+	err5 := drain(func() (int64, error) { return s.Tokens.Purge(ctx, purgeBatch) })
 	var platform principal.Principal
 	operator, err4 := s.Organizations.Operator(ctx)
 	if err4 == nil {
 		platform = principal.NewSystem("housekeeping", operator.ID)
 		err4 = errors.Join(s.Keys.Prepare(ctx), s.Keys.Housekeep(ctx, platform))
 	}
-	return errors.Join(err1, err2, err3, err4)
+	return errors.Join(err1, err2, err3, err4, err5)
 }
 
 // drain removes in small batches until there is nothing left to remove.
@@ -240,7 +280,7 @@ func (s *Server) Close(ctx context.Context) error {
 		s.stop()
 		s.running.Wait()
 	}
-	err := s.Sessions.Flush(ctx)
+	err := s.flush(ctx)
 	if s.tracing != nil {
 		err = errors.Join(err, s.tracing.Stop(ctx))
 	}

@@ -34,6 +34,7 @@ const (
 	CodeInvalidToken       = "INVALID_TOKEN"
 	CodeTokenExpired       = "TOKEN_EXPIRED"
 	CodeTokenRevoked       = "TOKEN_REVOKED"
+	CodeInvalidAPIKey      = "INVALID_API_KEY"
 	CodeReauthentication   = "REAUTHENTICATION_REQUIRED"
 	CodeForbidden          = "FORBIDDEN"
 	CodeTenantMismatch     = "TENANT_MISMATCH"

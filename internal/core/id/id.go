@@ -23,7 +23,17 @@ type (
 	Invitation   string
 	SigningKey   string
 	Family       string
+
+	APIKey           string
+	AccessToken      string
+	SystemToken      string
+	ApplicationToken string
+	Client           string
+	ClientSecret     string
 )
+
+// Credential is the id of a long-lived secret of any kind, as APIKey or ClientSecret. The kind makes and reads it.
+type Credential string
 
 // Prefix gives the text before the ULID, underscore included.
 func (Organization) Prefix() string { return "org_" }
@@ -37,6 +47,13 @@ func (Request) Prefix() string      { return "req_" }
 func (Invitation) Prefix() string   { return "inv_" }
 func (SigningKey) Prefix() string   { return "kid_" }
 func (Family) Prefix() string       { return "fam_" }
+
+func (APIKey) Prefix() string           { return "key_" }
+func (AccessToken) Prefix() string      { return "act_" }
+func (SystemToken) Prefix() string      { return "sat_" }
+func (ApplicationToken) Prefix() string { return "app_" }
+func (Client) Prefix() string           { return "cli_" }
+func (ClientSecret) Prefix() string     { return "sec_" }
 
 // ID is any of the kinds.
 type ID interface {

@@ -15,8 +15,12 @@ import (
 
 // Types of token, the `typ` header (RFC 8725 §3.11).
 const (
-	TypeAccess  = "at+jwt" // RFC 9068
-	TypeRefresh = "rt+jwt"
+	TypeAccess        = "at+jwt" // RFC 9068
+	TypeRefresh       = "rt+jwt"
+	TypeSystem        = "sat+jwt"                 // system access token
+	TypeApplication   = "app+jwt"                 // application token
+	TypeForwarded     = "fwd+jwt"                 // for the API behind a proxy; nothing here accepts it
+	TypeIntrospection = "token-introspection+jwt" // RFC 9701
 )
 
 // RS256 is the algorithm of every key made so far; a key's row names its algorithm, so others can join.
@@ -71,24 +75,10 @@ func Sign(key PrivateKey, typ string, payload []byte) (string, error) {
 
 // ReadHeader checks the shape of a token and returns its header, before any cryptography. Nothing in it may be believed yet.
 func ReadHeader(token string) (Header, error) {
-	if len(token) > maxTokenBytes {
+	if !compact(token) {
 		return Header{}, ErrMalformed
 	}
-	dots, first := 0, -1
-	for i := range len(token) {
-		switch c := token[i]; {
-		case c == '.':
-			if dots++; dots == 1 {
-				first = i
-			}
-		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
-		default: // RFC 8725bis: nothing but base64url and dots, so no JSON serialization, padding or white space
-			return Header{}, ErrMalformed
-		}
-	}
-	if dots != 2 || first == 0 || first > maxHeaderBytes || strings.HasSuffix(token, ".") {
-		return Header{}, ErrMalformed
-	}
+	first := strings.IndexByte(token, '.')
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(token[:first])
 	if err != nil {
 		return Header{}, ErrMalformed
@@ -98,6 +88,27 @@ func ReadHeader(token string) (Header, error) {
 		return Header{}, ErrMalformed
 	}
 	return h, nil
+}
+
+// compact tells whether a token has the form of a compact JWS: three parts of base64url and nothing else (RFC 8725bis), so no JSON
+// serialization, padding or white space, and no encrypted token.
+func compact(token string) bool {
+	if len(token) > maxTokenBytes {
+		return false
+	}
+	dots, first := 0, -1
+	for i := range len(token) {
+		switch c := token[i]; {
+		case c == '.':
+			if dots++; dots == 1 {
+				first = i
+			}
+		case 'A' <= c && c <= 'Z', 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return dots == 2 && first > 0 && first <= maxHeaderBytes && !strings.HasSuffix(token, ".")
 }
 
 // Verify checks the signature and returns the payload; only a verified token has one.

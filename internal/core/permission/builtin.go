@@ -1,5 +1,7 @@
 package permission
 
+import "slices"
+
 // The names of the roles every organization has.
 const (
 	RoleEndUser   = "end_user"
@@ -22,14 +24,21 @@ var tenantAdmin = []string{
 	"sla_policies:manage:all", "sso:manage:all", "system_tokens:manage:all", "teams:manage:all", "tickets:manage:all", "users:manage:all",
 }
 
-// builtins is the one table of the five roles; docs/permissions.md shows the same and a test holds them equal.
-var builtins = []Builtin{
-	{RoleEndUser, "Creates and sees own tickets.", must("tickets:create:own", "tickets:read:own")},
-	{RoleAgent, "Sees and works own and team tickets.", must("tickets:create:own", "tickets:read:team", "tickets:update:team")},
-	{RoleManager, "All tickets of the organization, assignment, reports and service levels.",
-		must("tickets:manage:all", "reports:read:all", "sla_policies:manage:all")},
-	{RoleAdmin, "Everything in one organization.", must(tenantAdmin...)},
-	{RoleSuperUser, "Every organization; for the platform's operators only.", must(append([]string{"organizations:manage:all"}, tenantAdmin...)...)},
+// builtinsOf is the one table of the five roles; docs/permissions.md shows the same and a test holds them equal. Administrators hold the
+// resources of protected APIs too.
+func builtinsOf(defined []string) []Builtin {
+	admin := slices.Clone(tenantAdmin)
+	for _, name := range defined {
+		admin = append(admin, name+":manage:all")
+	}
+	return []Builtin{
+		{RoleEndUser, "Creates and sees own tickets.", must("tickets:create:own", "tickets:read:own")},
+		{RoleAgent, "Sees and works own and team tickets.", must("tickets:create:own", "tickets:read:team", "tickets:update:team")},
+		{RoleManager, "All tickets of the organization, assignment, reports and service levels.",
+			must("tickets:manage:all", "reports:read:all", "sla_policies:manage:all")},
+		{RoleAdmin, "Everything in one organization.", must(admin...)},
+		{RoleSuperUser, "Every organization; for the platform's operators only.", must(append([]string{"organizations:manage:all"}, admin...)...)},
+	}
 }
 
 func must(list ...string) Set {
@@ -41,11 +50,11 @@ func must(list ...string) Set {
 }
 
 // Builtins lists the five roles in order of their reach.
-func Builtins() []Builtin { return builtins }
+func Builtins() []Builtin { return current.Load().builtins }
 
 // BuiltinRole finds one of the five by name.
 func BuiltinRole(name string) (Builtin, bool) {
-	for _, b := range builtins {
+	for _, b := range Builtins() {
 		if b.Name == name {
 			return b, true
 		}

@@ -1,8 +1,12 @@
 package permission
 
 import (
+	"fmt"
 	"maps"
+	"regexp"
 	"slices"
+	"sync"
+	"sync/atomic"
 )
 
 var (
@@ -12,8 +16,11 @@ var (
 	onlyAll    = []Scope{All}
 )
 
-// catalog is every permission that exists: resource → action → scopes. A word that is not here can be neither granted nor asked for.
-var catalog = map[string]map[string][]Scope{
+// words are resource → action → scopes.
+type words map[string]map[string][]Scope
+
+// own is what Gatehouse itself protects.
+var own = words{
 	"tickets":            {"create": ownTeamAll, "read": ownTeamAll, "update": ownTeamAll, "assign": teamAll, Manage: ownTeamAll},
 	"reports":            {"read": onlyAll, Manage: onlyAll},
 	"sla_policies":       {"read": onlyAll, "update": onlyAll, Manage: onlyAll},
@@ -40,9 +47,51 @@ func crud(scopes []Scope) map[string][]Scope {
 // PlatformResource is the resource that only the platform's operators may ever hold: the organizations themselves.
 const PlatformResource = "organizations"
 
+// vocabulary is every permission that exists and the built-in roles made from them. A word that is not in it can be neither granted nor
+// asked for. It grows at start by the resources of the protected APIs and is read without a lock.
+type vocabulary struct {
+	words    words
+	builtins []Builtin
+}
+
+var (
+	current  atomic.Pointer[vocabulary]
+	defining sync.Mutex
+)
+
+func init() {
+	current.Store(&vocabulary{words: own}) // the roles are parsed against it
+	current.Store(&vocabulary{own, builtinsOf(nil)})
+}
+
+var resourceName = regexp.MustCompile(`^[a-z][a-z0-9_]{1,49}$`)
+
+// Define adds resources of APIs that are protected from outside (forward authentication), each with the actions create, read, update,
+// delete and manage in every scope. Administrators hold them; other roles are an organization's to define. Defining one again changes
+// nothing.
+func Define(resources []string) error {
+	defining.Lock()
+	defer defining.Unlock()
+	v := current.Load()
+	next := maps.Clone(v.words)
+	for _, name := range resources {
+		if _, taken := own[name]; taken {
+			return fmt.Errorf("resource %q is one of the server's own", name)
+		}
+		if !resourceName.MatchString(name) {
+			return fmt.Errorf("resource %q: must have 2 to 50 lower-case letters, digits and underscores and begin with a letter", name)
+		}
+		next[name] = crud(ownTeamAll)
+	}
+	current.Store(&vocabulary{next, v.builtins})
+	current.Store(&vocabulary{next, builtinsOf(Defined())})
+	return nil
+}
+
 // Catalog lists every permission in order.
 func Catalog() []Permission {
 	var out []Permission
+	catalog := current.Load().words
 	for _, resource := range slices.Sorted(maps.Keys(catalog)) {
 		for _, action := range slices.Sorted(maps.Keys(catalog[resource])) {
 			for _, scope := range catalog[resource][action] {
@@ -55,6 +104,30 @@ func Catalog() []Permission {
 
 // Known tells whether a resource has the action at all; routes are checked against it.
 func Known(resource, action string) bool {
-	_, ok := catalog[resource][action]
+	_, ok := current.Load().words[resource][action]
 	return ok
+}
+
+// IsResource tells whether a resource exists.
+func IsResource(name string) bool {
+	_, ok := current.Load().words[name]
+	return ok
+}
+
+// IsDefined tells whether a resource belongs to a protected API and not to Gatehouse itself.
+func IsDefined(name string) bool {
+	_, mine := own[name]
+	return !mine && IsResource(name)
+}
+
+// Defined lists the resources of protected APIs in order.
+func Defined() []string {
+	var out []string
+	for name := range current.Load().words {
+		if _, mine := own[name]; !mine {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }

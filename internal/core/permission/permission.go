@@ -70,7 +70,7 @@ func Parse(s string) (Permission, error) {
 	if len(parts) != 3 {
 		return Permission{}, fmt.Errorf("permission %q: want resource:action:scope", s)
 	}
-	actions, ok := catalog[parts[0]]
+	actions, ok := current.Load().words[parts[0]]
 	if !ok {
 		return Permission{}, fmt.Errorf("permission %q: unknown resource %q", s, parts[0])
 	}
@@ -170,6 +170,47 @@ func (s Set) Missing(other Set) []Permission {
 		}
 	}
 	return missing
+}
+
+// Within is what both sets give: s cut to what ceiling holds now.
+func (s Set) Within(ceiling Set) Set {
+	switch {
+	case ceiling.all || ceiling.Covers(s):
+		return s
+	case s.all:
+		return ceiling
+	}
+	var both []Permission
+	for _, p := range s.list {
+		for _, q := range ceiling.list {
+			if p.Resource != q.Resource {
+				continue
+			}
+			cut := Permission{p.Resource, p.Action, min(p.Scope, q.Scope)}
+			switch {
+			case p.Action == q.Action || q.Action == Manage:
+			case p.Action == Manage:
+				cut.Action = q.Action
+			default:
+				continue
+			}
+			if slices.Contains(current.Load().words[cut.Resource][cut.Action], cut.Scope) {
+				both = append(both, cut)
+			}
+		}
+	}
+	return NewSet(both...)
+}
+
+// Filter keeps what keep accepts.
+func (s Set) Filter(keep func(Permission) bool) Set {
+	var kept []Permission
+	for _, p := range s.list {
+		if keep(p) {
+			kept = append(kept, p)
+		}
+	}
+	return NewSet(kept...)
 }
 
 // Strings lists the permissions in order; never nil, and not to be changed.

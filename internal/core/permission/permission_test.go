@@ -88,3 +88,51 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// A15, ATK31: what is cut to a ceiling gives nothing that either side lacks, and everything that both give.
+func TestATK31_Within(t *testing.T) {
+	t.Parallel()
+	if err := Define([]string{"within_test"}); err != nil {
+		t.Fatal(err)
+	}
+	all := Catalog()
+	samples := [][]string{
+		{}, {"tickets:manage:all"}, {"tickets:manage:own"}, {"tickets:read:team", "users:read:all"}, {"tickets:assign:team", "tickets:read:own"},
+		{"users:manage:all", "api_keys:manage:own"}, {"api_keys:read:all"}, {"within_test:manage:team"}, {"within_test:read:own", "within_test:read:all"},
+	}
+	for _, a := range samples {
+		for _, b := range samples {
+			x, y := set(t, a...), set(t, b...)
+			cut := x.Within(y)
+			for _, p := range all {
+				if got, want := cut.Holds(p), x.Holds(p) && y.Holds(p); got != want {
+					t.Errorf("%v within %v: %s is %v, want %v", a, b, p, got, want)
+				}
+			}
+		}
+	}
+	if got := Everything().Within(set(t, "tickets:read:own")).Strings(); len(got) != 1 {
+		t.Errorf("everything within one: %v", got)
+	}
+}
+
+// F1: an integrator's own resources are words like the others, held by administrators; ours cannot be taken over.
+func TestF1_Define(t *testing.T) {
+	t.Parallel()
+	if err := Define([]string{"stations_test"}); err != nil {
+		t.Fatal(err)
+	}
+	if !set(t, "stations_test:manage:all").Covers(set(t, "stations_test:read:own")) || !IsDefined("stations_test") || IsDefined("tickets") || IsResource("nothing") {
+		t.Error("the defined resource")
+	}
+	admin, _ := BuiltinRole(RoleAdmin)
+	user, _ := BuiltinRole(RoleEndUser)
+	if admin.Permissions.Scope("stations_test", "delete") != All || user.Permissions.Scope("stations_test", "read") != None {
+		t.Error("who holds a defined resource")
+	}
+	for _, wrong := range []string{"tickets", "organizations", "", "A", "with space", "with:colon", "1st"} {
+		if Define([]string{wrong}) == nil {
+			t.Errorf("%q can be defined", wrong)
+		}
+	}
+}

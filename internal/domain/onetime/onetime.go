@@ -86,6 +86,21 @@ func (s *Service) Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization
 	return subject, nil
 }
 
+// Mark notes that something outside was used (an assertion's jti) until it expires; fresh is false if it was noted before. Of many at once one
+// finds it fresh.
+func (s *Service) Mark(ctx context.Context, org id.Organization, purpose, subject, value string, now, expires time.Time) (fresh bool, err error) {
+	err = s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
+		n, err := onetimedb.New(tx).Mark(ctx, onetimedb.MarkParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, secret.New(subject+"\x00"+value)), Subject: subject,
+			CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
+		fresh = n == 1
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("onetime: mark: %w", err)
+	}
+	return fresh, nil
+}
+
 // Purge removes what expired before a moment, at most limit rows.
 func (s *Service) Purge(ctx context.Context, before time.Time, limit int) (n int64, err error) {
 	err = s.db.PlatformTx(ctx, "purge single-use secrets", func(tx *sqldb.Tx) error {

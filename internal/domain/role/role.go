@@ -100,6 +100,15 @@ func (s *Service) Facts(ctx context.Context, org id.Organization, name string) (
 	})
 }
 
+// PermissionsOf gives what holders of a role may do now. A role that is gone gives nothing.
+func (s *Service) PermissionsOf(ctx context.Context, org id.Organization, name string) (permission.Set, error) {
+	r, err := s.Facts(ctx, org, name)
+	if fault.Is(err, fault.NotFound) {
+		return permission.Set{}, nil
+	}
+	return r.Permissions, err
+}
+
 // CheckGrantable tells whether p may give the role of a name to a user of the organization it acts in: nobody grants what they do not
 // hold, and the operators' role exists on the platform only.
 func (s *Service) CheckGrantable(ctx context.Context, p principal.Principal, name string, onPlatform bool) error {

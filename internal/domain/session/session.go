@@ -18,6 +18,7 @@ import (
 	"gatehouse/internal/platform/cache"
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/sqldb"
+	"gatehouse/internal/platform/stamp"
 )
 
 // Window is how long a session lives without being refreshed or, where it slides, used.
@@ -64,16 +65,16 @@ func fromRow(r sessiondb.Session) Session {
 
 // Service owns the sessions.
 type Service struct {
-	db     *sqldb.DB
-	now    func() time.Time
-	users  *user.Service
-	facts  *cache.Cache[Session]
-	stamps *stamps
+	db    *sqldb.DB
+	now   func() time.Time
+	users *user.Service
+	facts *cache.Cache[Session]
+	uses  *stamp.Batch[use]
 }
 
 // New makes the service.
 func New(db *sqldb.DB, feed *invalidation.Feed, users *user.Service, now func() time.Time) *Service {
-	return &Service{db: db, now: now, users: users, facts: cache.New[Session](feed, "session", 500_000), stamps: newStamps()}
+	return &Service{db: db, now: now, users: users, facts: cache.New[Session](feed, "session", 500_000), uses: stamp.New[use](stampEvery)}
 }
 
 func key(org id.Organization, session id.Session) invalidation.Key {
@@ -99,8 +100,8 @@ func (s *Service) Facts(ctx context.Context, org id.Organization, session id.Ses
 	if err == nil && f.Active && f.Sliding && !s.now().Before(f.ExpiresAt) {
 		s.facts.Invalidate(key(org, session))
 		f, err = s.facts.Get(ctx, key(org, session), load)
-		if used, ok := s.stamps.pending(key(org, session)); err == nil && ok && f.Active {
-			f.ExpiresAt = later(f.ExpiresAt, f.Deadline(used))
+		if used, ok := s.uses.Pending(key(org, session)); err == nil && ok && f.Active {
+			f.ExpiresAt = later(f.ExpiresAt, f.Deadline(used.at))
 		}
 	}
 	return f, err
@@ -154,8 +155,8 @@ func (s *Service) List(ctx context.Context, p principal.Principal, u id.User, af
 	out := make([]Session, len(rows))
 	for i, r := range rows {
 		out[i] = fromRow(r)
-		if used, ok := s.stamps.pending(key(org, out[i].ID)); ok {
-			out[i].LastUsedAt = later(out[i].LastUsedAt, used)
+		if used, ok := s.uses.Pending(key(org, out[i].ID)); ok {
+			out[i].LastUsedAt = later(out[i].LastUsedAt, used.at)
 		}
 	}
 	return out, nil
@@ -213,6 +214,11 @@ func (s *Service) end(ctx context.Context, tx *sqldb.Tx, p principal.Principal, 
 	}
 	tx.Announce(s.facts.Message(key(org, session)))
 	return audit.RecordIn(ctx, tx, s.now(), org, p, audit.Entry{Act: "session.ended", TargetKind: "session", TargetID: string(session), Details: map[string]string{"reason": reason}})
+}
+
+// EndHeld ends a session whose refresh token was shown by someone who may end it.
+func (s *Service) EndHeld(ctx context.Context, p principal.Principal, org id.Organization, session id.Session, reason string) error {
+	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error { return s.end(ctx, tx, p, org, session, reason) })
 }
 
 // EndStolen ends a session whose refresh token was used twice.

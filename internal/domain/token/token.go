@@ -23,6 +23,8 @@ import (
 	"gatehouse/internal/domain/signingkey"
 	"gatehouse/internal/domain/token/tokendb"
 	"gatehouse/internal/domain/user"
+	"gatehouse/internal/platform/cache"
+	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/sqldb"
 )
 
@@ -72,11 +74,14 @@ type Service struct {
 	roles         *role.Service
 	users         *user.Service
 	sessions      *session.Service
+	revoked       *cache.Cache[map[string]time.Time]
+	grants        *cache.Cache[ClientGrant]
 }
 
 // New makes the service. The issuer is the public URL, from configuration only.
-func New(db *sqldb.DB, issuer string, keys *signingkey.Service, organizations *organization.Service, roles *role.Service, users *user.Service, sessions *session.Service, now func() time.Time) *Service {
-	return &Service{db: db, issuer: issuer, now: now, keys: keys, organizations: organizations, roles: roles, users: users, sessions: sessions}
+func New(db *sqldb.DB, feed *invalidation.Feed, issuer string, keys *signingkey.Service, organizations *organization.Service, roles *role.Service, users *user.Service, sessions *session.Service, now func() time.Time) *Service {
+	return &Service{db: db, issuer: issuer, now: now, keys: keys, organizations: organizations, roles: roles, users: users, sessions: sessions,
+		revoked: cache.New[map[string]time.Time](feed, "revoked_tokens", 100_000), grants: cache.New[ClientGrant](feed, "client_grant", 100_000)}
 }
 
 // Issuer is the `iss` of every token.
@@ -138,11 +143,7 @@ func (s *Service) Sign(g Grant) (Pair, error) {
 
 // PermissionsOf gives what a user may do now. A role that is gone gives nothing.
 func (s *Service) PermissionsOf(ctx context.Context, u user.User) (permission.Set, error) {
-	r, err := s.roles.Facts(ctx, u.Organization, u.Role)
-	if fault.Is(err, fault.NotFound) {
-		return permission.Set{}, nil
-	}
-	return r.Permissions, err
+	return s.roles.PermissionsOf(ctx, u.Organization, u.Role)
 }
 
 // Start begins the refresh family of a new session, in the transaction of the sign-in.
@@ -176,7 +177,11 @@ func (s *Service) verify(token, typ string) ([]byte, error) {
 	if err != nil || h.Type != typ {
 		return nil, errInvalid()
 	}
-	key, ok, err := s.keys.Verifying(signingkey.Session, h.KeyID)
+	return s.verifyWith(token, h, signingkey.Session)
+}
+
+func (s *Service) verifyWith(token string, h jwt.Header, purpose signingkey.Purpose) ([]byte, error) {
+	key, ok, err := s.keys.Verifying(purpose, h.KeyID)
 	if err != nil {
 		return nil, err
 	}
@@ -200,14 +205,25 @@ func judge(r jwt.Registered, now time.Time, issuer, audience string) error {
 	return errInvalid()
 }
 
-// Access is a verified access token: immutable, so it may be kept. Whether it holds now is Judge's to say, each time.
+// Access is a verified access token: immutable, so it may be kept. Whether it holds now is Judge's to say, each time. Exactly one of the two
+// sets of claims is there.
 type Access struct {
-	Claims      AccessClaims
+	Session     *AccessClaims
+	Client      *ClientClaims
 	KeyID       string
 	Permissions permission.Set
 }
 
-// VerifyAccess checks what does not change: shape, key, signature, claims.
+// Registered are the claims that both sets have.
+func (a *Access) Registered() *jwt.Registered {
+	if a.Client != nil {
+		return &a.Client.Registered
+	}
+	return &a.Session.Registered
+}
+
+// VerifyAccess checks what does not change: shape, key, signature, claims. The audience tells a session's token from a client's; neither passes
+// for the other (RFC 8725 §3.12).
 func (s *Service) VerifyAccess(token string) (*Access, error) {
 	payload, err := s.verify(token, jwt.TypeAccess)
 	if err != nil {
@@ -215,21 +231,51 @@ func (s *Service) VerifyAccess(token string) (*Access, error) {
 	}
 	h, _ := jwt.ReadHeader(token)
 	a := &Access{KeyID: h.KeyID}
-	if err := jwt.Decode(payload, &a.Claims); err != nil {
+	var r jwt.Registered
+	if err := jwt.Decode(payload, &r); err != nil {
 		return nil, errInvalid()
 	}
-	a.Permissions = permission.ParseKnown(a.Claims.Permissions)
+	switch r.Audience {
+	case Audience(s.issuer):
+		a.Session = &AccessClaims{}
+		if err := jwt.Decode(payload, a.Session); err != nil || a.Session.SessionID == "" {
+			return nil, errInvalid()
+		}
+		a.Permissions = permission.ParseKnown(a.Session.Permissions)
+	case ClientAudience(s.issuer):
+		a.Client = &ClientClaims{}
+		if err := jwt.Decode(payload, a.Client); err != nil || a.Client.ClientID == "" || a.Client.ClientID != a.Client.Subject {
+			return nil, errInvalid()
+		}
+		a.Permissions = permission.ParseKnown(a.Client.Permissions)
+	default:
+		return nil, errInvalid()
+	}
 	return a, nil
 }
 
-// Judge says whether a verified access token holds now: time, issuer, audience, key still trusted.
-func (s *Service) Judge(a *Access) error {
+// Judge says whether a verified access token holds now: time, issuer, key still trusted, not revoked by itself.
+func (s *Service) Judge(ctx context.Context, a *Access) error {
 	if _, ok, err := s.keys.Verifying(signingkey.Session, a.KeyID); err != nil {
 		return err
 	} else if !ok {
 		return errInvalid()
 	}
-	return judge(a.Claims.Registered, s.now(), s.issuer, Audience(s.issuer))
+	r := a.Registered()
+	if err := judge(*r, s.now(), s.issuer, r.Audience); err != nil {
+		return err
+	}
+	org := id.Organization("")
+	if a.Client != nil {
+		org = id.Organization(a.Client.OrganizationID)
+	} else {
+		org = id.Organization(a.Session.OrganizationID)
+	}
+	revoked, err := s.isRevoked(ctx, org, r.ID)
+	if err == nil && revoked {
+		err = errRevoked()
+	}
+	return err
 }
 
 // Refresh turns a refresh token into the next pair. The presented token is dead at once; used again it ends the session, except that the

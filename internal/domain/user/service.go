@@ -25,6 +25,11 @@ type Sessions interface {
 	EndAll(ctx context.Context, tx *sqldb.Tx, org id.Organization, user id.User, keep id.Session, reason string) (int, error)
 }
 
+// Credentials ends application tokens in the transaction that takes their ground away.
+type Credentials interface {
+	EndApplicationTokens(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, user id.User, reason string) error
+}
+
 // OneTime issues and consumes the secrets of links.
 type OneTime interface {
 	Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject string, now, expires time.Time) (secret.Secret, error)
@@ -55,6 +60,7 @@ type Service struct {
 	organizations *organization.Service
 	roles         *role.Service
 	sessions      Sessions
+	credentials   Credentials
 	onetime       OneTime
 	hasher        Hasher
 	facts         *cache.Cache[User]
@@ -67,6 +73,9 @@ func New(db *sqldb.DB, feed *invalidation.Feed, organizations *organization.Serv
 
 // UseSessions names who ends sessions.
 func (s *Service) UseSessions(sessions Sessions) { s.sessions = sessions }
+
+// UseCredentials names who ends application tokens.
+func (s *Service) UseCredentials(c Credentials) { s.credentials = c }
 
 // Facts gives a user from the cache.
 func (s *Service) Facts(ctx context.Context, org id.Organization, user id.User) (User, error) {
@@ -330,6 +339,11 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 		}
 		if u.State == Disabled && before.State != Disabled {
 			if _, err := s.sessions.EndAll(ctx, tx, p.Organization, user, "", "user_disabled"); err != nil {
+				return err
+			}
+		}
+		if before.Kind == Application && (u.Kind != Application || u.State == Disabled) {
+			if err := s.credentials.EndApplicationTokens(ctx, tx, p, p.Organization, user, actOf(before, u)); err != nil {
 				return err
 			}
 		}

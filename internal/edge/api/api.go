@@ -10,16 +10,20 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"gatehouse/internal/authn"
 	"gatehouse/internal/authn/login"
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/client"
+	"gatehouse/internal/domain/credential"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/role"
 	"gatehouse/internal/domain/servicedesk"
@@ -41,6 +45,8 @@ type Services struct {
 	Roles         *role.Service
 	Users         *user.Service
 	Sessions      *session.Service
+	Credentials   *credential.Service
+	Clients       *client.Service
 	Audit         *audit.Service
 	Desk          *servicedesk.Service
 	Setup         Setup
@@ -143,7 +149,8 @@ func New(kit *web.Kit, s Services) *API {
 	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: func(w io.Writer, v any) error { return web.EncodeJSON(w, v) }, Unmarshal: web.DecodeJSON}, "json": {Marshal: func(w io.Writer, v any) error { return web.EncodeJSON(w, v) }, Unmarshal: web.DecodeJSON}}
 	cfg.DefaultFormat = "application/json"
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An access token of a session."},
+		"bearer": {Type: "http", Scheme: "bearer", Description: "An access token of a session or of an OAuth client, or a long-lived token, where the route takes it."},
+		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An API key, where the route takes it."},
 		"cookie": {Type: "apiKey", In: "cookie", Name: "itsm_auth_token", Description: "The same token in a browser; unsafe methods then need an allowed Origin."},
 	}
 	m := &routeMux{kit: kit}
@@ -155,6 +162,8 @@ func New(kit *web.Kit, s Services) *API {
 	a.registerRoles()
 	a.registerInvitations()
 	a.registerOrganizations()
+	a.registerCredentials()
+	a.registerClients()
 	a.registerAudit()
 	a.registerTickets()
 	a.registerReports()
@@ -206,6 +215,10 @@ func register[I, O any](a *API, route web.Route, op huma.Operation, handle func(
 	}
 	if route.Public == "" {
 		op.Security = []map[string][]string{{"bearer": {}}, {"cookie": {}}}
+		if slices.Contains(route.Accepts, authn.APIKey) {
+			op.Security = append(op.Security, map[string][]string{"apiKey": {}})
+			op.Errors = append(op.Errors, http.StatusTooManyRequests)
+		}
 		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
 		if route.Permission != "" {
 			op.Description = strings.TrimSpace(op.Description + " Needs `" + strings.ReplaceAll(route.Permission, "|", "` or `") + "`.")
@@ -244,9 +257,19 @@ func operationID(r web.Route) string {
 	return strings.ToLower(r.Method) + "-" + path
 }
 
-// route makes a route that session tokens reach with a permission.
+// route makes a route that sessions and API keys reach with a permission.
 func route(method, pattern, permission string) web.Route {
+	return web.Route{Method: method, Pattern: pattern, Permission: permission, Accepts: web.SessionsAndKeys}
+}
+
+// people makes a route of the same sort that no machine reaches.
+func people(method, pattern, permission string) web.Route {
 	return web.Route{Method: method, Pattern: pattern, Permission: permission, Accepts: web.OnlySessions}
+}
+
+// desk makes a route of the service desk, which every kind of credential reaches.
+func desk(method, pattern, permission string) web.Route {
+	return web.Route{Method: method, Pattern: pattern, Permission: permission, Accepts: web.Everyone}
 }
 
 // self makes a route about the caller alone.

@@ -11,6 +11,7 @@ import (
 	"gatehouse/internal/authn/login"
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/principal"
 	"gatehouse/internal/core/secret"
 	"gatehouse/internal/domain/session"
 	"gatehouse/internal/domain/token"
@@ -65,7 +66,7 @@ func (a *API) registerAuth() {
 		op("Sign in with a password", http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests), a.login)
 	register(a, public(http.MethodPost, refreshPath, "the refresh token is the credential"),
 		op("Turn a refresh token into the next pair", http.StatusUnauthorized, http.StatusForbidden), a.refresh)
-	register(a, self(http.MethodGet, "/v1/auth/me", "who the caller is"), op("Who am I"), a.me)
+	register(a, web.Route{Method: http.MethodGet, Pattern: "/v1/auth/me", Self: "who the caller is", Accepts: web.Everyone}, op("Who am I"), a.me)
 	register(a, self(http.MethodPost, "/v1/auth/logout", "ends the caller's own sessions"), op("Sign out of all sessions, or of one", http.StatusNotFound), a.logout)
 	register(a, self(http.MethodPut, "/v1/auth/password", "the caller's own password, proven by the current one"), op("Change my password", http.StatusTooManyRequests), a.changePassword)
 	register(a, public(http.MethodPost, "/v1/auth/password/set", "the link is the credential"),
@@ -210,20 +211,27 @@ func (a *API) refresh(ctx context.Context, c call, in *refreshInput) (*tokensOut
 }
 
 type me struct {
-	Kind             string     `json:"kind" enum:"user,api_key,access_token,system_token,application_token,client"`
-	ID               string     `json:"id"`
-	OrganizationID   string     `json:"organizationId"`
-	OrganizationSlug string     `json:"organizationSlug"`
-	Permissions      []string   `json:"permissions" nullable:"false"`
-	ExpiresAt        *time.Time `json:"expiresAt" doc:"When the credential stops; null: never"`
-	Email            string     `json:"email,omitempty" doc:"Users only"`
-	Role             string     `json:"role,omitempty" doc:"Users only"`
-	SessionID        string     `json:"sessionId,omitempty" doc:"Users only"`
+	Kind             string           `json:"kind" enum:"user,api_key,access_token,system_token,application_token,client"`
+	ID               string           `json:"id"`
+	OrganizationID   string           `json:"organizationId"`
+	OrganizationSlug string           `json:"organizationSlug"`
+	Permissions      []string         `json:"permissions" nullable:"false"`
+	ExpiresAt        *time.Time       `json:"expiresAt" doc:"When the credential stops; null: never"`
+	Email            string           `json:"email,omitempty" doc:"Users only"`
+	Role             string           `json:"role,omitempty" doc:"Users only"`
+	SessionID        string           `json:"sessionId,omitempty" doc:"Users only"`
+	Name             *string          `json:"name,omitempty" doc:"Machines only"`
+	OwnerID          Nullable[string] `json:"ownerId,omitzero" doc:"Machines only: the user it belongs to; null for an organization's own"`
 }
 
 func (a *API) me(_ context.Context, c call, _ *nothing) (*output[me], error) {
-	return out(me{Kind: string(c.Kind), ID: c.ID, OrganizationID: string(c.Organization), OrganizationSlug: c.OrganizationSlug, Permissions: c.Permissions.Strings(),
-		ExpiresAt: moment(c.ExpiresAt), Email: c.Email, Role: c.Role, SessionID: string(c.Session)}), nil
+	m := me{Kind: string(c.Kind), ID: c.ID, OrganizationID: string(c.Organization), OrganizationSlug: c.OrganizationSlug, Permissions: c.Permissions.Strings(), ExpiresAt: moment(c.ExpiresAt)}
+	if c.Kind == principal.User {
+		m.Email, m.Role, m.SessionID = c.Email, c.Role, string(c.Session)
+	} else {
+		m.Name, m.OwnerID = &c.Name, Nullable[string]{Set: true, Value: text(c.Owner)}
+	}
+	return out(m), nil
 }
 
 type logoutInput struct {

@@ -11,10 +11,10 @@ import (
 )
 
 func (a *API) registerReports() {
-	register(a, route(http.MethodGet, "/v1/reports/tickets", "reports:read"), op("Tickets by status and priority"), a.reportTickets)
-	register(a, route(http.MethodGet, "/v1/reports/sign-ins", "reports:read"), op("Sign-ins by day"), a.reportSignIns)
-	register(a, route(http.MethodGet, "/v1/sla-policies", "sla_policies:read"), op("Service levels by priority"), a.getPolicies)
-	register(a, route(http.MethodPut, "/v1/sla-policies", "sla_policies:update"), op("Set service levels"), a.putPolicies)
+	register(a, desk(http.MethodGet, "/v1/reports/tickets", "reports:read"), op("Tickets by status and priority"), a.reportTickets)
+	register(a, desk(http.MethodGet, "/v1/reports/sign-ins", "reports:read"), op("Sign-ins by day"), a.reportSignIns)
+	register(a, desk(http.MethodGet, "/v1/sla-policies", "sla_policies:read"), op("Service levels by priority"), a.getPolicies)
+	register(a, desk(http.MethodPut, "/v1/sla-policies", "sla_policies:update"), op("Set service levels"), a.putPolicies)
 }
 
 type ticketReport struct {

@@ -59,7 +59,11 @@ func TestG12_RoutesAreDocumented(t *testing.T) {
 		for i, k := range r.Accepts {
 			kinds[i] = strings.ReplaceAll(string(k), "_", " ")
 		}
-		fmt.Fprintf(&b, "| %s | `%s` | %s | %s |\n", r.Method, r.Pattern, demands, strings.Join(kinds, ", "))
+		method := r.Method
+		if method == "" {
+			method = "any"
+		}
+		fmt.Fprintf(&b, "| %s | `%s` | %s | %s |\n", method, r.Pattern, demands, strings.Join(kinds, ", "))
 	}
 	equalDocument(t, "routes.md", b.String())
 }
@@ -96,8 +100,11 @@ func fill(pattern string, ids map[string]string) string {
 		collection = "sessions"
 	}
 	return parameter.ReplaceAllStringFunc(pattern, func(p string) string {
-		if p == "{userId}" {
+		switch p {
+		case "{userId}":
 			return ids["users"]
+		case "{secretId}":
+			return ids["secrets"]
 		}
 		return ids[collection]
 	})
@@ -118,6 +125,15 @@ func things(t *testing.T, s *servertest.Server, email string) map[string]string 
 		"invitations": made("/v1/invitations", map[string]any{"email": "invited" + domain, "role": "end_user"}),
 		"tickets":     made("/v1/tickets", map[string]any{"type": "task", "title": "thing"}),
 	}
+	for path, body := range map[string]map[string]any{
+		"api-keys": {"name": "thing", "permissions": []string{"tickets:read:all"}}, "access-tokens": {"name": "thing"}, "system-tokens": {"name": "thing"},
+		"clients": {"name": "thing", "permissions": []string{"tickets:read:all"}},
+	} {
+		ids[path] = made("/v1/"+path, body)
+	}
+	application := made("/v1/users", map[string]any{"email": "program" + domain, "role": "end_user", "type": "application"})
+	ids["application-tokens"] = made("/v1/application-tokens", map[string]any{"name": "thing", "userId": application})
+	ids["secrets"] = made("/v1/clients/"+ids["clients"]+"/secrets", map[string]any{"name": "another"})
 	s.Do(t, "PUT", "/v1/teams/"+ids["teams"]+"/members/"+ids["users"], nil, as).Want(t, 204)
 	_, claims := decodeToken(t, s.Login(t, email).AccessToken)
 	ids["sessions"] = claims["sessionId"].(string)
@@ -132,6 +148,14 @@ var bodies = map[string]map[string]any{
 	"PATCH /v1/invitations/{id}":   {"name": "changed"},
 	"PATCH /v1/tickets/{id}":       {"status": "open"},
 	"PATCH /v1/organizations/{id}": {"name": "changed"},
+
+	"PATCH /v1/api-keys/{id}":                   {"name": "changed"},
+	"PATCH /v1/access-tokens/{id}":              {"name": "changed"},
+	"PATCH /v1/system-tokens/{id}":              {"name": "changed"},
+	"PATCH /v1/application-tokens/{id}":         {"name": "changed"},
+	"PATCH /v1/clients/{id}":                    {"name": "changed"},
+	"PATCH /v1/clients/{id}/secrets/{secretId}": {"name": "changed"},
+	"POST /v1/clients/{id}/secrets":             {"name": "stolen"},
 }
 
 // A44, ATK59: every route that takes an id, called by one tenant's administrator with another tenant's id, says 404, as it does for an id
@@ -148,7 +172,7 @@ func TestATK59_ForeignIDs(t *testing.T) {
 		snapshot := func() string {
 			var all []string
 			theirs := s.As(t, servertest.Foreigner)
-			for _, path := range []string{"/v1/users", "/v1/teams", "/v1/roles", "/v1/invitations", "/v1/tickets"} {
+			for _, path := range []string{"/v1/users", "/v1/teams", "/v1/roles", "/v1/invitations", "/v1/tickets", "/v1/api-keys", "/v1/access-tokens", "/v1/system-tokens", "/v1/application-tokens", "/v1/clients"} {
 				all = append(all, string(s.Do(t, "GET", path, nil, theirs).Want(t, 200).Body))
 			}
 			return strings.Join(all, "\n")
@@ -160,7 +184,7 @@ func TestATK59_ForeignIDs(t *testing.T) {
 				continue
 			}
 			walked++
-			for name, ids := range map[string]map[string]string{"foreign": foreign, "nobody's": nobody, "malformed": {"users": "usr_1", "teams": "x", "roles": "role_", "invitations": "inv_0", "tickets": "tkt_1", "sessions": "ses_1"}} {
+			for name, ids := range map[string]map[string]string{"foreign": foreign, "nobody's": nobody, "malformed": {"users": "usr_1", "teams": "x", "roles": "role_", "invitations": "inv_0", "tickets": "tkt_1", "sessions": "ses_1", "api-keys": "key_1", "access-tokens": "act_", "system-tokens": "sat_1", "application-tokens": "app_1", "clients": "cli_1", "secrets": "sec_1"}} {
 				var body any
 				if b := bodies[r.Method+" "+r.Pattern]; b != nil {
 					body = b
@@ -172,6 +196,14 @@ func TestATK59_ForeignIDs(t *testing.T) {
 			if strings.Contains(r.Pattern, "{userId}") { // own team, foreign user
 				mixed := map[string]string{"teams": own["teams"], "users": foreign["users"]}
 				s.Do(t, r.Method, fill(r.Pattern, mixed), nil, as).Want(t, 404)
+			}
+			if strings.Contains(r.Pattern, "{secretId}") { // own client, foreign secret
+				mixed := map[string]string{"clients": own["clients"], "secrets": foreign["secrets"]}
+				var body any
+				if b := bodies[r.Method+" "+r.Pattern]; b != nil {
+					body = b
+				}
+				s.Do(t, r.Method, fill(r.Pattern, mixed), body, as).Want(t, 404)
 			}
 		}
 		if walked < 15 {

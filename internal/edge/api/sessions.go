@@ -23,8 +23,8 @@ type sessionBody struct {
 func (a *API) registerSessions() {
 	register(a, self(http.MethodGet, "/v1/auth/sessions", "the caller's own sessions"), op("My sessions"), a.listMySessions)
 	register(a, self(http.MethodDelete, "/v1/auth/sessions/{id}", "one's own; another's needs sessions:delete, which the service asks"), deleted("End a session"), a.endSession)
-	register(a, route(http.MethodGet, "/v1/users/{id}/sessions", "sessions:read"), op("A user's sessions"), a.listUserSessions)
-	register(a, route(http.MethodDelete, "/v1/users/{id}/sessions", "sessions:delete"), deleted("End all sessions of a user"), a.endUserSessions)
+	register(a, people(http.MethodGet, "/v1/users/{id}/sessions", "sessions:read"), op("A user's sessions"), a.listUserSessions)
+	register(a, people(http.MethodDelete, "/v1/users/{id}/sessions", "sessions:delete"), deleted("End all sessions of a user"), a.endUserSessions)
 }
 
 func (a *API) showSessions(p Page, c call, list string, u id.User, rows []session.Session) *listOutput[sessionBody] {

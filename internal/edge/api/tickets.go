@@ -29,10 +29,10 @@ func showTicket(t servicedesk.Ticket) ticketBody {
 }
 
 func (a *API) registerTickets() {
-	register(a, route(http.MethodGet, "/v1/tickets", "tickets:read"), op("List the tickets you may see, newest first"), a.listTickets)
-	register(a, route(http.MethodPost, "/v1/tickets", "tickets:create"), created("Open a ticket"), a.createTicket)
-	register(a, route(http.MethodGet, "/v1/tickets/{id}", "tickets:read"), op("Get a ticket"), a.getTicket)
-	register(a, route(http.MethodPatch, "/v1/tickets/{id}", "tickets:update|tickets:assign"), op("Change a ticket", http.StatusConflict), a.updateTicket)
+	register(a, desk(http.MethodGet, "/v1/tickets", "tickets:read"), op("List the tickets you may see, newest first"), a.listTickets)
+	register(a, desk(http.MethodPost, "/v1/tickets", "tickets:create"), created("Open a ticket"), a.createTicket)
+	register(a, desk(http.MethodGet, "/v1/tickets/{id}", "tickets:read"), op("Get a ticket"), a.getTicket)
+	register(a, desk(http.MethodPatch, "/v1/tickets/{id}", "tickets:update|tickets:assign"), op("Change a ticket", http.StatusConflict), a.updateTicket)
 }
 
 type listTicketsInput struct {

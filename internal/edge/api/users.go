@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/principal"
 	"gatehouse/internal/domain/user"
 )
 
@@ -32,7 +33,7 @@ func (a *API) registerUsers() {
 	register(a, route(http.MethodPost, "/v1/users", "users:create"), created("Create a user"), a.createUser)
 	register(a, route(http.MethodGet, "/v1/users/{id}", "users:read"), op("Get a user"), a.getUser)
 	register(a, route(http.MethodPatch, "/v1/users/{id}", "users:update"), op("Change a user", http.StatusConflict), a.updateUser)
-	register(a, route(http.MethodPost, "/v1/users/{id}/password-link", "users:update"), op("Make a link at which a user chooses a password", http.StatusConflict), a.passwordLink)
+	register(a, people(http.MethodPost, "/v1/users/{id}/password-link", "users:update"), op("Make a link at which a user chooses a password", http.StatusConflict), a.passwordLink)
 	register(a, route(http.MethodDelete, "/v1/users/{id}", "users:delete"), deleted("Deactivate a user"), a.deactivateUser)
 }
 
@@ -69,8 +70,8 @@ type createUserInput struct {
 
 type createdUser struct {
 	userBody
-	SetPasswordURL       string    `json:"setPasswordUrl" doc:"Where the user chooses a password, once; shown only now"`
-	SetPasswordExpiresAt time.Time `json:"setPasswordExpiresAt"`
+	SetPasswordURL       *string    `json:"setPasswordUrl" doc:"Where the user chooses a password, once; shown only now, and null to machines, which get no hold of people's passwords"`
+	SetPasswordExpiresAt *time.Time `json:"setPasswordExpiresAt"`
 }
 
 func (a *API) createUser(ctx context.Context, c call, in *createUserInput) (*createdOutput[createdUser], error) {
@@ -83,7 +84,12 @@ func (a *API) createUser(ctx context.Context, c call, in *createUserInput) (*cre
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[createdUser]{"/v1/users/" + string(u.ID), createdUser{showUser(u.User), a.link("set-password", u.Link), u.LinkExpires}}, nil
+	body := createdUser{userBody: showUser(u.User)}
+	if c.Kind == principal.User {
+		link := a.link("set-password", u.Link)
+		body.SetPasswordURL, body.SetPasswordExpiresAt = &link, moment(u.LinkExpires)
+	}
+	return &createdOutput[createdUser]{"/v1/users/" + string(u.ID), body}, nil
 }
 
 type passwordLink struct {

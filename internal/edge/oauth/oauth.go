@@ -1,36 +1,177 @@
-// Package oauth speaks the standard protocols: the published signing keys (RFC 7517) for whoever verifies tokens on their own.
+// Package oauth speaks OAuth 2.0 for machines: the token endpoint (RFC 6749), introspection (RFC 7662, RFC 9701), revocation (RFC 7009),
+// the server's metadata (RFC 8414) and the published signing keys (RFC 7517). Errors are those of RFC 6749 §5.2.
 package oauth
 
 import (
 	"fmt"
 	"net/http"
+	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/go-json-experiment/json"
 
+	"gatehouse/internal/authn"
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/domain/credential"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/session"
 	"gatehouse/internal/domain/signingkey"
+	"gatehouse/internal/domain/token"
 	"gatehouse/internal/edge/web"
 )
 
+// Services are what is behind the endpoints.
+type Services struct {
+	PublicURL     *url.URL
+	MTLSURL       *url.URL // where certificates are asked for; nil: nowhere
+	Authenticator *authn.Authenticator
+	Clients       *authn.Clients
+	Organizations *organization.Service
+	Keys          *signingkey.Service
+	Tokens        *token.Service
+	Sessions      *session.Service
+	Credentials   *credential.Service
+}
+
+type server struct {
+	Services
+	kit *web.Kit
+}
+
+// The paths.
+const (
+	tokenPath      = "/oauth2/token"
+	introspectPath = "/oauth2/introspect"
+	revokePath     = "/oauth2/revoke"
+	metadataPath   = "/.well-known/oauth-authorization-server"
+	jwksPath       = "/.well-known/jwks.json"
+)
+
+const maxForm = 32 << 10
+
+var formOnly = []string{"application/x-www-form-urlencoded"}
+
 // Register adds the routes.
-func Register(kit *web.Kit, keys *signingkey.Service) {
-	cache := fmt.Sprintf("public, max-age=%d", signingkey.JWKSMaxAge/time.Second)
-	kit.Handle(web.Route{Method: http.MethodGet, Pattern: "/.well-known/jwks.json", Public: "public keys, for verifying tokens without asking"},
-		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			set, err := keys.JWKS()
-			if err != nil {
-				web.WriteProblem(w, r, err)
-				return
+func Register(kit *web.Kit, s Services) {
+	o := &server{s, kit}
+	form := func(path, why string, h func(w http.ResponseWriter, r *http.Request, form url.Values) error) {
+		kit.Handle(web.Route{Method: http.MethodPost, Pattern: path, Public: why, MaxBody: maxForm, BodyTypes: formOnly, WriteError: writeError}, o.form(h))
+	}
+	form(tokenPath, "the client authenticates itself", o.token)
+	form(introspectPath, "the client authenticates itself", o.introspect)
+	form(revokePath, "the client authenticates itself, or the caller is who holds the token", o.revoke)
+	kit.Handle(web.Route{Method: http.MethodGet, Pattern: metadataPath, Public: "the description of the server, for clients that configure themselves"}, public("application/json", time.Hour, o.metadata()))
+	kit.Handle(web.Route{Method: http.MethodGet, Pattern: jwksPath, Public: "public keys, for verifying tokens without asking"}, public("application/jwk-set+json", signingkey.JWKSMaxAge, func() (any, error) {
+		return s.Keys.JWKS()
+	}))
+}
+
+// public answers a document for everyone, so without credentials.
+func public(contentType string, age time.Duration, document func() (any, error)) http.Handler {
+	cache := fmt.Sprintf("public, max-age=%d", age/time.Second)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		v, err := document()
+		if err != nil {
+			web.WriteProblem(w, r, err)
+			return
+		}
+		body, err := json.Marshal(v)
+		if err != nil {
+			web.WriteProblem(w, r, err)
+			return
+		}
+		h := w.Header()
+		h.Set("Content-Type", contentType)
+		h.Set("Cache-Control", cache)
+		h.Set("Access-Control-Allow-Origin", "*")
+		h.Del("Access-Control-Allow-Credentials")
+		w.Write(body)
+	})
+}
+
+// form reads the one kind of body these endpoints take. Parameters in the address are refused: addresses are logged.
+func (o *server) form(h func(w http.ResponseWriter, r *http.Request, form url.Values) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Pragma", "no-cache") // RFC 6749 §5.1; Cache-Control: no-store is everywhere
+		err := func() error {
+			if r.URL.RawQuery != "" {
+				return fault.New(fault.Invalid, fault.CodeValidation, "Send the parameters in the body.")
 			}
-			body, err := json.Marshal(set)
-			if err != nil {
-				web.WriteProblem(w, r, err)
-				return
+			if err := r.ParseForm(); err != nil {
+				return fault.New(fault.Invalid, fault.CodeValidation, "The body is not a form.").Because(err)
 			}
-			w.Header().Set("Content-Type", "application/jwk-set+json")
-			w.Header().Set("Cache-Control", cache)
-			w.Header().Set("Access-Control-Allow-Origin", "*") // public data, for everyone
-			w.Header().Del("Access-Control-Allow-Credentials") // and so without credentials
-			w.Write(body)
-		}))
+			for name, values := range r.PostForm {
+				if len(values) > 1 { // RFC 6749 §3.2
+					return fault.New(fault.Invalid, fault.CodeValidation, strconv.Quote(name)+" is given more than once.")
+				}
+			}
+			return h(w, r, r.PostForm)
+		}()
+		if err != nil {
+			writeError(w, r, err)
+		}
+	})
+}
+
+// errorWords are the codes of RFC 6749 §5.2 and its companions.
+var errorWords = map[string]string{
+	authn.CodeInvalidClient: "invalid_client", token.CodeInvalidGrant: "invalid_grant", token.CodeInvalidScope: "invalid_scope", token.CodeUnauthorizedClient: "unauthorized_client",
+	codeUnsupportedGrant: "unsupported_grant_type", codeInvalidTarget: "invalid_target",
+}
+
+const (
+	codeUnsupportedGrant = "UNSUPPORTED_GRANT_TYPE"
+	codeInvalidTarget    = "INVALID_TARGET"
+)
+
+// writeError writes a failure as RFC 6749 §5.2 has it.
+func writeError(w http.ResponseWriter, r *http.Request, err error) {
+	p := web.NewProblem(r.Context(), err)
+	status, word := p.Status, errorWords[p.Code]
+	switch {
+	case word != "" && word != "invalid_client":
+		status = http.StatusBadRequest
+	case word == "invalid_client":
+		status = http.StatusUnauthorized
+		w.Header().Set("WWW-Authenticate", `Basic realm="gatehouse"`) // RFC 6749 §5.2: the scheme a client may use
+	case status == http.StatusUnauthorized: // a caller with a token of their own, where that is a way too
+		word = "invalid_token"
+		w.Header()["WWW-Authenticate"] = web.Challenge(web.InfoOf(r.Context()), fault.Of(err))
+	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
+		word = "temporarily_unavailable"
+	case status >= 500:
+		word = "server_error"
+	case status == http.StatusForbidden:
+		word = "access_denied"
+	default:
+		word = "invalid_request"
+	}
+	if retry := web.RetryAfter(fault.Of(err)); retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(retry))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	web.EncodeJSON(w, map[string]string{"error": word, "error_description": ascii(p.Detail), "request_id": p.RequestID})
+}
+
+// ascii keeps to the characters that error_description may have (RFC 6749 §5.2).
+func ascii(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			b[i] = '\''
+		}
+	}
+	return string(b)
+}
+
+func writeJSON(w http.ResponseWriter, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("oauth: answer: %w", err)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(body)
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"mime"
 	"net/http"
 	"net/netip"
@@ -27,6 +28,7 @@ import (
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/platform/ratelimit"
 )
 
 // Options are what the kit needs from the outside.
@@ -46,6 +48,7 @@ type Kit struct {
 	origin   string // of the public URL
 	mux      *http.ServeMux
 	routes   []Route
+	raw      []rawRoute
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 }
@@ -114,7 +117,35 @@ func (k *Kit) Handle(route Route, h http.Handler) {
 		route.MaxBody = DefaultMaxBody
 	}
 	k.routes = append(k.routes, route)
-	k.mux.Handle(route.Method+" "+route.Pattern, k.guard(route, h))
+	k.mux.Handle(strings.TrimLeft(route.Method+" "+route.Pattern, " "), k.guard(route, h))
+}
+
+// HandleRaw serves a path and everything below it for any method and however the rest of the path is spelled: for proxies that ask about a
+// request by repeating it. The handler judges path and credential itself.
+func (k *Kit) HandleRaw(route Route, h http.Handler) {
+	if wrong := route.check(); wrong != "" {
+		panic(fmt.Sprintf("web: %s %s", route.Pattern, wrong))
+	}
+	k.routes = append(k.routes, route)
+	k.raw = append(k.raw, rawRoute{route, h})
+}
+
+type rawRoute struct {
+	route Route
+	next  http.Handler
+}
+
+// serveRaw finds the raw route of a request.
+func (k *Kit) serveRaw(w http.ResponseWriter, r *http.Request, info *Info) bool {
+	for i := range k.raw {
+		raw := &k.raw[i]
+		if rest, ok := strings.CutPrefix(r.URL.EscapedPath(), raw.route.Pattern); ok && (rest == "" || rest[0] == '/') {
+			info.Route, info.Request = &raw.route, r
+			raw.next.ServeHTTP(w, r)
+			return true
+		}
+	}
+	return false
 }
 
 // ServeHTTP is the way of every request.
@@ -150,6 +181,9 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				slog.Int("status", rec.status), slog.Duration("took", time.Since(start)), slog.String("address", info.Source.Address))
 		}
 	}()
+	if k.serveRaw(rec, r, info) {
+		return
+	}
 	if oddQuery(r.URL.RawQuery) {
 		WriteProblem(rec, r, fault.Invalidf("query", "must be UTF-8 without NUL, percent-encoded"))
 		return
@@ -288,6 +322,23 @@ func (k *Kit) guard(route Route, next http.Handler) http.Handler {
 }
 
 func (k *Kit) admit(w http.ResponseWriter, r *http.Request, info *Info, wanted [][2]string) error {
+	if err := k.Identify(w, r, info, r.Method); err != nil {
+		return err
+	}
+	for _, want := range wanted {
+		if info.Principal.Scope(want[0], want[1]) > permission.None {
+			return nil
+		}
+	}
+	if len(wanted) > 0 {
+		return fault.Forbiddenf("This needs the permission %s.", strings.ReplaceAll(info.Route.Permission, "|", " or "))
+	}
+	return nil
+}
+
+// Identify turns the credential of a request into the principal of info, if the route accepts its kind. method is what the caller wants done, which
+// for a proxy that asks is not the method of its question; empty: not known.
+func (k *Kit) Identify(w http.ResponseWriter, r *http.Request, info *Info, method string) error {
 	c, err := authn.Read(r)
 	if err != nil {
 		return err
@@ -296,23 +347,23 @@ func (k *Kit) admit(w http.ResponseWriter, r *http.Request, info *Info, wanted [
 	if err != nil {
 		return err
 	}
-	p, err := k.o.Authenticator.Authenticate(r.Context(), c, info.Route.Accepts, authn.Request{Source: info.Source, TenantSlug: slug, Method: r.Method, Path: info.Route.Pattern})
+	res, err := k.o.Authenticator.Authenticate(r.Context(), c, info.Route.Accepts, authn.Request{Source: info.Source, TenantSlug: slug, Method: method, Path: info.Route.Pattern, HTTP: r})
+	WriteLimit(w.Header(), res.Limit)
 	if err != nil {
 		return err
 	}
-	info.Principal, info.Cookie = p, c.FromCookie
-	if err := k.checkOrigin(w, r, info); err != nil {
-		return err
+	info.Principal, info.Cookie = res.Principal, c.FromCookie
+	return k.checkOrigin(w, r, info, method)
+}
+
+// WriteLimit tells where a limit stands (draft-ietf-httpapi-ratelimit-headers, the three fields); no limit, no headers.
+func WriteLimit(h http.Header, d ratelimit.Decision) {
+	if d.Limit == 0 {
+		return
 	}
-	for _, want := range wanted {
-		if p.Scope(want[0], want[1]) > permission.None {
-			return nil
-		}
-	}
-	if len(wanted) > 0 {
-		return fault.Forbiddenf("This needs the permission %s.", strings.ReplaceAll(info.Route.Permission, "|", " or "))
-	}
-	return nil
+	h["RateLimit-Limit"] = []string{strconv.Itoa(d.Limit)}
+	h["RateLimit-Remaining"] = []string{strconv.Itoa(d.Remaining)}
+	h["RateLimit-Reset"] = []string{strconv.Itoa(int(math.Ceil(d.Reset.Seconds())))}
 }
 
 func limitBody(w http.ResponseWriter, r *http.Request, route Route) error {

@@ -76,13 +76,15 @@ func RetryAfter(f *fault.Error) int { return int(math.Ceil(f.RetryAfter.Seconds(
 func Challenge(info *Info, f *fault.Error) []string {
 	const realm = `Bearer realm="gatehouse"`
 	switch {
+	case f.Kind == fault.Forbidden && (f.Code == fault.CodeRateLimited || f.Code == fault.CodeUnavailable): // said to a proxy; no scope would help
+		return nil
 	case f.Kind == fault.Forbidden && info.Route.Permission != "":
 		return []string{realm + `, error="insufficient_scope", scope="` + strings.ReplaceAll(info.Route.Permission, "|", " ") + `"`}
 	case f.Kind == fault.Forbidden:
 		return []string{realm + `, error="insufficient_scope"`}
 	case f.Kind != fault.Unauthenticated:
 		return nil
-	case f.Code == fault.CodeUnauthorized || f.Code == fault.CodeInvalidCredentials:
+	case f.Code == fault.CodeUnauthorized || f.Code == fault.CodeInvalidCredentials || f.Code == fault.CodeInvalidAPIKey:
 		return []string{realm}
 	}
 	return []string{realm + `, error="invalid_token"`}

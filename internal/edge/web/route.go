@@ -10,7 +10,7 @@ import (
 
 // Route is one method and path and what it demands. Exactly one of Permission, Self and Public is set.
 type Route struct {
-	Method  string
+	Method  string // empty: any
 	Pattern string // net/http ServeMux syntax without the method
 
 	Permission string // "resource:action", or several with "|": some scope of one is needed; how far it reaches is the service's to say
@@ -29,8 +29,15 @@ type ErrorWriter func(w http.ResponseWriter, r *http.Request, err error)
 // DefaultMaxBody bounds a request body.
 const DefaultMaxBody = 64 << 10
 
-// OnlySessions is what most routes accept until other credentials exist.
-var OnlySessions = []authn.Kind{authn.SessionToken}
+// What routes accept (G12).
+var (
+	// OnlySessions are for people: their own sessions, factors and passwords, and making credentials that only a person may make.
+	OnlySessions = []authn.Kind{authn.SessionToken}
+	// SessionsAndKeys reach the whole management API as far as their permissions go.
+	SessionsAndKeys = []authn.Kind{authn.SessionToken, authn.APIKey}
+	// Everyone reaches the service desk, and forward authentication.
+	Everyone = authn.Everything
+)
 
 func (r Route) check() string {
 	marks := 0

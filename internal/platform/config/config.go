@@ -14,6 +14,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/secret"
 	"gatehouse/internal/platform/keyring"
 )
@@ -25,11 +26,15 @@ type Config struct {
 	EncryptionKeys []secret.Secret `yaml:"encryption_keys" doc:"Keys of 32 random bytes in base64, newest first; openssl rand -base64 32 makes one. Required. Keep the last one for ever: stored digests depend on it."`
 	Listen         string          `yaml:"listen" doc:"Address for plain HTTP, or none."`
 	TLS            TLS             `yaml:"tls"`
+	MTLS           MTLS            `yaml:"mtls"`
 	Metrics        Metrics         `yaml:"metrics"`
 	Tracing        Tracing         `yaml:"tracing"`
 	Log            Log             `yaml:"log"`
 	TrustedProxies []string        `yaml:"trusted_proxies" doc:"Addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed. None by default."`
 	TenantHosts    []string        `yaml:"tenant_hosts" doc:"Host names under which each organization has a subdomain named by its slug; a sign-in from there means that organization."`
+	Resources      []string        `yaml:"resources" doc:"Resources of the APIs behind forward authentication, such as stations: permissions like stations:read:all exist for each, and tenant administrators hold them."`
+	Gateway        Gateway         `yaml:"gateway"`
+	Outbound       Outbound        `yaml:"outbound"`
 	Signing        Signing         `yaml:"signing"`
 	Hashing        Hashing         `yaml:"password_hashing"`
 	DatabasePool   int             `yaml:"database_connections" doc:"Most connections to PostgreSQL, or readers of the SQLite file."`
@@ -41,6 +46,24 @@ type TLS struct {
 	Listen          string `yaml:"listen" doc:"Address for HTTPS, or none, as when empty."`
 	CertificateFile string `yaml:"certificate_file" doc:"Certificate chain in PEM. A changed file is taken up without a restart."`
 	KeyFile         string `yaml:"key_file" doc:"Private key in PEM."`
+}
+
+// MTLS is where OAuth clients authenticate by certificate (RFC 8705).
+type MTLS struct {
+	Listen            string `yaml:"listen" doc:"Address of a second HTTPS listener that asks for client certificates, or none. It uses tls.certificate_file and tls.key_file."`
+	PublicURL         string `yaml:"public_url" doc:"The address of that listener as clients use it, such as https://mtls.auth.example.com; also needed where a proxy ends TLS and tells the certificate."`
+	CAFile            string `yaml:"ca_file" doc:"Certificates (PEM) of the issuers that tls_client_auth trusts. Self-signed certificates need none."`
+	CertificateHeader string `yaml:"certificate_header" doc:"Header in which a trusted proxy tells the client's certificate: URL-encoded PEM, or as RFC 9440 has it. Empty: none is believed."`
+}
+
+// Gateway is forward authentication.
+type Gateway struct {
+	RoutesFile string `yaml:"routes_file" doc:"YAML file that maps methods and paths of the protected API to the permissions they need; empty: the proxy names the permission."`
+}
+
+// Outbound is what the server fetches by itself: the keys of OAuth clients.
+type Outbound struct {
+	AllowedNetworks []string `yaml:"allowed_networks" doc:"Networks that may be reached although they are not public, such as 10.2.0.0/16. None by default."`
 }
 
 // Metrics is the Prometheus listener.
@@ -109,7 +132,7 @@ func Load(path string, getenv func(string) string) (Config, error) {
 		}
 	}
 	faults = append(faults, fromEnvironment(&c, getenv)...)
-	for _, address := range []*string{&c.Listen, &c.TLS.Listen, &c.Metrics.Listen} {
+	for _, address := range []*string{&c.Listen, &c.TLS.Listen, &c.MTLS.Listen, &c.Metrics.Listen} {
 		if *address == none {
 			*address = ""
 		}
@@ -146,13 +169,32 @@ func (c *Config) faults() []error {
 	if c.Listen == "" && c.TLS.Listen == "" {
 		add("listen", "neither listen nor tls.listen is set")
 	}
-	for key, address := range map[string]string{"listen": c.Listen, "tls.listen": c.TLS.Listen, "metrics.listen": c.Metrics.Listen} {
+	for key, address := range map[string]string{"listen": c.Listen, "tls.listen": c.TLS.Listen, "mtls.listen": c.MTLS.Listen, "metrics.listen": c.Metrics.Listen} {
 		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
 			add(key, "must be host:port")
 		}
 	}
 	if c.TLS.Listen != "" && (c.TLS.CertificateFile == "" || c.TLS.KeyFile == "") {
 		add("tls", "needs certificate_file and key_file")
+	}
+	if c.MTLS.Listen != "" && (c.TLS.CertificateFile == "" || c.TLS.KeyFile == "" || c.MTLS.PublicURL == "") {
+		add("mtls", "needs tls.certificate_file, tls.key_file and mtls.public_url")
+	}
+	if c.MTLS.PublicURL != "" {
+		if u, err := originURL(c.MTLS.PublicURL); err != nil || u.Scheme != "https" {
+			add("mtls.public_url", "must be https and a host, such as https://mtls.auth.example.com")
+		}
+	}
+	if c.MTLS.CertificateHeader != "" && len(c.TrustedProxies) == 0 {
+		add("mtls.certificate_header", "is believed from trusted_proxies only, and there are none")
+	}
+	for i, name := range c.Resources {
+		if err := permission.Define([]string{name}); err != nil {
+			add(fmt.Sprintf("resources[%d]", i), "%v", err)
+		}
+	}
+	if _, err := networks(c.Outbound.AllowedNetworks); err != nil {
+		add("outbound.allowed_networks", "%v", err)
 	}
 	if host, _, err := net.SplitHostPort(c.Metrics.Listen); err == nil && !isLoopback(host) {
 		add("metrics.listen", "must be a loopback address: metrics are not for everyone")
@@ -199,7 +241,12 @@ func (c *Config) URL() (*url.URL, error) {
 	if c.PublicURL == "" {
 		return nil, errors.New("is not set: give the address clients use, such as https://auth.example.com")
 	}
-	u, err := url.Parse(c.PublicURL)
+	return originURL(c.PublicURL)
+}
+
+// originURL reads an address of scheme and host.
+func originURL(text string) (*url.URL, error) {
+	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("must be scheme and host only, such as https://auth.example.com")
 	}
@@ -210,10 +257,34 @@ func (c *Config) URL() (*url.URL, error) {
 	return u, nil
 }
 
+// MTLSURL is the public URL of the listener that asks for certificates; nil if there is none.
+func (c *Config) MTLSURL() (*url.URL, error) {
+	if c.MTLS.PublicURL == "" {
+		return nil, nil
+	}
+	return originURL(c.MTLS.PublicURL)
+}
+
 // Proxies are the networks of trusted_proxies.
 func (c *Config) Proxies() ([]netip.Prefix, error) {
-	out := make([]netip.Prefix, 0, len(c.TrustedProxies))
-	for _, s := range c.TrustedProxies {
+	list, err := networks(c.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range list {
+		if p.Bits() == 0 {
+			return nil, fmt.Errorf("%q would believe everyone", p)
+		}
+	}
+	return list, nil
+}
+
+// Reachable are the networks of outbound.allowed_networks.
+func (c *Config) Reachable() ([]netip.Prefix, error) { return networks(c.Outbound.AllowedNetworks) }
+
+func networks(list []string) ([]netip.Prefix, error) {
+	out := make([]netip.Prefix, 0, len(list))
+	for _, s := range list {
 		if a, err := netip.ParseAddr(s); err == nil {
 			out = append(out, netip.PrefixFrom(a, a.BitLen()))
 			continue
@@ -221,9 +292,6 @@ func (c *Config) Proxies() ([]netip.Prefix, error) {
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
 			return nil, fmt.Errorf("%q is neither an address nor a network", s)
-		}
-		if p.Bits() == 0 {
-			return nil, fmt.Errorf("%q would believe everyone", s)
 		}
 		out = append(out, p)
 	}

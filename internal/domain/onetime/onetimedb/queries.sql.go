@@ -54,6 +54,34 @@ func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
 	return err
 }
 
+const mark = `-- name: Mark :execrows
+INSERT INTO onetime (organization_id, purpose, digest, subject, created_at, expires_at, used_at) VALUES ($1, $2, $3, $4, $5, $6, $5) ON CONFLICT DO NOTHING
+`
+
+type MarkParams struct {
+	OrganizationID id.Organization
+	Purpose        string
+	Digest         string
+	Subject        string
+	CreatedAt      sqldb.Millis
+	ExpiresAt      sqldb.Millis
+}
+
+func (q *Queries) Mark(ctx context.Context, arg MarkParams) (int64, error) {
+	result, err := q.db.Exec(ctx, mark,
+		arg.OrganizationID,
+		arg.Purpose,
+		arg.Digest,
+		arg.Subject,
+		arg.CreatedAt,
+		arg.ExpiresAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const platformFind = `-- name: PlatformFind :one
 SELECT organization_id, purpose, digest, subject, created_at, expires_at, used_at FROM onetime WHERE purpose = $1 AND digest = $2
 `

@@ -9,6 +9,21 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
+type ClientGrant struct {
+	OrganizationID id.Organization
+	ID             id.Family
+	ClientID       id.Client
+	CredentialID   id.Credential
+	Permissions    string
+	Thumbprint     string
+	CurrentJti     string
+	State          string
+	CreatedAt      sqldb.Millis
+	RotatedAt      sqldb.Millis
+	EndedAt        sqldb.Millis
+	ExpiresAt      sqldb.Millis
+}
+
 type RefreshFamily struct {
 	OrganizationID id.Organization
 	ID             id.Family

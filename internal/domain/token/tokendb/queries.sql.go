@@ -12,6 +12,18 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
+const endGrant = `-- name: EndGrant :execrows
+UPDATE client_grants SET state = 'ended', ended_at = $1 WHERE organization_id = $2 AND id = $3 AND state = 'active'
+`
+
+func (q *Queries) EndGrant(ctx context.Context, now sqldb.Millis, organizationID id.Organization, iD id.Family) (int64, error) {
+	result, err := q.db.Exec(ctx, endGrant, now, organizationID, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const getFamily = `-- name: GetFamily :one
 SELECT organization_id, id, session_id, current_jti, previous_jti, generation, rotated_at, overlap_until, successor, state, created_at FROM refresh_families WHERE organization_id = $1 AND id = $2
 `
@@ -31,6 +43,30 @@ func (q *Queries) GetFamily(ctx context.Context, organizationID id.Organization,
 		&i.Successor,
 		&i.State,
 		&i.CreatedAt,
+	)
+	return i, err
+}
+
+const getGrant = `-- name: GetGrant :one
+SELECT organization_id, id, client_id, credential_id, permissions, thumbprint, current_jti, state, created_at, rotated_at, ended_at, expires_at FROM client_grants WHERE organization_id = $1 AND id = $2
+`
+
+func (q *Queries) GetGrant(ctx context.Context, organizationID id.Organization, iD id.Family) (ClientGrant, error) {
+	row := q.db.QueryRow(ctx, getGrant, organizationID, iD)
+	var i ClientGrant
+	err := row.Scan(
+		&i.OrganizationID,
+		&i.ID,
+		&i.ClientID,
+		&i.CredentialID,
+		&i.Permissions,
+		&i.Thumbprint,
+		&i.CurrentJti,
+		&i.State,
+		&i.CreatedAt,
+		&i.RotatedAt,
+		&i.EndedAt,
+		&i.ExpiresAt,
 	)
 	return i, err
 }
@@ -58,6 +94,110 @@ func (q *Queries) InsertFamily(ctx context.Context, arg InsertFamilyParams) erro
 	return err
 }
 
+const insertGrant = `-- name: InsertGrant :exec
+INSERT INTO client_grants (organization_id, id, client_id, credential_id, permissions, thumbprint, current_jti, state, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, 'active', $8, $9)
+`
+
+type InsertGrantParams struct {
+	OrganizationID id.Organization
+	ID             id.Family
+	ClientID       id.Client
+	CredentialID   id.Credential
+	Permissions    string
+	Thumbprint     string
+	CurrentJti     string
+	CreatedAt      sqldb.Millis
+	ExpiresAt      sqldb.Millis
+}
+
+func (q *Queries) InsertGrant(ctx context.Context, arg InsertGrantParams) error {
+	_, err := q.db.Exec(ctx, insertGrant,
+		arg.OrganizationID,
+		arg.ID,
+		arg.ClientID,
+		arg.CredentialID,
+		arg.Permissions,
+		arg.Thumbprint,
+		arg.CurrentJti,
+		arg.CreatedAt,
+		arg.ExpiresAt,
+	)
+	return err
+}
+
+const platformPurgeGrants = `-- name: PlatformPurgeGrants :execrows
+DELETE FROM client_grants WHERE (organization_id, id) IN (
+    SELECT g.organization_id, g.id FROM client_grants g WHERE g.expires_at < $1 ORDER BY g.expires_at LIMIT CAST($2 AS BIGINT))
+`
+
+func (q *Queries) PlatformPurgeGrants(ctx context.Context, before sqldb.Millis, rowLimit int64) (int64, error) {
+	result, err := q.db.Exec(ctx, platformPurgeGrants, before, rowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const platformPurgeRevoked = `-- name: PlatformPurgeRevoked :execrows
+DELETE FROM revoked_tokens WHERE (organization_id, jti) IN (
+    SELECT r.organization_id, r.jti FROM revoked_tokens r WHERE r.expires_at < $1 ORDER BY r.expires_at LIMIT CAST($2 AS BIGINT))
+`
+
+func (q *Queries) PlatformPurgeRevoked(ctx context.Context, before sqldb.Millis, rowLimit int64) (int64, error) {
+	result, err := q.db.Exec(ctx, platformPurgeRevoked, before, rowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const revokeToken = `-- name: RevokeToken :execrows
+INSERT INTO revoked_tokens (organization_id, jti, created_at, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+`
+
+func (q *Queries) RevokeToken(ctx context.Context, organizationID id.Organization, jti string, createdAt sqldb.Millis, expiresAt sqldb.Millis) (int64, error) {
+	result, err := q.db.Exec(ctx, revokeToken,
+		organizationID,
+		jti,
+		createdAt,
+		expiresAt,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const revokedTokens = `-- name: RevokedTokens :many
+SELECT jti, expires_at FROM revoked_tokens WHERE organization_id = $1 AND expires_at > $2
+`
+
+type RevokedTokensRow struct {
+	Jti       string
+	ExpiresAt sqldb.Millis
+}
+
+func (q *Queries) RevokedTokens(ctx context.Context, organizationID id.Organization, now sqldb.Millis) ([]RevokedTokensRow, error) {
+	rows, err := q.db.Query(ctx, revokedTokens, organizationID, now)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []RevokedTokensRow{}
+	for rows.Next() {
+		var i RevokedTokensRow
+		if err := rows.Scan(&i.Jti, &i.ExpiresAt); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const rotate = `-- name: Rotate :execrows
 UPDATE refresh_families SET previous_jti = current_jti, current_jti = $1, generation = generation + 1, rotated_at = $2,
     overlap_until = $3, successor = $4
@@ -83,6 +223,36 @@ func (q *Queries) Rotate(ctx context.Context, arg RotateParams) (int64, error) {
 		arg.Successor,
 		arg.OrganizationID,
 		arg.ID,
+		arg.Presented,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const rotateGrant = `-- name: RotateGrant :execrows
+UPDATE client_grants SET current_jti = $1, rotated_at = $2
+WHERE organization_id = $3 AND id = $4 AND client_id = $5 AND current_jti = $6 AND state = 'active' AND expires_at > $2
+`
+
+type RotateGrantParams struct {
+	NextJti        string
+	Now            sqldb.Millis
+	OrganizationID id.Organization
+	ID             id.Family
+	ClientID       id.Client
+	Presented      string
+}
+
+// As Rotate: it matches for the token in force and for nobody after it.
+func (q *Queries) RotateGrant(ctx context.Context, arg RotateGrantParams) (int64, error) {
+	result, err := q.db.Exec(ctx, rotateGrant,
+		arg.NextJti,
+		arg.Now,
+		arg.OrganizationID,
+		arg.ID,
+		arg.ClientID,
 		arg.Presented,
 	)
 	if err != nil {

@@ -1,0 +1,106 @@
+package authn
+
+import (
+	"context"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/jwt"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/credential"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/token"
+	"gatehouse/internal/domain/user"
+)
+
+// RefreshToken is the kind of an inspected value that no route accepts as a credential.
+const RefreshToken Kind = "refresh_token"
+
+// Everything are the kinds that make a principal.
+var Everything = []Kind{SessionToken, APIKey, AccessToken, SystemToken, ApplicationToken, ClientToken}
+
+// Inspection is what a live token says and to whom it belongs.
+type Inspection struct {
+	Kind       Kind
+	Principal  principal.Principal // of a session's refresh token: what its user may do now
+	Access     *token.Access       // of sessions' and clients' access tokens
+	Refresh    token.Refresh       // of refresh tokens
+	Credential credential.Credential
+	Client     id.Client // the OAuth client it was issued to; empty for none
+	JTI        string
+	Audience   string
+	Thumbprint string
+	IssuedAt   time.Time
+	ExpiresAt  time.Time // zero: never
+}
+
+// Inspect tells about a token for introspection and revocation. It judges what Authenticate judges but nothing about the present request, counts
+// no use, and refuses with Unauthenticated or Forbidden whatever does not work now.
+func (a *Authenticator) Inspect(ctx context.Context, value string) (Inspection, error) {
+	c := FromValue(value)
+	if h, err := jwt.ReadHeader(value); c.Kind == jsonWebToken && err == nil && h.Type == jwt.TypeRefresh {
+		return a.inspectRefresh(ctx, value)
+	}
+	var s subject
+	if err := a.resolve(ctx, c, Everything, &s); err != nil {
+		return Inspection{}, err
+	}
+	i := Inspection{Kind: s.kind, Principal: s.principal, Access: s.access, Credential: s.credential, Client: s.client.ID, Thumbprint: s.thumbprint, IssuedAt: s.credential.CreatedAt, ExpiresAt: s.principal.ExpiresAt}
+	if s.access != nil {
+		r := s.access.Registered()
+		i.JTI, i.Audience, i.IssuedAt = r.ID, r.Audience, time.Unix(r.IssuedAt, 0).UTC()
+	}
+	return i, nil
+}
+
+func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (Inspection, error) {
+	r, err := a.Tokens.VerifyRefresh(value)
+	if err != nil {
+		return Inspection{}, err
+	}
+	current, err := a.Tokens.Current(ctx, r)
+	if err != nil {
+		return Inspection{}, err
+	}
+	org, err := a.Organizations.Facts(ctx, r.Organization)
+	if err != nil {
+		return Inspection{}, gone(err)
+	}
+	if !current || org.State != organization.Active {
+		return Inspection{}, errRevoked()
+	}
+	p := principal.Principal{Kind: principal.Client, ID: r.Subject, Home: r.Organization, Organization: r.Organization, OrganizationSlug: org.Slug, ExpiresAt: r.ExpiresAt}
+	if r.Client != "" {
+		c, err := a.Clients.Facts(ctx, r.Organization, r.Client)
+		if err != nil {
+			return Inspection{}, gone(err)
+		}
+		if c.State != "active" || !c.RefreshAllowed {
+			return Inspection{}, errRevoked()
+		}
+		p.Name = c.Name
+	} else {
+		u, err := a.Users.Facts(ctx, r.Organization, id.User(r.Subject))
+		if err != nil {
+			return Inspection{}, gone(err)
+		}
+		f, err := a.Sessions.Facts(ctx, r.Organization, r.Session)
+		if err != nil {
+			return Inspection{}, gone(err)
+		}
+		if u.State != user.Active || f.User != u.ID || !f.Live(a.Now()) {
+			return Inspection{}, errRevoked()
+		}
+		if p.Permissions, err = a.Tokens.PermissionsOf(ctx, u); err != nil {
+			return Inspection{}, err
+		}
+		p.Kind, p.Name, p.Email, p.Role, p.Session = principal.User, u.Name, u.Email, u.Role, r.Session
+	}
+	return Inspection{Kind: RefreshToken, Principal: p, Refresh: r, Client: r.Client, JTI: r.JTI, IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt}, nil
+}
+
+// Refused tells whether an error of Inspect says that the token does not work, and not that it could not be judged.
+func Refused(err error) bool {
+	return fault.Is(err, fault.Unauthenticated) || fault.Is(err, fault.Forbidden) || fault.Is(err, fault.NotFound)
+}

@@ -1,0 +1,97 @@
+package authn
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-json-experiment/json"
+	"github.com/maypok86/otter/v2"
+
+	"gatehouse/internal/domain/client"
+	"gatehouse/internal/platform/outbound"
+)
+
+// KeySets gives the public keys of clients: those registered, or those at the client's jwksUri, kept for a while.
+type KeySets struct {
+	get     *outbound.Client
+	now     func() time.Time
+	fetched *otter.Cache[string, *fetchedSet]
+}
+
+type fetchedSet struct {
+	mu  sync.Mutex
+	at  time.Time
+	set *jose.JSONWebKeySet
+	err error
+}
+
+const (
+	keepKeys    = 5 * time.Minute  // how long fetched keys are used
+	askAgain    = 30 * time.Second // an unknown kid or a failure asks no sooner than this
+	maxKeySets  = 10_000
+	maxKeysRead = 100
+)
+
+// NewKeySets makes an empty store.
+func NewKeySets(get *outbound.Client, now func() time.Time) *KeySets {
+	return &KeySets{get: get, now: now, fetched: otter.Must(&otter.Options[string, *fetchedSet]{MaximumSize: maxKeySets})}
+}
+
+// Of gives the keys of a client; kid is the one that is looked for.
+func (k *KeySets) Of(ctx context.Context, c client.Client, kid string) (*jose.JSONWebKeySet, error) {
+	if c.Authentication.JWKS != nil {
+		return c.Authentication.JWKS, nil
+	}
+	f, err := k.fetched.Get(ctx, string(c.ID)+" "+c.Authentication.JWKSURI, otter.LoaderFunc[string, *fetchedSet](func(context.Context, string) (*fetchedSet, error) {
+		return &fetchedSet{}, nil
+	}))
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock() // one request at a time asks for a client's keys
+	defer f.mu.Unlock()
+	age := k.now().Sub(f.at)
+	missing := f.set != nil && kid != "" && len(f.set.Key(kid)) == 0
+	if age < askAgain || age < keepKeys && f.err == nil && !missing {
+		return f.set, f.err
+	}
+	f.at = k.now()
+	f.set, f.err = k.fetch(ctx, c.Authentication.JWKSURI)
+	return f.set, f.err
+}
+
+func (k *KeySets) fetch(ctx context.Context, uri string) (*jose.JSONWebKeySet, error) {
+	raw, err := k.get.Get(ctx, uri)
+	if err != nil {
+		return nil, err
+	}
+	var listed struct {
+		Keys []jsonRaw `json:"keys"`
+	}
+	if err := json.Unmarshal(raw, &listed); err != nil || len(listed.Keys) > maxKeysRead {
+		return nil, errors.New("the document is not a JSON Web Key Set")
+	}
+	set := &jose.JSONWebKeySet{}
+	for _, one := range listed.Keys { // keys of other sorts may stand beside ours (RFC 7517 §5)
+		var key jose.JSONWebKey
+		if key.UnmarshalJSON(one) == nil && client.CheckKeys(&jose.JSONWebKeySet{Keys: []jose.JSONWebKey{key}}) == nil {
+			set.Keys = append(set.Keys, key)
+		}
+	}
+	if len(set.Keys) == 0 {
+		return nil, errors.New("the document has no usable signature key")
+	}
+	return set, nil
+}
+
+// jsonRaw keeps a value as it is written.
+type jsonRaw []byte
+
+// UnmarshalJSON keeps the bytes.
+func (r *jsonRaw) UnmarshalJSON(b []byte) error {
+	*r = append((*r)[:0], b...)
+	return nil
+}

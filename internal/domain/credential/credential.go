@@ -1,0 +1,262 @@
+// Package credential owns every long-lived secret of machines: API keys, access tokens, system access tokens, application tokens and client
+// secrets. A kind states its form, who may own it, what limits it and which states it knows; issuing, finding, rotating, switching off, last
+// use and age are written once for all of them. A secret is stored as a keyed digest only and found by it; where the value is a JWT there is a
+// row too, and the row decides. It knows nothing of requests: who finds a credential judges where and from where it may be used.
+package credential
+
+import (
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/jwt"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/credential/credentialdb"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// Kind of credential.
+type Kind string
+
+// The kinds.
+const (
+	APIKey           Kind = "api_key"
+	AccessToken      Kind = "access_token"
+	SystemToken      Kind = "system_token"
+	ApplicationToken Kind = "application_token"
+	ClientSecret     Kind = "client_secret"
+)
+
+// Kinds lists all of them.
+var Kinds = []Kind{APIKey, AccessToken, SystemToken, ApplicationToken, ClientSecret}
+
+// OwnerKind is what a credential belongs to.
+type OwnerKind string
+
+// The owners. A user's credential never gives more than the user holds now and stops with them; an organization's and a client's outlive
+// their maker.
+const (
+	OwnedByUser         OwnerKind = "user"
+	OwnedByOrganization OwnerKind = "organization"
+	OwnedByClient       OwnerKind = "client"
+)
+
+// Owner is whose a credential is. ID is a user's, the organization's or a client's.
+type Owner struct {
+	Kind OwnerKind
+	ID   string
+}
+
+// State of a credential.
+type State string
+
+// One that is off may be switched on again where the kind allows; a revoked one stays listed and never comes back.
+const (
+	Active  State = "active"
+	Off     State = "off"
+	Revoked State = "revoked"
+)
+
+// DefaultRateLimit is the requests a minute of an API key for which nothing else is said.
+const (
+	DefaultRateLimit = 600
+	maxRateLimit     = 100_000
+	maxAddresses     = 100
+	maxPermissions   = 200
+	maxResources     = 50
+	maxLifetime      = 100 * 365 * 24 * time.Hour
+	// MaxOverlap is how long a rotated value may go on working.
+	MaxOverlap = 30 * 24 * time.Hour
+)
+
+// rules are what a kind is.
+type rules struct {
+	Resource string       // of the permissions that manage it
+	Mark     *secret.Mark // the value's form; nil: a JWT
+	Type     string       // the JWT's typ
+	Owners   []OwnerKind
+	Stored   bool // has permissions of its own; else it gives what its owner's role gives
+	Expires  bool // may have an expiry
+	Switch   bool // may be switched off and on
+	Rate     int  // requests a minute if nothing is said; 0: no limit
+	newID    func() id.Credential
+	parseID  func(string) (id.Credential, error)
+}
+
+func ids[T id.ID]() (func() id.Credential, func(string) (id.Credential, error)) {
+	return func() id.Credential { return id.Credential(id.New[T]()) }, func(s string) (id.Credential, error) {
+		v, err := id.Parse[T](s)
+		return id.Credential(v), err
+	}
+}
+
+var table = func() map[Kind]rules {
+	user, organization, client := OwnedByUser, OwnedByOrganization, OwnedByClient
+	t := map[Kind]rules{
+		APIKey:           {Resource: "api_keys", Mark: &secret.Mark{Prefix: "tnt_", Stamped: true}, Owners: []OwnerKind{user, organization}, Stored: true, Expires: true, Switch: true, Rate: DefaultRateLimit},
+		AccessToken:      {Resource: "access_tokens", Mark: &secret.Mark{Prefix: "gth_at_"}, Owners: []OwnerKind{user}, Expires: true},
+		SystemToken:      {Resource: "system_tokens", Type: jwt.TypeSystem, Owners: []OwnerKind{organization}, Stored: true, Switch: true},
+		ApplicationToken: {Resource: "application_tokens", Type: jwt.TypeApplication, Owners: []OwnerKind{user}},
+		ClientSecret:     {Resource: "clients", Mark: &secret.Mark{Prefix: "gth_cs_"}, Owners: []OwnerKind{client}, Expires: true, Switch: true},
+	}
+	for kind, r := range t {
+		switch kind {
+		case APIKey:
+			r.newID, r.parseID = ids[id.APIKey]()
+		case AccessToken:
+			r.newID, r.parseID = ids[id.AccessToken]()
+		case SystemToken:
+			r.newID, r.parseID = ids[id.SystemToken]()
+		case ApplicationToken:
+			r.newID, r.parseID = ids[id.ApplicationToken]()
+		case ClientSecret:
+			r.newID, r.parseID = ids[id.ClientSecret]()
+		}
+		t[kind] = r
+	}
+	return t
+}()
+
+// Matches tells whether a value has the form of the kind, checksum included, before any database is asked. JWT kinds have no mark.
+func (k Kind) Matches(value string) bool {
+	m := table[k].Mark
+	return m != nil && m.Matches(value)
+}
+
+// Type is the `typ` of the kind's JWTs; empty if its values are none.
+func (k Kind) Type() string { return table[k].Type }
+
+// Resource is the resource of the permissions that manage the kind.
+func (k Kind) Resource() string { return table[k].Resource }
+
+// ParseID reads an id of the kind.
+func (k Kind) ParseID(s string) (id.Credential, error) { return table[k].parseID(s) }
+
+// Credential is one long-lived secret without its value.
+type Credential struct {
+	ID           id.Credential
+	Organization id.Organization
+	Kind         Kind
+	Name         string
+	Purpose      string
+	Owner        Owner
+	Permissions  permission.Set // as stored; what they amount to now is Holder's to say
+	Resources    []string       // access tokens: the role's permissions on these only; empty: all
+	State        State
+	RateLimit    int // requests a minute; 0: none
+	Addresses    []netip.Prefix
+	CreatedBy    string
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
+	ExpiresAt    time.Time // zero: never
+	LastUsedAt   time.Time // zero: never used
+	RotatedAt    time.Time
+	OverlapUntil time.Time // until when the value before the last rotation works
+	RevokedAt    time.Time
+
+	digest   string
+	previous string
+}
+
+// opens tells whether a value with the digest is this credential's at a moment.
+func (c Credential) opens(digest string, now time.Time) bool {
+	current := subtle.ConstantTimeCompare([]byte(digest), []byte(c.digest)) == 1
+	former := c.previous != "" && subtle.ConstantTimeCompare([]byte(digest), []byte(c.previous)) == 1 && now.Before(c.OverlapUntil)
+	return current || former
+}
+
+// Live tells whether the credential itself allows its use at a moment; its owner may still not.
+func (c Credential) Live(now time.Time) bool {
+	return c.State == Active && (c.ExpiresAt.IsZero() || now.Before(c.ExpiresAt))
+}
+
+func fromRow(r credentialdb.Credential) (Credential, error) {
+	c := Credential{ID: r.ID, Organization: r.OrganizationID, Kind: Kind(r.Kind), Name: r.Name, Purpose: r.Purpose, Owner: Owner{OwnerKind(r.OwnerKind), r.OwnerID},
+		State: State(r.State), RateLimit: int(r.RateLimit), CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(), ExpiresAt: r.ExpiresAt.Time(),
+		LastUsedAt: r.LastUsedAt.Time(), RotatedAt: r.RotatedAt.Time(), OverlapUntil: r.OverlapUntil.Time(), RevokedAt: r.RevokedAt.Time(), digest: r.Digest, previous: r.PreviousDigest}
+	var permissions []string
+	err := errors.Join(json.Unmarshal([]byte(r.Permissions), &permissions), json.Unmarshal([]byte(r.Resources), &c.Resources), json.Unmarshal([]byte(r.AllowedAddresses), &c.Addresses))
+	if err != nil {
+		return Credential{}, fmt.Errorf("credential %s: %w", r.ID, err)
+	}
+	c.Permissions = permission.ParseKnown(permissions)
+	return c, nil
+}
+
+func one(r credentialdb.Credential, err error) (Credential, error) {
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return Credential{}, errNone()
+	}
+	if err != nil {
+		return Credential{}, fmt.Errorf("credential: load: %w", err)
+	}
+	return fromRow(r)
+}
+
+func errNone() error { return fault.NotFoundf("There is no such credential.") }
+
+// ParseAddresses reads the entries of an allow-list: addresses or networks.
+func ParseAddresses(list []string) ([]netip.Prefix, error) {
+	if len(list) > maxAddresses {
+		return nil, fault.Invalidf("allowedAddresses", "must have at most %d entries", maxAddresses)
+	}
+	out := make([]netip.Prefix, len(list))
+	for i, text := range list {
+		if a, err := netip.ParseAddr(text); err == nil && a.Zone() == "" {
+			a = a.Unmap()
+			out[i] = netip.PrefixFrom(a, a.BitLen())
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil || p.Addr().Is4In6() {
+			return nil, fault.Invalidf(fmt.Sprintf("allowedAddresses[%d]", i), "must be an address such as 192.0.2.7 or a network such as 192.0.2.0/24")
+		}
+		out[i] = p.Masked()
+	}
+	return out, nil
+}
+
+// Allowed tells whether an address is on a list; an empty list allows all.
+func Allowed(list []netip.Prefix, address string) bool {
+	if len(list) == 0 {
+		return true
+	}
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return false
+	}
+	a = a.Unmap().WithZone("")
+	for _, p := range list {
+		if p.Contains(a) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkText trims and bounds what people write.
+func checkText(field, s string, least, most int) (string, error) {
+	s = strings.TrimSpace(s)
+	if n := utf8.RuneCountInString(s); n < least || n > most || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+		return "", fault.Invalidf(field, "must have %d to %d characters and no control characters", least, most)
+	}
+	return s, nil
+}
+
+func encode(v any) string {
+	b, err := json.Marshal(v, json.Deterministic(true))
+	if err != nil {
+		panic(fmt.Sprintf("credential: %v", err)) // lists of plain strings and networks
+	}
+	return string(b)
+}

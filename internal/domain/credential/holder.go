@@ -1,0 +1,159 @@
+package credential
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/user"
+)
+
+// Holder is what a credential amounts to at this moment.
+type Holder struct {
+	Permissions permission.Set
+	User        user.User // whose it is; zero for an organization's own
+}
+
+// errOwnerGone says that a credential stopped with its owner.
+func errOwnerGone() error {
+	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The owner of the credential is not active.")
+}
+
+// Holder joins a credential with its owner: the stored permissions of an organization's own, and what a user holds now, at most, of a user's.
+func (s *Service) Holder(ctx context.Context, c Credential) (Holder, error) {
+	if c.Owner.Kind == OwnedByOrganization {
+		return Holder{Permissions: c.Permissions}, nil
+	}
+	if c.Owner.Kind != OwnedByUser {
+		return Holder{}, fmt.Errorf("credential %s: a %s has no holder", c.ID, c.Kind)
+	}
+	u, err := s.users.Facts(ctx, c.Organization, id.User(c.Owner.ID))
+	if fault.Is(err, fault.NotFound) {
+		return Holder{}, errOwnerGone()
+	}
+	if err != nil {
+		return Holder{}, err
+	}
+	if u.State != user.Active || c.Kind == ApplicationToken && u.Kind != user.Application {
+		return Holder{}, errOwnerGone()
+	}
+	held, err := s.roles.PermissionsOf(ctx, c.Organization, u.Role)
+	if err != nil {
+		return Holder{}, err
+	}
+	switch {
+	case table[c.Kind].Stored:
+		held = c.Permissions.Within(held)
+	case len(c.Resources) > 0:
+		held = held.Filter(func(p permission.Permission) bool { return slices.Contains(c.Resources, p.Resource) })
+	}
+	return Holder{held, u}, nil
+}
+
+// present is what a credential could be used for if it were switched on, for judging who may strengthen it. An owner who is gone gives nothing.
+func (s *Service) present(ctx context.Context, c Credential) (permission.Set, error) {
+	if c.Owner.Kind == OwnedByClient {
+		client, err := s.clients.Facts(ctx, c.Organization, id.Client(c.Owner.ID))
+		return client.Permissions, err
+	}
+	h, err := s.Holder(ctx, c)
+	if fault.Is(err, fault.Unauthenticated) {
+		return c.Permissions, nil
+	}
+	return h.Permissions, err
+}
+
+// checkMayStrengthen refuses to hand a value, or more power, to someone who holds less than the credential gives.
+func (s *Service) checkMayStrengthen(ctx context.Context, p principal.Principal, c Credential) error {
+	set, err := s.present(ctx, c)
+	if err != nil {
+		return err
+	}
+	if missing := p.Permissions.Missing(set); len(missing) > 0 {
+		return fault.Forbiddenf("This credential gives %s, which you do not hold; only someone who does may change it.", missing[0])
+	}
+	return nil
+}
+
+// ceiling is what the owner of a new or changed credential can give it, and refuses an owner who cannot have one.
+func (s *Service) ceiling(ctx context.Context, p principal.Principal, kind Kind, o Owner) (permission.Set, error) {
+	if !slices.Contains(table[kind].Owners, o.Kind) {
+		return permission.Set{}, fault.Invalidf("owner", "must be a %s", table[kind].Owners[0])
+	}
+	switch o.Kind {
+	case OwnedByOrganization:
+		if o.ID != string(p.Organization) {
+			return permission.Set{}, fault.Invalidf("owner", "must be a user of this organization or the organization itself")
+		}
+		return p.Permissions, nil
+	case OwnedByClient:
+		client, err := s.clients.Facts(ctx, p.Organization, id.Client(o.ID))
+		return client.Permissions, err
+	}
+	u, err := s.users.Facts(ctx, p.Organization, id.User(o.ID))
+	if fault.Is(err, fault.NotFound) || err == nil && u.State != user.Active {
+		return permission.Set{}, fault.Invalidf("owner", "must be an active user of this organization")
+	}
+	if err != nil {
+		return permission.Set{}, err
+	}
+	if kind == ApplicationToken && u.Kind != user.Application {
+		return permission.Set{}, fault.Invalidf("owner", "must be a user of the type application")
+	}
+	return s.roles.PermissionsOf(ctx, p.Organization, u.Role)
+}
+
+// checkPermissions reads the permissions a stored kind shall have and holds them to what the maker and the owner hold.
+func (s *Service) checkPermissions(p principal.Principal, kind Kind, o Owner, list []string, ceiling permission.Set) (permission.Set, error) {
+	if len(list) > maxPermissions {
+		return permission.Set{}, fault.Invalidf("permissions", "must have at most %d entries", maxPermissions)
+	}
+	var wrong []fault.Field
+	for i, text := range list {
+		q, err := permission.Parse(text)
+		switch {
+		case err != nil:
+		case o.Kind == OwnedByOrganization && q.Scope != permission.All:
+			err = fmt.Errorf("must have the scope all: a credential of the organization belongs to no user and to no team")
+		case kind == SystemToken && !systemResource(q.Resource):
+			err = fmt.Errorf("a system access token never holds permissions on %s", q.Resource)
+		}
+		if err != nil {
+			wrong = append(wrong, fault.Field{Field: fmt.Sprintf("permissions[%d]", i), Message: err.Error()})
+		}
+	}
+	if len(wrong) > 0 {
+		return permission.Set{}, fault.InvalidFields(wrong)
+	}
+	set := permission.ParseKnown(list)
+	if missing := p.Permissions.Missing(set); len(missing) > 0 {
+		return permission.Set{}, fault.Forbiddenf("You do not hold %s and cannot grant it.", missing[0])
+	}
+	if missing := ceiling.Missing(set); len(missing) > 0 {
+		return permission.Set{}, fault.Forbiddenf("The owner does not hold %s.", missing[0])
+	}
+	return set, nil
+}
+
+// systemResource tells what a system access token may hold permissions on: the organization's data and further system access tokens, never
+// people, roles or settings.
+func systemResource(resource string) bool {
+	switch resource {
+	case "tickets", "reports", "sla_policies", "system_tokens":
+		return true
+	}
+	return permission.IsDefined(resource)
+}
+
+// systemDefault is what a system access token holds if nothing is said.
+func systemDefault() []string {
+	list := []string{"tickets:manage:all", "reports:read:all", "sla_policies:manage:all", "system_tokens:manage:all"}
+	for _, name := range permission.Defined() {
+		list = append(list, name+":manage:all")
+	}
+	return list
+}

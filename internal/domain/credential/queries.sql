@@ -1,0 +1,48 @@
+-- name: Insert :exec
+INSERT INTO credentials (organization_id, id, kind, digest, name, purpose, owner_kind, owner_id, permissions, resources, state, rate_limit, allowed_addresses,
+    created_by, created_at, updated_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'active', $11, $12, $13, $14, $14, $15);
+
+-- name: Get :one
+SELECT * FROM credentials WHERE organization_id = $1 AND id = $2;
+
+-- name: PlatformByDigest :one
+-- A value is found where it is in force or was until a rotation; whether the overlap still lasts is judged with the row.
+SELECT c.organization_id, c.id FROM credentials c WHERE c.digest = $1
+UNION ALL
+SELECT p.organization_id, p.id FROM credentials p WHERE p.previous_digest = $1 AND p.previous_digest <> '';
+
+-- name: List :many
+SELECT * FROM credentials
+WHERE organization_id = @organization_id AND kind = @kind AND id > @after
+    AND (CAST(@state AS TEXT) = '' OR state = @state) AND (CAST(@owner AS TEXT) = '' OR owner_id = @owner)
+ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: Update :execrows
+UPDATE credentials SET name = @name, purpose = @purpose, owner_kind = @owner_kind, owner_id = @owner_id, permissions = @permissions, resources = @resources,
+    state = @state, rate_limit = @rate_limit, allowed_addresses = @allowed_addresses, expires_at = @expires_at, updated_at = @now
+WHERE organization_id = @organization_id AND id = @id AND updated_at = @was AND state <> 'revoked';
+
+-- name: Rotate :execrows
+UPDATE credentials SET previous_digest = @previous_digest, digest = @digest, overlap_until = @overlap_until, rotated_at = @now, updated_at = @version
+WHERE organization_id = @organization_id AND id = @id AND updated_at = @was AND state = 'active';
+
+-- name: Revoke :execrows
+UPDATE credentials SET state = 'revoked', revoked_at = @now, updated_at = CASE WHEN updated_at < @now THEN @now ELSE updated_at + 1 END
+WHERE organization_id = @organization_id AND id = @id AND state <> 'revoked';
+
+-- name: RevokeByOwner :many
+UPDATE credentials SET state = 'revoked', revoked_at = @now, updated_at = CASE WHEN updated_at < @now THEN @now ELSE updated_at + 1 END
+WHERE organization_id = @organization_id AND owner_id = @owner_id AND kind = @kind AND state <> 'revoked' RETURNING id;
+
+-- name: Stamp :exec
+UPDATE credentials SET last_used_at = @used_at WHERE organization_id = @organization_id AND id = @id AND last_used_at < @used_at;
+
+-- name: Report :many
+SELECT * FROM credentials
+WHERE organization_id = @organization_id AND id > @after AND state <> 'revoked' AND (expires_at = 0 OR expires_at > @now)
+    AND kind IN (SELECT k.value FROM json_each(CAST(@kinds AS TEXT)) k)
+    AND (expires_at = 0
+        OR (CASE WHEN rotated_at > created_at THEN rotated_at ELSE created_at END) < @old_before
+        OR (CASE WHEN last_used_at > created_at THEN last_used_at ELSE created_at END) < @idle_before)
+ORDER BY id LIMIT CAST(@row_limit AS BIGINT);

@@ -1,0 +1,342 @@
+package credential
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/client"
+	"gatehouse/internal/domain/credential/credentialdb"
+	"gatehouse/internal/domain/role"
+	"gatehouse/internal/domain/user"
+	"gatehouse/internal/platform/cache"
+	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/sqldb"
+	"gatehouse/internal/platform/stamp"
+)
+
+// Minter signs the values of JWT kinds.
+type Minter interface {
+	MintLongLived(c Credential) (secret.Secret, error)
+}
+
+// Service owns the credentials.
+type Service struct {
+	db      *sqldb.DB
+	now     func() time.Time
+	key     []byte
+	roles   *role.Service
+	users   *user.Service
+	clients *client.Service
+	minter  Minter
+	facts   *cache.Cache[Credential]
+	places  *cache.Cache[place]
+	uses    *stamp.Batch[time.Time]
+}
+
+// stampEvery is how exactly the last use is known.
+const stampEvery = 30 * time.Second
+
+// New makes the service. The minter is set later with UseMinter, since tokens build on credentials.
+func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, roles *role.Service, users *user.Service, clients *client.Service, now func() time.Time) *Service {
+	return &Service{db: db, now: now, key: ring.Subkey("credentials"), roles: roles, users: users, clients: clients,
+		facts: cache.New[Credential](feed, "credential", 200_000), places: cache.New[place](feed, "credential_place", 200_000), uses: stamp.New[time.Time](stampEvery)}
+}
+
+// UseMinter names who signs.
+func (s *Service) UseMinter(m Minter) { s.minter = m }
+
+func key(org id.Organization, c id.Credential) invalidation.Key {
+	return invalidation.Key{Organization: org, ID: string(c)}
+}
+
+// Request describes a credential to issue.
+type Request struct {
+	Kind        Kind
+	Name        string
+	Purpose     string    // empty: the name
+	Owner       *Owner    // nil: the maker, or the organization where only it can own one
+	Permissions []string  // stored kinds; nil: the kind's own default
+	Resources   []string  // access tokens
+	ExpiresAt   time.Time // zero: never
+	RateLimit   *int      // nil: the kind's own default; 0: none
+	Addresses   []netip.Prefix
+}
+
+// Issued is a new credential with its value, which exists nowhere else.
+type Issued struct {
+	Credential
+	Value secret.Secret
+}
+
+// Issue makes a credential. It needs <resource>:create in the scope that the owner demands: own for oneself, all for anyone else and for the
+// organization.
+func (s *Service) Issue(ctx context.Context, p principal.Principal, n Request) (Issued, error) {
+	c, err := s.prepare(ctx, p, n)
+	if err != nil {
+		return Issued{}, err
+	}
+	value, err := s.mint(&c)
+	if err != nil {
+		return Issued{}, err
+	}
+	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error { return s.insert(ctx, tx, p, c) })
+	return Issued{c, value}, err
+}
+
+// CreateClient makes an OAuth client and, if it authenticates with a secret, the first one, in one transaction. It needs clients:create:all.
+func (s *Service) CreateClient(ctx context.Context, p principal.Principal, f client.Fields) (made client.Client, value secret.Secret, err error) {
+	made, err = s.clients.Create(ctx, p, f, func(tx *sqldb.Tx, owner client.Client) (err error) {
+		if owner.Authentication.Method != client.Secret {
+			return nil
+		}
+		now := s.now()
+		c := Credential{ID: table[ClientSecret].newID(), Organization: p.Organization, Kind: ClientSecret, Name: owner.Name, Purpose: owner.Name, Owner: Owner{OwnedByClient, string(owner.ID)},
+			State: Active, CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now}
+		if value, err = s.mint(&c); err != nil {
+			return err
+		}
+		return s.insert(ctx, tx, p, c)
+	})
+	return made, value, err
+}
+
+// IssueClientSecret makes another secret for a client. It needs clients:update:all and no fewer rights than the client has.
+func (s *Service) IssueClientSecret(ctx context.Context, p principal.Principal, owner client.Client, name string, expires time.Time) (Issued, error) {
+	if err := client.CheckPerson(p); err != nil {
+		return Issued{}, err
+	}
+	return s.Issue(ctx, p, Request{Kind: ClientSecret, Name: name, Owner: &Owner{OwnedByClient, string(owner.ID)}, ExpiresAt: expires})
+}
+
+// prepare validates and judges.
+func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request) (c Credential, err error) {
+	r := table[n.Kind]
+	if p.Kind != principal.User && !p.IsSystem() { // else it could outlive its own end through a child
+		if n.Kind != APIKey || p.Kind != principal.APIKey || p.Scope(r.Resource, permission.Manage) == permission.None {
+			return c, fault.Forbiddenf("A machine credential cannot make another one; only an API key with api_keys:manage makes API keys.")
+		}
+	}
+	now := s.now()
+	c = Credential{ID: r.newID(), Organization: p.Organization, Kind: n.Kind, State: Active, CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now, RateLimit: r.Rate, ExpiresAt: n.ExpiresAt,
+		Resources: n.Resources, Addresses: n.Addresses}
+	if n.RateLimit != nil {
+		c.RateLimit = *n.RateLimit
+	}
+	if c.Owner, err = s.ownerOf(p, n); err != nil {
+		return c, err
+	}
+	if n.Kind == ClientSecret {
+		owner, err := s.clients.Get(ctx, p, id.Client(c.Owner.ID))
+		if err != nil {
+			return c, err
+		}
+		if owner.Authentication.Method != client.Secret {
+			return c, fault.Conflictf("The client authenticates with %s and has no secrets.", owner.Authentication.Method)
+		}
+	}
+	if c.Name, err = checkText("name", n.Name, 1, 200); err != nil {
+		return c, err
+	}
+	if c.Purpose = n.Purpose; strings.TrimSpace(c.Purpose) == "" {
+		c.Purpose = c.Name
+	}
+	ceiling, err := s.ceiling(ctx, p, n.Kind, c.Owner)
+	if err != nil {
+		return c, err
+	}
+	switch {
+	case r.Stored:
+		list := n.Permissions
+		if n.Kind == SystemToken && list == nil {
+			list = permission.ParseKnown(systemDefault()).Within(p.Permissions).Strings()
+		}
+		if c.Permissions, err = s.checkPermissions(p, n.Kind, c.Owner, list, ceiling); err != nil {
+			return c, err
+		}
+	case n.Permissions != nil:
+		return c, fault.Invalidf("permissions", "come from the owner's role and cannot be given")
+	default: // the issuer holds whatever the credential will give
+		if missing := p.Permissions.Missing(ceiling); len(missing) > 0 {
+			return c, fault.Forbiddenf("The owner holds %s, which you do not.", missing[0])
+		}
+	}
+	return c, s.check(&c)
+}
+
+// ownerOf chooses the owner and asks whether p may make a credential for them.
+func (s *Service) ownerOf(p principal.Principal, n Request) (Owner, error) {
+	r := table[n.Kind]
+	self := p.UserID()
+	if p.Abroad() {
+		self = ""
+	}
+	owner := Owner{}
+	switch {
+	case n.Owner != nil:
+		owner = *n.Owner
+	case self != "" && slices.Contains(r.Owners, OwnedByUser):
+		owner = Owner{OwnedByUser, string(self)}
+	case slices.Contains(r.Owners, OwnedByOrganization):
+		owner = Owner{OwnedByOrganization, string(p.Organization)}
+	default:
+		return owner, fault.Invalidf("owner", "is needed: name the user it shall belong to")
+	}
+	action := "create"
+	if n.Kind == ClientSecret { // part of changing the client
+		action = "update"
+	}
+	if own := owner.Kind == OwnedByUser && self != "" && owner.ID == string(self); !own && p.Scope(r.Resource, action) < permission.All {
+		return owner, fault.Forbiddenf("You may make these for yourself only.")
+	}
+	return owner, nil
+}
+
+// check validates what does not depend on who asks.
+func (s *Service) check(c *Credential) (err error) {
+	r := table[c.Kind]
+	if c.Name, err = checkText("name", c.Name, 1, 200); err != nil {
+		return err
+	}
+	if c.Purpose, err = checkText("purpose", c.Purpose, 0, 500); err != nil {
+		return err
+	}
+	switch {
+	case !c.ExpiresAt.IsZero() && !r.Expires:
+		return fault.Invalidf("expiresAt", "cannot be set: this kind never expires")
+	case !c.ExpiresAt.IsZero() && c.ExpiresAt.After(s.now().Add(maxLifetime)):
+		return fault.Invalidf("expiresAt", "is more than a hundred years away")
+	case c.RateLimit < 0 || c.RateLimit > maxRateLimit || c.Kind == APIKey && c.RateLimit == 0:
+		return fault.Invalidf("rateLimitPerMinute", "must be from 1 to %d", maxRateLimit)
+	case len(c.Addresses) > maxAddresses:
+		return fault.Invalidf("allowedAddresses", "must have at most %d entries", maxAddresses)
+	case len(c.Resources) > 0 && c.Kind != AccessToken:
+		return fault.Invalidf("resources", "are for access tokens only")
+	case len(c.Resources) > maxResources:
+		return fault.Invalidf("resources", "must have at most %d entries", maxResources)
+	}
+	for i, name := range c.Resources {
+		if !permission.IsResource(name) {
+			return fault.Invalidf(fmt.Sprintf("resources[%d]", i), "there is no resource %q", name)
+		}
+	}
+	return nil
+}
+
+// mint makes a fresh value and its digest.
+func (s *Service) mint(c *Credential) (value secret.Secret, err error) {
+	if m := table[c.Kind].Mark; m != nil {
+		value = m.New(s.now())
+	} else if value, err = s.minter.MintLongLived(*c); err != nil {
+		return value, err
+	}
+	c.digest = s.Digest(c.Kind, value.Reveal())
+	return value, nil
+}
+
+// Digest is what a value of a kind is stored and found by. The kind is part of it: a value of one kind is none of another.
+func (s *Service) Digest(kind Kind, value string) string {
+	return secret.Digest(s.key, secret.New(string(kind)+"\x00"+value))
+}
+
+func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principal, c Credential) error {
+	if !c.ExpiresAt.IsZero() && !c.ExpiresAt.After(s.now()) {
+		return fault.Invalidf("expiresAt", "must be in the future")
+	}
+	err := credentialdb.New(tx).Insert(ctx, credentialdb.InsertParams{OrganizationID: c.Organization, ID: c.ID, Kind: string(c.Kind), Digest: c.digest, Name: c.Name, Purpose: c.Purpose,
+		OwnerKind: string(c.Owner.Kind), OwnerID: c.Owner.ID, Permissions: encode(c.Permissions.Strings()), Resources: encode(orEmpty(c.Resources)), RateLimit: int64(c.RateLimit),
+		AllowedAddresses: encode(orEmpty(c.Addresses)), CreatedBy: c.CreatedBy, CreatedAt: sqldb.MillisOf(c.CreatedAt), ExpiresAt: sqldb.MillisOf(c.ExpiresAt)})
+	if err != nil {
+		return fmt.Errorf("credential: insert: %w", err)
+	}
+	return s.changed(ctx, tx, p, c, "created", map[string]string{"name": c.Name, "owner": c.Owner.ID, "permissions": strings.Join(c.Permissions.Strings(), " ")})
+}
+
+func orEmpty[T any](list []T) []T {
+	if list == nil {
+		return []T{}
+	}
+	return list
+}
+
+// changed announces and records, as "api_key.created".
+func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Principal, c Credential, act string, details map[string]string) error {
+	tx.Announce(s.facts.Message(key(c.Organization, c.ID)))
+	return audit.RecordIn(ctx, tx, s.now(), c.Organization, p, audit.Entry{Act: string(c.Kind) + "." + act, TargetKind: string(c.Kind), TargetID: string(c.ID), Details: details})
+}
+
+// Get finds one that the principal may see: their own with scope own, any of the organization with all.
+func (s *Service) Get(ctx context.Context, p principal.Principal, kind Kind, c id.Credential, action string) (Credential, error) {
+	found, err := one(credentialdb.New(s.db.Tenant(p.Organization)).Get(ctx, p.Organization, c))
+	if err != nil {
+		return Credential{}, err
+	}
+	if found.Kind != kind || !s.within(p, found, action) {
+		return Credential{}, errNone()
+	}
+	return s.withUse(found), nil
+}
+
+// within tells whether a credential lies in the scope in which p may do something to its kind.
+func (s *Service) within(p principal.Principal, c Credential, action string) bool {
+	switch p.Scope(c.Kind.Resource(), action) {
+	case permission.All:
+		return true
+	case permission.None:
+		return false
+	}
+	return !p.Abroad() && c.Owner.Kind == OwnedByUser && p.UserID() != "" && c.Owner.ID == string(p.UserID())
+}
+
+func (s *Service) withUse(c Credential) Credential {
+	if used, ok := s.uses.Pending(key(c.Organization, c.ID)); ok && used.After(c.LastUsedAt) {
+		c.LastUsedAt = used
+	}
+	return c
+}
+
+// Filter narrows a listing; zero fields do not.
+type Filter struct {
+	State State
+	Owner string
+	After id.Credential
+	Limit int
+}
+
+// List pages through the credentials of a kind that the principal may read, by id.
+func (s *Service) List(ctx context.Context, p principal.Principal, kind Kind, f Filter) ([]Credential, error) {
+	if p.Scope(kind.Resource(), "read") < permission.All {
+		if p.UserID() == "" || p.Abroad() || f.Owner != "" && f.Owner != string(p.UserID()) {
+			return nil, nil
+		}
+		f.Owner = string(p.UserID())
+	}
+	rows, err := credentialdb.New(s.db.Tenant(p.Organization)).List(ctx, credentialdb.ListParams{OrganizationID: p.Organization, Kind: string(kind), After: f.After, State: string(f.State),
+		Owner: f.Owner, RowLimit: int64(f.Limit)})
+	if err != nil {
+		return nil, fmt.Errorf("credential: list: %w", err)
+	}
+	return s.fromRows(rows)
+}
+
+func (s *Service) fromRows(rows []credentialdb.Credential) ([]Credential, error) {
+	out := make([]Credential, len(rows))
+	for i, r := range rows {
+		c, err := fromRow(r)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = s.withUse(c)
+	}
+	return out, nil
+}

@@ -1,0 +1,130 @@
+package token
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/jwt"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/token/tokendb"
+	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// isRevoked tells whether one token was revoked before its time. An organization's list is one fact: it is short, since a token leaves it when it
+// expires.
+func (s *Service) isRevoked(ctx context.Context, org id.Organization, jti string) (bool, error) {
+	list, err := s.revoked.Get(ctx, invalidation.Key{Organization: org}, func(ctx context.Context) (map[string]time.Time, error) {
+		rows, err := tokendb.New(s.db.Tenant(org)).RevokedTokens(ctx, org, sqldb.MillisOf(s.now()))
+		if err != nil {
+			return nil, fmt.Errorf("token: revoked: %w", err)
+		}
+		list := make(map[string]time.Time, len(rows))
+		for _, r := range rows {
+			list[r.Jti] = r.ExpiresAt.Time()
+		}
+		return list, nil
+	})
+	_, found := list[jti]
+	return found, err
+}
+
+// Revoke ends one access token before its time (RFC 7009).
+func (s *Service) Revoke(ctx context.Context, p principal.Principal, a *Access) error {
+	r := a.Registered()
+	org, target := id.Organization(""), ""
+	if a.Client != nil {
+		org, target = id.Organization(a.Client.OrganizationID), a.Client.ClientID
+	} else {
+		org, target = id.Organization(a.Session.OrganizationID), a.Session.SessionID
+	}
+	now := s.now()
+	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
+		n, err := tokendb.New(tx).RevokeToken(ctx, org, r.ID, sqldb.MillisOf(now), sqldb.MillisOf(time.Unix(r.Expires, 0)))
+		if err != nil {
+			return fmt.Errorf("token: revoke: %w", err)
+		}
+		if n == 0 {
+			return nil
+		}
+		tx.Announce(s.revoked.Message(invalidation.Key{Organization: org}))
+		return audit.RecordIn(ctx, tx, now, org, p, audit.Entry{Act: "token.revoked", TargetKind: "token", TargetID: r.ID, Details: map[string]string{"of": target}})
+	})
+}
+
+// Refresh is a refresh token whose signature was verified.
+type Refresh struct {
+	Organization id.Organization
+	Subject      string
+	Session      id.Session // of a session's token
+	Family       id.Family
+	Client       id.Client // of a client's token
+	JTI          string
+	IssuedAt     time.Time
+	ExpiresAt    time.Time
+}
+
+// VerifyRefresh reads a refresh token of either sort. Whether it is the one in force is Current's to say.
+func (s *Service) VerifyRefresh(token string) (Refresh, error) {
+	payload, err := s.verify(token, jwt.TypeRefresh)
+	if err != nil {
+		return Refresh{}, err
+	}
+	var c struct {
+		RefreshClaims
+		ClientID string `json:"client_id"`
+	}
+	if err := jwt.Decode(payload, &c); err != nil {
+		return Refresh{}, errInvalid()
+	}
+	wanted := RefreshAudience(s.issuer)
+	if c.ClientID != "" {
+		wanted = ClientRefreshAudience(s.issuer)
+	}
+	if err := judge(c.Registered, s.now(), s.issuer, wanted); err != nil {
+		return Refresh{}, err
+	}
+	return Refresh{Organization: id.Organization(c.OrganizationID), Subject: c.Subject, Session: id.Session(c.SessionID), Family: id.Family(c.Family), Client: id.Client(c.ClientID),
+		JTI: c.ID, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expires, 0).UTC()}, nil
+}
+
+// Current tells whether a verified refresh token is the one in force of a live family. It looks at the database: an answer about a refresh
+// token is not worth a cache.
+func (s *Service) Current(ctx context.Context, r Refresh) (bool, error) {
+	q := tokendb.New(s.db.Tenant(r.Organization))
+	if r.Client != "" {
+		g, err := s.grant(q.GetGrant(ctx, r.Organization, r.Family))
+		if fault.Is(err, fault.NotFound) {
+			return false, nil
+		}
+		return err == nil && g.Live(s.now()) && g.Client == r.Client && g.jti == r.JTI, err
+	}
+	row, err := q.GetFamily(ctx, r.Organization, r.Family)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil && row.State == "active" && row.CurrentJti == r.JTI, err
+}
+
+// Purge removes families of clients that have expired and revoked tokens that would have by now, at most limit of each.
+func (s *Service) Purge(ctx context.Context, limit int) (n int64, err error) {
+	err = s.db.PlatformTx(ctx, "purge expired tokens", func(tx *sqldb.Tx) error {
+		q, before := tokendb.New(tx), sqldb.MillisOf(s.now().Add(-purgeAfter))
+		grants, err := q.PlatformPurgeGrants(ctx, before, int64(limit))
+		if err != nil {
+			return err
+		}
+		tokens, err := q.PlatformPurgeRevoked(ctx, before, int64(limit))
+		n = max(grants, tokens)
+		return err
+	})
+	return n, err
+}
+
+// purgeAfter keeps what has expired for a while: clocks differ.
+const purgeAfter = time.Hour

@@ -1,0 +1,365 @@
+package api
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/go-json-experiment/json"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/domain/client"
+	"gatehouse/internal/domain/credential"
+)
+
+// clientAuthentication is how a client proves who it is.
+type clientAuthentication struct {
+	Method      string         `json:"method" enum:"client_secret,private_key_jwt,tls_client_auth,self_signed_tls_client_auth" doc:"client_secret: by the Basic header or in the form"`
+	JWKS        map[string]any `json:"jwks,omitempty" doc:"private_key_jwt: the client's public keys (RFC 7517)"`
+	JWKSURI     string         `json:"jwksUri,omitempty" maxLength:"1000" doc:"private_key_jwt: where the keys are instead; https, a public address"`
+	SubjectDN   string         `json:"subjectDn,omitempty" maxLength:"500" doc:"tls_client_auth: the subject of the certificate (RFC 4514)"`
+	SANDNS      string         `json:"sanDns,omitempty" maxLength:"500" doc:"tls_client_auth: or a DNS name of it"`
+	SANURI      string         `json:"sanUri,omitempty" maxLength:"500" doc:"tls_client_auth: or a URI of it"`
+	Thumbprints []string       `json:"thumbprints,omitempty" maxItems:"10" doc:"self_signed_tls_client_auth: SHA-256 of each certificate in base64url (x5t#S256)"`
+}
+
+func (b *clientAuthentication) read() (client.Authentication, error) {
+	if b == nil {
+		return client.Authentication{Method: client.Secret}, nil
+	}
+	a := client.Authentication{Method: client.Method(b.Method), JWKSURI: b.JWKSURI, SubjectDN: b.SubjectDN, SANDNS: b.SANDNS, SANURI: b.SANURI, Thumbprints: b.Thumbprints}
+	if b.JWKS != nil {
+		raw, err := json.Marshal(b.JWKS)
+		if err != nil {
+			return a, fault.Invalidf("authentication.jwks", "must be a JSON Web Key Set")
+		}
+		a.JWKS = &jose.JSONWebKeySet{}
+		if err := json.Unmarshal(raw, a.JWKS); err != nil {
+			return a, fault.Invalidf("authentication.jwks", "must be a JSON Web Key Set with keys of known types")
+		}
+	}
+	return a, nil
+}
+
+func showAuthentication(a client.Authentication) clientAuthentication {
+	b := clientAuthentication{Method: string(a.Method), JWKSURI: a.JWKSURI, SubjectDN: a.SubjectDN, SANDNS: a.SANDNS, SANURI: a.SANURI, Thumbprints: a.Thumbprints}
+	if a.JWKS != nil {
+		if raw, err := json.Marshal(a.JWKS); err == nil {
+			_ = json.Unmarshal(raw, &b.JWKS)
+		}
+	}
+	return b
+}
+
+type clientBody struct {
+	ID                     string               `json:"id" doc:"The client_id"`
+	Name                   string               `json:"name"`
+	Description            string               `json:"description"`
+	State                  string               `json:"state" enum:"active,off"`
+	Authentication         clientAuthentication `json:"authentication"`
+	Permissions            []string             `json:"permissions" nullable:"false"`
+	TokenLifetimeSeconds   int64                `json:"tokenLifetimeSeconds"`
+	RefreshTokens          bool                 `json:"refreshTokens" doc:"Whether it gets refresh tokens"`
+	CertificateBoundTokens bool                 `json:"certificateBoundTokens" doc:"Its tokens work only over a connection with its certificate (RFC 8705)"`
+	RateLimitPerMinute     *int                 `json:"rateLimitPerMinute" doc:"null: no limit"`
+	AllowedAddresses       []string             `json:"allowedAddresses" nullable:"false"`
+	CreatedAt              time.Time            `json:"createdAt"`
+	CreatedBy              string               `json:"createdBy"`
+	UpdatedAt              time.Time            `json:"updatedAt"`
+	LastUsedAt             *time.Time           `json:"lastUsedAt"`
+}
+
+func showClient(c client.Client) clientBody {
+	return clientBody{string(c.ID), c.Name, c.Description, string(c.State), showAuthentication(c.Authentication), c.Permissions.Strings(), int64(c.TokenLifetime / time.Second), c.RefreshAllowed,
+		c.CertificateBound, limitOf(c.RateLimit), prefixTexts(c.Addresses), c.CreatedAt, c.CreatedBy, c.UpdatedAt, moment(c.LastUsedAt)}
+}
+
+func (a *API) registerClients() {
+	register(a, route(http.MethodGet, "/v1/clients", "clients:read"), op("List OAuth clients"), a.listClients)
+	register(a, people(http.MethodPost, "/v1/clients", "clients:create"), created("Make an OAuth client"), a.createClient)
+	register(a, route(http.MethodGet, "/v1/clients/{id}", "clients:read"), op("Get an OAuth client"), a.getClient)
+	register(a, route(http.MethodPatch, "/v1/clients/{id}", "clients:update"), op("Change an OAuth client", http.StatusConflict), a.updateClient)
+	register(a, route(http.MethodDelete, "/v1/clients/{id}", "clients:delete"), deleted("Delete an OAuth client for good"), a.deleteClient)
+	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets", "clients:read"), op("List a client's secrets"), a.listSecrets)
+	register(a, people(http.MethodPost, "/v1/clients/{id}/secrets", "clients:update"), created("Make another secret for a client"), a.createSecret)
+	register(a, route(http.MethodPatch, "/v1/clients/{id}/secrets/{secretId}", "clients:update"), op("Change a client's secret", http.StatusConflict), a.updateSecret)
+	register(a, people(http.MethodPost, "/v1/clients/{id}/secrets/{secretId}/rotate", "clients:update"), op("Give a client's secret a new value", http.StatusConflict), a.rotateSecret)
+	register(a, route(http.MethodDelete, "/v1/clients/{id}/secrets/{secretId}", "clients:delete"), deleted("Revoke a client's secret, and every token got with it"), a.revokeSecret)
+}
+
+func (a *API) listClients(ctx context.Context, c call, in *Page) (*listOutput[clientBody], error) {
+	after, err := a.position(*in, c, "clients")
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.Clients.List(ctx, c.Principal, id.Client(after), in.Limit+1)
+	if err != nil {
+		return nil, err
+	}
+	return page(a, *in, c, "clients", nil, rows, func(c client.Client) string { return string(c.ID) }, showClient), nil
+}
+
+type createClientInput struct {
+	Body struct {
+		Name                   string                `json:"name" minLength:"1" maxLength:"200"`
+		Description            string                `json:"description,omitempty" maxLength:"500"`
+		Permissions            []string              `json:"permissions" maxItems:"200" doc:"With the scope all; none that you do not hold"`
+		Authentication         *clientAuthentication `json:"authentication,omitempty" doc:"A client secret if left out"`
+		TokenLifetimeSeconds   int64                 `json:"tokenLifetimeSeconds,omitempty" minimum:"60" maximum:"86400" doc:"3600 if left out"`
+		RefreshTokens          bool                  `json:"refreshTokens,omitempty"`
+		CertificateBoundTokens *bool                 `json:"certificateBoundTokens,omitempty" doc:"true if left out and the client authenticates by certificate"`
+		RateLimitPerMinute     int                   `json:"rateLimitPerMinute,omitempty" minimum:"1" maximum:"100000" doc:"No limit if left out"`
+		AllowedAddresses       []string              `json:"allowedAddresses,omitempty" maxItems:"100"`
+	}
+}
+
+type createdClient struct {
+	clientBody
+	ClientSecret *string `json:"clientSecret" doc:"The first secret, shown only now; null if the client authenticates otherwise"`
+}
+
+func (a *API) createClient(ctx context.Context, c call, in *createClientInput) (*createdOutput[createdClient], error) {
+	b := in.Body
+	how, err := b.Authentication.read()
+	if err != nil {
+		return nil, err
+	}
+	addresses, err := credential.ParseAddresses(b.AllowedAddresses)
+	if err != nil {
+		return nil, err
+	}
+	f := client.Fields{Client: client.Client{Name: b.Name, Description: b.Description, Authentication: how, TokenLifetime: time.Duration(b.TokenLifetimeSeconds) * time.Second, RefreshAllowed: b.RefreshTokens,
+		CertificateBound: how.Method == client.TLS || how.Method == client.SelfSignedTLS, RateLimit: b.RateLimitPerMinute, Addresses: addresses}, PermissionList: b.Permissions}
+	set(&f.CertificateBound, b.CertificateBoundTokens)
+	made, value, err := a.Credentials.CreateClient(ctx, c.Principal, f)
+	if err != nil {
+		return nil, err
+	}
+	res := createdClient{clientBody: showClient(made)}
+	if !value.IsZero() {
+		plain := value.Reveal()
+		res.ClientSecret = &plain
+	}
+	return &createdOutput[createdClient]{"/v1/clients/" + string(made.ID), res}, nil
+}
+
+func (a *API) getClient(ctx context.Context, c call, in *IDInput) (*output[clientBody], error) {
+	found, err := a.findClient(ctx, c, *in)
+	if err != nil {
+		return nil, err
+	}
+	return out(showClient(found)), nil
+}
+
+func (a *API) findClient(ctx context.Context, c call, in IDInput) (client.Client, error) {
+	i, err := pathID[id.Client](in.ID)
+	if err != nil {
+		return client.Client{}, err
+	}
+	return a.Clients.Get(ctx, c.Principal, i)
+}
+
+type updateClientInput struct {
+	IDInput
+	Body struct {
+		Name                   *string               `json:"name,omitempty" maxLength:"200"`
+		Description            *string               `json:"description,omitempty" maxLength:"500"`
+		State                  *string               `json:"state,omitempty" enum:"active,off"`
+		Permissions            []string              `json:"permissions,omitempty" maxItems:"200"`
+		Authentication         *clientAuthentication `json:"authentication,omitempty"`
+		TokenLifetimeSeconds   *int64                `json:"tokenLifetimeSeconds,omitempty" minimum:"60" maximum:"86400"`
+		RefreshTokens          *bool                 `json:"refreshTokens,omitempty"`
+		CertificateBoundTokens *bool                 `json:"certificateBoundTokens,omitempty"`
+		RateLimitPerMinute     Nullable[int]         `json:"rateLimitPerMinute,omitempty"`
+		AllowedAddresses       []string              `json:"allowedAddresses,omitempty" maxItems:"100"`
+	}
+}
+
+func (a *API) updateClient(ctx context.Context, c call, in *updateClientInput) (*output[clientBody], error) {
+	i, err := pathID[id.Client](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	b := in.Body
+	how, err := b.Authentication.read()
+	if err != nil {
+		return nil, err
+	}
+	addresses, err := credential.ParseAddresses(b.AllowedAddresses)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := a.Clients.Update(ctx, c.Principal, i, func(f *client.Fields) {
+		set(&f.Name, b.Name)
+		set(&f.Description, b.Description)
+		if b.State != nil {
+			f.State = client.State(*b.State)
+		}
+		if b.Permissions != nil {
+			f.PermissionList = sorted(b.Permissions)
+		}
+		if b.Authentication != nil {
+			f.Authentication = how
+		}
+		if b.TokenLifetimeSeconds != nil {
+			f.TokenLifetime = time.Duration(*b.TokenLifetimeSeconds) * time.Second
+		}
+		set(&f.RefreshAllowed, b.RefreshTokens)
+		set(&f.CertificateBound, b.CertificateBoundTokens)
+		if b.RateLimitPerMinute.Set {
+			f.RateLimit = 0
+			set(&f.RateLimit, b.RateLimitPerMinute.Value)
+		}
+		if b.AllowedAddresses != nil {
+			f.Addresses = addresses
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out(showClient(changed)), nil
+}
+
+// sorted is a list of permissions as it will be stored; one with a wrong entry stays as it is, for the service to name what is wrong.
+func sorted(list []string) []string {
+	if set := permission.ParseKnown(list); set.Len() == len(list) {
+		return set.Strings()
+	}
+	return list
+}
+
+func (a *API) deleteClient(ctx context.Context, c call, in *IDInput) (*nothing, error) {
+	i, err := pathID[id.Client](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Clients.Delete(ctx, c.Principal, i)
+}
+
+type secretsInput struct {
+	Page
+	IDInput
+}
+
+func (a *API) listSecrets(ctx context.Context, c call, in *secretsInput) (*listOutput[credentialBody], error) {
+	owner, err := a.findClient(ctx, c, in.IDInput)
+	if err != nil {
+		return nil, err
+	}
+	after, err := a.position(in.Page, c, "client-secrets", string(owner.ID))
+	if err != nil {
+		return nil, err
+	}
+	rows, err := a.Credentials.List(ctx, c.Principal, credential.ClientSecret, credential.Filter{Owner: string(owner.ID), After: id.Credential(after), Limit: in.Limit + 1})
+	if err != nil {
+		return nil, err
+	}
+	return page(a, in.Page, c, "client-secrets", []string{string(owner.ID)}, rows, func(c credential.Credential) string { return string(c.ID) }, a.showCredential), nil
+}
+
+type createSecretInput struct {
+	IDInput
+	Body struct {
+		Name      string     `json:"name" minLength:"1" maxLength:"200"`
+		ExpiresAt *time.Time `json:"expiresAt,omitempty" doc:"Never, if left out"`
+	}
+}
+
+func (a *API) createSecret(ctx context.Context, c call, in *createSecretInput) (*createdOutput[issuedSecret], error) {
+	owner, err := a.findClient(ctx, c, in.IDInput)
+	if err != nil {
+		return nil, err
+	}
+	i, err := a.Credentials.IssueClientSecret(ctx, c.Principal, owner, in.Body.Name, timeOf(in.Body.ExpiresAt))
+	if err != nil {
+		return nil, err
+	}
+	return &createdOutput[issuedSecret]{"/v1/clients/" + string(owner.ID) + "/secrets/" + string(i.ID), a.issuedSecret(i)}, nil
+}
+
+// SecretInput names a secret of a client.
+type SecretInput struct {
+	ClientID string `path:"id" maxLength:"40"`
+	SecretID string `path:"secretId" maxLength:"40"`
+}
+
+// findSecret makes sure that the secret is the client's.
+func (a *API) findSecret(ctx context.Context, c call, in SecretInput) (id.Credential, error) {
+	owner, err := a.findClient(ctx, c, IDInput{in.ClientID})
+	if err != nil {
+		return "", err
+	}
+	secretID, err := credential.ClientSecret.ParseID(in.SecretID)
+	if err != nil {
+		return "", fault.NotFoundf("There is no such credential.")
+	}
+	found, err := a.Credentials.Get(ctx, c.Principal, credential.ClientSecret, secretID, "read")
+	if err == nil && found.Owner.ID != string(owner.ID) {
+		err = fault.NotFoundf("There is no such credential.")
+	}
+	return secretID, err
+}
+
+type updateSecretInput struct {
+	SecretInput
+	Body struct {
+		Name      *string             `json:"name,omitempty" maxLength:"200"`
+		State     *string             `json:"state,omitempty" enum:"active,off"`
+		ExpiresAt Nullable[time.Time] `json:"expiresAt,omitempty" doc:"null: never"`
+	}
+}
+
+func (a *API) updateSecret(ctx context.Context, c call, in *updateSecretInput) (*output[credentialBody], error) {
+	s, err := a.findSecret(ctx, c, in.SecretInput)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := a.Credentials.Update(ctx, c.Principal, credential.ClientSecret, s, func(ch *credential.Change) error {
+		set(&ch.Name, in.Body.Name)
+		if in.Body.State != nil {
+			ch.State = credential.State(*in.Body.State)
+		}
+		if in.Body.ExpiresAt.Set {
+			ch.ExpiresAt = timeOf(in.Body.ExpiresAt.Value)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out(a.showCredential(changed)), nil
+}
+
+type rotateSecretInput struct {
+	SecretInput
+	Body *struct {
+		OverlapSeconds int64 `json:"overlapSeconds,omitempty" minimum:"0" maximum:"2592000" doc:"How long the present value goes on working; 0: it stops now"`
+	} `required:"false"`
+}
+
+func (a *API) rotateSecret(ctx context.Context, c call, in *rotateSecretInput) (*output[issuedSecret], error) {
+	s, err := a.findSecret(ctx, c, in.SecretInput)
+	if err != nil {
+		return nil, err
+	}
+	overlap := time.Duration(0)
+	if in.Body != nil {
+		overlap = time.Duration(in.Body.OverlapSeconds) * time.Second
+	}
+	i, err := a.Credentials.Rotate(ctx, c.Principal, credential.ClientSecret, s, overlap)
+	if err != nil {
+		return nil, err
+	}
+	return out(a.issuedSecret(i)), nil
+}
+
+func (a *API) revokeSecret(ctx context.Context, c call, in *SecretInput) (*nothing, error) {
+	s, err := a.findSecret(ctx, c, *in)
+	if err != nil {
+		return nil, err
+	}
+	return nil, a.Credentials.Revoke(ctx, c.Principal, credential.ClientSecret, s)
+}

@@ -1,0 +1,296 @@
+// Package gateway answers proxies that ask whether a request may pass (forward authentication): nginx auth_request, Traefik ForwardAuth, Caddy
+// forward_auth, Envoy ext_authz. It says 200 with X-Auth-* headers, 401 or 403, and nothing else unless the proxy wants native statuses; trouble
+// is 403. What the client itself wrote into X-Auth-* is never read, and what it wrote about another request only from a trusted proxy.
+package gateway
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/maypok86/otter/v2"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/token"
+	"gatehouse/internal/edge/web"
+)
+
+// Pattern is where proxies ask.
+const Pattern = "/verify"
+
+// Gateway answers.
+type Gateway struct {
+	kit    *web.Kit
+	tokens *token.Service
+	rules  *Rules // nil: only what the question itself asks for
+	log    *slog.Logger
+	now    func() time.Time
+	minted *otter.Cache[string, minted]
+}
+
+type minted struct {
+	token   string
+	expires time.Time
+}
+
+// Register adds /verify and everything below it.
+func Register(kit *web.Kit, tokens *token.Service, rules *Rules, now func() time.Time, log *slog.Logger) {
+	g := &Gateway{kit: kit, tokens: tokens, rules: rules, now: now, log: log, minted: otter.Must(&otter.Options[string, minted]{MaximumSize: 10_000})}
+	kit.HandleRaw(web.Route{Pattern: Pattern, Self: "a proxy asks whether the caller may pass; the permission is the question's or the routes file's", Accepts: web.Everyone}, g)
+}
+
+// question is what a proxy asks.
+type question struct {
+	target target
+	want   *wanted // nil: any good credential will do
+	rule   *Rule   // of the routes file
+	token  string  // the audience of a token for the API; empty: none
+	native bool    // 429 and 503 as they are
+}
+
+func errQuestion(format string, args ...any) error {
+	return fault.New(fault.Forbidden, "INVALID_QUESTION", fmt.Sprintf(format, args...))
+}
+
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	info := web.InfoOf(r.Context())
+	q, err := g.read(r)
+	if err == nil && (q.rule == nil || !q.rule.Public) {
+		err = g.judge(w, r, info, q)
+	}
+	upstream := ""
+	if err == nil && q.token != "" {
+		upstream, err = g.mint(info.Principal, q.token)
+	}
+	if err != nil {
+		g.refuse(w, r, info, q, err)
+		return
+	}
+	headers(w.Header(), info.Principal, q, upstream)
+	w.WriteHeader(http.StatusOK)
+}
+
+// read finds out what is asked: in the path behind /verify (Envoy), or in the parameters and headers of a question to /verify itself.
+func (g *Gateway) read(r *http.Request) (q question, err error) {
+	if err := lookalikes(r.Header); err != nil {
+		return q, err
+	}
+	behind := strings.TrimPrefix(r.URL.EscapedPath(), Pattern)
+	if behind != "" { // the query is the client's own here and asks for nothing
+		path, ok := cleanPath(behind)
+		if !ok {
+			return q, errPath()
+		}
+		q.target = target{r.Method, r.Host, path}
+		if g.rules == nil {
+			return q, errQuestion("A path behind /verify needs a routes file.")
+		}
+	} else {
+		if err := q.parameters(r.URL.RawQuery); err != nil {
+			return q, err
+		}
+		if q.target, err = g.told(r); err != nil {
+			return q, err
+		}
+	}
+	if q.want != nil || g.rules == nil {
+		return q, nil
+	}
+	if q.target.path == "" || q.target.method == "" {
+		return q, errQuestion("The proxy did not say which request it asks about, or is not trusted: set X-Original-URI and X-Original-Method, or X-Forwarded-Uri and X-Forwarded-Method, and list it in trusted_proxies.")
+	}
+	if q.rule = g.rules.match(q.target); q.rule == nil {
+		return q, fault.New(fault.Forbidden, "NO_ROUTE", "No route of the routes file allows this method and path.")
+	}
+	if q.rule.Permission != "" {
+		want, err := parseWanted(q.rule.Permission)
+		if err != nil {
+			return q, err
+		}
+		q.want = &want
+	}
+	if q.rule.TokenFor != "" {
+		q.token = q.rule.TokenFor
+	}
+	return q, nil
+}
+
+func errPath() error {
+	return fault.New(fault.Forbidden, "INVALID_PATH", "The path can be read in more than one way.")
+}
+
+// parameters reads the question's own; one that is misspelled must not ask for less.
+func (q *question) parameters(raw string) error {
+	values, err := url.ParseQuery(raw)
+	if err != nil {
+		return errQuestion("The query cannot be read.")
+	}
+	if values.Get("status") == "native" {
+		q.native = true
+	}
+	for name, list := range values {
+		if len(list) != 1 {
+			return errQuestion("%s is given more than once.", name)
+		}
+		switch v := list[0]; name {
+		case "permission":
+			want, err := parseWanted(v)
+			if err != nil {
+				return errQuestion("%v", err)
+			}
+			q.want = &want
+		case "token_for":
+			if v == "" {
+				return errQuestion("token_for needs the audience of the API.")
+			}
+			q.token = v
+		case "status":
+			if v != "native" {
+				return errQuestion("status must be native.")
+			}
+		default:
+			return errQuestion("There is no parameter %q: permission, token_for and status.", name)
+		}
+	}
+	return nil
+}
+
+// told reads which request a trusted proxy asks about. Two accounts of it are one too many: the proxy overwrites its own headers only, and the
+// other pair would be the client's.
+func (g *Gateway) told(r *http.Request) (t target, err error) {
+	if !g.kit.FromTrustedProxy(r) {
+		return t, nil
+	}
+	original, forwarded := r.Header.Values("X-Original-Uri"), r.Header.Values("X-Forwarded-Uri")
+	methods := r.Header.Values("X-Original-Method")
+	uris, host := original, r.Header.Get("X-Original-Host")
+	if len(original) == 0 {
+		uris, methods, host = forwarded, r.Header.Values("X-Forwarded-Method"), r.Header.Get("X-Forwarded-Host")
+	}
+	switch {
+	case len(original) > 0 && len(forwarded) > 0:
+		return t, errQuestion("X-Original-URI and X-Forwarded-Uri are both there: have the proxy remove the one it does not set.")
+	case len(uris) > 1 || len(methods) > 1:
+		return t, errQuestion("The request is described more than once.")
+	}
+	if len(methods) == 1 {
+		t.method = methods[0]
+	}
+	t.host = host
+	if len(uris) == 1 {
+		path, ok := cleanPath(uris[0])
+		if !ok {
+			return t, errPath()
+		}
+		t.path = path
+	}
+	return t, nil
+}
+
+// lookalikes refuses headers that some servers behind read as ours although no proxy removes them: with underscores for hyphens.
+func lookalikes(h http.Header) error {
+	for name := range h {
+		if strings.IndexByte(name, '_') < 0 {
+			continue
+		}
+		plain := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
+		if strings.HasPrefix(plain, "x-auth-") || strings.HasPrefix(plain, "x-forwarded-") || strings.HasPrefix(plain, "x-original-") {
+			return fault.New(fault.Forbidden, "FORGED_HEADER", "A header with underscores looks like one that only a proxy may send.")
+		}
+	}
+	return nil
+}
+
+func (g *Gateway) judge(w http.ResponseWriter, r *http.Request, info *web.Info, q question) error {
+	if err := g.kit.Identify(w, r, info, q.target.method); err != nil {
+		return err
+	}
+	if q.want != nil && info.Principal.Scope(q.want.resource, q.want.action) < q.want.scope {
+		return fault.Forbiddenf("This needs the permission %s:%s.", q.want.resource, q.want.action)
+	}
+	return nil
+}
+
+// mint gives a token for the API; for a while the same one for the same caller, since a signature costs more than all the rest.
+func (g *Gateway) mint(p principal.Principal, audience string) (string, error) {
+	if g.tokens.Reserved(audience) {
+		return "", errQuestion("token_for names this server itself.")
+	}
+	key := strings.Join(append([]string{string(p.Kind), p.ID, string(p.Organization), string(p.Session), p.Role, audience, p.ExpiresAt.String()}, p.Permissions.Strings()...), "\x00")
+	if m, ok := g.minted.GetIfPresent(key); ok && m.expires.Sub(g.now()) > token.ForwardLifetime/2 {
+		return m.token, nil
+	}
+	text, expires, err := g.tokens.MintForward(p, audience)
+	if err != nil {
+		return "", err
+	}
+	g.minted.Set(key, minted{text, expires})
+	return text, nil
+}
+
+// headers says who calls. All of them are always there, empty where they do not apply, so that a proxy that copies them leaves nothing of what
+// the client sent.
+func headers(h http.Header, p principal.Principal, q question, upstream string) {
+	scope := ""
+	if q.want != nil {
+		scope = p.Scope(q.want.resource, q.want.action).String()
+	}
+	h["X-Auth-Subject"] = []string{p.ID}
+	h["X-Auth-Kind"] = []string{string(p.Kind)}
+	h["X-Auth-Organization"] = []string{p.OrganizationSlug}
+	h["X-Auth-Organization-Id"] = []string{string(p.Organization)}
+	h["X-Auth-Role"] = []string{p.Role}
+	h["X-Auth-Permissions"] = []string{strings.Join(p.Permissions.Strings(), " ")}
+	h["X-Auth-Scope"] = []string{scope}
+	h["X-Auth-Email"] = []string{ascii(p.Email)}
+	h["X-Auth-Name"] = []string{ascii(p.Name)}
+	h["X-Auth-Owner"] = []string{string(p.Owner)}
+	h["X-Auth-Session"] = []string{string(p.Session)}
+	h["X-Auth-Token"] = []string{upstream}
+}
+
+// ascii writes text for a header: percent-encoded UTF-8 where it is more than plain printable ASCII.
+func ascii(s string) string {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' || s[i] == '%' {
+			return url.PathEscape(s)
+		}
+	}
+	return s
+}
+
+// refuse answers 401 or 403 (or, if the proxy passes them on, 429 and 503).
+func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, info *web.Info, q question, err error) {
+	f := *fault.Of(err)
+	word := strings.ToLower(f.Code)
+	switch f.Kind {
+	case fault.Unauthenticated:
+	case fault.Invalid: // malformed or two credentials
+		f.Kind, f.Code, word = fault.Unauthenticated, fault.CodeInvalidToken, "invalid_request"
+	case fault.Forbidden:
+	case fault.Limited:
+		word = "rate_limited"
+		if !q.native {
+			f.Kind = fault.Forbidden
+		}
+	case fault.NotFound:
+		f.Kind = fault.Forbidden
+	default:
+		g.log.LogAttrs(r.Context(), slog.LevelError, "forward authentication failed closed", slog.String("requestId", string(info.Source.Request)), slog.Any("error", err))
+		word = "unavailable"
+		f = *fault.Unavailablef(time.Second, "The request cannot be judged at the moment.")
+		if !q.native {
+			f.Kind = fault.Forbidden
+		}
+	}
+	if f.Kind == fault.Forbidden {
+		g.log.LogAttrs(r.Context(), slog.LevelInfo, "denied", slog.String("requestId", string(info.Source.Request)), slog.String("route", Pattern), slog.String("principal", info.Principal.ID),
+			slog.String("organization", string(info.Principal.Home)), slog.String("address", info.Source.Address), slog.String("path", q.target.path), slog.String("why", f.Message))
+	}
+	w.Header().Set("X-Auth-Error", word)
+	web.WriteProblem(w, r, &f)
+}

@@ -1,0 +1,98 @@
+package oauth
+
+import (
+	"net/http"
+	"net/url"
+
+	"gatehouse/internal/authn"
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/session"
+	"gatehouse/internal/edge/web"
+)
+
+// revoke ends one token (RFC 7009). A client ends tokens that were issued to it. Tokens that were issued to no client (of sessions, API keys and
+// the like) are ended by a caller who shows a credential of the same owner, or one that may end such things in the organization. A token that is
+// unknown, ended already or somebody else's changes nothing and is no error.
+func (o *server) revoke(w http.ResponseWriter, r *http.Request, form url.Values) error {
+	value := form.Get("token")
+	by, err := o.revoker(w, r, form)
+	if err != nil {
+		return err
+	}
+	if value == "" {
+		return fault.New(fault.Invalid, fault.CodeValidation, "token is missing.")
+	}
+	i, err := o.Authenticator.Inspect(r.Context(), value)
+	if err != nil {
+		if authn.Refused(err) {
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}
+		return err
+	}
+	if mayRevoke(by, i) {
+		if err := o.end(r, by, i); err != nil {
+			return fault.Unavailablef(0, "The token could not be revoked. Try again.").Because(err) // never 200 for what is not done
+		}
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+// revoker is who asks: an OAuth client, or any caller by Bearer token or API key.
+func (o *server) revoker(w http.ResponseWriter, r *http.Request, form url.Values) (principal.Principal, error) {
+	info := web.InfoOf(r.Context())
+	c, err := authn.Read(r)
+	if err == nil && c.Kind != authn.None && !c.FromCookie {
+		res, err := o.Authenticator.Authenticate(r.Context(), c, authn.Everything, authn.Request{Source: info.Source, Method: r.Method, Path: revokePath, HTTP: r})
+		web.WriteLimit(w.Header(), res.Limit)
+		return res.Principal, err
+	}
+	proof, err := o.client(w, r, form)
+	if err != nil {
+		return principal.Principal{}, err
+	}
+	client := proof.Client
+	return principal.Principal{Kind: principal.Client, ID: string(client.ID), Name: client.Name, Home: client.Organization, Organization: client.Organization, Permissions: client.Permissions, Source: info.Source}, nil
+}
+
+// revoking names the permission with which one ends another's credential of a kind.
+var revoking = map[authn.Kind]string{authn.SessionToken: "sessions", authn.RefreshToken: "sessions", authn.APIKey: "api_keys", authn.AccessToken: "access_tokens",
+	authn.SystemToken: "system_tokens", authn.ApplicationToken: "application_tokens", authn.ClientToken: "clients"}
+
+func mayRevoke(by principal.Principal, i authn.Inspection) bool {
+	p := i.Principal
+	if p.Home != by.Home || by.Abroad() {
+		return false
+	}
+	if i.Client != "" && by.Kind == principal.Client { // RFC 7009 §2.1: issued to this client
+		return by.ID == string(i.Client)
+	}
+	if by.Kind == p.Kind && by.ID == p.ID {
+		return true
+	}
+	if user := by.UserID(); by.Kind == principal.User && p.UserID() == user {
+		return true
+	}
+	resource := revoking[i.Kind]
+	if i.Client != "" {
+		resource = "clients"
+	}
+	// An API key never touches the sessions of people (G12).
+	return (by.Kind == principal.User || resource != "sessions") && by.Scope(resource, "delete") == permission.All && by.Permissions.Covers(p.Permissions)
+}
+
+func (o *server) end(r *http.Request, by principal.Principal, i authn.Inspection) error {
+	ctx, p := r.Context(), i.Principal
+	switch {
+	case i.Access != nil:
+		return o.Tokens.Revoke(ctx, by, i.Access)
+	case i.Kind == authn.RefreshToken && i.Client != "":
+		return o.Tokens.EndGrant(ctx, by, p.Home, i.Refresh.Family, "token_revocation")
+	case i.Kind == authn.RefreshToken: // with it goes the session it prolongs, and every token of that
+		return o.Sessions.EndHeld(ctx, by, p.Home, p.Session, session.ReasonRevoked)
+	}
+	return o.Credentials.RevokeHeld(ctx, by, i.Credential)
+}

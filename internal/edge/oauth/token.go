@@ -1,0 +1,93 @@
+package oauth
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/jwt"
+	"gatehouse/internal/domain/token"
+	"gatehouse/internal/edge/web"
+)
+
+// The grants.
+const (
+	grantClient  = "client_credentials"
+	grantRefresh = "refresh_token"
+)
+
+type tokenAnswer struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	Scope        string `json:"scope"`
+	RefreshToken string `json:"refresh_token,omitzero"`
+}
+
+// token answers a token request (RFC 6749 §4.4 and §6).
+func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) error {
+	grant := form.Get("grant_type")
+	if grant == "" {
+		return fault.New(fault.Invalid, fault.CodeValidation, "grant_type is missing.")
+	}
+	proof, err := o.client(w, r, form)
+	if err != nil {
+		return err
+	}
+	if target := form.Get("resource"); target != "" && target != token.ClientAudience(o.Tokens.Issuer()) { // RFC 8707
+		return fault.New(fault.Invalid, codeInvalidTarget, "The only resource is "+token.ClientAudience(o.Tokens.Issuer())+".")
+	}
+	info := web.InfoOf(r.Context())
+	var pair token.ClientPair
+	switch grant {
+	case grantClient:
+		pair, err = o.Tokens.IssueClient(r.Context(), proof, info.Source, form.Get("scope"))
+	case grantRefresh:
+		if form.Get("refresh_token") == "" {
+			return fault.New(fault.Invalid, fault.CodeValidation, "refresh_token is missing.")
+		}
+		pair, err = o.Tokens.RefreshClient(r.Context(), proof, info.Source, form.Get("refresh_token"), form.Get("scope"))
+	default:
+		return fault.New(fault.Invalid, codeUnsupportedGrant, "grant_type must be "+grantClient+" or "+grantRefresh+".")
+	}
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, tokenAnswer{pair.Access, "Bearer", int64(pair.ExpiresIn / time.Second), strings.Join(pair.Scope.Strings(), " "), pair.Refresh})
+}
+
+// client authenticates the client of a request.
+func (o *server) client(w http.ResponseWriter, r *http.Request, form url.Values) (token.ClientProof, error) {
+	c, err := o.Clients.ReadClient(r, form)
+	if err != nil {
+		return token.ClientProof{}, err
+	}
+	proof, limit, err := o.Clients.Authenticate(r.Context(), c, web.InfoOf(r.Context()).Source)
+	web.WriteLimit(w.Header(), limit)
+	return proof, err
+}
+
+// metadata describes the server (RFC 8414), from its configuration only.
+func (o *server) metadata() func() (any, error) {
+	issuer := o.Tokens.Issuer()
+	methods := []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
+	doc := map[string]any{
+		"issuer": issuer, "token_endpoint": issuer + tokenPath, "introspection_endpoint": issuer + introspectPath, "revocation_endpoint": issuer + revokePath, "jwks_uri": issuer + jwksPath,
+		"grant_types_supported": []string{grantClient, grantRefresh}, "response_types_supported": []string{},
+		"introspection_signing_alg_values_supported": []string{"RS256"},
+		"service_documentation":                      issuer + "/openapi.json",
+	}
+	if o.MTLSURL != nil {
+		methods = append(methods, "tls_client_auth", "self_signed_tls_client_auth")
+		at := strings.TrimSuffix(o.MTLSURL.String(), "/")
+		doc["tls_client_certificate_bound_access_tokens"] = true
+		doc["mtls_endpoint_aliases"] = map[string]string{"token_endpoint": at + tokenPath, "introspection_endpoint": at + introspectPath, "revocation_endpoint": at + revokePath} // RFC 8705 §5
+	}
+	for _, endpoint := range []string{"token", "introspection", "revocation"} {
+		doc[endpoint+"_endpoint_auth_methods_supported"] = methods
+		doc[endpoint+"_endpoint_auth_signing_alg_values_supported"] = jwt.AssertionAlgorithms
+	}
+	return func() (any, error) { return doc, nil }
+}
