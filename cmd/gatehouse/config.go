@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"gatehouse/internal/edge/gateway"
 	"gatehouse/internal/platform/config"
 	"gatehouse/internal/platform/telemetry"
 	"gatehouse/internal/server"
@@ -17,8 +18,14 @@ type configCommand struct {
 type configCheckCommand struct{}
 
 func (configCheckCommand) Run(c *cli, e *env) error {
-	if _, err := c.load(e); err != nil {
+	cfg, err := c.load(e)
+	if err != nil {
 		return err
+	}
+	if path := cfg.Gateway.RoutesFile; path != "" {
+		if _, err := gateway.LoadRules(path); err != nil {
+			return fmt.Errorf("%w:\n  gateway.routes_file: %w", errConfiguration, err)
+		}
 	}
 	fmt.Fprintln(e.stdout, "The configuration is good.")
 	return nil

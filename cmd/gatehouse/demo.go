@@ -105,6 +105,18 @@ Sign in, and list the tickets this agent may see:
     -d '{"email":"%[2]s","password":"%[3]s"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
   curl -s %[1]s/v1/tickets -H "Authorization: Bearer $TOKEN"
 
+Machines come with credentials of their own:
+
+  curl -s %[1]s/v1/tickets -H 'X-API-Key: %[4]s'
+  curl -s %[1]s/v1/tickets -H 'Authorization: Bearer %[5]s'
+  curl -s -u '%[6]s:%[7]s' %[1]s/oauth2/token -d grant_type=client_credentials
+
+System access token and application token:
+
+  %[8]s
+
+  %[9]s
+
 Ctrl-C stops it.
-`, d.URL, agent.Email, agent.Password)
+`, d.URL, agent.Email, agent.Password, d.APIKeys[0].Key, d.AccessTokens[0].Token, d.Clients[0].ClientID, d.Clients[0].ClientSecret, d.SystemAccessTokens[0].Token, d.ApplicationTokens[0].Token)
 }

@@ -23,14 +23,19 @@ var version = "dev"
 type cli struct {
 	Config string `short:"c" help:"Configuration file (YAML); GATEHOUSE_* variables win over it." type:"path" env:"GATEHOUSE_CONFIG"`
 
-	Demo    demoCommand    `cmd:"" help:"Run a demo on embedded storage in a temporary folder."`
-	Serve   serveCommand   `cmd:"" help:"Run the server."`
-	Migrate migrateCommand `cmd:"" help:"Bring the database schema up to date."`
-	ConfigC configCommand  `cmd:"" name:"config" help:"Look at the configuration."`
-	Admin   adminCommand   `cmd:"" help:"Manage the platform's operators."`
-	Keys    keysCommand    `cmd:"" help:"Manage the signing keys."`
-	OpenAPI openapiCommand `cmd:"" name:"openapi" help:"Print the OpenAPI document of the API."`
-	Version versionCommand `cmd:"" help:"Print the version."`
+	Demo    demoCommand        `cmd:"" help:"Run a demo on embedded storage in a temporary folder."`
+	Serve   serveCommand       `cmd:"" help:"Run the server."`
+	Migrate migrateCommand     `cmd:"" help:"Bring the database schema up to date."`
+	ConfigC configCommand      `cmd:"" name:"config" help:"Look at the configuration."`
+	Admin   adminCommand       `cmd:"" help:"Manage the platform's operators."`
+	Keys    keysCommand        `cmd:"" help:"Manage the signing keys."`
+	Key     keyCommand         `cmd:"" help:"Manage API keys."`
+	Token   tokenCommand       `cmd:"" help:"Manage access tokens and application tokens of users."`
+	System  systemCommand      `cmd:"" help:"Manage system access tokens."`
+	Client  clientCommand      `cmd:"" help:"Manage OAuth clients."`
+	Creds   credentialsCommand `cmd:"" name:"credentials" help:"Look at all long-lived credentials."`
+	OpenAPI openapiCommand     `cmd:"" name:"openapi" help:"Print the OpenAPI document of the API."`
+	Version versionCommand     `cmd:"" help:"Print the version."`
 }
 
 // env is what a command may touch of the world.
