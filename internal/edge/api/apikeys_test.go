@@ -237,7 +237,7 @@ func TestATK33_OnlyTheWholeKey(t *testing.T) {
 		session := s.Login(t, servertest.Admin).AccessToken
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", good), servertest.Bearer(session)).Want(t, 400)
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", good), servertest.Header("X-API-Key", good)).Want(t, 400)
-		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(good)).Want(t, 401, "INVALID_API_KEY") // a key is no bearer token
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(good)).Want(t, 401, "INVALID_TOKEN") // a key is no bearer token
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", session)).Want(t, 401)
 		// A bad key never falls back to a good cookie.
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", good+"0"), servertest.Header("Cookie", "itsm_auth_token="+session)).Want(t, 401)

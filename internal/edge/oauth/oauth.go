@@ -145,7 +145,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	case status == http.StatusForbidden:
 		word = "access_denied"
 	default:
-		word = "invalid_request"
+		word, status = "invalid_request", http.StatusBadRequest
 	}
 	if retry := web.RetryAfter(fault.Of(err)); retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(retry))
