@@ -33,8 +33,11 @@ func (t inTenant) run(c *cli, e *env, fn func(s *server.Server, org organization
 	}
 	defer closeServer(s, slog.Default())
 	org, err := s.Organizations.BySlug(e.ctx, t.Organization)
+	if fault.Is(err, fault.NotFound) {
+		return fault.NotFoundf("There is no organization with the slug %s.", t.Organization)
+	}
 	if err != nil {
-		return fmt.Errorf("organization %s: %w", t.Organization, err)
+		return err
 	}
 	return fn(s, org, principal.NewSystem("command line", org.ID))
 }
