@@ -24,7 +24,7 @@ generate:
 	scripts/generate
 
 bench: build
-	GATEHOUSE_TEST_FSYNC=on scripts/with-servers $(GO) run ./bench
+	GATEHOUSE_TEST_FSYNC=on scripts/with-servers sh -c '$(GO) run ./bench && $(GO) run ./bench -growth -rounds 3'
 
 fuzz:
 	scripts/fuzz

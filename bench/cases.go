@@ -67,7 +67,26 @@ func cases(server, limit *process) []benchCase {
 			return err
 		}
 	}
+	// A worker takes turns with several keys, so that none runs into its limit.
+	keys := strings.Fields(server.Data["keys"])
+	byKey := func(base, path string) func(ctx context.Context, w *worker) error {
+		return func(ctx context.Context, w *worker) error {
+			w.turn++
+			_, err := w.send(ctx, "GET", base+path, "X-API-Key: "+keys[(w.number*8+w.turn)%len(keys)], nil)
+			return err
+		}
+	}
+	asClient := func(base, path, body string) func(ctx context.Context, w *worker) error {
+		return func(ctx context.Context, w *worker) error {
+			_, err := w.send(ctx, "POST", base+path, "Authorization: "+server.Data["basic"], []byte(body))
+			return err
+		}
+	}
 	return []benchCase{
+		{"api-key", "GET /v1/auth/me with an API key and its rate limit, against a bare handler", 0.7, byKey(server.URL, "/v1/auth/me"), byKey(limit.URL, "/me")},
+		{"verify", "GET /verify with an API key, against a bare handler", 0.7, byKey(server.URL, "/verify?permission=tickets:read"), byKey(limit.URL, "/verify?permission=tickets:read")},
+		{"client", "POST /oauth2/token (client credentials) against one RS256 signature", 0.85, asClient(server.URL, "/oauth2/token", "grant_type=client_credentials"), asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")},
+		{"introspect", "POST /oauth2/introspect of an API key against a bare handler", 0.5, asClient(server.URL, "/oauth2/introspect", "token="+keys[0]), asClient(limit.URL, "/oauth2/introspect", "token="+keys[0])},
 		{"me", "GET /v1/auth/me against a bare handler", 0.7, get("/v1/auth/me"), bare("GET", "/me", nil)},
 		{"tickets", "GET /v1/tickets against a bare handler with the same query", 0.6, get("/v1/tickets"), bare("GET", "/tickets/"+server.Data["organization"], nil)},
 		{"sign-in", "POST /v1/auth/login against argon2id alone", 0.9, func(ctx context.Context, w *worker) error {

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"database/sql"
+	"encoding/base64"
 	"encoding/json"
 	"log/slog"
 	"net"
@@ -16,9 +17,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/crypto/argon2"
 
+	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/jwt"
 	"gatehouse/internal/core/password"
+	"gatehouse/internal/core/principal"
 	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/credential"
 	"gatehouse/internal/platform/config"
 	"gatehouse/internal/platform/keyring"
 	"gatehouse/internal/platform/sqldb"
@@ -35,7 +39,10 @@ func child(role, database string) error {
 		return err
 	}
 	url := "http://" + l.Addr().String()
-	if role == "limit" {
+	switch role {
+	case "fill", "grown":
+		return growthChild(role, url, database, l)
+	case "limit":
 		h, err := limits(database)
 		if err != nil {
 			return err
@@ -55,10 +62,30 @@ func child(role, database string) error {
 	if err != nil {
 		return err
 	}
+	keys, err := manyKeys(s, seeds)
+	if err != nil {
+		return err
+	}
 	s.Start()
+	client := seeds.Clients[0]
 	return s.ServeOn(context.Background(), l, func() {
-		ready(url, map[string]string{"emails": emails(seeds), "email": seeds.Users[3].Email, "password": seeds.Users[3].Password, "organization": seeds.Organizations[0].ID})
+		ready(url, map[string]string{"keys": keys, "basic": "Basic " + base64.StdEncoding.EncodeToString([]byte(client.ClientID+":"+client.ClientSecret)), "emails": emails(seeds), "email": seeds.Users[3].Email, "password": seeds.Users[3].Password, "organization": seeds.Organizations[0].ID})
 	})
+}
+
+// manyKeys makes keys with the highest limit: together they carry a measurement.
+func manyKeys(s *server.Server, d server.Demo) (string, error) {
+	org := id.Organization(d.Organizations[0].ID)
+	most := 100_000
+	var list []string
+	for range 64 {
+		i, err := s.Credentials.Issue(context.Background(), principal.NewSystem("bench", org), credential.Request{Kind: credential.APIKey, Name: "bench", Permissions: []string{"tickets:read:all"}, RateLimit: &most})
+		if err != nil {
+			return "", err
+		}
+		list = append(list, i.Value.Reveal())
+	}
+	return strings.Join(list, " "), nil
 }
 
 // emails lists the accounts: sign-ins of many people, not of one.
@@ -206,6 +233,15 @@ func limits(database string) (http.Handler, error) {
 		body, _ := json.Marshal(list)
 		answer(w, err, body)
 	})
+	mux.HandleFunc("GET /verify", func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["X-Auth-Subject"] = []string{"key_01BX5ZZKBKACTAV9WEVGEMMVRZ"}
+		w.Header()["X-Auth-Permissions"] = []string{"tickets:read:all"}
+	})
+	mux.HandleFunc("POST /oauth2/token", func(w http.ResponseWriter, r *http.Request) {
+		token, err := jwt.Sign(private, jwt.TypeAccess, payload)
+		answer(w, err, []byte(token))
+	})
+	mux.HandleFunc("POST /oauth2/introspect", func(w http.ResponseWriter, r *http.Request) { answer(w, nil, me) })
 	mux.HandleFunc("POST /hash", func(w http.ResponseWriter, r *http.Request) {
 		slots <- struct{}{}
 		argon2.IDKey([]byte("a password to be hashed"), make([]byte, 16), password.Default.Iterations, password.Default.MemoryKiB, password.Default.Parallelism, 32)

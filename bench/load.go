@@ -17,12 +17,16 @@ import (
 // worker is one closed-loop client: it sends the next request when it has the answer to the last.
 type worker struct {
 	number int
+	turn   int
 	client *http.Client
 	state  map[string]string // what it carries from one request to the next
 }
 
-// send makes a request and wants 200.
-func (w *worker) send(ctx context.Context, method, url, bearer string, body []byte) ([]byte, error) {
+// form is the type of the bodies of OAuth.
+const form = "application/x-www-form-urlencoded"
+
+// send makes a request and wants 200. A credential is a bearer token unless it names its header ("X-API-Key: …").
+func (w *worker) send(ctx context.Context, method, url, credential string, body []byte) ([]byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
@@ -30,8 +34,14 @@ func (w *worker) send(ctx context.Context, method, url, bearer string, body []by
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if bearer != "" {
-		req.Header.Set("Authorization", "Bearer "+bearer)
+	switch name, value, named := strings.Cut(credential, ": "); {
+	case named:
+		req.Header.Set(name, value)
+	case credential != "":
+		req.Header.Set("Authorization", "Bearer "+credential)
+	}
+	if strings.Contains(url, "/oauth2/") {
+		req.Header.Set("Content-Type", form)
 	}
 	res, err := w.client.Do(req)
 	if err != nil {

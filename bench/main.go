@@ -18,6 +18,9 @@ var (
 	rounds   = flag.Int("rounds", 5, "rounds; the median counts")
 	duration = flag.Duration("duration", 2*time.Second, "length of one measurement")
 	clients  = flag.Int("clients", 8, "closed-loop clients")
+	growth   = flag.Bool("growth", false, "measure how the paths grow with tenants, credentials and sessions instead")
+	small    = flag.Int("small", 1000, "growth: credentials and sessions of the small database")
+	large    = flag.Int("large", 1_000_000, "growth: credentials and sessions of the large one")
 	only     = flag.String("only", "", "run only the case of this name")
 	role     = flag.String("role", "", "internal: what a child process is")
 	address  = flag.String("database", "", "internal: the database of a child process")
@@ -50,6 +53,14 @@ func run() error {
 	} else if pg != "" {
 		defer drop()
 		databases = append(databases, struct{ name, address string }{"postgres", pg})
+	}
+	if *growth {
+		for _, d := range databases {
+			if err := measureGrowth(d.name, d.address); err != nil {
+				return fmt.Errorf("%s: %w", d.name, err)
+			}
+		}
+		return nil
 	}
 	fmt.Printf("%d rounds of %v, %d clients, alternating; ratio = subject / limit in requests per second\n\n", *rounds, *duration, *clients)
 	for _, d := range databases {

@@ -36,12 +36,11 @@ func (s *Service) isRevoked(ctx context.Context, org id.Organization, jti string
 
 // Revoke ends one access token before its time (RFC 7009).
 func (s *Service) Revoke(ctx context.Context, p principal.Principal, a *Access) error {
-	r := a.Registered()
-	org, target := id.Organization(""), ""
+	r, org, target := a.Registered(), a.Organization(), ""
 	if a.Client != nil {
-		org, target = id.Organization(a.Client.OrganizationID), a.Client.ClientID
+		target = a.Client.ClientID
 	} else {
-		org, target = id.Organization(a.Session.OrganizationID), a.Session.SessionID
+		target = a.Session.SessionID
 	}
 	now := s.now()
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {

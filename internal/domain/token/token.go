@@ -222,6 +222,14 @@ func (a *Access) Registered() *jwt.Registered {
 	return &a.Session.Registered
 }
 
+// Organization is whose token it is.
+func (a *Access) Organization() id.Organization {
+	if a.Client != nil {
+		return id.Organization(a.Client.OrganizationID)
+	}
+	return id.Organization(a.Session.OrganizationID)
+}
+
 // VerifyAccess checks what does not change: shape, key, signature, claims. The audience tells a session's token from a client's; neither passes
 // for the other (RFC 8725 §3.12).
 func (s *Service) VerifyAccess(token string) (*Access, error) {
@@ -265,13 +273,7 @@ func (s *Service) Judge(ctx context.Context, a *Access) error {
 	if err := judge(*r, s.now(), s.issuer, r.Audience); err != nil {
 		return err
 	}
-	org := id.Organization("")
-	if a.Client != nil {
-		org = id.Organization(a.Client.OrganizationID)
-	} else {
-		org = id.Organization(a.Session.OrganizationID)
-	}
-	revoked, err := s.isRevoked(ctx, org, r.ID)
+	revoked, err := s.isRevoked(ctx, a.Organization(), r.ID)
 	if err == nil && revoked {
 		err = errRevoked()
 	}

@@ -102,7 +102,9 @@ func (a authority) issue(t *testing.T, edit func(c *x509.Certificate)) tls.Certi
 }
 
 func named(name string) func(c *x509.Certificate) {
-	return func(c *x509.Certificate) { c.Subject = pkix.Name{CommonName: name, Organization: []string{"Acme Corp"}} }
+	return func(c *x509.Certificate) {
+		c.Subject = pkix.Name{CommonName: name, Organization: []string{"Acme Corp"}}
+	}
 }
 
 // key is a client's key pair.

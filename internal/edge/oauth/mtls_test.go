@@ -96,7 +96,7 @@ func TestE8_MutualTLS(t *testing.T) {
 			with   []tls.Certificate
 		}{
 			"no certificate": {byName, nil}, "another name": {byName, []tls.Certificate{clientCA.issue(t, named("other"))}}, "another issuer": {byName, []tls.Certificate{strangerCA.issue(t, named("billing"))}},
-			"expired": {byName, []tls.Certificate{clientCA.issue(t, func(c *x509.Certificate) { named("billing")(c); c.NotAfter = time.Now().Add(-time.Minute) })}},
+			"expired":       {byName, []tls.Certificate{clientCA.issue(t, func(c *x509.Certificate) { named("billing")(c); c.NotAfter = time.Now().Add(-time.Minute) })}},
 			"not yet valid": {byName, []tls.Certificate{clientCA.issue(t, func(c *x509.Certificate) { named("billing")(c); c.NotBefore = time.Now().Add(time.Minute) })}},
 			"for servers": {byName, []tls.Certificate{clientCA.issue(t, func(c *x509.Certificate) {
 				named("billing")(c)
@@ -122,7 +122,9 @@ func TestE8_MutualTLS(t *testing.T) {
 		if meta.String("mtls_endpoint_aliases.token_endpoint") != "https://mtls.example.com/oauth2/token" || meta.Get("tls_client_certificate_bound_access_tokens") != true || !strings.Contains(string(meta.Body), "self_signed_tls_client_auth") {
 			t.Errorf("%s", meta.Body)
 		}
-	}, func(c *config.Config, _ *server.Options) { c.MTLS.CAFile, c.MTLS.PublicURL = path, "https://mtls.example.com" })
+	}, func(c *config.Config, _ *server.Options) {
+		c.MTLS.CAFile, c.MTLS.PublicURL = path, "https://mtls.example.com"
+	})
 }
 
 // WEB07, WEB13: a proxy that ends TLS tells the certificate in a header, in either form; from anyone else, or unless configured, the header is nothing.
@@ -220,9 +222,11 @@ func TestATK43_KeysByAddress(t *testing.T) {
 			elsewhere := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write(document(t, one)) })
 			for name, h := range map[string]http.HandlerFunc{
 				"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere, http.StatusFound) },
-				"too much":   func(w http.ResponseWriter, r *http.Request) { w.Write(append(document(t, one), []byte(strings.Repeat(" ", 70_000))...)) },
-				"an error":   func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500); w.Write(document(t, one)) },
-				"no JSON":    func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("<html>")) },
+				"too much": func(w http.ResponseWriter, r *http.Request) {
+					w.Write(append(document(t, one), []byte(strings.Repeat(" ", 70_000))...))
+				},
+				"an error": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500); w.Write(document(t, one)) },
+				"no JSON":  func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("<html>")) },
 			} {
 				c := client(t, s, serve(t, h))
 				if r := s.PostForm(t, "/oauth2/token", assertion(one.sign(t, nil, claims(s, c)))); r.Status != 401 {

@@ -184,10 +184,10 @@ func TestE4_RefreshTokens(t *testing.T) {
 		if header["typ"] != "rt+jwt" {
 			t.Errorf("%v", header)
 		}
-		s.Do(t, "GET", "/v1/tickets", nil, servertest.Bearer(first)).Want(t, 401)                              // no access token
-		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": first}).Want(t, 401)                // nor a session's
-		refresh(s, s.Login(t, servertest.Admin).RefreshToken, basic).Want(t, 400)                              // and back
-		refresh(s, access, basic).Want(t, 400)                                                                 // an access token is none
+		s.Do(t, "GET", "/v1/tickets", nil, servertest.Bearer(first)).Want(t, 401)                               // no access token
+		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": first}).Want(t, 401)                 // nor a session's
+		refresh(s, s.Login(t, servertest.Admin).RefreshToken, basic).Want(t, 400)                               // and back
+		refresh(s, access, basic).Want(t, 400)                                                                  // an access token is none
 		if r := refresh(s, first, servertest.Basic(b.Client, b.Secret)); r.String("error") != "invalid_grant" { // another client's
 			t.Errorf("%d %s", r.Status, r.Body)
 		}

@@ -64,7 +64,9 @@ func TestATK43_Rebinding(t *testing.T) {
 		if err != nil {
 			return nil, err
 		}
-		resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "udp", dns) }}
+		resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "udp", dns)
+		}}
 		if host == "rebinding.example" {
 			if _, err := resolver.LookupNetIP(ctx, "ip4", host); err != nil { // the look that says it is public
 				return nil, err
