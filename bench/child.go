@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -31,6 +32,9 @@ import (
 
 // sameAnswer names the variable with the body that the bare handler answers: the server's own.
 const sameAnswer = "GATEHOUSE_BENCH_ANSWER"
+
+// sameHeaders names the variable with the headers that the bare handler of forward authentication answers.
+const sameHeaders = "GATEHOUSE_BENCH_HEADERS"
 
 // child is the server under test, or the handlers that do the least that could answer the same.
 func child(role, database string) error {
@@ -233,10 +237,11 @@ func limits(database string) (http.Handler, error) {
 		body, _ := json.Marshal(list)
 		answer(w, err, body)
 	})
-	mux.HandleFunc("GET /verify", func(w http.ResponseWriter, r *http.Request) {
-		w.Header()["X-Auth-Subject"] = []string{"key_01BX5ZZKBKACTAV9WEVGEMMVRZ"}
-		w.Header()["X-Auth-Permissions"] = []string{"tickets:read:all"}
-	})
+	var headers map[string][]string
+	if err := json.Unmarshal([]byte(os.Getenv(sameHeaders)), &headers); err != nil {
+		return nil, err
+	}
+	mux.HandleFunc("GET /verify", func(w http.ResponseWriter, r *http.Request) { maps.Copy(w.Header(), headers) })
 	mux.HandleFunc("POST /oauth2/token", func(w http.ResponseWriter, r *http.Request) {
 		token, err := jwt.Sign(private, jwt.TypeAccess, payload)
 		answer(w, err, []byte(token))

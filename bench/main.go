@@ -8,9 +8,11 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -127,7 +129,11 @@ func benchEngine(name, database string) error {
 	if err != nil {
 		return err
 	}
-	limit, err := spawn("limit", database, sameAnswer+"="+string(answer))
+	headers, err := verifyHeaders(w.client, server)
+	if err != nil {
+		return err
+	}
+	limit, err := spawn("limit", database, sameAnswer+"="+string(answer), sameHeaders+"="+headers)
 	if err != nil {
 		return err
 	}
@@ -144,6 +150,24 @@ func benchEngine(name, database string) error {
 	}
 	fmt.Printf("%s: memory of the server after all of it %d MB\n\n", name, residentMB(server.cmd.Process.Pid))
 	return nil
+}
+
+// verifyHeaders asks once and gives the headers of the answer as JSON: the bare handler shall give the same.
+func verifyHeaders(c *http.Client, server *process) (string, error) {
+	req, err := http.NewRequest(http.MethodGet, server.URL+"/verify?permission=tickets:read", nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("X-API-Key", strings.Fields(server.Data["keys"])[0])
+	res, err := c.Do(req)
+	if err != nil {
+		return "", err
+	}
+	res.Body.Close()
+	res.Header.Del("Date")
+	res.Header.Del("Content-Length")
+	raw, err := json.Marshal(res.Header)
+	return string(raw), err
 }
 
 func measureCase(c benchCase, server, limit *process) error {

@@ -239,6 +239,7 @@ func (s *Server) Start() {
 		if err := s.Keys.Prepare(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("signing keys could not be prepared", "error", err)
 		}
+		debug.FreeOSMemory() // building the server and its document leaves much behind
 	})
 	s.running.Go(func() {
 		jobs.Every(ctx, s.log, "memory", quietEvery, func(context.Context) error {

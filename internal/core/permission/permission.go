@@ -92,6 +92,7 @@ func Parse(s string) (Permission, error) {
 type Set struct {
 	list []Permission
 	text []string // of list
+	line string   // text in one line
 	all  bool
 }
 
@@ -107,6 +108,7 @@ func NewSet(list ...Permission) Set {
 	for i, p := range s.list {
 		s.text[i] = p.String()
 	}
+	s.line = strings.Join(s.text, " ")
 	return s
 }
 
@@ -220,6 +222,9 @@ func (s Set) Strings() []string {
 	}
 	return s.text
 }
+
+// Line is the permissions in order with spaces between them, as an OAuth scope is written.
+func (s Set) Line() string { return s.line }
 
 // Len is the number of permissions.
 func (s Set) Len() int { return len(s.list) }

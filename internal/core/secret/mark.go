@@ -57,10 +57,11 @@ func (m Mark) Matches(value string) bool {
 	if rest[digits] != '_' {
 		return false
 	}
-	var sum [checksumDigits]byte
 	crc := crc32.ChecksumIEEE([]byte(value[:len(m.Prefix)+digits]))
-	for i := range sum {
-		sum[i] = "0123456789abcdef"[crc>>(28-4*i)&0xf]
+	for i := range checksumDigits {
+		if rest[digits+1+i] != "0123456789abcdef"[crc>>(28-4*i)&0xf] {
+			return false
+		}
 	}
-	return rest[digits+1:] == string(sum[:])
+	return true
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,7 +21,11 @@ import (
 // ATK25: a value of one kind has the form, and the digest, of no other; parts cannot be moved between them.
 func TestATK25_KindsApart(t *testing.T) {
 	t.Parallel()
-	s := &Service{key: []byte("0123456789abcdef0123456789abcdef")}
+	key := []byte("0123456789abcdef0123456789abcdef")
+	s := &Service{digests: sync.Pool{New: func() any { return newDigester(key) }}}
+	if got, want := s.Digest(APIKey, "value"), secret.Digest(key, secret.New("api_key\x00value")); got != want || s.Digest(APIKey, "value") != want {
+		t.Errorf("%s, want %s", got, want)
+	}
 	seen := make(map[string]Kind)
 	for _, k := range Kinds {
 		value := "a.b.c"

@@ -2,10 +2,15 @@ package credential
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"hash"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"gatehouse/internal/core/fault"
@@ -34,7 +39,7 @@ type Minter interface {
 type Service struct {
 	db      *sqldb.DB
 	now     func() time.Time
-	key     []byte
+	digests sync.Pool
 	roles   *role.Service
 	users   *user.Service
 	clients *client.Service
@@ -49,7 +54,8 @@ const stampEvery = 30 * time.Second
 
 // New makes the service. The minter is set later with UseMinter, since tokens build on credentials.
 func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, roles *role.Service, users *user.Service, clients *client.Service, now func() time.Time) *Service {
-	return &Service{db: db, now: now, key: ring.Subkey("credentials"), roles: roles, users: users, clients: clients,
+	key := ring.Subkey("credentials")
+	return &Service{db: db, now: now, digests: sync.Pool{New: func() any { return newDigester(key) }}, roles: roles, users: users, clients: clients,
 		facts: cache.New[Credential](feed, "credential", 200_000), places: cache.New[place](feed, "credential_place", 200_000), uses: stamp.New[time.Time](stampEvery)}
 }
 
@@ -244,9 +250,31 @@ func (s *Service) mint(c *Credential) (value secret.Secret, err error) {
 	return value, nil
 }
 
-// Digest is what a value of a kind is stored and found by. The kind is part of it: a value of one kind is none of another.
+// Digest is what a value of a kind is stored and found by: as secret.Digest of the kind, a NUL and the value. The kind is part of it: a value of one
+// kind is none of another.
 func (s *Service) Digest(kind Kind, value string) string {
-	return secret.Digest(s.key, secret.New(string(kind)+"\x00"+value))
+	d := s.digests.Get().(*digester)
+	defer s.digests.Put(d)
+	return d.of(kind, value)
+}
+
+// digester is an HMAC that is used again, with room for what goes in and comes out: every request of a machine needs one.
+type digester struct {
+	mac  hash.Hash
+	text []byte
+	sum  [sha256.Size]byte
+	hex  [2 * sha256.Size]byte
+}
+
+func newDigester(key []byte) *digester { return &digester{mac: hmac.New(sha256.New, key)} }
+
+func (d *digester) of(kind Kind, value string) string {
+	d.text = append(append(append(d.text[:0], kind...), 0), value...)
+	d.mac.Reset()
+	d.mac.Write(d.text)
+	clear(d.text) // a secret need not stay here
+	hex.Encode(d.hex[:], d.mac.Sum(d.sum[:0]))
+	return string(d.hex[:])
 }
 
 func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principal, c Credential) error {

@@ -139,7 +139,7 @@ func (s *Service) signClient(key jwt.PrivateKey, proof ClientProof, set permissi
 	c, now := proof.Client, s.now()
 	expires := now.Add(c.TokenLifetime).Truncate(time.Second)
 	registered := jwt.Registered{Issuer: s.issuer, Subject: string(c.ID), IssuedAt: now.Unix(), NotBefore: now.Unix()}
-	claims := ClientClaims{Registered: registered, ClientID: string(c.ID), OrganizationID: string(c.Organization), Scope: strings.Join(set.Strings(), " "), Permissions: set.Strings(),
+	claims := ClientClaims{Registered: registered, ClientID: string(c.ID), OrganizationID: string(c.Organization), Scope: set.Line(), Permissions: set.Strings(),
 		Credential: string(proof.Credential), Family: string(family)}
 	claims.Audience, claims.Expires, claims.ID = ClientAudience(s.issuer), expires.Unix(), rand.Text()
 	if proof.Thumbprint != "" {

@@ -35,6 +35,9 @@ INSERT INTO revoked_tokens (organization_id, jti, created_at, expires_at) VALUES
 -- name: RevokedTokens :many
 SELECT jti, expires_at FROM revoked_tokens WHERE organization_id = @organization_id AND expires_at > @now;
 
+-- name: CountRevoked :one
+SELECT count(*) FROM revoked_tokens WHERE organization_id = @organization_id AND expires_at > @now;
+
 -- name: PlatformPurgeRevoked :execrows
 DELETE FROM revoked_tokens WHERE (organization_id, jti) IN (
     SELECT r.organization_id, r.jti FROM revoked_tokens r WHERE r.expires_at < @before ORDER BY r.expires_at LIMIT CAST(@row_limit AS BIGINT));

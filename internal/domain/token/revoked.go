@@ -34,6 +34,9 @@ func (s *Service) isRevoked(ctx context.Context, org id.Organization, jti string
 	return found, err
 }
 
+// maxRevoked bounds an organization's list: it is read whole, and who makes and revokes tokens without end must not make it long.
+const maxRevoked = 10_000
+
 // Revoke ends one access token before its time (RFC 7009).
 func (s *Service) Revoke(ctx context.Context, p principal.Principal, a *Access) error {
 	r, org, target := a.Registered(), a.Organization(), ""
@@ -44,12 +47,18 @@ func (s *Service) Revoke(ctx context.Context, p principal.Principal, a *Access) 
 	}
 	now := s.now()
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
-		n, err := tokendb.New(tx).RevokeToken(ctx, org, r.ID, sqldb.MillisOf(now), sqldb.MillisOf(time.Unix(r.Expires, 0)))
+		q := tokendb.New(tx)
+		n, err := q.RevokeToken(ctx, org, r.ID, sqldb.MillisOf(now), sqldb.MillisOf(time.Unix(r.Expires, 0)))
 		if err != nil {
 			return fmt.Errorf("token: revoke: %w", err)
 		}
 		if n == 0 {
 			return nil
+		}
+		if total, err := q.CountRevoked(ctx, org, sqldb.MillisOf(now)); err != nil {
+			return fmt.Errorf("token: revoke: %w", err)
+		} else if total > maxRevoked {
+			return fault.Limitedf(fault.CodeRateLimited, time.Minute, "The organization has %d revoked tokens that have not expired. End the session, the client or its secret instead.", maxRevoked)
 		}
 		tx.Announce(s.revoked.Message(invalidation.Key{Organization: org}))
 		return audit.RecordIn(ctx, tx, now, org, p, audit.Entry{Act: "token.revoked", TargetKind: "token", TargetID: r.ID, Details: map[string]string{"of": target}})

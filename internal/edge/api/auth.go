@@ -211,17 +211,17 @@ func (a *API) refresh(ctx context.Context, c call, in *refreshInput) (*tokensOut
 }
 
 type me struct {
-	Kind             string           `json:"kind" enum:"user,api_key,access_token,system_token,application_token,client"`
-	ID               string           `json:"id"`
-	OrganizationID   string           `json:"organizationId"`
-	OrganizationSlug string           `json:"organizationSlug"`
-	Permissions      []string         `json:"permissions" nullable:"false"`
-	ExpiresAt        *time.Time       `json:"expiresAt" doc:"When the credential stops; null: never"`
-	Email            string           `json:"email,omitempty" doc:"Users only"`
-	Role             string           `json:"role,omitempty" doc:"Users only"`
-	SessionID        string           `json:"sessionId,omitempty" doc:"Users only"`
-	Name             *string          `json:"name,omitempty" doc:"Machines only"`
-	OwnerID          Nullable[string] `json:"ownerId,omitzero" doc:"Machines only: the user it belongs to; null for an organization's own"`
+	Kind             string     `json:"kind" enum:"user,api_key,access_token,system_token,application_token,client"`
+	ID               string     `json:"id"`
+	OrganizationID   string     `json:"organizationId"`
+	OrganizationSlug string     `json:"organizationSlug"`
+	Permissions      []string   `json:"permissions" nullable:"false"`
+	ExpiresAt        *time.Time `json:"expiresAt" doc:"When the credential stops; null: never"`
+	Email            string     `json:"email,omitempty" doc:"Users only"`
+	Role             string     `json:"role,omitempty" doc:"Users only"`
+	SessionID        string     `json:"sessionId,omitempty" doc:"Users only"`
+	Name             *string    `json:"name,omitempty" doc:"Machines only"`
+	OwnerID          **string   `json:"ownerId,omitzero" doc:"Machines only: the user it belongs to; null for an organization's own"`
 }
 
 func (a *API) me(_ context.Context, c call, _ *nothing) (*output[me], error) {
@@ -229,7 +229,8 @@ func (a *API) me(_ context.Context, c call, _ *nothing) (*output[me], error) {
 	if c.Kind == principal.User {
 		m.Email, m.Role, m.SessionID = c.Email, c.Role, string(c.Session)
 	} else {
-		m.Name, m.OwnerID = &c.Name, Nullable[string]{Set: true, Value: text(c.Owner)}
+		owner := text(c.Owner)
+		m.Name, m.OwnerID = &c.Name, &owner
 	}
 	return out(m), nil
 }

@@ -13,6 +13,25 @@ import (
 func BenchmarkMe(b *testing.B)      { benchmarkGet(b, "/v1/auth/me") }
 func BenchmarkTickets(b *testing.B) { benchmarkGet(b, "/v1/tickets") }
 
+// BenchmarkKey and BenchmarkVerify are the same with an API key and its rate limit.
+func BenchmarkKey(b *testing.B)    { benchmarkKey(b, "/v1/auth/me") }
+func BenchmarkVerify(b *testing.B) { benchmarkKey(b, "/verify?permission=tickets:read") }
+
+func benchmarkKey(b *testing.B, path string) {
+	s := servertest.New(b, sqldbtest.SQLite(b), quiet)
+	var keys []string
+	for range 64 {
+		keys = append(keys, s.Do(b, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "rateLimitPerMinute": 100_000}, s.As(b, servertest.Admin)).Want(b, 201).String("key"))
+	}
+	r := httptest.NewRequest("GET", path, nil)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		r.Header.Set("X-API-Key", keys[i%len(keys)])
+		w := &discard{h: make(http.Header)}
+		s.Handler.ServeHTTP(w, r)
+	}
+}
+
 type discard struct{ h http.Header }
 
 func (d *discard) Header() http.Header         { return d.h }

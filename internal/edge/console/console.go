@@ -40,6 +40,7 @@ func serve(kit *web.Kit, path, file, contentType string) {
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", contentType)
 			w.Header().Set("Content-Security-Policy", policy)
+			w.Header().Set("Referrer-Policy", "no-referrer")
 			w.Write(body)
 		}))
 }

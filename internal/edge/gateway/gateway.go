@@ -30,7 +30,10 @@ type Gateway struct {
 	log    *slog.Logger
 	now    func() time.Time
 	minted *otter.Cache[string, minted]
+	asked  *otter.Cache[string, question] // by the query: a proxy asks the same few questions again and again
 }
+
+const maxRemembered = 500
 
 type minted struct {
 	token   string
@@ -39,7 +42,8 @@ type minted struct {
 
 // Register adds /verify and everything below it.
 func Register(kit *web.Kit, tokens *token.Service, rules *Rules, now func() time.Time, log *slog.Logger) {
-	g := &Gateway{kit: kit, tokens: tokens, rules: rules, now: now, log: log, minted: otter.Must(&otter.Options[string, minted]{MaximumSize: 10_000})}
+	g := &Gateway{kit: kit, tokens: tokens, rules: rules, now: now, log: log, minted: otter.Must(&otter.Options[string, minted]{MaximumSize: 10_000}),
+		asked: otter.Must(&otter.Options[string, question]{MaximumSize: 1000})}
 	kit.HandleRaw(web.Route{Pattern: Pattern, Self: "a proxy asks whether the caller may pass; the permission is the question's or the routes file's", Accepts: web.Everyone}, g)
 }
 
@@ -90,9 +94,16 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 			return q, errQuestion("A path behind /verify needs a routes file.")
 		}
 	} else {
-		if err := q.parameters(r.URL.RawQuery); err != nil {
-			return q, err
+		asked, known := g.asked.GetIfPresent(r.URL.RawQuery)
+		if !known {
+			if err := asked.parameters(r.URL.RawQuery); err != nil {
+				return asked, err
+			}
+			if len(r.URL.RawQuery) <= maxRemembered {
+				g.asked.Set(r.URL.RawQuery, asked)
+			}
 		}
+		q = asked
 		if q.target, err = g.told(r); err != nil {
 			return q, err
 		}
@@ -102,6 +113,9 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 	}
 	if q.target.path == "" || q.target.method == "" {
 		return q, errQuestion("The proxy did not say which request it asks about, or is not trusted: set X-Original-URI and X-Original-Method, or X-Forwarded-Uri and X-Forwarded-Method, and list it in trusted_proxies.")
+	}
+	if q.target.host == "" && g.rules.hosts { // else a rule for one host would give way to a weaker one for all
+		return q, errQuestion("The routes file has rules for hosts, and the proxy did not say which host it asks about: set X-Original-Host or X-Forwarded-Host.")
 	}
 	if q.rule = g.rules.match(q.target); q.rule == nil {
 		return q, fault.New(fault.Forbidden, "NO_ROUTE", "No route of the routes file allows this method and path.")
@@ -239,19 +253,15 @@ func headers(h http.Header, p principal.Principal, q question, upstream string) 
 	if q.want != nil {
 		scope = p.Scope(q.want.resource, q.want.action).String()
 	}
-	h["X-Auth-Subject"] = []string{p.ID}
-	h["X-Auth-Kind"] = []string{string(p.Kind)}
-	h["X-Auth-Organization"] = []string{p.OrganizationSlug}
-	h["X-Auth-Organization-Id"] = []string{string(p.Organization)}
-	h["X-Auth-Role"] = []string{p.Role}
-	h["X-Auth-Permissions"] = []string{strings.Join(p.Permissions.Strings(), " ")}
-	h["X-Auth-Scope"] = []string{scope}
-	h["X-Auth-Email"] = []string{ascii(p.Email)}
-	h["X-Auth-Name"] = []string{ascii(p.Name)}
-	h["X-Auth-Owner"] = []string{string(p.Owner)}
-	h["X-Auth-Session"] = []string{string(p.Session)}
-	h["X-Auth-Token"] = []string{upstream}
+	v := [...]string{p.ID, string(p.Kind), p.OrganizationSlug, string(p.Organization), p.Role, p.Permissions.Line(), scope, ascii(p.Email), ascii(p.Name), string(p.Owner), string(p.Session), upstream}
+	for i, name := range headerNames {
+		h[name] = v[i : i+1 : i+1]
+	}
 }
+
+// headerNames are in the order of the values in headers.
+var headerNames = [...]string{"X-Auth-Subject", "X-Auth-Kind", "X-Auth-Organization", "X-Auth-Organization-Id", "X-Auth-Role", "X-Auth-Permissions", "X-Auth-Scope", "X-Auth-Email", "X-Auth-Name",
+	"X-Auth-Owner", "X-Auth-Session", "X-Auth-Token"}
 
 // ascii writes text for a header: percent-encoded UTF-8 where it is more than plain printable ASCII.
 func ascii(s string) string {

@@ -247,7 +247,7 @@ func TestF1_RoutesFile(t *testing.T) {
 		}
 		// A proxy that does not say, or says it twice, gets no yes.
 		for name, changes := range map[string][]servertest.Change{
-			"nothing": nil, "no method": header("X-Original-URI", "/status"), "no path": header("X-Original-Method", "GET"), "two paths": header("X-Original-URI", "/status", "X-Original-URI", "/api/stations", "X-Original-Method", "GET"),
+			"no host": header("X-Original-URI", "/api/stations", "X-Original-Method", "GET"), "nothing": nil, "no method": header("X-Original-URI", "/status"), "no path": header("X-Original-Method", "GET"), "two paths": header("X-Original-URI", "/status", "X-Original-URI", "/api/stations", "X-Original-Method", "GET"),
 			"two accounts": header("X-Original-URI", "/api/stations", "X-Original-Method", "GET", "X-Forwarded-Uri", "/status", "X-Forwarded-Method", "GET"),
 			"two methods":  header("X-Original-URI", "/status", "X-Original-Method", "GET", "X-Original-Method", "POST"),
 		} {

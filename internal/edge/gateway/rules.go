@@ -30,7 +30,10 @@ type Rule struct {
 func (*Rule) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // Rules decide what a request needs, by the most specific pattern. What no rule is about is denied.
-type Rules struct{ mux *http.ServeMux }
+type Rules struct {
+	mux   *http.ServeMux
+	hosts bool // some rule is about one host only
+}
 
 // LoadRules reads a routes file.
 func LoadRules(path string) (*Rules, error) {
@@ -56,7 +59,7 @@ func ParseRules(text []byte) (*Rules, error) {
 	if len(file.Routes) == 0 {
 		return nil, errors.New("has no routes; every request would be denied")
 	}
-	r := &Rules{http.NewServeMux()}
+	r := &Rules{mux: http.NewServeMux()}
 	var wrong []error
 	for i, rule := range file.Routes {
 		if err := r.add(rule); err != nil {
@@ -86,6 +89,7 @@ func (r *Rules) add(rule *Rule) (err error) {
 			return err
 		}
 	}
+	r.hosts = r.hosts || rule.Host != ""
 	methods := rule.Methods
 	if len(methods) == 0 {
 		methods = []string{""}

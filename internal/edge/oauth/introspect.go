@@ -94,7 +94,7 @@ func (o *server) describe(i authn.Inspection) answer {
 		a.TokenType = "refresh_token"
 	} else {
 		a.Permissions = p.Permissions.Strings()
-		a.Scope = strings.Join(a.Permissions, " ")
+		a.Scope = p.Permissions.Line()
 	}
 	if i.Kind == authn.APIKey {
 		a.TokenType = "api_key"

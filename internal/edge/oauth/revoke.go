@@ -34,6 +34,9 @@ func (o *server) revoke(w http.ResponseWriter, r *http.Request, form url.Values)
 	}
 	if mayRevoke(by, i) {
 		if err := o.end(r, by, i); err != nil {
+			if fault.Is(err, fault.Limited) {
+				return err
+			}
 			return fault.Unavailablef(0, "The token could not be revoked. Try again.").Because(err) // never 200 for what is not done
 		}
 	}

@@ -55,7 +55,7 @@ func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) 
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, tokenAnswer{pair.Access, "Bearer", int64(pair.ExpiresIn / time.Second), strings.Join(pair.Scope.Strings(), " "), pair.Refresh})
+	return writeJSON(w, tokenAnswer{pair.Access, "Bearer", int64(pair.ExpiresIn / time.Second), pair.Scope.Line(), pair.Refresh})
 }
 
 // client authenticates the client of a request.

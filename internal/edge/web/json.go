@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -86,12 +87,24 @@ func depth(data []byte) int {
 	return deepest
 }
 
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxKept is the largest buffer that is used again.
+const maxKept = 64 << 10
+
 // EncodeJSON writes a value in one piece; nil lists become [].
 func EncodeJSON(w io.Writer, v any) error {
-	b, err := json.Marshal(v, jsontext.AllowInvalidUTF8(true)) // text of an old row may be anything; it is shown with replacement characters
-	if err != nil {
+	b := buffers.Get().(*bytes.Buffer)
+	b.Reset()
+	defer func() {
+		if b.Cap() <= maxKept {
+			clear(b.Bytes()) // a secret need not stay here
+			buffers.Put(b)
+		}
+	}()
+	if err := json.MarshalWrite(b, v, jsontext.AllowInvalidUTF8(true)); err != nil { // text of an old row may be anything; it is shown with replacement characters
 		return err
 	}
-	_, err = w.Write(b)
+	_, err := w.Write(b.Bytes())
 	return err
 }

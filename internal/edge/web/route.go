@@ -3,6 +3,9 @@ package web
 import (
 	"net/http"
 	"strings"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
 
 	"gatehouse/internal/authn"
 	"gatehouse/internal/core/permission"
@@ -21,6 +24,8 @@ type Route struct {
 	MaxBody    int64        // bytes; 0: DefaultMaxBody
 	BodyTypes  []string     // media types of a body; nil: application/json
 	WriteError ErrorWriter  // nil: problem documents
+
+	observers *[len(usual)]atomic.Pointer[prometheus.Observer] // of the usual statuses
 }
 
 // ErrorWriter writes a failure in a protocol's own form.

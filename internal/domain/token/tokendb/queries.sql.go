@@ -12,6 +12,17 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
+const countRevoked = `-- name: CountRevoked :one
+SELECT count(*) FROM revoked_tokens WHERE organization_id = $1 AND expires_at > $2
+`
+
+func (q *Queries) CountRevoked(ctx context.Context, organizationID id.Organization, now sqldb.Millis) (int64, error) {
+	row := q.db.QueryRow(ctx, countRevoked, organizationID, now)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const endGrant = `-- name: EndGrant :execrows
 UPDATE client_grants SET state = 'ended', ended_at = $1 WHERE organization_id = $2 AND id = $3 AND state = 'active'
 `
