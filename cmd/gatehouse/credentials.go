@@ -58,11 +58,14 @@ type credentialLine struct {
 	CreatedAt          time.Time  `json:"createdAt"`
 	CreatedBy          string     `json:"createdBy"`
 	LastUsedAt         *time.Time `json:"lastUsedAt"`
+	RotatedAt          *time.Time `json:"rotatedAt"`
+	OverlapUntil       *time.Time `json:"overlapUntil"`
+	RevokedAt          *time.Time `json:"revokedAt"`
 }
 
 func lineOf(c credential.Credential) credentialLine {
 	l := credentialLine{ID: string(c.ID), Kind: string(c.Kind), Name: c.Name, Purpose: c.Purpose, Owner: c.Owner.ID, Permissions: c.Permissions.Strings(), Resources: c.Resources, State: string(c.State),
-		AllowedAddresses: []string{}, ExpiresAt: optionalTime(c.ExpiresAt), CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy, LastUsedAt: optionalTime(c.LastUsedAt)}
+		AllowedAddresses: []string{}, ExpiresAt: optionalTime(c.ExpiresAt), CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy, LastUsedAt: optionalTime(c.LastUsedAt), RotatedAt: optionalTime(c.RotatedAt), OverlapUntil: optionalTime(c.OverlapUntil), RevokedAt: optionalTime(c.RevokedAt)}
 	if c.RateLimit > 0 {
 		l.RateLimitPerMinute = &c.RateLimit
 	}
@@ -120,7 +123,7 @@ func oneOf(text string, kinds ...credential.Kind) (credential.Kind, id.Credentia
 		}
 	}
 	if err == nil {
-		err = fmt.Errorf("%q is the id of a %s, which another command manages", text, strings.ReplaceAll(string(k), "_", " "))
+		err = fmt.Errorf("%q is of the kind %s, which another command manages", text, strings.ReplaceAll(string(k), "_", " "))
 	}
 	return k, c, err
 }

@@ -111,11 +111,15 @@ Machines come with credentials of their own:
   curl -s %[1]s/v1/tickets -H 'Authorization: Bearer %[5]s'
   curl -s -u '%[6]s:%[7]s' %[1]s/oauth2/token -d grant_type=client_credentials
 
-System access token and application token:
+System access token:
 
   %[8]s
 
+Application token:
+
   %[9]s
+
+The second tenant has its own; --json prints all of them.
 
 Ctrl-C stops it.
 `, d.URL, agent.Email, agent.Password, d.APIKeys[0].Key, d.AccessTokens[0].Token, d.Clients[0].ClientID, d.Clients[0].ClientSecret, d.SystemAccessTokens[0].Token, d.ApplicationTokens[0].Token)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"gatehouse/internal/core/id"
@@ -170,7 +172,7 @@ func (y systemRevoke) Run(c *cli, e *env) error {
 
 // client: OAuth clients.
 type clientCommand struct {
-	Create clientCreate `cmd:"" help:"Make an OAuth client with a secret."`
+	Create clientCreate `cmd:"" help:"Make an OAuth client with a secret. One with keys or a certificate is made by POST /v1/clients."`
 	List   clientList   `cmd:"" help:"List the OAuth clients."`
 	Show   clientShow   `cmd:"" help:"Show an OAuth client."`
 	Rotate clientRotate `cmd:"" help:"Give a client's secret a new value."`
@@ -202,7 +204,7 @@ type clientCreate struct {
 	Permission    []string      `required:"" short:"p" help:"resource:action:all; repeat for several."`
 	TokenLifetime time.Duration `name:"token-lifetime" default:"1h" help:"How long its access tokens work, 1m to 24h."`
 	RefreshTokens bool          `name:"refresh-tokens" help:"It gets refresh tokens."`
-	RateLimit     int           `name:"rate-limit" help:"Requests a minute, 1 to 100000; no limit if left out."`
+	RateLimit     *int          `name:"rate-limit" help:"Requests a minute, 1 to 100000; no limit if left out."`
 	Address       []string      `help:"Address or network it may be used from; repeat for several."`
 }
 
@@ -211,9 +213,15 @@ func (k clientCreate) Run(c *cli, e *env) error {
 	if err != nil {
 		return err
 	}
+	limit := 0
+	if k.RateLimit != nil {
+		if limit = *k.RateLimit; limit < 1 {
+			return errors.New("--rate-limit must be from 1 to 100000")
+		}
+	}
 	return k.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
 		made, value, err := s.Credentials.CreateClient(e.ctx, p, client.Fields{Client: client.Client{Name: k.Name, Authentication: client.Authentication{Method: client.Secret}, TokenLifetime: k.TokenLifetime,
-			RefreshAllowed: k.RefreshTokens, RateLimit: k.RateLimit, Addresses: addresses}, PermissionList: k.Permission})
+			RefreshAllowed: k.RefreshTokens, RateLimit: limit, Addresses: addresses}, PermissionList: k.Permission})
 		if err != nil {
 			return err
 		}
@@ -289,7 +297,7 @@ func (k clientShow) Run(c *cli, e *env) error {
 		if err != nil {
 			return err
 		}
-		rows := [][]string{{"client_id", l.ID}, {"name", l.Name}, {"state", l.State}, {"method", l.Method}, {"permissions", fmt.Sprint(l.Permissions)}, {"last used", shown(l.LastUsedAt)}}
+		rows := [][]string{{"client_id", l.ID}, {"name", l.Name}, {"state", l.State}, {"method", l.Method}, {"permissions", strings.Join(l.Permissions, " ")}, {"last used", shown(l.LastUsedAt)}}
 		for _, one := range secrets {
 			l.Secrets = append(l.Secrets, string(one.ID))
 			rows = append(rows, []string{"secret", string(one.ID) + " " + string(one.State) + ", expires " + shown(optionalTime(one.ExpiresAt))})
@@ -303,12 +311,31 @@ func (k clientShow) Run(c *cli, e *env) error {
 
 type clientRotate struct {
 	inTenant
-	ID      string        `arg:"" help:"The id of the secret (sec_…), as gatehouse client show lists it."`
+	ID      string        `arg:"" help:"The id of the secret (sec_…), as gatehouse client show lists it; or the client_id, if it has one active secret."`
 	Overlap time.Duration `help:"How long the present value goes on working, such as 24h."`
 }
 
 func (k clientRotate) Run(c *cli, e *env) error {
-	return k.rotating(c, e, k.ID, k.Overlap, credential.ClientSecret)
+	clientID, err := id.Parse[id.Client](k.ID)
+	if err != nil {
+		return k.rotating(c, e, k.ID, k.Overlap, credential.ClientSecret)
+	}
+	var only string
+	err = k.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
+		active, err := s.Credentials.List(e.ctx, p, credential.ClientSecret, credential.Filter{Owner: string(clientID), State: credential.Active, Limit: pageSize})
+		if err != nil {
+			return err
+		}
+		if len(active) != 1 {
+			return fmt.Errorf("%s has %d active secrets: name the one to rotate (sec_…), as gatehouse client show lists them", clientID, len(active))
+		}
+		only = string(active[0].ID)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return k.rotating(c, e, only, k.Overlap, credential.ClientSecret)
 }
 
 type clientRevoke struct{ clientByID }
@@ -319,7 +346,7 @@ func (k clientRevoke) Run(c *cli, e *env) error {
 		return err
 	}
 	return k.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
-		if err := s.Clients.Delete(e.ctx, p, clientID); err != nil {
+		if err := s.Credentials.DeleteClient(e.ctx, p, clientID); err != nil {
 			return err
 		}
 		if k.JSON {

@@ -102,7 +102,13 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdin i
 func message(err error) string {
 	var f *fault.Error
 	if errors.As(err, &f) && f.Kind != fault.Internal {
-		return strings.TrimSuffix(f.Message, ".")
+		text := strings.TrimSuffix(f.Message, ".")
+		if len(f.Fields) > 1 || len(f.Fields) == 1 && !strings.HasPrefix(f.Message, f.Fields[0].Field) {
+			for _, field := range f.Fields {
+				text += "\n  " + field.Field + ": " + field.Message
+			}
+		}
+		return text
 	}
 	return err.Error()
 }

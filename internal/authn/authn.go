@@ -234,7 +234,7 @@ func (a *Authenticator) joinClient(ctx context.Context, access *token.Access, s 
 		if err != nil {
 			return gone(err)
 		}
-		if secret.State != credential.Active || secret.Owner.ID != c.ClientID {
+		if !secret.Live(a.Now()) || secret.Owner.ID != c.ClientID {
 			return errRevoked()
 		}
 	}
@@ -258,6 +258,7 @@ func (a *Authenticator) joinClient(ctx context.Context, access *token.Access, s 
 	}
 	s.principal = principal.Principal{Kind: principal.Client, ID: c.ClientID, Name: s.client.Name, Home: home, Organization: home, OrganizationSlug: s.organization.Slug,
 		Permissions: access.Permissions.Within(s.client.Permissions), ExpiresAt: time.Unix(c.Expires, 0).UTC()}
+	s.dropPlatform()
 	return nil
 }
 
@@ -304,8 +305,16 @@ func (a *Authenticator) joinCredential(ctx context.Context, kind credential.Kind
 		return errSuspended()
 	}
 	s.principal = principal.Principal{Kind: principalKinds[kind], ID: string(c.ID), Name: c.Name, Home: c.Organization, Organization: c.Organization, OrganizationSlug: s.organization.Slug,
-		Permissions: h.Permissions, Role: h.User.Role, Owner: h.User.ID, ExpiresAt: c.ExpiresAt}
+		Permissions: h.Permissions, Role: h.User.Role, Narrowed: kind == credential.APIKey || len(c.Resources) > 0, Owner: h.User.ID, ExpiresAt: c.ExpiresAt}
+	s.dropPlatform()
 	return nil
+}
+
+// dropPlatform makes sure, behind those who grant, that no tenant's credential reaches the platform.
+func (s *subject) dropPlatform() {
+	if !s.organization.Platform {
+		s.principal.Permissions = s.principal.Permissions.WithoutPlatform()
+	}
 }
 
 // admit judges what depends on the request: from where, over which connection, for which tenant, how often. Then the use is noted.

@@ -70,6 +70,9 @@ func Read(r *http.Request) (Credential, error) {
 		if !strings.EqualFold(scheme, "Bearer") || value == "" || strings.IndexByte(value, ' ') >= 0 || strings.IndexByte(value, '\t') >= 0 {
 			return Credential{}, fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Bearer, one space, the token.")
 		}
+		if strings.HasPrefix(value, "tnt_") {
+			return Credential{}, fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "An API key goes into the header X-API-Key, not into Authorization.")
+		}
 		if strings.HasPrefix(value, "gth_") {
 			return Credential{Kind: AccessToken, value: value}, nil
 		}

@@ -100,6 +100,22 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (Inspe
 	return Inspection{Kind: RefreshToken, Principal: p, Refresh: r, Client: r.Client, JTI: r.JTI, IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt}, nil
 }
 
+// Held finds the long-lived credential that a value opens, in whatever state it or its owner is: who gives a value back may end it for good though
+// it does not work at the moment. Client secrets are among them. None is NotFound.
+func (a *Authenticator) Held(ctx context.Context, value string) (credential.Credential, error) {
+	for _, kind := range credential.Kinds {
+		switch {
+		case kind.Matches(value):
+			return a.Credentials.Find(ctx, a.Credentials.Digest(kind, value))
+		case kind.Type() != "":
+			if h, err := jwt.ReadHeader(value); err == nil && h.Type == kind.Type() {
+				return a.Credentials.Find(ctx, a.Credentials.Digest(kind, value))
+			}
+		}
+	}
+	return credential.Credential{}, fault.NotFoundf("There is no such credential.")
+}
+
 // Refused tells whether an error of Inspect says that the token does not work, and not that it could not be judged.
 func Refused(err error) bool {
 	return fault.Is(err, fault.Unauthenticated) || fault.Is(err, fault.Forbidden) || fault.Is(err, fault.NotFound)

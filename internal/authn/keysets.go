@@ -22,10 +22,11 @@ type KeySets struct {
 }
 
 type fetchedSet struct {
-	mu  sync.Mutex
-	at  time.Time
-	set *jose.JSONWebKeySet
-	err error
+	mu    sync.Mutex
+	asked time.Time // last
+	at    time.Time // when set came
+	set   *jose.JSONWebKeySet
+	err   error
 }
 
 const (
@@ -53,13 +54,19 @@ func (k *KeySets) Of(ctx context.Context, c client.Client, kid string) (*jose.JS
 	}
 	f.mu.Lock() // one request at a time asks for a client's keys
 	defer f.mu.Unlock()
-	age := k.now().Sub(f.at)
+	now := k.now()
 	missing := f.set != nil && kid != "" && len(f.set.Key(kid)) == 0
-	if age < askAgain || age < keepKeys && f.err == nil && !missing {
+	if now.Sub(f.asked) < askAgain || f.set != nil && now.Sub(f.at) < keepKeys && !missing {
 		return f.set, f.err
 	}
-	f.at = k.now()
-	f.set, f.err = k.fetch(ctx, c.Authentication.JWKSURI)
+	set, err := k.fetch(context.WithoutCancel(ctx), c.Authentication.JWKSURI) // who hangs up must not decide for the next one
+	f.asked = k.now()
+	switch {
+	case err == nil:
+		f.set, f.err, f.at = set, nil, f.asked
+	case f.set == nil || f.asked.Sub(f.at) >= keepKeys:
+		f.set, f.err = nil, err // without keys nobody is let in; those that are still good stay
+	}
 	return f.set, f.err
 }
 

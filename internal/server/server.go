@@ -162,11 +162,11 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 		return nil, err
 	}
 	issuer := public.String()
-	s.Clients = client.New(db, s.Feed, o.Now)
-	s.Credentials = credential.New(db, s.Feed, ring, s.Roles, s.Users, s.Clients, o.Now)
+	s.Clients = client.New(db, s.Feed, s.Organizations, s.Users, o.Now)
+	s.Credentials = credential.New(db, s.Feed, ring, s.Organizations, s.Roles, s.Users, s.Clients, o.Now)
 	s.Users.UseCredentials(s.Credentials)
 	s.Limiter = ratelimit.New(db, o.Log)
-	s.Tokens = token.New(db, s.Feed, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, o.Now)
+	s.Tokens = token.New(db, s.Feed, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, s.Credentials, o.Now)
 	s.Desk = servicedesk.New(db, o.Now)
 	signIn := login.New(db, s.Hasher, s.Attempts, s.Organizations, s.Users, s.Sessions, s.Tokens, o.Now, o.Log)
 

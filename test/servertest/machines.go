@@ -28,6 +28,15 @@ func (m Machine) Send() Change {
 	return Bearer(m.Value)
 }
 
+// Altered gives a value with its last character changed.
+func Altered(value string) string {
+	last := byte('0')
+	if value[len(value)-1] == last {
+		last = '1'
+	}
+	return value[:len(value)-1] + string(last)
+}
+
 // Form sends a body as a form.
 func Form() Change {
 	return func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") }
@@ -57,7 +66,7 @@ func (s *Server) User(t testing.TB, as Change, name, role, kind string) string {
 // Key makes an API key with permissions; owner is a user's or the organization's id, or empty for the maker.
 func (s *Server) Key(t testing.TB, as Change, owner string, permissions ...string) Machine {
 	t.Helper()
-	body := map[string]any{"name": "test key", "permissions": permissions}
+	body := map[string]any{"name": "test key", "permissions": append([]string{}, permissions...)}
 	if owner != "" {
 		body["owner"] = owner
 	}
@@ -89,7 +98,7 @@ func (s *Server) ApplicationToken(t testing.TB, as Change, user string) Machine 
 // Client makes an OAuth client and gets it a token. More are further members of the body.
 func (s *Server) Client(t testing.TB, as Change, more map[string]any, permissions ...string) Machine {
 	t.Helper()
-	body := map[string]any{"name": "test client", "permissions": permissions}
+	body := map[string]any{"name": "test client", "permissions": append([]string{}, permissions...)}
 	for k, v := range more {
 		body[k] = v
 	}

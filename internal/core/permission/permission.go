@@ -93,7 +93,9 @@ type Set struct {
 	list []Permission
 	text []string // of list
 	line string   // text in one line
-	all  bool
+
+	platform bool // some are on the platform's own resource
+	all      bool
 }
 
 // Everything is the set of the server's own principals (command line, jobs); no credential can carry it.
@@ -107,6 +109,7 @@ func NewSet(list ...Permission) Set {
 	s.text = make([]string, len(s.list))
 	for i, p := range s.list {
 		s.text[i] = p.String()
+		s.platform = s.platform || p.Resource == PlatformResource
 	}
 	s.line = strings.Join(s.text, " ")
 	return s
@@ -204,6 +207,14 @@ func (s Set) Within(ceiling Set) Set {
 	return NewSet(both...)
 }
 
+// WithoutPlatform leaves out what only the platform's own organization can give.
+func (s Set) WithoutPlatform() Set {
+	if !s.platform {
+		return s
+	}
+	return s.Filter(func(p Permission) bool { return p.Resource != PlatformResource })
+}
+
 // Filter keeps what keep accepts.
 func (s Set) Filter(keep func(Permission) bool) Set {
 	var kept []Permission
@@ -225,6 +236,9 @@ func (s Set) Strings() []string {
 
 // Line is the permissions in order with spaces between them, as an OAuth scope is written.
 func (s Set) Line() string { return s.line }
+
+// List gives the permissions in order; not to be changed.
+func (s Set) List() []Permission { return s.list }
 
 // Len is the number of permissions.
 func (s Set) Len() int { return len(s.list) }

@@ -41,10 +41,11 @@ type Principal struct {
 	OrganizationSlug string          // of Organization
 	Permissions      permission.Set
 
-	Role    string     // people only
-	Email   string     // people only
-	Session id.Session // people only
-	Owner   id.User    // machines owned by a user: that user
+	Role     string     // of people, and of the user a machine belongs to
+	Narrowed bool       // it gives less than its role
+	Email    string     // people only
+	Session  id.Session // people only
+	Owner    id.User    // machines owned by a user: that user
 
 	AuthTime  time.Time // when the first factor was proven
 	ExpiresAt time.Time // of the credential; zero: never
@@ -62,6 +63,14 @@ func (p Principal) UserID() id.User {
 		return id.User(p.ID)
 	}
 	return p.Owner
+}
+
+// WholeRole is the role, unless the principal gives less than it: nobody shall decide by a role that is not there in full.
+func (p Principal) WholeRole() string {
+	if p.Narrowed {
+		return ""
+	}
+	return p.Role
 }
 
 // Abroad tells whether the principal acts outside its home.

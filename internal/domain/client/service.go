@@ -16,6 +16,8 @@ import (
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/client/clientdb"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/user"
 	"gatehouse/internal/platform/cache"
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/sqldb"
@@ -27,16 +29,19 @@ const stampEvery = 30 * time.Second
 
 // Service owns the clients.
 type Service struct {
-	db    *sqldb.DB
-	now   func() time.Time
+	db            *sqldb.DB
+	now           func() time.Time
+	organizations *organization.Service
+	users         *user.Service
+
 	facts *cache.Cache[Client]
 	homes *cache.Cache[id.Organization]
 	uses  *stamp.Batch[time.Time]
 }
 
 // New makes the service.
-func New(db *sqldb.DB, feed *invalidation.Feed, now func() time.Time) *Service {
-	return &Service{db: db, now: now, facts: cache.New[Client](feed, "client", 100_000), homes: cache.New[id.Organization](feed, "client_home", 100_000),
+func New(db *sqldb.DB, feed *invalidation.Feed, organizations *organization.Service, users *user.Service, now func() time.Time) *Service {
+	return &Service{db: db, now: now, organizations: organizations, users: users, facts: cache.New[Client](feed, "client", 100_000), homes: cache.New[id.Organization](feed, "client_home", 100_000),
 		uses: stamp.New[time.Time](stampEvery)}
 }
 
@@ -91,13 +96,20 @@ func (s *Service) Find(ctx context.Context, c id.Client) (Client, error) {
 
 // checkGrant refuses permissions that p does not hold and those that nobody but a person could use: a client is nobody's own, so `own` and `team`
 // mean nothing to it.
-func checkGrant(p principal.Principal, list []string) (permission.Set, error) {
+func (s *Service) checkGrant(ctx context.Context, p principal.Principal, list []string) (permission.Set, error) {
 	if len(list) > maxPermissions {
 		return permission.Set{}, fault.Invalidf("permissions", "must have at most %d entries", maxPermissions)
+	}
+	org, err := s.organizations.Facts(ctx, p.Organization)
+	if err != nil {
+		return permission.Set{}, err
 	}
 	var wrong []fault.Field
 	for i, text := range list {
 		q, err := permission.Parse(text)
+		if err == nil && q.Resource == permission.PlatformResource && !org.Platform {
+			err = fmt.Errorf("is for the platform's own clients only")
+		}
 		if err == nil && q.Scope != permission.All {
 			err = fmt.Errorf("must have the scope all: a client belongs to no user and to no team")
 		}
@@ -150,8 +162,11 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields, w
 	if err := c.check(); err != nil {
 		return Client{}, err
 	}
-	var err error
-	if c.Permissions, err = checkGrant(p, f.PermissionList); err != nil {
+	p, err := s.users.Present(ctx, p)
+	if err != nil {
+		return Client{}, err
+	}
+	if c.Permissions, err = s.checkGrant(ctx, p, f.PermissionList); err != nil {
 		return Client{}, err
 	}
 	now := s.now()
@@ -220,21 +235,28 @@ func (s *Service) List(ctx context.Context, p principal.Principal, after id.Clie
 // Update changes a client; change edits a copy. It needs clients:update:all and, but for switching off, no fewer rights than the client has.
 func (s *Service) Update(ctx context.Context, p principal.Principal, c id.Client, change func(f *Fields)) (out Client, err error) {
 	err = sqldb.Retry(func() error {
-		out, err = s.update(ctx, p, c, change)
+		out, err = s.update(ctx, p, c, change, nil)
 		return err
 	})
 	return out, err
 }
 
 // Delete ends a client for good: its secrets and tokens are refused from now on and its id is never given again. It needs clients:delete:all.
-func (s *Service) Delete(ctx context.Context, p principal.Principal, c id.Client) error {
-	_, err := s.Update(ctx, p, c, func(f *Fields) { f.State = Deleted })
-	return err
+// within runs in the same transaction, as the revocation of its secrets does.
+func (s *Service) Delete(ctx context.Context, p principal.Principal, c id.Client, within func(tx *sqldb.Tx) error) error {
+	return sqldb.Retry(func() error {
+		_, err := s.update(ctx, p, c, func(f *Fields) { f.State = Deleted }, within)
+		return err
+	})
 }
 
 var stateActs = map[State]string{Active: "client.enabled", Off: "client.disabled", Deleted: "client.deleted"}
 
-func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client, change func(f *Fields)) (Client, error) {
+func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client, change func(f *Fields), within func(tx *sqldb.Tx) error) (Client, error) {
+	p, err := s.users.Present(ctx, p)
+	if err != nil {
+		return Client{}, err
+	}
 	before, err := s.Get(ctx, p, c)
 	if err != nil {
 		return Client{}, err
@@ -250,13 +272,15 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client
 		if err := CheckMayStrengthen(p, before); err != nil {
 			return Client{}, err
 		}
-		if after.Permissions, err = checkGrant(p, f.PermissionList); err != nil {
+		if after.Permissions, err = s.checkGrant(ctx, p, f.PermissionList); err != nil {
 			return Client{}, err
 		}
 	}
-	if _, ok := details["authentication"]; ok {
-		if err := CheckPerson(p); err != nil { // a machine must not give a client a key of its own
-			return Client{}, err
+	for name := range details { // a machine gives a client no key of its own and no wider bounds
+		if name != "name" && name != "description" && name != "permissions" {
+			if err := CheckPerson(p); err != nil {
+				return Client{}, err
+			}
 		}
 	}
 	after.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
@@ -269,6 +293,11 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client
 		}
 		if n == 0 {
 			return sqldb.ErrStale
+		}
+		if within != nil {
+			if err := within(tx); err != nil {
+				return err
+			}
 		}
 		act := "client.updated"
 		if after.State != before.State {

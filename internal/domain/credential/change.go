@@ -31,6 +31,10 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, kind Kind, 
 }
 
 func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, c id.Credential, change func(ch *Change) error) (Credential, error) {
+	p, err := s.users.Present(ctx, p)
+	if err != nil {
+		return Credential{}, err
+	}
 	before, err := s.readable(ctx, p, kind, c, "update")
 	if err != nil {
 		return Credential{}, err
@@ -69,6 +73,11 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 			}
 		}
 		details = changes(before, after, after.Permissions.Strings())
+	}
+	for name := range details { // a machine lifts no bounds, least of all its own
+		if p.Kind != principal.User && !p.IsSystem() && name != "name" && name != "purpose" && name != "permissions" {
+			return Credential{}, fault.Forbiddenf("A machine credential cannot change the %s of one.", name)
+		}
 	}
 	after.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
@@ -138,19 +147,21 @@ func (s *Service) permissionsAfter(ctx context.Context, p principal.Principal, b
 		if strings.Join(list, " ") == strings.Join(before.Permissions.Strings(), " ") {
 			return before.Permissions, nil // not asked for: stays as stored, even while the owner holds less
 		}
-		return s.checkPermissions(p, after.Kind, after.Owner, list, ceiling)
+		return s.checkPermissions(ctx, p, after.Kind, after.Owner, list, ceiling)
 	}
-	given, err := s.present(ctx, before)
+	given, err := s.effective(ctx, before)
 	if err != nil {
 		return permission.Set{}, err
 	}
-	asked, err := s.checkPermissions(p, after.Kind, before.Owner, list, permission.Everything())
+	asked, err := s.checkPermissions(ctx, p, after.Kind, before.Owner, list, permission.Everything())
 	if err != nil {
 		return permission.Set{}, err
 	}
 	cut := asked.Within(given).Within(ceiling)
 	if after.Owner.Kind == OwnedByOrganization {
 		cut = cut.Filter(func(q permission.Permission) bool { return q.Scope == permission.All })
+	} else if !isSelf(p, after.Owner) {
+		cut = cut.Filter(func(q permission.Permission) bool { return reaches(p, q) })
 	}
 	return cut, nil
 }
@@ -188,6 +199,10 @@ func (s *Service) Rotate(ctx context.Context, p principal.Principal, kind Kind, 
 }
 
 func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, c id.Credential, overlap time.Duration) (Issued, error) {
+	p, err := s.users.Present(ctx, p)
+	if err != nil {
+		return Issued{}, err
+	}
 	before, err := s.readable(ctx, p, kind, c, "update")
 	if err != nil {
 		return Issued{}, err
@@ -201,6 +216,13 @@ func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, 
 	}
 	if err := s.checkMayStrengthen(ctx, p, before); err != nil {
 		return Issued{}, err
+	}
+	if before.Owner.Kind == OwnedByUser {
+		if _, err := s.Holder(ctx, before); fault.Is(err, fault.Unauthenticated) {
+			return Issued{}, fault.Conflictf("Its owner is not active; nobody gets a new value of it until they are.")
+		} else if err != nil {
+			return Issued{}, err
+		}
 	}
 	after := before
 	after.UpdatedAt, after.RotatedAt, after.previous, after.OverlapUntil = sqldb.Version(now, before.UpdatedAt), now, "", time.Time{}
@@ -259,12 +281,17 @@ func (s *Service) revoke(ctx context.Context, p principal.Principal, c Credentia
 // EndApplicationTokens revokes the application tokens of a user who is deactivated or is no application any more, in the transaction of that
 // change.
 func (s *Service) EndApplicationTokens(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, u id.User, reason string) error {
-	ended, err := credentialdb.New(tx).RevokeByOwner(ctx, sqldb.MillisOf(s.now()), org, string(u), string(ApplicationToken))
+	return s.endOf(ctx, tx, p, org, string(u), ApplicationToken, reason)
+}
+
+// endOf revokes what is of a kind and an owner.
+func (s *Service) endOf(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, owner string, kind Kind, reason string) error {
+	ended, err := credentialdb.New(tx).RevokeByOwner(ctx, sqldb.MillisOf(s.now()), org, owner, string(kind))
 	if err != nil {
-		return fmt.Errorf("credential: end application tokens: %w", err)
+		return fmt.Errorf("credential: end all of an owner: %w", err)
 	}
 	for _, c := range ended {
-		if err := s.changed(ctx, tx, p, Credential{ID: c, Organization: org, Kind: ApplicationToken}, "revoked", map[string]string{"reason": reason}); err != nil {
+		if err := s.changed(ctx, tx, p, Credential{ID: c, Organization: org, Kind: kind}, "revoked", map[string]string{"reason": reason}); err != nil {
 			return err
 		}
 	}

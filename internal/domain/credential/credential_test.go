@@ -55,7 +55,7 @@ func TestWEB10_PoisonedPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := New(db, feed, ring, nil, nil, nil, time.Now)
+		s := New(db, feed, ring, nil, nil, nil, nil, time.Now)
 		ctx := t.Context()
 		go feed.Run(ctx)
 		for !feed.Trusted() {

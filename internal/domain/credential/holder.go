@@ -54,22 +54,52 @@ func (s *Service) Holder(ctx context.Context, c Credential) (Holder, error) {
 	return Holder{held, u}, nil
 }
 
-// present is what a credential could be used for if it were switched on, for judging who may strengthen it. An owner who is gone gives nothing.
-func (s *Service) present(ctx context.Context, c Credential) (permission.Set, error) {
-	if c.Owner.Kind == OwnedByClient {
-		client, err := s.clients.Facts(ctx, c.Organization, id.Client(c.Owner.ID))
-		return client.Permissions, err
-	}
+// effective is what a credential gives now; nothing if its owner is not active.
+func (s *Service) effective(ctx context.Context, c Credential) (permission.Set, error) {
 	h, err := s.Holder(ctx, c)
 	if fault.Is(err, fault.Unauthenticated) {
-		return c.Permissions, nil
+		return permission.Set{}, nil
 	}
 	return h.Permissions, err
 }
 
+// most is what a credential could give at any time: its stored permissions even while its owner holds less, and the role of an owner who is
+// not active now. Who gets hold of it must not wait for better days.
+func (s *Service) most(ctx context.Context, c Credential) (permission.Set, error) {
+	switch {
+	case c.Owner.Kind == OwnedByClient:
+		client, err := s.clients.Facts(ctx, c.Organization, id.Client(c.Owner.ID))
+		return client.Permissions, err
+	case table[c.Kind].Stored:
+		return c.Permissions, nil
+	}
+	u, err := s.users.Facts(ctx, c.Organization, id.User(c.Owner.ID))
+	if err != nil {
+		return permission.Set{}, err
+	}
+	held, err := s.roles.PermissionsOf(ctx, c.Organization, u.Role)
+	if len(c.Resources) > 0 {
+		held = held.Filter(func(p permission.Permission) bool { return slices.Contains(c.Resources, p.Resource) })
+	}
+	return held, err
+}
+
+// isSelf tells whether an owner is the principal.
+func isSelf(p principal.Principal, o Owner) bool {
+	return o.Kind == OwnedByUser && p.UserID() != "" && !p.Abroad() && o.ID == string(p.UserID())
+}
+
+// reaches tells whether a principal may give a permission to somebody else's credential: `own` and `team` there are that other's.
+func reaches(p principal.Principal, q permission.Permission) bool {
+	return p.Permissions.Holds(permission.Permission{Resource: q.Resource, Action: q.Action, Scope: permission.All})
+}
+
 // checkMayStrengthen refuses to hand a value, or more power, to someone who holds less than the credential gives.
 func (s *Service) checkMayStrengthen(ctx context.Context, p principal.Principal, c Credential) error {
-	set, err := s.present(ctx, c)
+	if p.Kind == principal.User && isSelf(p, c.Owner) { // it never gives more than they hold themselves
+		return nil
+	}
+	set, err := s.most(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -108,15 +138,21 @@ func (s *Service) ceiling(ctx context.Context, p principal.Principal, kind Kind,
 }
 
 // checkPermissions reads the permissions a stored kind shall have and holds them to what the maker and the owner hold.
-func (s *Service) checkPermissions(p principal.Principal, kind Kind, o Owner, list []string, ceiling permission.Set) (permission.Set, error) {
+func (s *Service) checkPermissions(ctx context.Context, p principal.Principal, kind Kind, o Owner, list []string, ceiling permission.Set) (permission.Set, error) {
 	if len(list) > maxPermissions {
 		return permission.Set{}, fault.Invalidf("permissions", "must have at most %d entries", maxPermissions)
+	}
+	org, err := s.organizations.Facts(ctx, p.Organization)
+	if err != nil {
+		return permission.Set{}, err
 	}
 	var wrong []fault.Field
 	for i, text := range list {
 		q, err := permission.Parse(text)
 		switch {
 		case err != nil:
+		case q.Resource == permission.PlatformResource && !org.Platform:
+			err = fmt.Errorf("is for the platform's own credentials only")
 		case o.Kind == OwnedByOrganization && q.Scope != permission.All:
 			err = fmt.Errorf("must have the scope all: a credential of the organization belongs to no user and to no team")
 		case kind == SystemToken && !systemResource(q.Resource):
@@ -132,6 +168,13 @@ func (s *Service) checkPermissions(p principal.Principal, kind Kind, o Owner, li
 	set := permission.ParseKnown(list)
 	if missing := p.Permissions.Missing(set); len(missing) > 0 {
 		return permission.Set{}, fault.Forbiddenf("You do not hold %s and cannot grant it.", missing[0])
+	}
+	if o.Kind == OwnedByUser && !isSelf(p, o) {
+		for _, q := range set.List() {
+			if !reaches(p, q) {
+				return permission.Set{}, fault.Forbiddenf("You hold %s for less than all, and cannot give it to somebody else's credential, where it would reach what is theirs.", q)
+			}
+		}
 	}
 	if missing := ceiling.Missing(set); len(missing) > 0 {
 		return permission.Set{}, fault.Forbiddenf("The owner does not hold %s.", missing[0])

@@ -21,6 +21,7 @@ import (
 	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/client"
 	"gatehouse/internal/domain/credential/credentialdb"
+	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/role"
 	"gatehouse/internal/domain/user"
 	"gatehouse/internal/platform/cache"
@@ -40,6 +41,9 @@ type Service struct {
 	db      *sqldb.DB
 	now     func() time.Time
 	digests sync.Pool
+
+	organizations *organization.Service
+
 	roles   *role.Service
 	users   *user.Service
 	clients *client.Service
@@ -53,9 +57,9 @@ type Service struct {
 const stampEvery = 30 * time.Second
 
 // New makes the service. The minter is set later with UseMinter, since tokens build on credentials.
-func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, roles *role.Service, users *user.Service, clients *client.Service, now func() time.Time) *Service {
+func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, organizations *organization.Service, roles *role.Service, users *user.Service, clients *client.Service, now func() time.Time) *Service {
 	key := ring.Subkey("credentials")
-	return &Service{db: db, now: now, digests: sync.Pool{New: func() any { return newDigester(key) }}, roles: roles, users: users, clients: clients,
+	return &Service{db: db, now: now, digests: sync.Pool{New: func() any { return newDigester(key) }}, organizations: organizations, roles: roles, users: users, clients: clients,
 		facts: cache.New[Credential](feed, "credential", 200_000), places: cache.New[place](feed, "credential_place", 200_000), uses: stamp.New[time.Time](stampEvery)}
 }
 
@@ -88,6 +92,10 @@ type Issued struct {
 // Issue makes a credential. It needs <resource>:create in the scope that the owner demands: own for oneself, all for anyone else and for the
 // organization.
 func (s *Service) Issue(ctx context.Context, p principal.Principal, n Request) (Issued, error) {
+	p, err := s.users.Present(ctx, p)
+	if err != nil {
+		return Issued{}, err
+	}
 	c, err := s.prepare(ctx, p, n)
 	if err != nil {
 		return Issued{}, err
@@ -117,12 +125,19 @@ func (s *Service) CreateClient(ctx context.Context, p principal.Principal, f cli
 	return made, value, err
 }
 
+// DeleteClient ends an OAuth client with its secrets, for good. It needs clients:delete:all.
+func (s *Service) DeleteClient(ctx context.Context, p principal.Principal, c id.Client) error {
+	return s.clients.Delete(ctx, p, c, func(tx *sqldb.Tx) error {
+		return s.endOf(ctx, tx, p, p.Organization, string(c), ClientSecret, "client_deleted")
+	})
+}
+
 // IssueClientSecret makes another secret for a client. It needs clients:update:all and no fewer rights than the client has.
-func (s *Service) IssueClientSecret(ctx context.Context, p principal.Principal, owner client.Client, name string, expires time.Time) (Issued, error) {
+func (s *Service) IssueClientSecret(ctx context.Context, p principal.Principal, owner client.Client, name, purpose string, expires time.Time) (Issued, error) {
 	if err := client.CheckPerson(p); err != nil {
 		return Issued{}, err
 	}
-	return s.Issue(ctx, p, Request{Kind: ClientSecret, Name: name, Owner: &Owner{OwnedByClient, string(owner.ID)}, ExpiresAt: expires})
+	return s.Issue(ctx, p, Request{Kind: ClientSecret, Name: name, Purpose: purpose, Owner: &Owner{OwnedByClient, string(owner.ID)}, ExpiresAt: expires})
 }
 
 // prepare validates and judges.
@@ -151,12 +166,15 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 			return c, fault.Conflictf("The client authenticates with %s and has no secrets.", owner.Authentication.Method)
 		}
 	}
+	if p.Kind == principal.APIKey {
+		if err := s.inherit(ctx, p, n, &c); err != nil {
+			return c, err
+		}
+	}
 	if c.Name, err = checkText("name", n.Name, 1, 200); err != nil {
 		return c, err
 	}
-	if c.Purpose = n.Purpose; strings.TrimSpace(c.Purpose) == "" {
-		c.Purpose = c.Name
-	}
+	c.Purpose = n.Purpose
 	ceiling, err := s.ceiling(ctx, p, n.Kind, c.Owner)
 	if err != nil {
 		return c, err
@@ -167,7 +185,7 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 		if n.Kind == SystemToken && list == nil {
 			list = permission.ParseKnown(systemDefault()).Within(p.Permissions).Strings()
 		}
-		if c.Permissions, err = s.checkPermissions(p, n.Kind, c.Owner, list, ceiling); err != nil {
+		if c.Permissions, err = s.checkPermissions(ctx, p, n.Kind, c.Owner, list, ceiling); err != nil {
 			return c, err
 		}
 	case n.Permissions != nil:
@@ -178,6 +196,45 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 		}
 	}
 	return c, s.check(&c)
+}
+
+// inherit holds a key that a key makes to its maker's bounds: what is not said is the maker's, what is said is no wider.
+func (s *Service) inherit(ctx context.Context, p principal.Principal, n Request, c *Credential) error {
+	parent, err := s.Facts(ctx, p.Home, id.Credential(p.ID))
+	if err != nil {
+		return err
+	}
+	if c.ExpiresAt.IsZero() {
+		c.ExpiresAt = parent.ExpiresAt
+	}
+	if len(c.Addresses) == 0 {
+		c.Addresses = parent.Addresses
+	}
+	if n.RateLimit == nil {
+		c.RateLimit = parent.RateLimit
+	}
+	switch {
+	case !parent.ExpiresAt.IsZero() && c.ExpiresAt.After(parent.ExpiresAt):
+		return fault.Forbiddenf("A key made by a key expires no later than its maker.")
+	case c.RateLimit > parent.RateLimit:
+		return fault.Forbiddenf("A key made by a key has no higher limit than its maker.")
+	case !covered(c.Addresses, parent.Addresses):
+		return fault.Forbiddenf("A key made by a key works from no other addresses than its maker.")
+	}
+	return nil
+}
+
+// covered tells whether every network lies in one of the outer ones; none at all is everywhere.
+func covered(inner, outer []netip.Prefix) bool {
+	if len(outer) == 0 {
+		return true
+	}
+	for _, p := range inner {
+		if !slices.ContainsFunc(outer, func(o netip.Prefix) bool { return o.Bits() <= p.Bits() && o.Contains(p.Addr()) }) {
+			return false
+		}
+	}
+	return len(inner) > 0
 }
 
 // ownerOf chooses the owner and asks whether p may make a credential for them.
@@ -216,6 +273,9 @@ func (s *Service) check(c *Credential) (err error) {
 	}
 	if c.Purpose, err = checkText("purpose", c.Purpose, 0, 500); err != nil {
 		return err
+	}
+	if c.Purpose == "" {
+		c.Purpose = c.Name
 	}
 	switch {
 	case !c.ExpiresAt.IsZero() && !r.Expires:

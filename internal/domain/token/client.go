@@ -121,12 +121,34 @@ func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source pri
 		if err != nil {
 			return fmt.Errorf("token: client grant: %w", err)
 		}
+		ended, err := tokendb.New(tx).EndOldGrants(ctx, sqldb.MillisOf(now), org, proof.Client.ID, maxGrants)
+		if err != nil {
+			return fmt.Errorf("token: old client grants: %w", err)
+		}
+		for _, old := range ended {
+			tx.Announce(s.grants.Message(invalidation.Key{Organization: org, ID: string(old)}))
+		}
 		return audit.RecordIn(ctx, tx, now, org, clientPrincipal(proof, source), audit.Entry{Act: "client.granted", TargetKind: "client", TargetID: string(proof.Client.ID), Details: map[string]string{"family": string(family)}})
 	})
 	if err != nil {
 		return ClientPair{}, err
 	}
 	return s.signClient(key, proof, set, family, jti, expires)
+}
+
+// maxGrants is how many refresh token families a client may have at once; the oldest end.
+const maxGrants = 100
+
+// secretLive tells whether the secret that a grant was made with still works; none was used by other methods.
+func (s *Service) secretLive(ctx context.Context, org id.Organization, secret id.Credential) (bool, error) {
+	if secret == "" {
+		return true, nil
+	}
+	c, err := s.credentials.Facts(ctx, org, secret)
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	return err == nil && c.Live(s.now()), err
 }
 
 func clientPrincipal(proof ClientProof, source principal.Source) principal.Principal {
@@ -229,6 +251,11 @@ func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source p
 	if !g.Live(s.now()) || g.Client != c.ID || g.Thumbprint != proof.Thumbprint {
 		return ClientPair{}, bad
 	}
+	if live, err := s.secretLive(ctx, c.Organization, g.Credential); err != nil {
+		return ClientPair{}, err
+	} else if !live {
+		return ClientPair{}, bad
+	}
 	set, err := scope(asked, g.Permissions.Within(c.Permissions))
 	if err != nil {
 		return ClientPair{}, err
@@ -290,6 +317,9 @@ type ForwardClaims struct {
 
 // MintForward signs a token for the API behind a proxy. It has a type and an audience that nothing of this server accepts.
 func (s *Service) MintForward(p principal.Principal, audience string) (string, time.Time, error) {
+	if p.ID == "" {
+		return "", time.Time{}, errors.New("token: nobody to make a token for")
+	}
 	key, err := s.SigningKey()
 	if err != nil {
 		return "", time.Time{}, err
@@ -300,7 +330,7 @@ func (s *Service) MintForward(p principal.Principal, audience string) (string, t
 		expires = p.ExpiresAt.Truncate(time.Second)
 	}
 	c := ForwardClaims{Registered: jwt.Registered{Issuer: s.issuer, Subject: p.ID, Audience: audience, IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: expires.Unix(), ID: rand.Text()},
-		Kind: string(p.Kind), OrganizationID: string(p.Organization), OrganizationSlug: p.OrganizationSlug, Role: p.Role, Email: p.Email, Name: p.Name, Owner: string(p.Owner),
+		Kind: string(p.Kind), OrganizationID: string(p.Organization), OrganizationSlug: p.OrganizationSlug, Role: p.WholeRole(), Email: p.Email, Name: p.Name, Owner: string(p.Owner),
 		SessionID: string(p.Session), Permissions: p.Permissions.Strings()}
 	token, err := signClaims(key, jwt.TypeForwarded, c)
 	return token, expires, err

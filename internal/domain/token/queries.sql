@@ -22,6 +22,13 @@ SELECT * FROM client_grants WHERE organization_id = $1 AND id = $2;
 UPDATE client_grants SET current_jti = @next_jti, rotated_at = @now
 WHERE organization_id = @organization_id AND id = @id AND client_id = @client_id AND current_jti = @presented AND state = 'active' AND expires_at > @now;
 
+-- name: EndOldGrants :many
+UPDATE client_grants SET state = 'ended', ended_at = @now
+WHERE client_grants.organization_id = @organization_id AND client_grants.client_id = @client_id AND client_grants.state = 'active' AND client_grants.id NOT IN (
+    SELECT g.id FROM client_grants g WHERE g.organization_id = @organization_id AND g.client_id = @client_id AND g.state = 'active'
+    ORDER BY g.id DESC LIMIT CAST(@keep AS BIGINT))
+RETURNING client_grants.id;
+
 -- name: EndGrant :execrows
 UPDATE client_grants SET state = 'ended', ended_at = @now WHERE organization_id = @organization_id AND id = @id AND state = 'active';
 
@@ -30,13 +37,13 @@ DELETE FROM client_grants WHERE (organization_id, id) IN (
     SELECT g.organization_id, g.id FROM client_grants g WHERE g.expires_at < @before ORDER BY g.expires_at LIMIT CAST(@row_limit AS BIGINT));
 
 -- name: RevokeToken :execrows
-INSERT INTO revoked_tokens (organization_id, jti, created_at, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING;
+INSERT INTO revoked_tokens (organization_id, jti, subject, created_at, expires_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING;
 
 -- name: RevokedTokens :many
 SELECT jti, expires_at FROM revoked_tokens WHERE organization_id = @organization_id AND expires_at > @now;
 
 -- name: CountRevoked :one
-SELECT count(*) FROM revoked_tokens WHERE organization_id = @organization_id AND expires_at > @now;
+SELECT count(*) FROM revoked_tokens WHERE organization_id = @organization_id AND subject = @subject AND expires_at > @now;
 
 -- name: PlatformPurgeRevoked :execrows
 DELETE FROM revoked_tokens WHERE (organization_id, jti) IN (

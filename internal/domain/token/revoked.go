@@ -34,8 +34,8 @@ func (s *Service) isRevoked(ctx context.Context, org id.Organization, jti string
 	return found, err
 }
 
-// maxRevoked bounds an organization's list: it is read whole, and who makes and revokes tokens without end must not make it long.
-const maxRevoked = 10_000
+// maxRevoked bounds what one session or client adds to its organization's list, which is read whole.
+const maxRevoked = 500
 
 // Revoke ends one access token before its time (RFC 7009).
 func (s *Service) Revoke(ctx context.Context, p principal.Principal, a *Access) error {
@@ -48,17 +48,17 @@ func (s *Service) Revoke(ctx context.Context, p principal.Principal, a *Access) 
 	now := s.now()
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
 		q := tokendb.New(tx)
-		n, err := q.RevokeToken(ctx, org, r.ID, sqldb.MillisOf(now), sqldb.MillisOf(time.Unix(r.Expires, 0)))
+		n, err := q.RevokeToken(ctx, tokendb.RevokeTokenParams{OrganizationID: org, Jti: r.ID, Subject: target, CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(time.Unix(r.Expires, 0))})
 		if err != nil {
 			return fmt.Errorf("token: revoke: %w", err)
 		}
 		if n == 0 {
 			return nil
 		}
-		if total, err := q.CountRevoked(ctx, org, sqldb.MillisOf(now)); err != nil {
+		if total, err := q.CountRevoked(ctx, org, target, sqldb.MillisOf(now)); err != nil {
 			return fmt.Errorf("token: revoke: %w", err)
 		} else if total > maxRevoked {
-			return fault.Limitedf(fault.CodeRateLimited, time.Minute, "The organization has %d revoked tokens that have not expired. End the session, the client or its secret instead.", maxRevoked)
+			return fault.Limitedf(fault.CodeRateLimited, time.Minute, "%d tokens of the same session or client are revoked and have not expired. End the session, the client or its secret instead.", maxRevoked)
 		}
 		tx.Announce(s.revoked.Message(invalidation.Key{Organization: org}))
 		return audit.RecordIn(ctx, tx, now, org, p, audit.Entry{Act: "token.revoked", TargetKind: "token", TargetID: r.ID, Details: map[string]string{"of": target}})
@@ -110,7 +110,10 @@ func (s *Service) Current(ctx context.Context, r Refresh) (bool, error) {
 		if fault.Is(err, fault.NotFound) {
 			return false, nil
 		}
-		return err == nil && g.Live(s.now()) && g.Client == r.Client && g.jti == r.JTI, err
+		if err != nil || !g.Live(s.now()) || g.Client != r.Client || g.jti != r.JTI {
+			return false, err
+		}
+		return s.secretLive(ctx, r.Organization, g.Credential)
 	}
 	row, err := q.GetFamily(ctx, r.Organization, r.Family)
 	if errors.Is(err, sqldb.ErrNoRows) {

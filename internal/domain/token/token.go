@@ -17,6 +17,7 @@ import (
 	"gatehouse/internal/core/jwt"
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/credential"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/role"
 	"gatehouse/internal/domain/session"
@@ -74,13 +75,14 @@ type Service struct {
 	roles         *role.Service
 	users         *user.Service
 	sessions      *session.Service
+	credentials   *credential.Service
 	revoked       *cache.Cache[map[string]time.Time]
 	grants        *cache.Cache[ClientGrant]
 }
 
 // New makes the service. The issuer is the public URL, from configuration only.
-func New(db *sqldb.DB, feed *invalidation.Feed, issuer string, keys *signingkey.Service, organizations *organization.Service, roles *role.Service, users *user.Service, sessions *session.Service, now func() time.Time) *Service {
-	return &Service{db: db, issuer: issuer, now: now, keys: keys, organizations: organizations, roles: roles, users: users, sessions: sessions,
+func New(db *sqldb.DB, feed *invalidation.Feed, issuer string, keys *signingkey.Service, organizations *organization.Service, roles *role.Service, users *user.Service, sessions *session.Service, credentials *credential.Service, now func() time.Time) *Service {
+	return &Service{db: db, issuer: issuer, now: now, keys: keys, organizations: organizations, roles: roles, users: users, sessions: sessions, credentials: credentials,
 		revoked: cache.New[map[string]time.Time](feed, "revoked_tokens", 100_000), grants: cache.New[ClientGrant](feed, "client_grant", 100_000)}
 }
 
@@ -168,7 +170,7 @@ func errExpired() error {
 	return fault.New(fault.Unauthenticated, fault.CodeTokenExpired, "The token has expired.")
 }
 func errRevoked() error {
-	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The session has ended.")
+	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The token was revoked, or its session has ended.")
 }
 
 // verify checks shape, type, key and signature of a session token and returns its payload; place and time are for judge.

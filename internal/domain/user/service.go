@@ -107,6 +107,21 @@ func (s *Service) ForSignIn(ctx context.Context, org id.Organization, email stri
 	return fromRow(rows[0]), true, nil
 }
 
+// Present cuts a session's principal to what its user's role gives at this moment. A session may keep for a while what its role has lost; what is
+// made with it and lasts must not.
+func (s *Service) Present(ctx context.Context, p principal.Principal) (principal.Principal, error) {
+	if p.Kind != principal.User {
+		return p, nil
+	}
+	u, err := s.Facts(ctx, p.Home, id.User(p.ID))
+	if err != nil {
+		return p, err
+	}
+	now, err := s.roles.PermissionsOf(ctx, p.Home, u.Role)
+	p.Permissions = p.Permissions.Within(now)
+	return p, err
+}
+
 // NewUser describes a user to create.
 type NewUser struct {
 	Email    string

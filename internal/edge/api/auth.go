@@ -24,15 +24,16 @@ const (
 	refreshCookieName = "itsm_refresh_token"
 )
 
-type tokens struct {
+// TokenBody is a pair of tokens. It is exported since huma looks into exported embedded structs only.
+type TokenBody struct {
 	AccessToken  string `json:"accessToken" doc:"JWT, RS256, typ at+jwt"`
 	RefreshToken string `json:"refreshToken" doc:"JWT for one refresh; keep it secret"`
 	ExpiresIn    int64  `json:"expiresIn" doc:"Seconds the access token works" example:"900"`
 	TokenType    string `json:"tokenType" enum:"Bearer"`
 }
 
-func showTokens(p token.Pair) tokens {
-	return tokens{p.Access, p.Refresh, int64(p.ExpiresIn / time.Second), "Bearer"}
+func showTokens(p token.Pair) TokenBody {
+	return TokenBody{p.Access, p.Refresh, int64(p.ExpiresIn / time.Second), "Bearer"}
 }
 
 type signedInUser struct {
@@ -56,7 +57,7 @@ type loginInput struct {
 type loginOutput struct {
 	SetCookie []string `header:"Set-Cookie"`
 	Body      struct {
-		tokens
+		TokenBody
 		User signedInUser `json:"user"`
 	}
 }
@@ -126,7 +127,7 @@ func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, 
 		return nil, err
 	}
 	res := &loginOutput{}
-	res.Body.tokens = showTokens(result.Tokens)
+	res.Body.TokenBody = showTokens(result.Tokens)
 	res.Body.User = signedInUser{string(result.User.ID), result.User.Email, result.User.Role, string(result.Organization.ID)}
 	browser := in.Body.Cookie
 	if origin := r.Header.Get("Origin"); origin != "" { // a browser gets cookies where the organization allows its origin, and nowhere else
@@ -178,7 +179,7 @@ type refreshInput struct {
 
 type tokensOutput struct {
 	SetCookie []string `header:"Set-Cookie"`
-	Body      tokens
+	Body      TokenBody
 }
 
 func (a *API) refresh(ctx context.Context, c call, in *refreshInput) (*tokensOutput, error) {
@@ -304,7 +305,7 @@ type setPasswordInput struct {
 	}
 }
 
-func (a *API) setPassword(ctx context.Context, c call, in *setPasswordInput) (*output[userBody], error) {
+func (a *API) setPassword(ctx context.Context, c call, in *setPasswordInput) (*output[UserBody], error) {
 	u, err := a.Users.SetPasswordByLink(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Password)
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ type clientAuthentication struct {
 	SubjectDN   string         `json:"subjectDn,omitempty" maxLength:"500" doc:"tls_client_auth: the subject of the certificate (RFC 4514)"`
 	SANDNS      string         `json:"sanDns,omitempty" maxLength:"500" doc:"tls_client_auth: or a DNS name of it"`
 	SANURI      string         `json:"sanUri,omitempty" maxLength:"500" doc:"tls_client_auth: or a URI of it"`
-	Thumbprints []string       `json:"thumbprints,omitempty" maxItems:"10" doc:"self_signed_tls_client_auth: SHA-256 of each certificate in base64url (x5t#S256)"`
+	Thumbprints []string       `json:"thumbprints,omitempty" nullable:"false" maxItems:"10" doc:"self_signed_tls_client_auth: SHA-256 of each certificate in base64url (x5t#S256)"`
 }
 
 func (b *clientAuthentication) read() (client.Authentication, error) {
@@ -54,7 +54,7 @@ func showAuthentication(a client.Authentication) clientAuthentication {
 	return b
 }
 
-type clientBody struct {
+type ClientBody struct {
 	ID                     string               `json:"id" doc:"The client_id"`
 	Name                   string               `json:"name"`
 	Description            string               `json:"description"`
@@ -72,8 +72,8 @@ type clientBody struct {
 	LastUsedAt             *time.Time           `json:"lastUsedAt"`
 }
 
-func showClient(c client.Client) clientBody {
-	return clientBody{string(c.ID), c.Name, c.Description, string(c.State), showAuthentication(c.Authentication), c.Permissions.Strings(), int64(c.TokenLifetime / time.Second), c.RefreshAllowed,
+func showClient(c client.Client) ClientBody {
+	return ClientBody{string(c.ID), c.Name, c.Description, string(c.State), showAuthentication(c.Authentication), c.Permissions.Strings(), int64(c.TokenLifetime / time.Second), c.RefreshAllowed,
 		c.CertificateBound, limitOf(c.RateLimit), prefixTexts(c.Addresses), c.CreatedAt, c.CreatedBy, c.UpdatedAt, moment(c.LastUsedAt)}
 }
 
@@ -85,12 +85,13 @@ func (a *API) registerClients() {
 	register(a, route(http.MethodDelete, "/v1/clients/{id}", "clients:delete"), deleted("Delete an OAuth client for good"), a.deleteClient)
 	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets", "clients:read"), op("List a client's secrets"), a.listSecrets)
 	register(a, people(http.MethodPost, "/v1/clients/{id}/secrets", "clients:update"), created("Make another secret for a client"), a.createSecret)
+	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets/{secretId}", "clients:read"), op("Get a client's secret without its value"), a.getSecret)
 	register(a, route(http.MethodPatch, "/v1/clients/{id}/secrets/{secretId}", "clients:update"), op("Change a client's secret", http.StatusConflict), a.updateSecret)
 	register(a, people(http.MethodPost, "/v1/clients/{id}/secrets/{secretId}/rotate", "clients:update"), op("Give a client's secret a new value", http.StatusConflict), a.rotateSecret)
 	register(a, route(http.MethodDelete, "/v1/clients/{id}/secrets/{secretId}", "clients:delete"), deleted("Revoke a client's secret, and every token got with it"), a.revokeSecret)
 }
 
-func (a *API) listClients(ctx context.Context, c call, in *Page) (*listOutput[clientBody], error) {
+func (a *API) listClients(ctx context.Context, c call, in *Page) (*listOutput[ClientBody], error) {
 	after, err := a.position(*in, c, "clients")
 	if err != nil {
 		return nil, err
@@ -106,18 +107,18 @@ type createClientInput struct {
 	Body struct {
 		Name                   string                `json:"name" minLength:"1" maxLength:"200"`
 		Description            string                `json:"description,omitempty" maxLength:"500"`
-		Permissions            []string              `json:"permissions" maxItems:"200" doc:"With the scope all; none that you do not hold"`
+		Permissions            []string              `json:"permissions" nullable:"false" maxItems:"200" doc:"With the scope all; none that you do not hold"`
 		Authentication         *clientAuthentication `json:"authentication,omitempty" doc:"A client secret if left out"`
 		TokenLifetimeSeconds   int64                 `json:"tokenLifetimeSeconds,omitempty" minimum:"60" maximum:"86400" doc:"3600 if left out"`
 		RefreshTokens          bool                  `json:"refreshTokens,omitempty"`
 		CertificateBoundTokens *bool                 `json:"certificateBoundTokens,omitempty" doc:"true if left out and the client authenticates by certificate"`
 		RateLimitPerMinute     int                   `json:"rateLimitPerMinute,omitempty" minimum:"1" maximum:"100000" doc:"No limit if left out"`
-		AllowedAddresses       []string              `json:"allowedAddresses,omitempty" maxItems:"100"`
+		AllowedAddresses       []string              `json:"allowedAddresses,omitempty" maxItems:"100" nullable:"false"`
 	}
 }
 
 type createdClient struct {
-	clientBody
+	ClientBody
 	ClientSecret *string `json:"clientSecret" doc:"The first secret, shown only now; null if the client authenticates otherwise"`
 }
 
@@ -138,7 +139,7 @@ func (a *API) createClient(ctx context.Context, c call, in *createClientInput) (
 	if err != nil {
 		return nil, err
 	}
-	res := createdClient{clientBody: showClient(made)}
+	res := createdClient{ClientBody: showClient(made)}
 	if !value.IsZero() {
 		plain := value.Reveal()
 		res.ClientSecret = &plain
@@ -146,7 +147,7 @@ func (a *API) createClient(ctx context.Context, c call, in *createClientInput) (
 	return &createdOutput[createdClient]{"/v1/clients/" + string(made.ID), res}, nil
 }
 
-func (a *API) getClient(ctx context.Context, c call, in *IDInput) (*output[clientBody], error) {
+func (a *API) getClient(ctx context.Context, c call, in *IDInput) (*output[ClientBody], error) {
 	found, err := a.findClient(ctx, c, *in)
 	if err != nil {
 		return nil, err
@@ -168,17 +169,17 @@ type updateClientInput struct {
 		Name                   *string               `json:"name,omitempty" maxLength:"200"`
 		Description            *string               `json:"description,omitempty" maxLength:"500"`
 		State                  *string               `json:"state,omitempty" enum:"active,off"`
-		Permissions            []string              `json:"permissions,omitempty" maxItems:"200"`
+		Permissions            []string              `json:"permissions,omitempty" maxItems:"200" nullable:"false"`
 		Authentication         *clientAuthentication `json:"authentication,omitempty"`
 		TokenLifetimeSeconds   *int64                `json:"tokenLifetimeSeconds,omitempty" minimum:"60" maximum:"86400"`
 		RefreshTokens          *bool                 `json:"refreshTokens,omitempty"`
 		CertificateBoundTokens *bool                 `json:"certificateBoundTokens,omitempty"`
 		RateLimitPerMinute     Nullable[int]         `json:"rateLimitPerMinute,omitempty"`
-		AllowedAddresses       []string              `json:"allowedAddresses,omitempty" maxItems:"100"`
+		AllowedAddresses       []string              `json:"allowedAddresses,omitempty" maxItems:"100" nullable:"false"`
 	}
 }
 
-func (a *API) updateClient(ctx context.Context, c call, in *updateClientInput) (*output[clientBody], error) {
+func (a *API) updateClient(ctx context.Context, c call, in *updateClientInput) (*output[ClientBody], error) {
 	i, err := pathID[id.Client](in.ID)
 	if err != nil {
 		return nil, err
@@ -191,6 +192,9 @@ func (a *API) updateClient(ctx context.Context, c call, in *updateClientInput) (
 	addresses, err := credential.ParseAddresses(b.AllowedAddresses)
 	if err != nil {
 		return nil, err
+	}
+	if n := b.RateLimitPerMinute.Value; n != nil && *n < 1 {
+		return nil, fault.Invalidf("rateLimitPerMinute", "must be at least 1, or null for none")
 	}
 	changed, err := a.Clients.Update(ctx, c.Principal, i, func(f *client.Fields) {
 		set(&f.Name, b.Name)
@@ -236,34 +240,36 @@ func (a *API) deleteClient(ctx context.Context, c call, in *IDInput) (*nothing, 
 	if err != nil {
 		return nil, err
 	}
-	return nil, a.Clients.Delete(ctx, c.Principal, i)
+	return nil, a.Credentials.DeleteClient(ctx, c.Principal, i)
 }
 
 type secretsInput struct {
 	Page
 	IDInput
+	State string `query:"state" enum:"active,off,revoked"`
 }
 
-func (a *API) listSecrets(ctx context.Context, c call, in *secretsInput) (*listOutput[credentialBody], error) {
+func (a *API) listSecrets(ctx context.Context, c call, in *secretsInput) (*listOutput[CredentialBody], error) {
 	owner, err := a.findClient(ctx, c, in.IDInput)
 	if err != nil {
 		return nil, err
 	}
-	after, err := a.position(in.Page, c, "client-secrets", string(owner.ID))
+	after, err := a.position(in.Page, c, "client-secrets", string(owner.ID), in.State)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Credentials.List(ctx, c.Principal, credential.ClientSecret, credential.Filter{Owner: string(owner.ID), After: id.Credential(after), Limit: in.Limit + 1})
+	rows, err := a.Credentials.List(ctx, c.Principal, credential.ClientSecret, credential.Filter{Owner: string(owner.ID), State: credential.State(in.State), After: id.Credential(after), Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "client-secrets", []string{string(owner.ID)}, rows, func(c credential.Credential) string { return string(c.ID) }, a.showCredential), nil
+	return page(a, in.Page, c, "client-secrets", []string{string(owner.ID), in.State}, rows, func(c credential.Credential) string { return string(c.ID) }, a.showCredential), nil
 }
 
 type createSecretInput struct {
 	IDInput
 	Body struct {
 		Name      string     `json:"name" minLength:"1" maxLength:"200"`
+		Purpose   string     `json:"purpose,omitempty" maxLength:"500" doc:"The name if left out"`
 		ExpiresAt *time.Time `json:"expiresAt,omitempty" doc:"Never, if left out"`
 	}
 }
@@ -273,7 +279,7 @@ func (a *API) createSecret(ctx context.Context, c call, in *createSecretInput) (
 	if err != nil {
 		return nil, err
 	}
-	i, err := a.Credentials.IssueClientSecret(ctx, c.Principal, owner, in.Body.Name, timeOf(in.Body.ExpiresAt))
+	i, err := a.Credentials.IssueClientSecret(ctx, c.Principal, owner, in.Body.Name, in.Body.Purpose, timeOf(in.Body.ExpiresAt))
 	if err != nil {
 		return nil, err
 	}
@@ -303,22 +309,36 @@ func (a *API) findSecret(ctx context.Context, c call, in SecretInput) (id.Creden
 	return secretID, err
 }
 
+func (a *API) getSecret(ctx context.Context, c call, in *SecretInput) (*output[CredentialBody], error) {
+	s, err := a.findSecret(ctx, c, *in)
+	if err != nil {
+		return nil, err
+	}
+	found, err := a.Credentials.Get(ctx, c.Principal, credential.ClientSecret, s, "read")
+	if err != nil {
+		return nil, err
+	}
+	return out(a.showCredential(found)), nil
+}
+
 type updateSecretInput struct {
 	SecretInput
 	Body struct {
 		Name      *string             `json:"name,omitempty" maxLength:"200"`
+		Purpose   *string             `json:"purpose,omitempty" maxLength:"500"`
 		State     *string             `json:"state,omitempty" enum:"active,off"`
 		ExpiresAt Nullable[time.Time] `json:"expiresAt,omitempty" doc:"null: never"`
 	}
 }
 
-func (a *API) updateSecret(ctx context.Context, c call, in *updateSecretInput) (*output[credentialBody], error) {
+func (a *API) updateSecret(ctx context.Context, c call, in *updateSecretInput) (*output[CredentialBody], error) {
 	s, err := a.findSecret(ctx, c, in.SecretInput)
 	if err != nil {
 		return nil, err
 	}
 	changed, err := a.Credentials.Update(ctx, c.Principal, credential.ClientSecret, s, func(ch *credential.Change) error {
 		set(&ch.Name, in.Body.Name)
+		set(&ch.Purpose, in.Body.Purpose)
 		if in.Body.State != nil {
 			ch.State = credential.State(*in.Body.State)
 		}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"reflect"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,8 +18,8 @@ import (
 	"gatehouse/internal/edge/web"
 )
 
-// credentialBody is any long-lived credential without its value.
-type credentialBody struct {
+// CredentialBody is any long-lived credential without its value.
+type CredentialBody struct {
 	ID                 string     `json:"id"`
 	Kind               string     `json:"kind" enum:"api_key,access_token,system_token,application_token,client_secret"`
 	Name               string     `json:"name"`
@@ -55,11 +56,11 @@ func limitOf(n int) *int {
 	return &n
 }
 
-func (a *API) showCredential(c credential.Credential) credentialBody {
-	b := credentialBody{ID: string(c.ID), Kind: string(c.Kind), Name: c.Name, Purpose: c.Purpose, Owner: c.Owner.ID, Permissions: c.Permissions.Strings(), Resources: c.Resources, State: string(c.State),
+func (a *API) showCredential(c credential.Credential) CredentialBody {
+	b := CredentialBody{ID: string(c.ID), Kind: string(c.Kind), Name: c.Name, Purpose: c.Purpose, Owner: c.Owner.ID, Permissions: c.Permissions.Strings(), Resources: c.Resources, State: string(c.State),
 		RateLimitPerMinute: limitOf(c.RateLimit), AllowedAddresses: prefixTexts(c.Addresses), ExpiresAt: moment(c.ExpiresAt), CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy,
 		LastUsedAt: moment(c.LastUsedAt), RotatedAt: moment(c.RotatedAt), RevokedAt: moment(c.RevokedAt)}
-	if a.Now().Before(c.OverlapUntil) {
+	if c.State != credential.Revoked && a.Now().Before(c.OverlapUntil) {
 		b.OverlapUntil = moment(c.OverlapUntil)
 	}
 	return b
@@ -68,15 +69,15 @@ func (a *API) showCredential(c credential.Credential) credentialBody {
 // The three names under which a value is shown, once.
 type (
 	issuedKey struct {
-		credentialBody
+		CredentialBody
 		Key string `json:"key" doc:"The value, shown only now. Send it as X-API-Key"`
 	}
 	issuedToken struct {
-		credentialBody
+		CredentialBody
 		Token string `json:"token" doc:"The value, shown only now. Send it as Authorization: Bearer"`
 	}
 	issuedSecret struct {
-		credentialBody
+		CredentialBody
 		Secret string `json:"secret" doc:"The value, shown only now"`
 	}
 )
@@ -109,7 +110,7 @@ func (f CommonFields) request(kind credential.Kind) (credential.Request, error) 
 type createAPIKeyInput struct {
 	Body struct {
 		CommonFields
-		Permissions []string   `json:"permissions" maxItems:"200" doc:"resource:action:scope; none that you do not hold"`
+		Permissions []string   `json:"permissions" nullable:"false" maxItems:"200" doc:"resource:action:scope; none that you do not hold"`
 		ExpiresAt   *time.Time `json:"expiresAt,omitempty" doc:"Never, if left out"`
 		Owner       string     `json:"owner,omitempty" maxLength:"40" doc:"A user's id, or the organization's own (then all permissions have the scope all); yourself if left out. Others than yourself need api_keys:create:all"`
 	}
@@ -129,7 +130,7 @@ type createAccessTokenInput struct {
 	Body struct {
 		CommonFields
 		UserID    string     `json:"userId,omitempty" maxLength:"40" doc:"Whose it shall be; yourself if left out. Others need access_tokens:create:all, and you hold all they hold"`
-		Resources []string   `json:"resources,omitempty" maxItems:"50" doc:"Only these resources of the user's role; all if left out"`
+		Resources []string   `json:"resources,omitempty" maxItems:"50" nullable:"false" doc:"Only these resources of the user's role; all if left out"`
 		ExpiresAt *time.Time `json:"expiresAt,omitempty" doc:"Never, if left out"`
 	}
 }
@@ -147,7 +148,7 @@ func (in *createAccessTokenInput) ask() (credential.Request, error) {
 type createSystemTokenInput struct {
 	Body struct {
 		CommonFields
-		Permissions []string `json:"permissions,omitempty" maxItems:"200" doc:"With the scope all, on the organization's data and system_tokens; all of those that you hold if left out"`
+		Permissions []string `json:"permissions,omitempty" maxItems:"200" nullable:"false" doc:"With the scope all, on the organization's data and system_tokens; all of those that you hold if left out"`
 	}
 }
 
@@ -171,6 +172,15 @@ func (in *createApplicationTokenInput) ask() (credential.Request, error) {
 	}
 	r.Owner, err = userOwner(in.Body.UserID)
 	return r, err
+}
+
+// renamed says a field's fault under the name the caller knows.
+func renamed(err error, from, to string) error {
+	f := fault.Of(err)
+	if f.Kind != fault.Invalid || len(f.Fields) != 1 || f.Fields[0].Field != from || from == to {
+		return err
+	}
+	return fault.Invalidf(to, "%s", f.Fields[0].Message)
 }
 
 func timeOf(t *time.Time) time.Time {
@@ -234,11 +244,11 @@ type changeCredentialInput struct {
 	Body struct {
 		Name               *string             `json:"name,omitempty" maxLength:"200"`
 		Purpose            *string             `json:"purpose,omitempty" maxLength:"500"`
-		Permissions        []string            `json:"permissions,omitempty" maxItems:"200" doc:"API keys and system tokens"`
-		Resources          []string            `json:"resources,omitempty" maxItems:"50" doc:"Access tokens"`
+		Permissions        []string            `json:"permissions,omitempty" maxItems:"200" nullable:"false" doc:"API keys and system tokens"`
+		Resources          []string            `json:"resources,omitempty" maxItems:"50" nullable:"false" doc:"Access tokens"`
 		State              *string             `json:"state,omitempty" enum:"active,off" doc:"API keys, system tokens and client secrets"`
 		RateLimitPerMinute Nullable[int]       `json:"rateLimitPerMinute,omitempty"`
-		AllowedAddresses   []string            `json:"allowedAddresses,omitempty" maxItems:"100"`
+		AllowedAddresses   []string            `json:"allowedAddresses,omitempty" maxItems:"100" nullable:"false"`
 		ExpiresAt          Nullable[time.Time] `json:"expiresAt,omitempty" doc:"null: never"`
 		Owner              *string             `json:"owner,omitempty" maxLength:"40" doc:"API keys: another owner; the permissions are cut to what the new owner holds"`
 	}
@@ -256,6 +266,9 @@ func (in *changeCredentialInput) apply(ch *credential.Change) error {
 	}
 	if b.State != nil {
 		ch.State = credential.State(*b.State)
+	}
+	if n := b.RateLimitPerMinute.Value; n != nil && *n < 1 {
+		return fault.Invalidf("rateLimitPerMinute", "must be at least 1, or null for none")
 	}
 	if b.RateLimitPerMinute.Set {
 		ch.RateLimit = 0
@@ -298,22 +311,22 @@ type rotateInput struct {
 }
 
 func (a *API) registerCredentials() {
-	registerKind(a, credential.APIKey, "/v1/api-keys", web.SessionsAndKeys, "API key", (*createAPIKeyInput).ask, a.issuedKey)
-	registerKind(a, credential.AccessToken, "/v1/access-tokens", web.OnlySessions, "access token", (*createAccessTokenInput).ask, a.issuedToken)
-	registerKind(a, credential.SystemToken, "/v1/system-tokens", web.OnlySessions, "system access token", (*createSystemTokenInput).ask, a.issuedToken)
-	registerKind(a, credential.ApplicationToken, "/v1/application-tokens", web.OnlySessions, "application token", (*createApplicationTokenInput).ask, a.issuedToken)
+	registerKind(a, credential.APIKey, "/v1/api-keys", web.SessionsAndKeys, "an API key", "owner", (*createAPIKeyInput).ask, a.issuedKey)
+	registerKind(a, credential.AccessToken, "/v1/access-tokens", web.OnlySessions, "an access token", "userId", (*createAccessTokenInput).ask, a.issuedToken)
+	registerKind(a, credential.SystemToken, "/v1/system-tokens", web.OnlySessions, "a system access token", "owner", (*createSystemTokenInput).ask, a.issuedToken)
+	registerKind(a, credential.ApplicationToken, "/v1/application-tokens", web.OnlySessions, "an application token", "userId", (*createApplicationTokenInput).ask, a.issuedToken)
 	register(a, route(http.MethodGet, "/v1/credentials/report", "api_keys:read|access_tokens:read|system_tokens:read|application_tokens:read|clients:read"),
 		op("Credentials that never expire, are old or are idle"), a.reportCredentials)
 }
 
 // registerKind adds the routes of one kind. Making one, or getting a new value, is for people, and for API keys by API keys that may (G12).
-func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []authn.Kind, name string, ask func(in *I) (credential.Request, error), show func(credential.Issued) V) {
+func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []authn.Kind, name, ownerField string, ask func(in *I) (credential.Request, error), show func(credential.Issued) V) {
 	resource := kind.Resource()
 	by := func(r web.Route, accepts []authn.Kind) web.Route {
 		r.Accepts = accepts
 		return r
 	}
-	register(a, route(http.MethodGet, path, resource+":read"), op("List "+name+"s"), func(ctx context.Context, c call, in *listCredentialsInput) (*listOutput[credentialBody], error) {
+	register(a, route(http.MethodGet, path, resource+":read"), op("List "+strings.TrimPrefix(strings.TrimPrefix(name, "an "), "a ")+"s"), func(ctx context.Context, c call, in *listCredentialsInput) (*listOutput[CredentialBody], error) {
 		after, err := a.position(in.Page, c, path, in.State, in.Owner)
 		if err != nil {
 			return nil, err
@@ -324,14 +337,14 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 		}
 		return page(a, in.Page, c, path, []string{in.State, in.Owner}, rows, func(c credential.Credential) string { return string(c.ID) }, a.showCredential), nil
 	})
-	register(a, by(route(http.MethodPost, path, resource+":create"), makers), created("Make an "+name), func(ctx context.Context, c call, in *I) (*createdOutput[V], error) {
+	register(a, by(route(http.MethodPost, path, resource+":create"), makers), created("Make "+name), func(ctx context.Context, c call, in *I) (*createdOutput[V], error) {
 		r, err := ask(in)
 		if err != nil {
 			return nil, err
 		}
 		i, err := a.Credentials.Issue(ctx, c.Principal, r)
 		if err != nil {
-			return nil, err
+			return nil, renamed(err, "owner", ownerField)
 		}
 		return &createdOutput[V]{path + "/" + string(i.ID), show(i)}, nil
 	})
@@ -342,7 +355,7 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 		}
 		return c, nil
 	}
-	register(a, route(http.MethodGet, path+"/{id}", resource+":read"), op("Get an "+name), func(ctx context.Context, c call, in *IDInput) (*output[credentialBody], error) {
+	register(a, route(http.MethodGet, path+"/{id}", resource+":read"), op("Get "+name), func(ctx context.Context, c call, in *IDInput) (*output[CredentialBody], error) {
 		cred, err := find(*in)
 		if err != nil {
 			return nil, err
@@ -353,7 +366,7 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 		}
 		return out(a.showCredential(got)), nil
 	})
-	register(a, route(http.MethodPatch, path+"/{id}", resource+":update"), op("Change an "+name, http.StatusConflict), func(ctx context.Context, c call, in *changeCredentialInput) (*output[credentialBody], error) {
+	register(a, route(http.MethodPatch, path+"/{id}", resource+":update"), op("Change "+name, http.StatusConflict), func(ctx context.Context, c call, in *changeCredentialInput) (*output[CredentialBody], error) {
 		cred, err := find(in.IDInput)
 		if err != nil {
 			return nil, err
@@ -364,7 +377,7 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 		}
 		return out(a.showCredential(changed)), nil
 	})
-	register(a, by(route(http.MethodPost, path+"/{id}/rotate", resource+":update"), makers), op("Give an "+name+" a new value", http.StatusConflict), func(ctx context.Context, c call, in *rotateInput) (*output[V], error) {
+	register(a, by(route(http.MethodPost, path+"/{id}/rotate", resource+":update"), makers), op("Give "+name+" a new value", http.StatusConflict), func(ctx context.Context, c call, in *rotateInput) (*output[V], error) {
 		cred, err := find(in.IDInput)
 		if err != nil {
 			return nil, err
@@ -375,7 +388,7 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 		}
 		return out(show(i)), nil
 	})
-	register(a, route(http.MethodDelete, path+"/{id}", resource+":delete"), deleted("Revoke an "+name+" for good; it stays listed"), func(ctx context.Context, c call, in *IDInput) (*nothing, error) {
+	register(a, route(http.MethodDelete, path+"/{id}", resource+":delete"), deleted("Revoke "+name+" for good; it stays listed"), func(ctx context.Context, c call, in *IDInput) (*nothing, error) {
 		cred, err := find(*in)
 		if err != nil {
 			return nil, err
@@ -398,7 +411,7 @@ type reportInput struct {
 }
 
 type findingBody struct {
-	credentialBody
+	CredentialBody
 	NeverExpires bool `json:"neverExpires"`
 	Old          bool `json:"old"`
 	Idle         bool `json:"idle"`

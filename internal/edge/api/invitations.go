@@ -10,7 +10,7 @@ import (
 	"gatehouse/internal/domain/user"
 )
 
-type invitationBody struct {
+type InvitationBody struct {
 	ID        string    `json:"id"`
 	Email     string    `json:"email"`
 	Name      string    `json:"name"`
@@ -23,12 +23,12 @@ type invitationBody struct {
 	ExpiresAt time.Time `json:"expiresAt"`
 }
 
-func showInvitation(i user.Invitation) invitationBody {
+func showInvitation(i user.Invitation) InvitationBody {
 	teams := make([]string, len(i.Teams))
 	for k, t := range i.Teams {
 		teams[k] = string(t)
 	}
-	return invitationBody{string(i.ID), i.Email, i.Name, i.Role, teams, string(i.State), i.InvitedBy, text(i.User), i.CreatedAt, i.ExpiresAt}
+	return InvitationBody{string(i.ID), i.Email, i.Name, i.Role, teams, string(i.State), i.InvitedBy, text(i.User), i.CreatedAt, i.ExpiresAt}
 }
 
 // link is where a person uses a single-use secret. It is built from the public URL only, and the secret stands in the fragment, which
@@ -51,7 +51,7 @@ type listInvitationsInput struct {
 	State string `query:"state" enum:"pending,accepted,revoked" doc:"pending includes those past their time"`
 }
 
-func (a *API) listInvitations(ctx context.Context, c call, in *listInvitationsInput) (*listOutput[invitationBody], error) {
+func (a *API) listInvitations(ctx context.Context, c call, in *listInvitationsInput) (*listOutput[InvitationBody], error) {
 	after, err := a.position(in.Page, c, "invitations", in.State)
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ type createInvitationInput struct {
 }
 
 type createdInvitation struct {
-	invitationBody
+	InvitationBody
 	URL string `json:"url" doc:"Where the invitation is accepted, once; shown only now"`
 }
 
@@ -89,7 +89,7 @@ func (a *API) createInvitation(ctx context.Context, c call, in *createInvitation
 	return &createdOutput[createdInvitation]{"/v1/invitations/" + string(i.ID), createdInvitation{showInvitation(i), a.link("accept-invitation", token)}}, nil
 }
 
-func (a *API) getInvitation(ctx context.Context, c call, in *IDInput) (*output[invitationBody], error) {
+func (a *API) getInvitation(ctx context.Context, c call, in *IDInput) (*output[InvitationBody], error) {
 	i, err := pathID[id.Invitation](in.ID)
 	if err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ type updateInvitationInput struct {
 	}
 }
 
-func (a *API) updateInvitation(ctx context.Context, c call, in *updateInvitationInput) (*output[invitationBody], error) {
+func (a *API) updateInvitation(ctx context.Context, c call, in *updateInvitationInput) (*output[InvitationBody], error) {
 	i, err := pathID[id.Invitation](in.ID)
 	if err != nil {
 		return nil, err
@@ -137,10 +137,10 @@ type acceptInvitationInput struct {
 	}
 }
 
-func (a *API) acceptInvitation(ctx context.Context, c call, in *acceptInvitationInput) (*createdOutput[userBody], error) {
+func (a *API) acceptInvitation(ctx context.Context, c call, in *acceptInvitationInput) (*createdOutput[UserBody], error) {
 	u, err := a.Users.Accept(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Name, in.Body.Password)
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[userBody]{"/v1/users/" + string(u.ID), showUser(u)}, nil
+	return &createdOutput[UserBody]{"/v1/users/" + string(u.ID), showUser(u)}, nil
 }

@@ -27,10 +27,10 @@ type setupInput struct {
 	}
 }
 
-func (a *API) completeSetup(ctx context.Context, c call, in *setupInput) (*createdOutput[userBody], error) {
+func (a *API) completeSetup(ctx context.Context, c call, in *setupInput) (*createdOutput[UserBody], error) {
 	u, err := a.Setup.CompleteSetup(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Email, in.Body.Name, in.Body.Password)
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[userBody]{"/v1/users/" + string(u.ID), showUser(u)}, nil
+	return &createdOutput[UserBody]{"/v1/users/" + string(u.ID), showUser(u)}, nil
 }

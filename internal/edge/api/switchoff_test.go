@@ -371,3 +371,79 @@ func TestATK31_ScopesAreEnforcedEverywhere(t *testing.T) {
 		}
 	})
 }
+
+// G7, ATK28, E8: the same for what a client proves itself with: its secret at every endpoint that asks for it, and its refresh token; in each way in which
+// they or what they depend on are switched off, on both nodes.
+func TestG7_ClientsSwitchedOff(t *testing.T) {
+	t.Parallel()
+	eachAddress(t, func(t *testing.T, address string) {
+		s := servertest.New(t, address)
+		other := servertest.Join(t, address)
+		admin := s.As(t, servertest.Admin)
+		for name, w := range map[string]struct {
+			act   func(t *testing.T, s *servertest.Server, admin servertest.Change, m servertest.Machine)
+			spare int // what another secret of the client may still do
+		}{
+			"secret off": {call("PATCH", "/v1/clients/{client}/secrets/{secret}", map[string]any{"state": "off"}), 200}, "secret revoked": {call("DELETE", "/v1/clients/{client}/secrets/{secret}", nil), 200},
+			"secret rotated": {call("POST", "/v1/clients/{client}/secrets/{secret}/rotate", nil), 200}, "client off": {call("PATCH", "/v1/clients/{client}", map[string]any{"state": "off"}), 401},
+			"client deleted": {call("DELETE", "/v1/clients/{client}", nil), 401}, "another way of authentication": {call("PATCH", "/v1/clients/{client}", map[string]any{"authentication": map[string]any{"method": "self_signed_tls_client_auth", "thumbprints": []string{strings.Repeat("A", 43)}}}), 401},
+			"secret shown to the revocation endpoint": {func(t *testing.T, s *servertest.Server, admin servertest.Change, m servertest.Machine) {
+				s.PostForm(t, "/oauth2/revoke", []string{"token", m.Secret}, servertest.Basic(m.Client, m.Secret)).Want(t, 200)
+			}, 200},
+		} {
+			m := s.Client(t, admin, map[string]any{"refreshTokens": true}, "tickets:read:all")
+			spare := s.Do(t, "POST", "/v1/clients/"+m.ID+"/secrets", map[string]any{"name": "spare"}, admin).Want(t, 201).String("secret")
+			refresh := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, servertest.Basic(m.Client, m.Secret)).Want(t, 200).String("refresh_token")
+			places := func(node *servertest.Server, secret string) map[string]int {
+				basic := servertest.Basic(m.Client, secret)
+				return map[string]int{
+					"token":      node.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, basic).Status,
+					"introspect": node.PostForm(t, "/oauth2/introspect", []string{"token", "x"}, basic).Status,
+					"revoke":     node.PostForm(t, "/oauth2/revoke", []string{"token", "x"}, basic).Status,
+				}
+			}
+			w.act(t, s, admin, m)
+			for _, node := range []*servertest.Server{s, other} {
+				soon(t, name, func() string {
+					for secret, want := range map[string]int{m.Secret: 401, spare: w.spare} {
+						for place, got := range places(node, secret) {
+							if got != want {
+								return fmt.Sprintf("%s: %d, want %d", place, got, want)
+							}
+						}
+					}
+					return ""
+				})
+			}
+			if got := places(s, m.Secret); got["token"] != 401 { // at once on the node that did it, which soon forgives
+				t.Errorf("%s: %v", name, got)
+			}
+			// A refresh token goes with the secret it was got with; a rotated secret is the same one.
+			r := s.PostForm(t, "/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token", refresh}, servertest.Basic(m.Client, spare))
+			if survives := name == "secret rotated"; (r.Status == 200) != survives {
+				t.Errorf("%s: the refresh token: %d %s", name, r.Status, r.Body)
+			}
+			if rows := s.Do(t, "GET", "/v1/credentials/report?limit=1000", nil, admin).Want(t, 200); name == "client deleted" && strings.Contains(string(rows.Body), m.SecretID) {
+				t.Errorf("%s: its secret is still reported", name)
+			}
+		}
+	})
+}
+
+// A11: a long-lived credential that is switched off is still ended for good by who shows it.
+func TestA11_EndedThoughOff(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := s.As(t, servertest.Admin)
+		for _, m := range []servertest.Machine{s.Key(t, admin, "", "tickets:read:all"), s.SystemToken(t, admin)} {
+			s.Do(t, "PATCH", managed[m.Kind]+"/"+m.ID, map[string]any{"state": "off"}, admin).Want(t, 200)
+			s.PostForm(t, "/oauth2/revoke", []string{"token", m.Value}, s.As(t, servertest.Foreigner)).Want(t, 200)
+			if got := s.Do(t, "GET", managed[m.Kind]+"/"+m.ID, nil, admin).String("state"); got != "off" {
+				t.Errorf("%s: another tenant made it %s", m.Kind, got)
+			}
+			s.PostForm(t, "/oauth2/revoke", []string{"token", m.Value}, admin).Want(t, 200)
+			if got := s.Do(t, "GET", managed[m.Kind]+"/"+m.ID, nil, admin).String("state"); got != "revoked" {
+				t.Errorf("%s: %s", m.Kind, got)
+			}
+		}
+	})
+}

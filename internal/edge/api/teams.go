@@ -107,7 +107,7 @@ type membersInput struct {
 	IDInput
 }
 
-func (a *API) listMembers(ctx context.Context, c call, in *membersInput) (*listOutput[userBody], error) {
+func (a *API) listMembers(ctx context.Context, c call, in *membersInput) (*listOutput[UserBody], error) {
 	team, err := pathID[id.Team](in.ID)
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 	"gatehouse/internal/domain/user"
 )
 
-type userBody struct {
+type UserBody struct {
 	ID          string    `json:"id"`
 	Email       string    `json:"email"`
 	Username    string    `json:"username"`
@@ -23,8 +23,8 @@ type userBody struct {
 	UpdatedAt   time.Time `json:"updatedAt"`
 }
 
-func showUser(u user.User) userBody {
-	return userBody{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, Type: string(u.Kind), Role: u.Role, State: string(u.State), HasPassword: u.HasPassword,
+func showUser(u user.User) UserBody {
+	return UserBody{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, Type: string(u.Kind), Role: u.Role, State: string(u.State), HasPassword: u.HasPassword,
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
 }
 
@@ -44,7 +44,7 @@ type listUsersInput struct {
 	Email string `query:"email" maxLength:"320" doc:"Exactly this address"`
 }
 
-func (a *API) listUsers(ctx context.Context, c call, in *listUsersInput) (*listOutput[userBody], error) {
+func (a *API) listUsers(ctx context.Context, c call, in *listUsersInput) (*listOutput[UserBody], error) {
 	filters := []string{in.State, in.Role, in.Email}
 	after, err := a.position(in.Page, c, "users", filters...)
 	if err != nil {
@@ -69,7 +69,7 @@ type createUserInput struct {
 }
 
 type createdUser struct {
-	userBody
+	UserBody
 	SetPasswordURL       *string    `json:"setPasswordUrl" doc:"Where the user chooses a password, once; shown only now, and null to machines, which get no hold of people's passwords"`
 	SetPasswordExpiresAt *time.Time `json:"setPasswordExpiresAt"`
 }
@@ -84,7 +84,7 @@ func (a *API) createUser(ctx context.Context, c call, in *createUserInput) (*cre
 	if err != nil {
 		return nil, err
 	}
-	body := createdUser{userBody: showUser(u.User)}
+	body := createdUser{UserBody: showUser(u.User)}
 	if c.Kind == principal.User {
 		link := a.link("set-password", u.Link)
 		body.SetPasswordURL, body.SetPasswordExpiresAt = &link, moment(u.LinkExpires)
@@ -109,7 +109,7 @@ func (a *API) passwordLink(ctx context.Context, c call, in *IDInput) (*output[pa
 	return out(passwordLink{a.link("set-password", link), expires}), nil
 }
 
-func (a *API) getUser(ctx context.Context, c call, in *IDInput) (*output[userBody], error) {
+func (a *API) getUser(ctx context.Context, c call, in *IDInput) (*output[UserBody], error) {
 	u, err := pathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
@@ -133,7 +133,7 @@ type updateUserInput struct {
 	}
 }
 
-func (a *API) updateUser(ctx context.Context, c call, in *updateUserInput) (*output[userBody], error) {
+func (a *API) updateUser(ctx context.Context, c call, in *updateUserInput) (*output[UserBody], error) {
 	u, err := pathID[id.User](in.ID)
 	if err != nil {
 		return nil, err

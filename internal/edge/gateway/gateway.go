@@ -57,7 +57,7 @@ type question struct {
 }
 
 func errQuestion(format string, args ...any) error {
-	return fault.New(fault.Forbidden, "INVALID_QUESTION", fmt.Sprintf(format, args...))
+	return fault.New(fault.Forbidden, web.CodeInvalidQuestion, fmt.Sprintf(format, args...))
 }
 
 func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -67,7 +67,7 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = g.judge(w, r, info, q)
 	}
 	upstream := ""
-	if err == nil && q.token != "" {
+	if err == nil && q.token != "" && (q.rule == nil || !q.rule.Public) {
 		upstream, err = g.mint(info.Principal, q.token)
 	}
 	if err != nil {
@@ -104,6 +104,9 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 			}
 		}
 		q = asked
+		if q.token != "" && !g.kit.FromTrustedProxy(r) { // else anybody could have a token signed for anybody
+			return q, errQuestion("token_for is for trusted proxies: list this one in trusted_proxies.")
+		}
 		if q.target, err = g.told(r); err != nil {
 			return q, err
 		}
@@ -111,8 +114,12 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 	if q.want != nil || g.rules == nil {
 		return q, nil
 	}
+	q.native = q.native || g.rules.native
 	if q.target.path == "" || q.target.method == "" {
 		return q, errQuestion("The proxy did not say which request it asks about, or is not trusted: set X-Original-URI and X-Original-Method, or X-Forwarded-Uri and X-Forwarded-Method, and list it in trusted_proxies.")
+	}
+	if !isMethod(q.target.method) || !isHost(q.target.host) {
+		return q, errQuestion("The method or the host of the request is none.")
 	}
 	if q.target.host == "" && g.rules.hosts { // else a rule for one host would give way to a weaker one for all
 		return q, errQuestion("The routes file has rules for hosts, and the proxy did not say which host it asks about: set X-Original-Host or X-Forwarded-Host.")
@@ -181,20 +188,22 @@ func (g *Gateway) told(r *http.Request) (t target, err error) {
 	}
 	original, forwarded := r.Header.Values("X-Original-Uri"), r.Header.Values("X-Forwarded-Uri")
 	methods := r.Header.Values("X-Original-Method")
-	uris, host := original, r.Header.Get("X-Original-Host")
+	uris, hosts := original, r.Header.Values("X-Original-Host")
 	if len(original) == 0 {
-		uris, methods, host = forwarded, r.Header.Values("X-Forwarded-Method"), r.Header.Get("X-Forwarded-Host")
+		uris, methods, hosts = forwarded, r.Header.Values("X-Forwarded-Method"), r.Header.Values("X-Forwarded-Host")
 	}
 	switch {
 	case len(original) > 0 && len(forwarded) > 0:
 		return t, errQuestion("X-Original-URI and X-Forwarded-Uri are both there: have the proxy remove the one it does not set.")
-	case len(uris) > 1 || len(methods) > 1:
+	case len(uris) > 1 || len(methods) > 1 || len(hosts) > 1:
 		return t, errQuestion("The request is described more than once.")
 	}
 	if len(methods) == 1 {
 		t.method = methods[0]
 	}
-	t.host = host
+	if len(hosts) == 1 {
+		t.host = hosts[0]
+	}
 	if len(uris) == 1 {
 		path, ok := cleanPath(uris[0])
 		if !ok {
@@ -224,7 +233,7 @@ func (g *Gateway) judge(w http.ResponseWriter, r *http.Request, info *web.Info, 
 		return err
 	}
 	if q.want != nil && info.Principal.Scope(q.want.resource, q.want.action) < q.want.scope {
-		return fault.Forbiddenf("This needs the permission %s:%s.", q.want.resource, q.want.action)
+		return fault.Forbiddenf("This needs the permission %s.", q.want)
 	}
 	return nil
 }
@@ -234,7 +243,7 @@ func (g *Gateway) mint(p principal.Principal, audience string) (string, error) {
 	if g.tokens.Reserved(audience) {
 		return "", errQuestion("token_for names this server itself.")
 	}
-	key := strings.Join(append([]string{string(p.Kind), p.ID, string(p.Organization), string(p.Session), p.Role, audience, p.ExpiresAt.String()}, p.Permissions.Strings()...), "\x00")
+	key := strings.Join(append([]string{string(p.Kind), p.ID, string(p.Organization), string(p.Session), p.WholeRole(), string(p.Owner), p.Email, p.Name, audience, p.ExpiresAt.String()}, p.Permissions.Strings()...), "\x00")
 	if m, ok := g.minted.GetIfPresent(key); ok && m.expires.Sub(g.now()) > token.ForwardLifetime/2 {
 		return m.token, nil
 	}
@@ -253,7 +262,7 @@ func headers(h http.Header, p principal.Principal, q question, upstream string) 
 	if q.want != nil {
 		scope = p.Scope(q.want.resource, q.want.action).String()
 	}
-	v := [...]string{p.ID, string(p.Kind), p.OrganizationSlug, string(p.Organization), p.Role, p.Permissions.Line(), scope, ascii(p.Email), ascii(p.Name), string(p.Owner), string(p.Session), upstream}
+	v := [...]string{p.ID, string(p.Kind), p.OrganizationSlug, string(p.Organization), p.WholeRole(), p.Permissions.Line(), scope, ascii(p.Email), ascii(p.Name), string(p.Owner), string(p.Session), upstream}
 	for i, name := range headerNames {
 		h[name] = v[i : i+1 : i+1]
 	}

@@ -167,7 +167,51 @@ func TestF1_UpstreamToken(t *testing.T) {
 		if r := s.Do(t, "GET", question, nil, key); r.Status != 401 || r.Header.Get("X-Auth-Token") != "" {
 			t.Errorf("%d %v", r.Status, r.Header)
 		}
+	}, integrated(t, ""))
+}
+
+// F1: who is no trusted proxy has no token signed for anybody; nobody has one without a caller; a narrower credential does not speak for its role.
+func TestF1_TokensForProxiesOnly(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		r := s.Do(t, "GET", "/verify?token_for=https://api.example.com", nil, s.As(t, servertest.Admin))
+		if r.Status != 403 || r.Header.Get("X-Auth-Token") != "" || r.Header.Get("X-Auth-Error") != "invalid_question" || r.Header.Get("WWW-Authenticate") != "" {
+			t.Errorf("%d %v", r.Status, r.Header)
+		}
 	})
+}
+
+func TestF1_NobodysToken(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		r := s.Do(t, "GET", "/verify?token_for=https://api.example.com", nil, header("X-Original-Method", "GET", "X-Original-URI", "/status", "X-Original-Host", "api.example.com")...)
+		if r.Status != 200 || r.Header.Get("X-Auth-Token") != "" || r.Header.Get("X-Auth-Subject") != "" {
+			t.Errorf("%d %v", r.Status, r.Header)
+		}
+		for _, odd := range [][]string{{"CONNECT", "api.example.com"}, {"GET", "a, admin.example.com"}, {"GET", "admin.example.com/x"}, {"G ET", "x"}, {"GET", strings.Repeat("a", 300)}} {
+			r := s.Do(t, "GET", "/verify", nil, header("X-Original-Method", odd[0], "X-Original-URI", "/status", "X-Original-Host", odd[1])...)
+			if r.Status != 403 || r.Header.Get("X-Auth-Error") != "invalid_question" {
+				t.Errorf("%v: %d %v", odd, r.Status, r.Header)
+			}
+		}
+		r = s.Do(t, "GET", "/verify", nil, append(header("X-Forwarded-Method", "GET", "X-Forwarded-Uri", "/status", "X-Forwarded-Host", "a.example.com"), servertest.Header("X-Forwarded-Host", "b.example.com"))...)
+		r.Want(t, 403, "INVALID_QUESTION")
+		admin := s.As(t, servertest.Admin)
+		user := s.UserID(t, servertest.Admin)
+		narrow := s.Do(t, "POST", "/v1/access-tokens", map[string]any{"name": "x", "resources": []string{"tickets"}}, admin).Want(t, 201).String("token")
+		whole := s.AccessToken(t, admin, user)
+		for value, role := range map[string]string{narrow: "", whole.Value: "tenant_admin"} {
+			got := s.Do(t, "GET", "/verify?permission=tickets:read", nil, servertest.Bearer(value)).Want(t, 200)
+			if got.Header.Get("X-Auth-Role") != role {
+				t.Errorf("role %q, want %q", got.Header.Get("X-Auth-Role"), role)
+			}
+		}
+		if got := s.Do(t, "GET", "/verify?permission=tickets:read", nil, s.Key(t, admin, "", "tickets:read:all").Send()).Want(t, 200); got.Header.Get("X-Auth-Role") != "" || got.Header.Get("X-Auth-Owner") != user {
+			t.Errorf("%v", got.Header)
+		}
+		// The scope that is missing is named.
+		if got := s.Do(t, "GET", "/verify?permission=users:read:all", nil, s.As(t, servertest.Agent)); !strings.Contains(string(got.Body), "users:read:all") {
+			t.Errorf("%s", got.Body)
+		}
+	}, integrated(t, rules+"status: native\n"))
 }
 
 // ask is what a proxy sends about a request.
@@ -244,6 +288,12 @@ func TestF1_RoutesFile(t *testing.T) {
 			method, path, changes := proxy("GET", "admin.example.com", "/api/stations")
 			s.Do(t, method, path, nil, append(changes, technician)...).Want(t, 403)
 			s.Do(t, method, path, nil, append(changes, admin)...).Want(t, 200)
+			for _, spelled := range []string{"ADMIN.example.com", "admin.example.com.", "Admin.Example.Com:8443", "admin.example.com:443"} {
+				method, path, changes := proxy("GET", spelled, "/api/stations")
+				if r := s.Do(t, method, path, nil, append(changes, technician)...); r.Status != 403 {
+					t.Errorf("%s: the host %s escapes its rule: %d", name, spelled, r.Status)
+				}
+			}
 		}
 		// A proxy that does not say, or says it twice, gets no yes.
 		for name, changes := range map[string][]servertest.Change{

@@ -3,6 +3,7 @@ package gateway
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -31,8 +32,9 @@ func (*Rule) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // Rules decide what a request needs, by the most specific pattern. What no rule is about is denied.
 type Rules struct {
-	mux   *http.ServeMux
-	hosts bool // some rule is about one host only
+	mux    *http.ServeMux
+	hosts  bool // some rule is about one host only
+	native bool // 429 and 503 as they are
 }
 
 // LoadRules reads a routes file.
@@ -51,6 +53,7 @@ func LoadRules(path string) (*Rules, error) {
 // ParseRules reads the text of a routes file; every wrong rule is named.
 func ParseRules(text []byte) (*Rules, error) {
 	var file struct {
+		Status string  `yaml:"status"` // native: 429 and 503 as they are, for proxies whose questions have no parameters
 		Routes []*Rule `yaml:"routes"`
 	}
 	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
@@ -59,7 +62,10 @@ func ParseRules(text []byte) (*Rules, error) {
 	if len(file.Routes) == 0 {
 		return nil, errors.New("has no routes; every request would be denied")
 	}
-	r := &Rules{mux: http.NewServeMux()}
+	if file.Status != "" && file.Status != "native" {
+		return nil, errors.New("status must be native, or left out")
+	}
+	r := &Rules{mux: http.NewServeMux(), native: file.Status == "native"}
 	var wrong []error
 	for i, rule := range file.Routes {
 		if err := r.add(rule); err != nil {
@@ -103,14 +109,32 @@ func (r *Rules) add(rule *Rule) (err error) {
 		if m != strings.ToUpper(m) {
 			return fmt.Errorf("method %q: write it in upper case", m)
 		}
-		r.mux.Handle(strings.TrimLeft(m+" "+rule.Host+rule.Path, " "), rule)
+		r.mux.Handle(strings.TrimLeft(m+" "+canonicalHost(rule.Host)+rule.Path, " "), rule)
 	}
 	return nil
 }
 
+// isMethod accepts what a rule can be about. CONNECT is not: what it names is no path.
+func isMethod(method string) bool {
+	return method != http.MethodConnect && method != "" && strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") == ""
+}
+
+// isHost accepts one host as HTTP writes it.
+func isHost(host string) bool {
+	return len(host) <= 255 && strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:[]") == ""
+}
+
+// canonicalHost is how hosts are compared: lower case, without a trailing dot and without a port, since DNS and HTTP make no difference there.
+func canonicalHost(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}
+
 // match finds the rule for a request of the protected API.
 func (r *Rules) match(t target) *Rule {
-	h, _ := r.mux.Handler(&http.Request{Method: t.method, Host: t.host, URL: &url.URL{Path: t.path}})
+	h, _ := r.mux.Handler(&http.Request{Method: t.method, Host: canonicalHost(t.host), URL: &url.URL{Path: t.path}})
 	rule, _ := h.(*Rule) // anything else is net/http's own answer: not found, another method, a redirect
 	return rule
 }
@@ -119,6 +143,13 @@ func (r *Rules) match(t target) *Rule {
 type wanted struct {
 	resource, action string
 	scope            permission.Scope
+}
+
+func (w wanted) String() string {
+	if w.scope <= permission.Own {
+		return w.resource + ":" + w.action
+	}
+	return w.resource + ":" + w.action + ":" + w.scope.String()
 }
 
 func parseWanted(text string) (wanted, error) {

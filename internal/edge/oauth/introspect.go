@@ -89,7 +89,7 @@ func wantsJWT(r *http.Request) bool {
 func (o *server) describe(i authn.Inspection) answer {
 	p := i.Principal
 	a := answer{Active: true, Kind: string(p.Kind), Subject: p.ID, Issuer: o.Tokens.Issuer(), ClientID: string(i.Client), TokenType: "Bearer", Audience: i.Audience, ID: i.JTI,
-		IssuedAt: i.IssuedAt.Unix(), OrganizationID: string(p.Organization), OrganizationSlug: p.OrganizationSlug, Role: p.Role, Name: p.Name, Owner: string(p.Owner), SessionID: string(p.Session)}
+		IssuedAt: i.IssuedAt.Unix(), OrganizationID: string(p.Organization), OrganizationSlug: p.OrganizationSlug, Role: p.WholeRole(), Name: p.Name, Owner: string(p.Owner), SessionID: string(p.Session)}
 	if i.Kind == authn.RefreshToken {
 		a.TokenType = "refresh_token"
 	} else {

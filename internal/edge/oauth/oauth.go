@@ -76,7 +76,7 @@ func public(contentType string, age time.Duration, document func() (any, error))
 			web.WriteProblem(w, r, err)
 			return
 		}
-		body, err := json.Marshal(v)
+		body, err := json.Marshal(v, json.Deterministic(true))
 		if err != nil {
 			web.WriteProblem(w, r, err)
 			return
@@ -152,7 +152,11 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	web.EncodeJSON(w, map[string]string{"error": word, "error_description": ascii(p.Detail), "request_id": p.RequestID})
+	web.EncodeJSON(w, struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+		RequestID   string `json:"request_id"`
+	}{word, ascii(p.Detail), p.RequestID})
 }
 
 // ascii keeps to the characters that error_description may have (RFC 6749 §5.2).

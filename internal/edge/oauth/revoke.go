@@ -8,6 +8,7 @@ import (
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
+	"gatehouse/internal/domain/credential"
 	"gatehouse/internal/domain/session"
 	"gatehouse/internal/edge/web"
 )
@@ -24,16 +25,12 @@ func (o *server) revoke(w http.ResponseWriter, r *http.Request, form url.Values)
 	if value == "" {
 		return fault.New(fault.Invalid, fault.CodeValidation, "token is missing.")
 	}
-	i, err := o.Authenticator.Inspect(r.Context(), value)
+	end, err := o.ending(r, by, value)
 	if err != nil {
-		if authn.Refused(err) {
-			w.WriteHeader(http.StatusOK)
-			return nil
-		}
 		return err
 	}
-	if mayRevoke(by, i) {
-		if err := o.end(r, by, i); err != nil {
+	if end != nil {
+		if err := end(); err != nil {
 			if fault.Is(err, fault.Limited) {
 				return err
 			}
@@ -42,6 +39,38 @@ func (o *server) revoke(w http.ResponseWriter, r *http.Request, form url.Values)
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+// ending gives what ends a token, or nothing if there is nothing the one who asks may end.
+func (o *server) ending(r *http.Request, by principal.Principal, value string) (func() error, error) {
+	held, err := o.Authenticator.Held(r.Context(), value)
+	if err == nil {
+		if !mayEnd(by, held) {
+			return nil, nil
+		}
+		return func() error { return o.Credentials.RevokeHeld(r.Context(), by, held) }, nil
+	}
+	if !fault.Is(err, fault.NotFound) {
+		return nil, err
+	}
+	i, err := o.Authenticator.Inspect(r.Context(), value)
+	if authn.Refused(err) || err == nil && !mayRevoke(by, i) {
+		return nil, nil
+	}
+	return func() error { return o.end(r, by, i) }, err
+}
+
+// mayEnd tells whether somebody may end a long-lived credential whose value they show: their own, their client's, or one of the organization if
+// they may delete such and hold no less.
+func mayEnd(by principal.Principal, c credential.Credential) bool {
+	if c.Organization != by.Home || by.Abroad() {
+		return false
+	}
+	switch {
+	case by.ID == string(c.ID), by.Kind == principal.Client && c.Owner.ID == by.ID, by.Kind == principal.User && c.Owner.ID == by.ID:
+		return true
+	}
+	return by.Scope(c.Kind.Resource(), "delete") == permission.All && by.Permissions.Covers(c.Permissions)
 }
 
 // revoker is who asks: an OAuth client, or any caller by Bearer token or API key.
@@ -62,8 +91,7 @@ func (o *server) revoker(w http.ResponseWriter, r *http.Request, form url.Values
 }
 
 // revoking names the permission with which one ends another's credential of a kind.
-var revoking = map[authn.Kind]string{authn.SessionToken: "sessions", authn.RefreshToken: "sessions", authn.APIKey: "api_keys", authn.AccessToken: "access_tokens",
-	authn.SystemToken: "system_tokens", authn.ApplicationToken: "application_tokens", authn.ClientToken: "clients"}
+var revoking = map[authn.Kind]string{authn.SessionToken: "sessions", authn.RefreshToken: "sessions", authn.ClientToken: "clients"}
 
 func mayRevoke(by principal.Principal, i authn.Inspection) bool {
 	p := i.Principal
@@ -94,8 +122,6 @@ func (o *server) end(r *http.Request, by principal.Principal, i authn.Inspection
 		return o.Tokens.Revoke(ctx, by, i.Access)
 	case i.Kind == authn.RefreshToken && i.Client != "":
 		return o.Tokens.EndGrant(ctx, by, p.Home, i.Refresh.Family, "token_revocation")
-	case i.Kind == authn.RefreshToken: // with it goes the session it prolongs, and every token of that
-		return o.Sessions.EndHeld(ctx, by, p.Home, p.Session, session.ReasonRevoked)
 	}
-	return o.Credentials.RevokeHeld(ctx, by, i.Credential)
+	return o.Sessions.EndHeld(ctx, by, p.Home, p.Session, session.ReasonRevoked) // with the refresh token goes the session it prolongs, and every token of that
 }

@@ -33,6 +33,9 @@ func (p *Problem) GetStatus() int            { return p.Status }
 func (p *Problem) GetHeaders() http.Header   { return p.headers }
 func (p *Problem) ContentType(string) string { return "application/problem+json" }
 
+// CodeInvalidQuestion is what a proxy is told that asks what cannot be answered.
+const CodeInvalidQuestion = "INVALID_QUESTION"
+
 var statuses = map[fault.Kind]int{
 	fault.Internal: 500, fault.Invalid: 400, fault.Unauthenticated: 401, fault.Forbidden: 403, fault.NotFound: 404, fault.MethodNotAllowed: 405,
 	fault.Conflict: 409, fault.TooLarge: 413, fault.UnsupportedMedia: 415, fault.Limited: 429, fault.Unavailable: 503,
@@ -76,7 +79,7 @@ func RetryAfter(f *fault.Error) int { return int(math.Ceil(f.RetryAfter.Seconds(
 func Challenge(info *Info, f *fault.Error) []string {
 	const realm = `Bearer realm="gatehouse"`
 	switch {
-	case f.Kind == fault.Forbidden && (f.Code == fault.CodeRateLimited || f.Code == fault.CodeUnavailable): // said to a proxy; no scope would help
+	case f.Kind == fault.Forbidden && (f.Code == fault.CodeRateLimited || f.Code == fault.CodeUnavailable || f.Code == CodeInvalidQuestion): // said to a proxy; no scope would help
 		return nil
 	case f.Kind == fault.Forbidden && info.Route.Permission != "":
 		return []string{realm + `, error="insufficient_scope", scope="` + strings.ReplaceAll(info.Route.Permission, "|", " ") + `"`}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
+	"modernc.org/sqlite"
 
 	"gatehouse/internal/core/id"
 )
@@ -33,7 +34,7 @@ func openSQLite(ctx context.Context, path string, o Options) (*lite, error) {
 		return nil, fmt.Errorf("sqldb: open: %w", err)
 	}
 	writer.SetMaxOpenConns(1)
-	if err := writer.PingContext(ctx); err != nil {
+	if err := patient(ctx, writer.PingContext); err != nil {
 		writer.Close()
 		return nil, fmt.Errorf("sqldb: open %s: %w", path, err)
 	}
@@ -49,6 +50,24 @@ func openSQLite(ctx context.Context, path string, o Options) (*lite, error) {
 	reader.SetMaxOpenConns(readers)
 	reader.SetMaxIdleConns(readers)
 	return &lite{writer: &liteConn{DB: writer}, reader: &liteConn{DB: reader}}, nil
+}
+
+// patient tries while other processes open the same new file: of several that turn on its write-ahead log at once SQLite lets one, and does not
+// let the others wait.
+func patient(ctx context.Context, open func(ctx context.Context) error) error {
+	const busy, tries, pause = 5, 400, 25 * time.Millisecond
+	for i := 0; ; i++ {
+		err := open(ctx)
+		var lite *sqlite.Error
+		if err == nil || i == tries || !errors.As(err, &lite) || lite.Code()&0xff != busy {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause):
+		}
+	}
 }
 
 func (l *lite) tenant(id.Organization) Queryer { return liteQueryer{conn: l.reader} }

@@ -13,11 +13,11 @@ import (
 )
 
 const countRevoked = `-- name: CountRevoked :one
-SELECT count(*) FROM revoked_tokens WHERE organization_id = $1 AND expires_at > $2
+SELECT count(*) FROM revoked_tokens WHERE organization_id = $1 AND subject = $2 AND expires_at > $3
 `
 
-func (q *Queries) CountRevoked(ctx context.Context, organizationID id.Organization, now sqldb.Millis) (int64, error) {
-	row := q.db.QueryRow(ctx, countRevoked, organizationID, now)
+func (q *Queries) CountRevoked(ctx context.Context, organizationID id.Organization, subject string, now sqldb.Millis) (int64, error) {
+	row := q.db.QueryRow(ctx, countRevoked, organizationID, subject, now)
 	var count int64
 	err := row.Scan(&count)
 	return count, err
@@ -33,6 +33,39 @@ func (q *Queries) EndGrant(ctx context.Context, now sqldb.Millis, organizationID
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const endOldGrants = `-- name: EndOldGrants :many
+UPDATE client_grants SET state = 'ended', ended_at = $1
+WHERE client_grants.organization_id = $2 AND client_grants.client_id = $3 AND client_grants.state = 'active' AND client_grants.id NOT IN (
+    SELECT g.id FROM client_grants g WHERE g.organization_id = $2 AND g.client_id = $3 AND g.state = 'active'
+    ORDER BY g.id DESC LIMIT CAST($4 AS BIGINT))
+RETURNING client_grants.id
+`
+
+func (q *Queries) EndOldGrants(ctx context.Context, now sqldb.Millis, organizationID id.Organization, clientID id.Client, keep int64) ([]id.Family, error) {
+	rows, err := q.db.Query(ctx, endOldGrants,
+		now,
+		organizationID,
+		clientID,
+		keep,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []id.Family{}
+	for rows.Next() {
+		var id id.Family
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const getFamily = `-- name: GetFamily :one
@@ -164,15 +197,24 @@ func (q *Queries) PlatformPurgeRevoked(ctx context.Context, before sqldb.Millis,
 }
 
 const revokeToken = `-- name: RevokeToken :execrows
-INSERT INTO revoked_tokens (organization_id, jti, created_at, expires_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
+INSERT INTO revoked_tokens (organization_id, jti, subject, created_at, expires_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
 `
 
-func (q *Queries) RevokeToken(ctx context.Context, organizationID id.Organization, jti string, createdAt sqldb.Millis, expiresAt sqldb.Millis) (int64, error) {
+type RevokeTokenParams struct {
+	OrganizationID id.Organization
+	Jti            string
+	Subject        string
+	CreatedAt      sqldb.Millis
+	ExpiresAt      sqldb.Millis
+}
+
+func (q *Queries) RevokeToken(ctx context.Context, arg RevokeTokenParams) (int64, error) {
 	result, err := q.db.Exec(ctx, revokeToken,
-		organizationID,
-		jti,
-		createdAt,
-		expiresAt,
+		arg.OrganizationID,
+		arg.Jti,
+		arg.Subject,
+		arg.CreatedAt,
+		arg.ExpiresAt,
 	)
 	if err != nil {
 		return 0, err

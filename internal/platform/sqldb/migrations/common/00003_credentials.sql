@@ -69,16 +69,19 @@ CREATE TABLE client_grants (
     PRIMARY KEY (organization_id, id),
     FOREIGN KEY (organization_id, client_id) REFERENCES clients (organization_id, id)
 );
+CREATE INDEX client_grants_by_client ON client_grants (organization_id, client_id, state, id);
 CREATE INDEX client_grants_by_expiry ON client_grants (expires_at);
 
 -- Single tokens that were revoked before their time, kept until it.
 CREATE TABLE revoked_tokens (
     organization_id TEXT   NOT NULL REFERENCES organizations (id),
     jti             TEXT   NOT NULL,
+    subject         TEXT   NOT NULL,
     created_at      BIGINT NOT NULL,
     expires_at      BIGINT NOT NULL,
     PRIMARY KEY (organization_id, jti)
 );
+CREATE INDEX revoked_tokens_by_subject ON revoked_tokens (organization_id, subject);
 CREATE INDEX revoked_tokens_by_expiry ON revoked_tokens (expires_at);
 
 -- What the nodes have used of a limit in one minute, told in shares.
