@@ -304,9 +304,9 @@ func TestCredentialCommands(t *testing.T) {
 			value, _ := body["access_token"].(string)
 			return status, value
 		}
-		status, value := token(client["client_secret"].(string))
-		if status != 200 || !works("Authorization", "Bearer "+value) {
-			t.Fatalf("%d", status)
+		granted, value := token(client["client_secret"].(string))
+		if granted != 200 || !works("Authorization", "Bearer "+value) {
+			t.Fatalf("%d", granted)
 		}
 		shown := object("client", "show", client["client_id"].(string))
 		secretID := shown["secrets"].([]any)[0].(string)
@@ -337,9 +337,15 @@ func TestCredentialCommands(t *testing.T) {
 		if _, errs, code := i.run("", "key", "list", "-o", "no-such-tenant"); code == 0 || !strings.Contains(errs, "no-such-tenant") {
 			t.Errorf("an unknown organization: %d %s", code, errs)
 		}
-		events, _, _ := i.get("/v1/audit-events", access)
-		if events != 200 {
-			t.Errorf("audit: %d", events)
+		if _, errs, _ := i.run("", "system", "create", "-o", "acme-corp", "--name", "x", "-p", "users:read:all"); !strings.Contains(errs, "permissions[0]: a system access token never holds permissions on users") {
+			t.Errorf("what is wrong is not said: %s", errs)
+		}
+		status, events := abroad("GET", "/v1/audit-events?limit=1000", nil)
+		log := fmt.Sprint(events)
+		for _, act := range []string{"api_key.created", "api_key.rotated", "api_key.revoked", "access_token.created", "application_token.revoked", "system_token.rotated", "client.created", "client_secret.rotated", "client.deleted", "client_secret.revoked"} {
+			if status != 200 || !strings.Contains(log, act) {
+				t.Errorf("%s is not in the audit log (%d)", act, status)
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,41 +20,96 @@ import (
 	"gatehouse/test/sqldbtest"
 )
 
-// nginx starts the proxy with the configuration that the documentation prints, between Gatehouse and an API.
-func nginx(t *testing.T, gatehouse, api, question string) string {
+// installed finds a proxy that make test installs.
+func installed(t *testing.T, name string) string {
 	t.Helper()
-	binary, err := exec.LookPath("nginx")
-	if err != nil {
-		binary = "/usr/sbin/nginx"
-	}
-	if _, err := os.Stat(binary); err != nil {
-		if os.Getenv(sqldbtest.PostgresEnv) != "" {
-			t.Fatal("nginx is not installed; make test installs it")
+	for _, path := range []string{"/usr/sbin/" + name, "/usr/bin/" + name} {
+		if _, err := os.Stat(path); err == nil {
+			return path
 		}
-		t.Skip("nginx is not installed; make test installs it")
 	}
+	if os.Getenv(sqldbtest.PostgresEnv) != "" {
+		t.Fatalf("%s is not installed; make test installs it", name)
+	}
+	t.Skipf("%s is not installed; make test installs it", name)
+	return ""
+}
+
+// documented reads what the documentation prints between a beginning and the end of the block, with addresses replaced.
+func documented(t *testing.T, begin string, addresses ...string) string {
+	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "forward-auth.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rest, ok1 := strings.Cut(string(text), "```nginx\n")
-	locations, _, ok2 := strings.Cut(rest, "```")
+	_, rest, ok1 := strings.Cut(string(text), begin)
+	block, _, ok2 := strings.Cut(rest, "```")
 	if !ok1 || !ok2 {
-		t.Fatal("the documentation has no configuration for nginx")
+		t.Fatalf("the documentation has no %q", begin)
 	}
-	for old, fresh := range map[string]string{"http://127.0.0.1:8080/verify?permission=stations:read": gatehouse + question, "http://127.0.0.1:9000": api} {
-		if !strings.Contains(locations, old) {
-			t.Fatalf("the configuration does not name %s", old)
+	for i := 0; i < len(addresses); i += 2 {
+		if !strings.Contains(block, addresses[i]) {
+			t.Fatalf("the configuration does not name %s", addresses[i])
 		}
-		locations = strings.ReplaceAll(locations, old, fresh)
+		block = strings.ReplaceAll(block, addresses[i], addresses[i+1])
 	}
+	return block
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	address := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// running starts a proxy, waits until it listens and stops it with the test.
+func running(t *testing.T, address string, cmd *exec.Cmd) string {
+	t.Helper()
+	var log bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &log, &log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceFunc(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	t.Cleanup(stop)
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		if c, err := net.Dial("tcp", address); err == nil {
+			c.Close()
+			return "http://" + address
+		}
+		if time.Now().After(deadline) {
+			stop()
+			t.Fatalf("%s does not listen: %s", cmd.Path, log.String())
+		}
+	}
+}
+
+// caddy starts Caddy with the configuration that the documentation prints.
+func caddy(t *testing.T, gatehouse, api string) string {
+	t.Helper()
+	binary, address, dir := installed(t, "caddy"), freeAddress(t), t.TempDir()
+	site := documented(t, "```\napi.example.com {", "127.0.0.1:8080", strings.TrimPrefix(gatehouse, "http://"), "127.0.0.1:9000", strings.TrimPrefix(api, "http://"))
+	path := filepath.Join(dir, "Caddyfile")
+	if err := os.WriteFile(path, []byte("{\n\tadmin off\n\tauto_https off\n}\nhttp://"+address+" {"+site), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(binary, "run", "--config", path, "--adapter", "caddyfile")
+	cmd.Env = append(os.Environ(), "HOME="+dir, "XDG_DATA_HOME="+dir, "XDG_CONFIG_HOME="+dir)
+	return running(t, address, cmd)
+}
+
+// nginx starts nginx with the configuration that the documentation prints.
+func nginx(t *testing.T, gatehouse, api, question string) string {
+	t.Helper()
+	binary, address, dir := installed(t, "nginx"), freeAddress(t), t.TempDir()
+	locations := documented(t, "```nginx\n", "http://127.0.0.1:8080/verify?permission=stations:read", gatehouse+question, "http://127.0.0.1:9000", api)
 	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 256; }
 http {
@@ -63,28 +120,12 @@ http {
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(binary, "-c", path, "-p", dir, "-e", filepath.Join(dir, "error.log"))
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		cmd.Process.Kill()
-		cmd.Wait()
-	})
-	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		if c, err := net.Dial("tcp", address); err == nil {
-			c.Close()
-			return "http://" + address
-		}
-		if time.Now().After(deadline) {
-			log, _ := os.ReadFile(filepath.Join(dir, "error.log"))
-			t.Fatalf("nginx does not listen: %s", log)
-		}
-	}
+	return running(t, address, exec.Command(binary, "-c", path, "-p", dir, "-e", filepath.Join(dir, "error.log")))
 }
 
-// F1, B11: a real nginx in front of an API that knows nothing of Gatehouse, with every kind of credential, as the documentation configures it.
-func TestF1_BehindNginx(t *testing.T) {
+// F1, B11: a real nginx, and a real Caddy, in front of an API that knows nothing of Gatehouse, with every kind of credential, as the documentation
+// configures them.
+func TestF1_BehindProxies(t *testing.T) {
 	rules := `routes:
   - {methods: [GET], path: "/api/stations", permission: "stations:read"}
   - {methods: [POST], path: "/api/stations", permission: "stations:manage:all", token_for: "https://api.example.com"}
@@ -111,10 +152,10 @@ func TestF1_BehindNginx(t *testing.T) {
 		t.Cleanup(api.Close)
 		return api.URL
 	}
-	t.Run("permission by parameter", func(t *testing.T) {
+	byParameter := func(t *testing.T, native bool, start func(t *testing.T, gatehouse, api string) string) {
 		servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 			var seen http.Header
-			proxy := &servertest.Server{URL: nginx(t, s.URL, stations(t, &seen), "/verify?permission=stations:read")}
+			proxy := &servertest.Server{URL: start(t, s.URL, stations(t, &seen))}
 			admin := s.As(t, servertest.Admin)
 			user := s.User(t, admin, "robot", "tenant_admin", "application")
 			machines := []servertest.Machine{{Kind: "session_token", Value: s.Login(t, servertest.Admin).AccessToken}, s.Key(t, admin, "", "stations:read:all"), s.AccessToken(t, admin, user), s.SystemToken(t, admin),
@@ -154,7 +195,11 @@ func TestF1_BehindNginx(t *testing.T) {
 			limited := servertest.Header("X-API-Key", s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"stations:read:all"}, "rateLimitPerMinute": 1}, admin).Want(t, 201).String("key"))
 			proxy.Do(t, "GET", "/api/stations", nil, limited)
 			seen = nil
-			if r := proxy.Do(t, "GET", "/api/stations", nil, limited); r.Status != 403 {
+			want := 403
+			if native {
+				want = 429
+			}
+			if r := proxy.Do(t, "GET", "/api/stations", nil, limited); r.Status != want || seen != nil {
 				t.Errorf("over the limit: %d", r.Status)
 			}
 			s.Do(t, "DELETE", "/v1/api-keys/"+machines[1].ID, nil, admin).Want(t, 204)
@@ -162,8 +207,14 @@ func TestF1_BehindNginx(t *testing.T) {
 				t.Errorf("revoked: %d, the API saw %v", r.Status, seen)
 			}
 		}, option(""))
+	}
+	t.Run("nginx", func(t *testing.T) {
+		byParameter(t, false, func(t *testing.T, gatehouse, api string) string {
+			return nginx(t, gatehouse, api, "/verify?permission=stations:read")
+		})
 	})
-	t.Run("permission by routes file", func(t *testing.T) {
+	t.Run("Caddy", func(t *testing.T) { byParameter(t, true, caddy) })
+	t.Run("nginx with a routes file", func(t *testing.T) {
 		servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 			var seen http.Header
 			proxy := &servertest.Server{URL: nginx(t, s.URL, stations(t, &seen), "/verify")}
