@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -21,7 +22,14 @@ type KeySets struct {
 	fetched *otter.Cache[string, *fetchedSet]
 }
 
+type goodSet struct {
+	set *jose.JSONWebKeySet
+	at  time.Time
+}
+
 type fetchedSet struct {
+	good atomic.Pointer[goodSet] // the last one that came
+
 	mu    sync.Mutex
 	asked time.Time // last
 	at    time.Time // when set came
@@ -52,6 +60,9 @@ func (k *KeySets) Of(ctx context.Context, c client.Client, kid string) (*jose.JS
 	if err != nil {
 		return nil, err
 	}
+	if have := f.good.Load(); have != nil && k.now().Sub(have.at) < keepKeys && (kid == "" || len(have.set.Key(kid)) > 0) {
+		return have.set, nil // without waiting for whoever looks for a key that is not there
+	}
 	f.mu.Lock() // one request at a time asks for a client's keys
 	defer f.mu.Unlock()
 	now := k.now()
@@ -64,6 +75,7 @@ func (k *KeySets) Of(ctx context.Context, c client.Client, kid string) (*jose.JS
 	switch {
 	case err == nil:
 		f.set, f.err, f.at = set, nil, f.asked
+		f.good.Store(&goodSet{set, f.at})
 	case f.set == nil || f.asked.Sub(f.at) >= keepKeys:
 		f.set, f.err = nil, err // without keys nobody is let in; those that are still good stay
 	}

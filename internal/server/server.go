@@ -155,6 +155,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s.Organizations = organization.New(db, s.Feed, o.Now)
 	s.Roles = role.New(db, s.Feed, o.Now)
 	s.Users = user.New(db, s.Feed, s.Organizations, s.Roles, s.OneTime, s.Hasher, o.Now)
+	s.Roles.UsePresent(s.Users.Present)
 	s.Sessions = session.New(db, s.Feed, s.Users, o.Now)
 	s.Users.UseSessions(s.Sessions)
 	s.Keys = signingkey.New(db, s.Feed, ring, c.Signing.KeyBits, o.Generate, o.Now, o.Log)

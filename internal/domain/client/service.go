@@ -143,6 +143,14 @@ func CheckPerson(p principal.Principal) error {
 	return nil
 }
 
+// checkScope asks again what the route asked, of what the principal holds now.
+func checkScope(p principal.Principal, action string) error {
+	if p.Scope("clients", action) < permission.All {
+		return fault.Forbiddenf("This needs clients:%s:all, which your role does not give any more.", action)
+	}
+	return nil
+}
+
 // Fields are what is decided about a client. Permissions are as written; the others as in Client.
 type Fields struct {
 	Client
@@ -164,6 +172,9 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields, w
 	}
 	p, err := s.users.Present(ctx, p)
 	if err != nil {
+		return Client{}, err
+	}
+	if err := checkScope(p, "create"); err != nil {
 		return Client{}, err
 	}
 	if c.Permissions, err = s.checkGrant(ctx, p, f.PermissionList); err != nil {
@@ -266,6 +277,18 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client
 	after := f.Client
 	if err := after.check(); err != nil {
 		return Client{}, err
+	}
+	action := "update"
+	if after.State == Deleted {
+		action = "delete"
+	}
+	if err := checkScope(p, action); err != nil {
+		return Client{}, err
+	}
+	if after.State == Active && before.State == Off {
+		if err := CheckPerson(p); err != nil { // what a person switched off no machine switches on
+			return Client{}, err
+		}
 	}
 	details := changes(before, after, f.PermissionList)
 	if len(details) > 0 || after.State == Active && before.State != Active { // switching off and deleting take nothing from anyone's rights

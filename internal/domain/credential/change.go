@@ -59,6 +59,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 	if !after.ExpiresAt.Equal(before.ExpiresAt) && !after.ExpiresAt.IsZero() && !after.ExpiresAt.After(s.now()) {
 		return Credential{}, fault.Invalidf("expiresAt", "must be in the future; revoke it to end it now")
 	}
+	if after.State == Active && before.State == Off && p.Kind != principal.User && !p.IsSystem() {
+		return Credential{}, fault.Forbiddenf("A machine credential cannot switch on what was switched off.")
+	}
 	details := changes(before, after, ch.PermissionList)
 	if len(details) > 0 || after.State == Active && before.State == Off { // switching off gives nobody anything
 		if err := s.checkMayStrengthen(ctx, p, before); err != nil {
@@ -216,6 +219,15 @@ func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, 
 	}
 	if err := s.checkMayStrengthen(ctx, p, before); err != nil {
 		return Issued{}, err
+	}
+	if p.Kind == principal.APIKey && string(c) != p.ID {
+		by, err := s.Facts(ctx, p.Home, id.Credential(p.ID))
+		if err != nil {
+			return Issued{}, err
+		}
+		if err := withinBounds(before, by); err != nil {
+			return Issued{}, err
+		}
 	}
 	if before.Owner.Kind == OwnedByUser {
 		if _, err := s.Holder(ctx, before); fault.Is(err, fault.Unauthenticated) {

@@ -103,6 +103,13 @@ func (s *Service) checkMayStrengthen(ctx context.Context, p principal.Principal,
 	if err != nil {
 		return err
 	}
+	if c.Owner.Kind == OwnedByUser && table[c.Kind].Stored && !isSelf(p, c.Owner) {
+		for _, q := range set.List() {
+			if !reaches(p, q) {
+				return fault.Forbiddenf("This credential gives %s of somebody else; only someone who holds it for all may change it.", q)
+			}
+		}
+	}
 	if missing := p.Permissions.Missing(set); len(missing) > 0 {
 		return fault.Forbiddenf("This credential gives %s, which you do not hold; only someone who does may change it.", missing[0])
 	}

@@ -213,13 +213,18 @@ func (s *Service) inherit(ctx context.Context, p principal.Principal, n Request,
 	if n.RateLimit == nil {
 		c.RateLimit = parent.RateLimit
 	}
+	return withinBounds(*c, parent)
+}
+
+// withinBounds refuses a key whose value another key gets, unless it is bounded as that one at least.
+func withinBounds(c, by Credential) error {
 	switch {
-	case !parent.ExpiresAt.IsZero() && c.ExpiresAt.After(parent.ExpiresAt):
-		return fault.Forbiddenf("A key made by a key expires no later than its maker.")
-	case c.RateLimit > parent.RateLimit:
-		return fault.Forbiddenf("A key made by a key has no higher limit than its maker.")
-	case !covered(c.Addresses, parent.Addresses):
-		return fault.Forbiddenf("A key made by a key works from no other addresses than its maker.")
+	case !by.ExpiresAt.IsZero() && (c.ExpiresAt.IsZero() || c.ExpiresAt.After(by.ExpiresAt)):
+		return fault.Forbiddenf("A key that a key makes or rotates expires no later than that one.")
+	case c.RateLimit > by.RateLimit:
+		return fault.Forbiddenf("A key that a key makes or rotates has no higher limit than that one.")
+	case !covered(c.Addresses, by.Addresses):
+		return fault.Forbiddenf("A key that a key makes or rotates works from no other addresses than that one.")
 	}
 	return nil
 }
@@ -261,6 +266,8 @@ func (s *Service) ownerOf(p principal.Principal, n Request) (Owner, error) {
 	}
 	if own := owner.Kind == OwnedByUser && self != "" && owner.ID == string(self); !own && p.Scope(r.Resource, action) < permission.All {
 		return owner, fault.Forbiddenf("You may make these for yourself only.")
+	} else if p.Scope(r.Resource, action) == permission.None { // the route asked a session's token, this asks its role
+		return owner, fault.Forbiddenf("This needs %s:%s, which your role does not give any more.", r.Resource, action)
 	}
 	return owner, nil
 }

@@ -43,14 +43,20 @@ var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{1,49}$`)
 
 // Service owns the roles.
 type Service struct {
-	db    *sqldb.DB
-	now   func() time.Time
-	facts *cache.Cache[Role]
+	db      *sqldb.DB
+	now     func() time.Time
+	facts   *cache.Cache[Role]
+	present func(ctx context.Context, p principal.Principal) (principal.Principal, error)
 }
 
 // New makes the service.
 func New(db *sqldb.DB, feed *invalidation.Feed, now func() time.Time) *Service {
 	return &Service{db: db, now: now, facts: cache.New[Role](feed, "role", 100_000)}
+}
+
+// UsePresent names who knows what a principal holds now; users build on roles.
+func (s *Service) UsePresent(present func(ctx context.Context, p principal.Principal) (principal.Principal, error)) {
+	s.present = present
 }
 
 // Builtins lists the five in order of their reach.
@@ -175,6 +181,10 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields) (
 	if _, taken := permission.BuiltinRole(f.Name); taken {
 		return Role{}, fault.Conflictf("%s is a built-in role.", f.Name)
 	}
+	p, err := s.present(ctx, p)
+	if err != nil {
+		return Role{}, err
+	}
 	set, err := f.check(p)
 	if err != nil {
 		return Role{}, err
@@ -233,8 +243,12 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, role id.Rol
 	if _, ok := builtin(func(r Role) bool { return r.ID == role }); ok {
 		return Role{}, fault.Conflictf("A built-in role cannot be changed. Make a role of your own from the same permissions.")
 	}
+	p, err := s.present(ctx, p)
+	if err != nil {
+		return Role{}, err
+	}
 	var r Role
-	err := sqldb.Retry(func() error {
+	err = sqldb.Retry(func() error {
 		return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error { return s.update(ctx, tx, p, role, change, &r) })
 	})
 	return r, err

@@ -71,6 +71,10 @@ func (s *Service) recordInvitation(ctx context.Context, tx *sqldb.Tx, p principa
 
 // Invite makes an invitation and the secret of its link, shown once. It needs invitations:create:all and every right the role gives.
 func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) (Invitation, secret.Secret, error) {
+	p, err := s.Present(ctx, p)
+	if err != nil {
+		return Invitation{}, secret.Secret{}, err
+	}
 	email, key, err := checkEmail(n.Email)
 	if err != nil {
 		return Invitation{}, secret.Secret{}, err
@@ -168,6 +172,10 @@ func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i
 }
 
 func (s *Service) updateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, name, role *string) (Invitation, error) {
+	p, err := s.Present(ctx, p)
+	if err != nil {
+		return Invitation{}, err
+	}
 	before, err := s.GetInvitation(ctx, p, i)
 	if err != nil {
 		return Invitation{}, err

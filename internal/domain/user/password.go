@@ -93,6 +93,9 @@ func (s *Service) PasswordLink(ctx context.Context, p principal.Principal, user 
 }
 
 func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user id.User) (link secret.Secret, expires time.Time, err error) {
+	if p, err = s.Present(ctx, p); err != nil {
+		return link, expires, err
+	}
 	u, err := s.Get(ctx, p, user)
 	if err != nil {
 		return link, expires, err

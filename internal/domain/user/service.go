@@ -145,6 +145,10 @@ type Created struct {
 
 // Create adds a user. It needs users:create:all. Nobody chooses another's password: the answer holds a link that works once.
 func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) (Created, error) {
+	p, err := s.Present(ctx, p)
+	if err != nil {
+		return Created{}, err
+	}
 	org, err := s.organizations.Facts(ctx, p.Organization)
 	if err != nil {
 		return Created{}, err
@@ -292,6 +296,10 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, user id.Use
 }
 
 func (s *Service) update(ctx context.Context, p principal.Principal, user id.User, change func(u *User)) (User, error) {
+	p, err := s.Present(ctx, p)
+	if err != nil {
+		return User{}, err
+	}
 	org, err := s.organizations.Facts(ctx, p.Organization)
 	if err != nil {
 		return User{}, err

@@ -33,6 +33,27 @@ func TestATK32_MintingAfterPermissionLoss(t *testing.T) {
 		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "owner": org, "permissions": []string{"users:read:all"}}, stale).Want(t, 403)
 		s.Do(t, "PATCH", "/v1/api-keys/"+kept.ID, map[string]any{"expiresAt": s.Clock.Now().Add(time.Hour)}, stale).Want(t, 404)
 		s.Do(t, "PATCH", "/v1/clients/"+client.ID, map[string]any{"refreshTokens": true}, stale).Want(t, 403)
+		// Nor people, roles and links by which the loss is undone.
+		for _, act := range []struct {
+			method, path string
+			body         map[string]any
+		}{
+			{"POST", "/v1/users", map[string]any{"email": "twin@acme-corp.example", "role": "tenant_admin"}}, {"POST", "/v1/invitations", map[string]any{"email": "twin@acme-corp.example", "role": "tenant_admin"}},
+			{"POST", "/v1/users/" + s.UserID(t, servertest.Admin) + "/password-link", map[string]any{}}, {"PATCH", "/v1/users/" + s.UserID(t, servertest.Agent), map[string]any{"role": "tenant_admin"}},
+			{"POST", "/v1/roles", map[string]any{"name": "again", "permissions": []string{"users:manage:all"}}},
+		} {
+			if r := s.Do(t, act.method, act.path, act.body, stale); r.Status != 403 {
+				t.Errorf("%s %s: %d %s", act.method, act.path, r.Status, r.Body)
+			}
+		}
+		// Also where what is left covers what is made: the right to make it is gone.
+		s.Do(t, "PATCH", "/v1/users/"+boss, map[string]any{"role": "tenant_admin"}, admin).Want(t, 200)
+		stale = s.As(t, servertest.Manager)
+		weak := s.Client(t, admin, nil, "tickets:read:all")
+		s.Do(t, "PATCH", "/v1/users/"+boss, map[string]any{"role": "service_desk_manager"}, admin).Want(t, 200)
+		s.Do(t, "POST", "/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:manage:all"}}, stale).Want(t, 403)
+		s.Do(t, "PATCH", "/v1/clients/"+weak.ID, map[string]any{"authentication": map[string]any{"method": "self_signed_tls_client_auth", "thumbprints": []string{strings.Repeat("A", 43)}}}, stale).Want(t, 403)
+		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}}, stale).Want(t, 403)
 	})
 }
 
@@ -82,6 +103,8 @@ func TestATK31_NoPowerByWaiting(t *testing.T) {
 		victim := s.UserID(t, servertest.EndUser)
 		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "owner": victim, "permissions": []string{"tickets:read:own"}}, keeper).Want(t, 403)
 		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "owner": victim, "permissions": []string{"tickets:read:own"}}, admin).Want(t, 201)
+		own := s.Key(t, admin, victim, "tickets:read:own")
+		s.Do(t, "POST", "/v1/api-keys/"+own.ID+"/rotate", nil, keeper).Want(t, 403)
 		mine := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:own"}}, keeper).Want(t, 201)
 		s.Do(t, "PATCH", "/v1/api-keys/"+mine.String("id"), map[string]any{"owner": victim}, keeper).Want(t, 200)
 		if me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", mine.String("key"))).Want(t, 200); fmt.Sprint(me.Get("permissions")) != "[]" {
@@ -119,6 +142,12 @@ func TestATK31_BoundsStay(t *testing.T) {
 			s.Do(t, "PATCH", "/v1/clients/"+client.ID, change, key).Want(t, 403)
 		}
 		s.Do(t, "PATCH", "/v1/clients/"+client.ID, map[string]any{"state": "off"}, key).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/clients/"+client.ID, map[string]any{"state": "active"}, key).Want(t, 403)
+		sibling := s.Key(t, admin, "", "api_keys:read:own")
+		s.Do(t, "POST", "/v1/api-keys/"+sibling.ID+"/rotate", nil, key).Want(t, 403)
+		s.Do(t, "PATCH", "/v1/api-keys/"+sibling.ID, map[string]any{"state": "off"}, key).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/api-keys/"+sibling.ID, map[string]any{"state": "active"}, key).Want(t, 403)
+		s.Do(t, "POST", path+"/rotate", nil, key).Want(t, 200) // itself it may
 	})
 }
 

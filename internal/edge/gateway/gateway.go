@@ -67,6 +67,9 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		err = g.judge(w, r, info, q)
 	}
 	upstream := ""
+	if err == nil && q.token != "" && !g.kit.FromTrustedProxy(r) { // else anybody could have a token signed for anybody
+		err = errQuestion("token_for is for trusted proxies: list this one in trusted_proxies.")
+	}
 	if err == nil && q.token != "" && (q.rule == nil || !q.rule.Public) {
 		upstream, err = g.mint(info.Principal, q.token)
 	}
@@ -104,9 +107,6 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 			}
 		}
 		q = asked
-		if q.token != "" && !g.kit.FromTrustedProxy(r) { // else anybody could have a token signed for anybody
-			return q, errQuestion("token_for is for trusted proxies: list this one in trusted_proxies.")
-		}
 		if q.target, err = g.told(r); err != nil {
 			return q, err
 		}
@@ -118,8 +118,14 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 	if q.target.path == "" || q.target.method == "" {
 		return q, errQuestion("The proxy did not say which request it asks about, or is not trusted: set X-Original-URI and X-Original-Method, or X-Forwarded-Uri and X-Forwarded-Method, and list it in trusted_proxies.")
 	}
-	if !isMethod(q.target.method) || !isHost(q.target.host) {
-		return q, errQuestion("The method or the host of the request is none.")
+	if q.target.host != "" {
+		var ok bool
+		if q.target.host, ok = canonicalHost(q.target.host); !ok {
+			return q, errQuestion("The host of the request is none.")
+		}
+	}
+	if !isMethod(q.target.method) {
+		return q, errQuestion("The method of the request is none.")
 	}
 	if q.target.host == "" && g.rules.hosts { // else a rule for one host would give way to a weaker one for all
 		return q, errQuestion("The routes file has rules for hosts, and the proxy did not say which host it asks about: set X-Original-Host or X-Forwarded-Host.")

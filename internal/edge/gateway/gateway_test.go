@@ -186,7 +186,7 @@ func TestF1_NobodysToken(t *testing.T) {
 		if r.Status != 200 || r.Header.Get("X-Auth-Token") != "" || r.Header.Get("X-Auth-Subject") != "" {
 			t.Errorf("%d %v", r.Status, r.Header)
 		}
-		for _, odd := range [][]string{{"CONNECT", "api.example.com"}, {"GET", "a, admin.example.com"}, {"GET", "admin.example.com/x"}, {"G ET", "x"}, {"GET", strings.Repeat("a", 300)}} {
+		for _, odd := range [][]string{{"CONNECT", "api.example.com"}, {"GET", "a, admin.example.com"}, {"GET", "admin.example.com/x"}, {"GET", "admin.example.com:80:80"}, {"GET", "."}, {"GET", ":443"}, {"GET", "admin..example.com"}, {"GET", "[::1"}, {"GET", "admin.example.com:http"}, {"G ET", "x"}, {"GET", strings.Repeat("a", 300)}} {
 			r := s.Do(t, "GET", "/verify", nil, header("X-Original-Method", odd[0], "X-Original-URI", "/status", "X-Original-Host", odd[1])...)
 			if r.Status != 403 || r.Header.Get("X-Auth-Error") != "invalid_question" {
 				t.Errorf("%v: %d %v", odd, r.Status, r.Header)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -95,7 +96,14 @@ func (r *Rules) add(rule *Rule) (err error) {
 			return err
 		}
 	}
-	r.hosts = r.hosts || rule.Host != ""
+	host := ""
+	if rule.Host != "" {
+		var ok bool
+		if host, ok = canonicalHost(rule.Host); !ok {
+			return fmt.Errorf("host %q: write a host name, without scheme and port", rule.Host)
+		}
+		r.hosts = true
+	}
 	methods := rule.Methods
 	if len(methods) == 0 {
 		methods = []string{""}
@@ -109,7 +117,7 @@ func (r *Rules) add(rule *Rule) (err error) {
 		if m != strings.ToUpper(m) {
 			return fmt.Errorf("method %q: write it in upper case", m)
 		}
-		r.mux.Handle(strings.TrimLeft(m+" "+canonicalHost(rule.Host)+rule.Path, " "), rule)
+		r.mux.Handle(strings.TrimLeft(m+" "+host+rule.Path, " "), rule)
 	}
 	return nil
 }
@@ -119,22 +127,29 @@ func isMethod(method string) bool {
 	return method != http.MethodConnect && method != "" && strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") == ""
 }
 
-// isHost accepts one host as HTTP writes it.
-func isHost(host string) bool {
-	return len(host) <= 255 && strings.Trim(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:[]") == ""
-}
-
 // canonicalHost is how hosts are compared: lower case, without a trailing dot and without a port, since DNS and HTTP make no difference there.
-func canonicalHost(host string) string {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
+// Whatever could be read as another host than it seems is none.
+func canonicalHost(host string) (string, bool) {
+	if h, port, err := net.SplitHostPort(host); err == nil {
+		if strings.Trim(port, "0123456789") != "" {
+			return "", false
+		}
+		if host = h; strings.Contains(h, ":") {
+			host = "[" + h + "]"
+		}
 	}
-	return strings.ToLower(strings.TrimSuffix(host, "."))
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		return "[" + a.String() + "]", err == nil && a.Is6() && a.Zone() == "" && strings.HasSuffix(host, "]")
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	ok := host != "" && len(host) <= 253 && host[0] != '.' && !strings.Contains(host, "..") && strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-._") == ""
+	return host, ok
 }
 
 // match finds the rule for a request of the protected API.
 func (r *Rules) match(t target) *Rule {
-	h, _ := r.mux.Handler(&http.Request{Method: t.method, Host: canonicalHost(t.host), URL: &url.URL{Path: t.path}})
+	h, _ := r.mux.Handler(&http.Request{Method: t.method, Host: t.host, URL: &url.URL{Path: t.path}})
 	rule, _ := h.(*Rule) // anything else is net/http's own answer: not found, another method, a redirect
 	return rule
 }
@@ -167,7 +182,7 @@ func parseWanted(text string) (wanted, error) {
 // target is the request that a proxy asks about.
 type target struct {
 	method string // empty: the proxy did not say
-	host   string
+	host   string // canonical; empty: the proxy did not say
 	path   string // decoded, without query; empty: the proxy did not say
 }
 

@@ -14,7 +14,7 @@ func TestWEB13_WrongRoutes(t *testing.T) {
 		"two demands": "routes:\n  - {path: /a, permission: 'tickets:read', public: true}", "no path": "routes:\n  - {public: true}", "relative path": "routes:\n  - {path: a, public: true}",
 		"unknown permission": "routes:\n  - {path: /a, permission: 'stars:read'}", "unknown scope": "routes:\n  - {path: /a, permission: 'tickets:read:every'}", "lower-case method": "routes:\n  - {path: /a, methods: [get], public: true}",
 		"token for nobody": "routes:\n  - {path: /a, public: true, token_for: x}", "broken pattern": "routes:\n  - {path: '/a/{', public: true}", "twice": "routes:\n  - {path: /a, public: true}\n  - {path: /a, permission: 'tickets:read'}",
-		"ambiguous": "routes:\n  - {path: '/{a}/b', public: true}\n  - {path: '/a/{b}', permission: 'tickets:read'}", "not YAML": "routes: [", "other document": "rules:\n  - {path: /a, public: true}",
+		"ambiguous": "routes:\n  - {path: '/{a}/b', public: true}\n  - {path: '/a/{b}', permission: 'tickets:read'}", "a host with a scheme": "routes:\n  - {path: /a, host: 'https://example.com', public: true}", "a host that is a port": "routes:\n  - {path: /a, host: ':443', public: true}", "not YAML": "routes: [", "other document": "rules:\n  - {path: /a, public: true}",
 	} {
 		if _, err := ParseRules([]byte(text)); err == nil {
 			t.Errorf("%s is accepted", name)
