@@ -167,7 +167,7 @@ func (t inTenant) showing(c *cli, e *env, text string, kinds ...credential.Kind)
 		return err
 	}
 	return t.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
-		found, err := s.Credentials.Get(e.ctx, p, kind, cred, "read")
+		found, err := s.Credentials.Get(e.ctx, p, kind, cred)
 		if err != nil {
 			return err
 		}

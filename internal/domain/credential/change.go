@@ -268,7 +268,7 @@ func (s *Service) Revoke(ctx context.Context, p principal.Principal, kind Kind, 
 	return s.revoke(ctx, p, found, "")
 }
 
-// RevokeHeld ends a credential whose value the principal has shown, whatever their permissions: holding it is enough to end it.
+// RevokeHeld ends a credential whose value was shown. Whether the one who shows it may end it is the caller's to judge.
 func (s *Service) RevokeHeld(ctx context.Context, p principal.Principal, c Credential) error {
 	return s.revoke(ctx, p, c, "token_revocation")
 }

@@ -48,10 +48,18 @@ func (s *Service) Holder(ctx context.Context, c Credential) (Holder, error) {
 	switch {
 	case table[c.Kind].Stored:
 		held = c.Permissions.Within(held)
-	case len(c.Resources) > 0:
-		held = held.Filter(func(p permission.Permission) bool { return slices.Contains(c.Resources, p.Resource) })
+	default:
+		held = c.narrow(held)
 	}
 	return Holder{held, u}, nil
+}
+
+// narrow keeps of a role what the credential is for.
+func (c Credential) narrow(held permission.Set) permission.Set {
+	if len(c.Resources) == 0 {
+		return held
+	}
+	return held.Filter(func(p permission.Permission) bool { return slices.Contains(c.Resources, p.Resource) })
 }
 
 // effective is what a credential gives now; nothing if its owner is not active.
@@ -78,10 +86,7 @@ func (s *Service) most(ctx context.Context, c Credential) (permission.Set, error
 		return permission.Set{}, err
 	}
 	held, err := s.roles.PermissionsOf(ctx, c.Organization, u.Role)
-	if len(c.Resources) > 0 {
-		held = held.Filter(func(p permission.Permission) bool { return slices.Contains(c.Resources, p.Resource) })
-	}
-	return held, err
+	return c.narrow(held), err
 }
 
 // isSelf tells whether an owner is the principal.

@@ -371,12 +371,12 @@ func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Princip
 }
 
 // Get finds one that the principal may see: their own with scope own, any of the organization with all.
-func (s *Service) Get(ctx context.Context, p principal.Principal, kind Kind, c id.Credential, action string) (Credential, error) {
+func (s *Service) Get(ctx context.Context, p principal.Principal, kind Kind, c id.Credential) (Credential, error) {
 	found, err := one(credentialdb.New(s.db.Tenant(p.Organization)).Get(ctx, p.Organization, c))
 	if err != nil {
 		return Credential{}, err
 	}
-	if found.Kind != kind || !s.within(p, found, action) {
+	if found.Kind != kind || !s.within(p, found, "read") {
 		return Credential{}, errNone()
 	}
 	return s.withUse(found), nil
@@ -390,7 +390,7 @@ func (s *Service) within(p principal.Principal, c Credential, action string) boo
 	case permission.None:
 		return false
 	}
-	return !p.Abroad() && c.Owner.Kind == OwnedByUser && p.UserID() != "" && c.Owner.ID == string(p.UserID())
+	return isSelf(p, c.Owner)
 }
 
 func (s *Service) withUse(c Credential) Credential {

@@ -128,7 +128,7 @@ func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source pri
 		for _, old := range ended {
 			tx.Announce(s.grants.Message(invalidation.Key{Organization: org, ID: string(old)}))
 		}
-		return audit.RecordIn(ctx, tx, now, org, clientPrincipal(proof, source), audit.Entry{Act: "client.granted", TargetKind: "client", TargetID: string(proof.Client.ID), Details: map[string]string{"family": string(family)}})
+		return audit.RecordIn(ctx, tx, now, org, proof.Principal(source), audit.Entry{Act: "client.granted", TargetKind: "client", TargetID: string(proof.Client.ID), Details: map[string]string{"family": string(family)}})
 	})
 	if err != nil {
 		return ClientPair{}, err
@@ -151,7 +151,8 @@ func (s *Service) secretLive(ctx context.Context, org id.Organization, secret id
 	return err == nil && c.Live(s.now()), err
 }
 
-func clientPrincipal(proof ClientProof, source principal.Source) principal.Principal {
+// Principal is the client acting for itself.
+func (proof ClientProof) Principal(source principal.Source) principal.Principal {
 	c := proof.Client
 	return principal.Principal{Kind: principal.Client, ID: string(c.ID), Name: c.Name, Home: c.Organization, Organization: c.Organization, Permissions: c.Permissions, Source: source}
 }
@@ -275,7 +276,7 @@ func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source p
 		return ClientPair{}, fmt.Errorf("token: rotate client grant: %w", err)
 	}
 	if !rotated { // used before: somebody else has it
-		if err := s.EndGrant(ctx, clientPrincipal(proof, source), c.Organization, g.ID, "refresh_token_reused"); err != nil {
+		if err := s.EndGrant(ctx, proof.Principal(source), c.Organization, g.ID, "refresh_token_reused"); err != nil {
 			return ClientPair{}, err
 		}
 		return ClientPair{}, bad

@@ -302,7 +302,7 @@ func (a *API) findSecret(ctx context.Context, c call, in SecretInput) (id.Creden
 	if err != nil {
 		return "", fault.NotFoundf("There is no such credential.")
 	}
-	found, err := a.Credentials.Get(ctx, c.Principal, credential.ClientSecret, secretID, "read")
+	found, err := a.Credentials.Get(ctx, c.Principal, credential.ClientSecret, secretID)
 	if err == nil && found.Owner.ID != string(owner.ID) {
 		err = fault.NotFoundf("There is no such credential.")
 	}
@@ -314,7 +314,7 @@ func (a *API) getSecret(ctx context.Context, c call, in *SecretInput) (*output[C
 	if err != nil {
 		return nil, err
 	}
-	found, err := a.Credentials.Get(ctx, c.Principal, credential.ClientSecret, s, "read")
+	found, err := a.Credentials.Get(ctx, c.Principal, credential.ClientSecret, s)
 	if err != nil {
 		return nil, err
 	}

@@ -360,7 +360,7 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 		if err != nil {
 			return nil, err
 		}
-		got, err := a.Credentials.Get(ctx, c.Principal, kind, cred, "read")
+		got, err := a.Credentials.Get(ctx, c.Principal, kind, cred)
 		if err != nil {
 			return nil, err
 		}

@@ -133,13 +133,7 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 	if q.rule = g.rules.match(q.target); q.rule == nil {
 		return q, fault.New(fault.Forbidden, "NO_ROUTE", "No route of the routes file allows this method and path.")
 	}
-	if q.rule.Permission != "" {
-		want, err := parseWanted(q.rule.Permission)
-		if err != nil {
-			return q, err
-		}
-		q.want = &want
-	}
+	q.want = q.rule.want
 	if q.rule.TokenFor != "" {
 		q.token = q.rule.TokenFor
 	}

@@ -26,6 +26,8 @@ type Rule struct {
 	Authenticated bool     `yaml:"authenticated"` // any good credential
 	Public        bool     `yaml:"public"`        // no credential is looked at
 	TokenFor      string   `yaml:"token_for"`     // the audience of a token for the API; empty: none
+
+	want *wanted // of Permission
 }
 
 // ServeHTTP makes a rule a handler, so that net/http's matching finds it. It is never called.
@@ -92,9 +94,11 @@ func (r *Rules) add(rule *Rule) (err error) {
 		return errors.New("a public route has no caller to make a token for")
 	}
 	if rule.Permission != "" {
-		if _, err := parseWanted(rule.Permission); err != nil {
+		want, err := parseWanted(rule.Permission)
+		if err != nil {
 			return err
 		}
+		rule.want = &want
 	}
 	host := ""
 	if rule.Host != "" {

@@ -83,11 +83,7 @@ func (o *server) revoker(w http.ResponseWriter, r *http.Request, form url.Values
 		return res.Principal, err
 	}
 	proof, err := o.client(w, r, form)
-	if err != nil {
-		return principal.Principal{}, err
-	}
-	client := proof.Client
-	return principal.Principal{Kind: principal.Client, ID: string(client.ID), Name: client.Name, Home: client.Organization, Organization: client.Organization, Permissions: client.Permissions, Source: info.Source}, nil
+	return proof.Principal(info.Source), err
 }
 
 // revoking names the permission with which one ends another's credential of a kind.
