@@ -252,7 +252,7 @@ func fill(ctx context.Context, s *server.Server, tenants, rows int) (grown, erro
 		g.Keys = append(g.Keys, k.Value.Reveal())
 		var grant token.Grant
 		err = s.DB.Tx(ctx, t.org.ID, func(tx *sqldb.Tx) error {
-			f, err := s.Sessions.Start(ctx, tx, t.org, t.user, "", p)
+			f, err := s.Sessions.Start(ctx, tx, t.org, t.user, "", 0, p)
 			if err != nil {
 				return err
 			}

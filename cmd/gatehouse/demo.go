@@ -45,6 +45,7 @@ func (d demoCommand) Run(e *env) error {
 	}
 	cfg := throwaway("http://"+listener.Addr().String(), dir)
 	cfg.ShutdownGrace = config.Duration(2 * time.Second)
+	cfg.ItemPath.DefaultOrganization = server.DemoTenant
 	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version, Generate: generate})
 	if err != nil {
 		return err

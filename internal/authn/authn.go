@@ -12,6 +12,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
+	"gatehouse/internal/authn/login"
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/jwt"
@@ -33,6 +34,7 @@ import (
 type Request struct {
 	Source     principal.Source
 	TenantSlug string // X-Tenant-Slug; a check, never a grant
+	Account    string // the organization in the path: its slug or its account number; a check too, and where a user name is looked for
 	Method     string
 	Path       string        // the matched pattern, for the audit log
 	HTTP       *http.Request // asked for a client certificate only by credentials that are bound to one
@@ -56,6 +58,7 @@ type Services struct {
 	Clients       *client.Service
 	Limiter       *ratelimit.Limiter
 	Certificates  Certificates
+	Login         *login.Service
 }
 
 // verified is a JWT whose signature was checked: immutable. Exactly one of access and long is there.
@@ -107,7 +110,14 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credential, accepted
 		return Result{}, errMissing()
 	}
 	var s subject
-	if err := a.resolve(ctx, c, accepted, &s); err != nil {
+	if c.Kind == Password {
+		if !slices.Contains(accepted, Password) {
+			return Result{}, errScheme()
+		}
+		if err := a.joinPassword(ctx, c.value, r, &s); err != nil {
+			return Result{}, err
+		}
+	} else if err := a.resolve(ctx, c, accepted, &s); err != nil {
 		return Result{}, err
 	}
 	return a.admit(ctx, &s, r)
@@ -125,12 +135,12 @@ func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Ki
 		s.kind = v.kind
 	}
 	if !slices.Contains(accepted, s.kind) {
-		return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "This kind of credential does not work here.")
+		return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "This kind of credential does not work here.").Because(ErrWrongKind)
 	}
 	switch s.kind {
-	case SessionToken:
+	case SessionToken, ItemPathToken, ItemPathRefresh:
 		return a.joinSession(ctx, v.access, s)
-	case ClientToken:
+	case ClientToken, BrokerToken, SecuriThingsToken:
 		return a.joinClient(ctx, v.access, s)
 	case SystemToken, ApplicationToken:
 		if err := a.Tokens.JudgeLongLived(v.long); err != nil {
@@ -144,6 +154,9 @@ func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Ki
 	}
 	return errMissing()
 }
+
+// kindOf tells an access token by the door that gave it.
+var kindOf = map[token.Door]Kind{token.Main: SessionToken, token.ItemPath: ItemPathToken, token.OAuth: ClientToken, token.ServiceBroker: BrokerToken, token.SecuriThings: SecuriThingsToken}
 
 // verify checks what does not change about a JWT, once: its type names the verifier.
 func (a *Authenticator) verify(value string) (*verified, error) {
@@ -161,9 +174,12 @@ func (a *Authenticator) verify(value string) (*verified, error) {
 		if v.access, err = a.Tokens.VerifyAccess(value); err != nil {
 			return nil, err
 		}
-		if v.kind = SessionToken; v.access.Client != nil {
-			v.kind = ClientToken
+		v.kind = kindOf[v.access.Door]
+	case jwt.TypeRefresh: // of those that rotate none is a credential
+		if v.access, err = a.Tokens.VerifyReusable(value); err != nil {
+			return nil, err
 		}
+		v.kind = ItemPathRefresh
 	case jwt.TypeSystem, jwt.TypeApplication:
 		if v.long, err = a.Tokens.VerifyLongLived(value); err != nil {
 			return nil, err
@@ -204,7 +220,7 @@ func (a *Authenticator) joinSession(ctx context.Context, access *token.Access, s
 	s.access = access
 	s.principal = principal.Principal{Kind: principal.User, ID: c.Subject, Name: u.Name, Home: home, Organization: home, OrganizationSlug: s.organization.Slug, Permissions: access.Permissions,
 		Role: c.Role, Email: c.Email, Session: sessionID, AuthTime: s.session.AuthTime, ExpiresAt: time.Unix(c.Expires, 0).UTC()}
-	if s.organization.Settings.RoleChangesApplyAtOnce {
+	if s.organization.Settings.RoleChangesApplyAtOnce || access.Refresh {
 		if s.principal.Permissions, err = a.Tokens.PermissionsOf(ctx, u); err != nil {
 			return err
 		}
@@ -228,6 +244,9 @@ func (a *Authenticator) joinClient(ctx context.Context, access *token.Access, s 
 	}
 	if s.organization.State == organization.Deleted || s.client.State != client.Active {
 		return errRevoked()
+	}
+	if access.Door == token.ServiceBroker && s.organization.MachineCredential != organization.OAuth2 {
+		return errResting()
 	}
 	if c.Credential != "" {
 		secret, err := a.Credentials.Facts(ctx, home, id.Credential(c.Credential))
@@ -293,6 +312,8 @@ func (a *Authenticator) joinCredential(ctx context.Context, kind credential.Kind
 		return errEnded(kind, fault.CodeTokenRevoked, "The credential is revoked or switched off.")
 	case !c.Live(a.Now()):
 		return errEnded(kind, fault.CodeTokenExpired, "The credential has expired.")
+	case kind == credential.SystemToken && s.organization.MachineCredential != organization.SystemTokens:
+		return errResting()
 	}
 	h, err := a.Credentials.Holder(ctx, *c)
 	if fault.Is(err, fault.Unauthenticated) {
@@ -325,8 +346,8 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 	var limit int
 	var addresses []netip.Prefix
 	switch s.kind {
-	case SessionToken:
-	case ClientToken:
+	case SessionToken, ItemPathToken, ItemPathRefresh, Password:
+	case ClientToken, BrokerToken, SecuriThingsToken:
 		limit, addresses = s.client.RateLimit, s.client.Addresses
 	default:
 		limit, addresses = s.credential.RateLimit, s.credential.Addresses
@@ -344,6 +365,13 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 			return res, err
 		}
 	}
+	if r.Account != "" {
+		if org, err := a.Organizations.ByAccount(ctx, r.Account); err != nil && !fault.Is(err, fault.NotFound) {
+			return res, err
+		} else if err != nil || org.ID != p.Organization {
+			return res, fault.New(fault.Forbidden, fault.CodeTenantMismatch, "The path names another account than the credential's.")
+		}
+	}
 	if limit > 0 {
 		res.Limit = a.Limiter.Take(ctx, invalidation.Key{Organization: p.Home, ID: p.ID}, limit, now)
 		if !res.Limit.Allowed {
@@ -351,9 +379,10 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 		}
 	}
 	switch s.kind {
-	case SessionToken:
+	case Password:
+	case SessionToken, ItemPathToken, ItemPathRefresh:
 		a.Sessions.Touch(s.session, now, r.Source.Address)
-	case ClientToken:
+	case ClientToken, BrokerToken, SecuriThingsToken:
 		a.Clients.Touch(s.client, now)
 	default:
 		a.Credentials.Touch(s.credential, now)
@@ -382,6 +411,11 @@ func errRevoked() error {
 
 func errInvalidToken() error {
 	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The token is not valid here.")
+}
+
+// errResting refuses the kind of ServiceBroker credential that the organization does not use (D7).
+func errResting() error {
+	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The organization's systems use the other kind of credential.")
 }
 
 func errSuspended() error {

@@ -78,6 +78,29 @@ func (a *Clients) ReadClient(r *http.Request, form url.Values) (c ClientCredenti
 	return c, err
 }
 
+// ClientDoor is where a client authenticates, and if the address says so, the organization it must be of.
+type ClientDoor struct {
+	Door         token.Door
+	Organization string // slug; empty: any
+}
+
+// BasicClient reads the one way that a door takes which knows no other: the Basic header (RFC 6749 §2.3.1).
+func BasicClient(r *http.Request, named string) (c ClientCredential, err error) {
+	authorization := r.Header["Authorization"]
+	switch len(authorization) {
+	case 0:
+		return c, errClient()
+	case 1:
+		return readBasic(authorization[0], named)
+	}
+	return c, errClientRequest("Authorization is repeated.")
+}
+
+// SecretClient is a client that names itself and its secret in a body of the door's own.
+func SecretClient(clientID, value string) ClientCredential {
+	return ClientCredential{id: clientID, secret: secret.New(value)}
+}
+
 // readBasic reads id and secret, which are form-encoded before they are joined (RFC 6749 §2.3.1).
 func readBasic(header, named string) (c ClientCredential, err error) {
 	scheme, value, _ := strings.Cut(header, " ")
@@ -108,8 +131,9 @@ type Clients struct {
 }
 
 // Authenticate proves a client. Every failure of the proof is the same answer.
-func (a *Clients) Authenticate(ctx context.Context, c ClientCredential, source principal.Source) (token.ClientProof, ratelimit.Decision, error) {
+func (a *Clients) Authenticate(ctx context.Context, at ClientDoor, c ClientCredential, source principal.Source) (token.ClientProof, ratelimit.Decision, error) {
 	proof, err := a.prove(ctx, c)
+	proof.Door = at.Door
 	if err != nil {
 		if fault.Is(err, fault.Unauthenticated) {
 			a.Log.LogAttrs(ctx, slog.LevelInfo, "client authentication failed", slog.String("requestId", string(source.Request)), slog.String("address", source.Address), slog.Any("why", errors.Unwrap(err)))
@@ -120,7 +144,10 @@ func (a *Clients) Authenticate(ctx context.Context, c ClientCredential, source p
 	if err != nil {
 		return proof, ratelimit.Decision{}, err
 	}
-	if org.State != organization.Active || proof.Client.State != client.Active {
+	switch {
+	case org.State != organization.Active || proof.Client.State != client.Active,
+		at.Organization != "" && at.Organization != org.Slug,
+		at.Door == token.ServiceBroker && org.MachineCredential != organization.OAuth2: // D7: its systems use the other kind
 		return proof, ratelimit.Decision{}, errClient()
 	}
 	if !credential.Allowed(proof.Client.Addresses, source.Address) {

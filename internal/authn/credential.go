@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 
@@ -13,7 +14,7 @@ const CookieName = "itsm_auth_token"
 // Kind is what a request brings. Each route names those it accepts.
 type Kind string
 
-// The kinds of credential. The header and the value's own form tell most of them; which of the four sorts of JWT one is, its type and its
+// The kinds of credential. The header and the value's own form tell most of them; which of the many sorts of JWT one is, its type and its
 // verified audience say.
 const (
 	None             Kind = "none"
@@ -23,6 +24,15 @@ const (
 	SystemToken      Kind = "system_token"
 	ApplicationToken Kind = "application_token"
 	ClientToken      Kind = "client_token"
+
+	// What the doors of single dialects give.
+	ItemPathToken     Kind = "itempath_token"
+	ItemPathRefresh   Kind = "itempath_refresh_token"
+	BrokerToken       Kind = "servicebroker_token"
+	SecuriThingsToken Kind = "securithings_token"
+
+	// Password is user name and password with each request (RFC 7617). It proves a person and begins no session.
+	Password Kind = "password"
 
 	jsonWebToken Kind = "jwt" // until it is looked at
 )
@@ -49,6 +59,14 @@ func errCredential(format string) error {
 	return fault.New(fault.Invalid, fault.CodeValidation, format)
 }
 
+// ErrWrongKind is the cause of a refusal of a credential that may be good, but not here.
+var ErrWrongKind = errors.New("this kind of credential is not for here")
+
+// errScheme asks for the one scheme that works everywhere.
+func errScheme() error {
+	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Bearer, one space, the token.")
+}
+
 // errMissing asks for a credential.
 func errMissing() error {
 	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "A credential is required: Authorization: Bearer <token>, or X-API-Key: <key>.")
@@ -67,8 +85,11 @@ func Read(r *http.Request) (Credential, error) {
 		return Credential{Kind: APIKey, value: apiKey[0]}, nil
 	case len(authorization) == 1:
 		scheme, value, _ := strings.Cut(authorization[0], " ")
+		if strings.EqualFold(scheme, "Basic") {
+			return Credential{Kind: Password, value: strings.TrimLeft(value, " ")}, nil
+		}
 		if !strings.EqualFold(scheme, "Bearer") || value == "" || strings.IndexByte(value, ' ') >= 0 || strings.IndexByte(value, '\t') >= 0 {
-			return Credential{}, fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Bearer, one space, the token.")
+			return Credential{}, errScheme()
 		}
 		if strings.HasPrefix(value, "tnt_") {
 			return Credential{}, fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "An API key goes into the header X-API-Key, not into Authorization.")

@@ -17,8 +17,8 @@ import (
 // RefreshToken is the kind of an inspected value that no route accepts as a credential.
 const RefreshToken Kind = "refresh_token"
 
-// Everything are the kinds that make a principal.
-var Everything = []Kind{SessionToken, APIKey, AccessToken, SystemToken, ApplicationToken, ClientToken}
+// Tokens are the kinds whose value alone makes a principal.
+var Tokens = []Kind{SessionToken, APIKey, AccessToken, SystemToken, ApplicationToken, ClientToken, ItemPathToken, BrokerToken, SecuriThingsToken}
 
 // Inspection is what a live token says and to whom it belongs.
 type Inspection struct {
@@ -43,7 +43,7 @@ func (a *Authenticator) Inspect(ctx context.Context, value string) (Inspection, 
 		return a.inspectRefresh(ctx, value)
 	}
 	var s subject
-	if err := a.resolve(ctx, c, Everything, &s); err != nil {
+	if err := a.resolve(ctx, c, Tokens, &s); err != nil {
 		return Inspection{}, err
 	}
 	i := Inspection{Kind: s.kind, Principal: s.principal, Access: s.access, Credential: s.credential, Client: s.client.ID, Thumbprint: s.thumbprint, IssuedAt: s.credential.CreatedAt, ExpiresAt: s.principal.ExpiresAt}

@@ -60,12 +60,14 @@ type DemoClient struct {
 
 // DemoOrganization is a seeded tenant.
 type DemoOrganization struct {
-	Slug string `json:"slug"`
-	ID   string `json:"id"`
+	Slug          string `json:"slug"`
+	ID            string `json:"id"`
+	AccountNumber string `json:"accountNumber"`
 }
 
-// DemoUser is a seeded user; Organization is the slug.
+// DemoUser is a seeded user; Organization is the slug. Those of the type application are programs.
 type DemoUser struct {
+	Type         string `json:"type"`
 	Email        string `json:"email"`
 	Username     string `json:"username"`
 	Password     string `json:"password"`
@@ -73,10 +75,13 @@ type DemoUser struct {
 	Organization string `json:"organization"`
 }
 
-var demoTenants = []struct{ slug, name, domain string }{
-	{"acme-corp", "Acme Corp", "acme-corp.example"},
-	{"second-tenant", "Second Tenant", "second-tenant.example"},
+var demoTenants = []struct{ slug, account, name, domain string }{
+	{DemoTenant, "50001", "Acme Corp", "acme-corp.example"},
+	{"second-tenant", "50002", "Second Tenant", "second-tenant.example"},
 }
+
+// DemoTenant is the organization that the demo is about; ItemPath sign-ins mean it.
+const DemoTenant = "acme-corp"
 
 var demoUsers = []struct{ name, display, role string }{
 	{"enduser", "Demo end user", permission.RoleEndUser},
@@ -100,14 +105,22 @@ func (s *Server) SeedDemo(ctx context.Context) (Demo, error) {
 		return d, err
 	}
 	for _, t := range demoTenants {
-		if err := s.seedTenant(ctx, &d, t.slug, t.name, t.domain, hash); err != nil {
+		if err := s.seedTenant(ctx, &d, t.slug, t.account, t.name, t.domain, hash); err != nil {
 			return d, fmt.Errorf("demo: %s: %w", t.slug, err)
 		}
 	}
-	d.Organizations = append(d.Organizations, DemoOrganization{platform.Slug, string(platform.ID)})
+	d.Organizations = append(d.Organizations, DemoOrganization{platform.Slug, string(platform.ID), ""})
 	p := principal.NewSystem("demo", platform.ID)
 	_, err = s.demoUser(ctx, &d, p, platform, user.NewUser{Email: "operator@platform.example", Username: "operator", Name: "Demo operator", Role: permission.RoleSuperUser, PasswordHash: hash})
-	return d, err
+	if err != nil {
+		return d, err
+	}
+	master, err := s.Credentials.Issue(ctx, p, credential.Request{Kind: credential.SystemToken, Name: "Demo provisioning token", Permissions: []string{"organizations:manage:all", "system_tokens:manage:all"}})
+	if err != nil {
+		return d, fmt.Errorf("demo: provisioning token: %w", err)
+	}
+	d.SystemAccessTokens = append(d.SystemAccessTokens, DemoToken{string(master.ID), master.Name, master.Value.Reveal(), master.Owner.ID, platform.Slug})
+	return d, nil
 }
 
 func (s *Server) demoUser(ctx context.Context, d *Demo, p principal.Principal, org organization.Organization, n user.NewUser) (id.User, error) {
@@ -115,16 +128,16 @@ func (s *Server) demoUser(ctx context.Context, d *Demo, p principal.Principal, o
 	if err != nil {
 		return "", err
 	}
-	d.Users = append(d.Users, DemoUser{Email: u.Email, Username: u.Username, Password: DemoPassword, Role: u.Role, Organization: org.Slug})
+	d.Users = append(d.Users, DemoUser{Type: string(u.Kind), Email: u.Email, Username: u.Username, Password: DemoPassword, Role: u.Role, Organization: org.Slug})
 	return u.ID, nil
 }
 
-func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, name, domain, hash string) error {
-	org, err := s.Organizations.Create(ctx, principal.NewSystem("demo", ""), organization.NewOrganization{Slug: slug, Name: name})
+func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, account, name, domain, hash string) error {
+	org, err := s.Organizations.Create(ctx, principal.NewSystem("demo", ""), organization.NewOrganization{Slug: slug, AccountNumber: account, Name: name, Profile: organization.Profile{Email: "admin@" + domain, Domain: domain}})
 	if err != nil {
 		return err
 	}
-	d.Organizations = append(d.Organizations, DemoOrganization{slug, string(org.ID)})
+	d.Organizations = append(d.Organizations, DemoOrganization{slug, string(org.ID), account})
 	p := principal.NewSystem("demo", org.ID)
 	first, err := s.Users.CreateTeam(ctx, p, user.Team{Name: "First line", Description: "Answers what comes in"})
 	if err != nil {
@@ -143,11 +156,11 @@ func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, name, domain, ha
 			return err
 		}
 	}
-	application, err := s.Users.Create(ctx, p, user.NewUser{Email: "integration@" + domain, Username: "integration", Name: "Demo integration", Kind: user.Application, Role: permission.RoleManager, PasswordHash: hash})
+	application, err := s.demoUser(ctx, d, p, org, user.NewUser{Email: "integration@" + domain, Username: "integration", Name: "Demo integration", Kind: user.Application, Role: permission.RoleManager, PasswordHash: hash})
 	if err != nil {
 		return err
 	}
-	if err := s.seedCredentials(ctx, d, org, ids["manager"], application.ID); err != nil {
+	if err := s.seedCredentials(ctx, d, org, ids["manager"], application); err != nil {
 		return err
 	}
 	for _, t := range []servicedesk.Ticket{

@@ -57,6 +57,9 @@ type Options struct {
 	Generate signingkey.Generator
 	Hashing  hashing.Options
 	Limits   attempt.Limits
+
+	// SecondStep tells whether an account has or needs a second factor; nil: none has.
+	SecondStep login.SecondStep
 }
 
 // Clock gives the time as the server uses it: UTC, in milliseconds, as the database keeps it.
@@ -105,6 +108,9 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	if o.Generate == nil {
 		o.Generate = func(bits int) (*rsa.PrivateKey, error) { return signingkey.Generate(bits) }
 	}
+	if o.SecondStep == nil {
+		o.SecondStep = func(context.Context, organization.Organization, user.User) (bool, error) { return false, nil }
+	}
 	if o.Limits == (attempt.Limits{}) {
 		o.Limits = attempt.DefaultLimits
 	}
@@ -126,6 +132,11 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	}
 	if err := permission.Define(c.Resources); err != nil {
 		return nil, fmt.Errorf("resources: %w", err)
+	}
+	if slug := c.ItemPath.DefaultOrganization; slug != "" {
+		if err := organization.CheckSlug(slug); err != nil {
+			return nil, fmt.Errorf("itempath.default_organization: %w", err)
+		}
 	}
 	ring, err := keyring.New(c.EncryptionKeys)
 	if err != nil {
@@ -169,14 +180,15 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s.Limiter = ratelimit.New(db, o.Log)
 	s.Tokens = token.New(db, s.Feed, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, s.Credentials, o.Now)
 	s.Desk = servicedesk.New(db, o.Now)
-	signIn := login.New(db, s.Hasher, s.Attempts, s.Organizations, s.Users, s.Sessions, s.Tokens, o.Now, o.Log)
+	signIn := login.New(db, s.Hasher, s.Attempts, s.Organizations, s.Users, s.Sessions, s.Tokens, o.SecondStep, o.Now, o.Log)
 
 	s.Credentials.UseMinter(s.Tokens)
 	services := authn.Services{DB: db, Now: o.Now, Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions, Tokens: s.Tokens, Credentials: s.Credentials, Clients: s.Clients,
-		Limiter: s.Limiter, Certificates: web.ClientCertificates(c.MTLS.CertificateHeader, proxies)}
+		Limiter: s.Limiter, Certificates: web.ClientCertificates(c.MTLS.CertificateHeader, proxies), Login: signIn}
 	authenticator := authn.New(services)
 	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log, Organizations: s.Organizations, Metrics: s.Metrics, Authenticator: authenticator})
-	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Now: o.Now, Cursors: web.NewCursors(ring.Subkey("list cursors")), Login: signIn, Tokens: s.Tokens,
+	cursors := web.NewCursors(ring.Subkey("list cursors"))
+	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Now: o.Now, Cursors: cursors, Login: signIn, Tokens: s.Tokens,
 		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions, Credentials: s.Credentials, Clients: s.Clients, Audit: audit.New(db), Desk: s.Desk, Setup: s})
 	clients, err := s.clientAuthentication(services, issuer)
 	if err != nil {
@@ -188,6 +200,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	}
 	oauth.Register(s.Kit, oauth.Services{PublicURL: public, MTLSURL: mtls, Authenticator: authenticator, Clients: clients, Organizations: s.Organizations, Keys: s.Keys, Tokens: s.Tokens,
 		Sessions: s.Sessions, Credentials: s.Credentials})
+	s.registerDialects(signIn, clients, cursors)
 	if err := s.registerGateway(); err != nil {
 		return nil, err
 	}

@@ -131,6 +131,7 @@ func Join(t testing.TB, address string, options ...Option) *Server {
 	cfg.Database = secret.New(address)
 	cfg.EncryptionKeys = []secret.Secret{EncryptionKey}
 	cfg.DatabasePool = 6
+	cfg.ItemPath.DefaultOrganization = server.DemoTenant
 	o := server.Options{Log: slog.New(slog.NewTextHandler(s.Logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: s.Clock.Now, Generate: generator(),
 		Hashing: hashing.Options{Params: CheapHash, Slots: 2, PerClient: 256}, Limits: attempt.DefaultLimits}
 	for _, option := range options {

@@ -16,6 +16,7 @@ import (
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/password"
+	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/domain/attempt"
 	"gatehouse/internal/domain/audit"
@@ -38,14 +39,25 @@ type Service struct {
 	users         *user.Service
 	sessions      *session.Service
 	tokens        *token.Service
+	secondStep    SecondStep
 	decoy         string
 	turnstile     *turnstile
 }
 
+// SecondStep tells whether an account has a second factor, or must have one.
+type SecondStep func(ctx context.Context, org organization.Organization, u user.User) (bool, error)
+
+// The doors that take a password, as the audit log names them.
+const (
+	Main      = "v1"
+	ItemPath  = "itempath"
+	EasyVista = "easyvista"
+)
+
 // New makes the service.
-func New(db *sqldb.DB, hasher *hashing.Pool, attempts *attempt.Service, organizations *organization.Service, users *user.Service, sessions *session.Service, tokens *token.Service, now func() time.Time, log *slog.Logger) *Service {
+func New(db *sqldb.DB, hasher *hashing.Pool, attempts *attempt.Service, organizations *organization.Service, users *user.Service, sessions *session.Service, tokens *token.Service, secondStep SecondStep, now func() time.Time, log *slog.Logger) *Service {
 	return &Service{db: db, now: now, log: log, hasher: hasher, attempts: attempts, organizations: organizations, users: users, sessions: sessions, tokens: tokens,
-		decoy: decoyHash(hasher.Params()), turnstile: newTurnstile()}
+		secondStep: secondStep, decoy: decoyHash(hasher.Params()), turnstile: newTurnstile()}
 }
 
 // decoyHash is a PHC string that costs as much to check as any and that no password has.
@@ -67,11 +79,18 @@ const unknownTenant = id.Organization("org_00000000000000000000000000")
 
 // Password is a sign-in with a password.
 type Password struct {
-	Name        string // the e-mail address
+	Name        string // an e-mail address, or a user name where the tenant is known
 	Password    string
 	Tenant      Tenant
 	Fingerprint string
 	Source      principal.Source
+	Door        string
+}
+
+// Proven is an account whose password was right.
+type Proven struct {
+	User         user.User
+	Organization organization.Organization
 }
 
 // Result is a sign-in that succeeded.
@@ -80,6 +99,7 @@ type Result struct {
 	User         user.User
 	Organization organization.Organization
 	Session      id.Session
+	Permissions  permission.Set
 }
 
 // ErrCredentials is the one answer to a wrong name, a wrong password, a disabled user and a suspended organization.
@@ -87,10 +107,19 @@ func ErrCredentials() error {
 	return fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials, "The e-mail address or the password is wrong.")
 }
 
-// WithPassword signs in. Whatever is wrong, the path is: one look-up, one reservation, one hash, one event.
+// WithPassword signs in and begins a session: by its door with refresh tokens that rotate, or with a reusable one.
 func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error) {
+	proven, err := s.Prove(ctx, in)
+	if err != nil {
+		return Result{}, err
+	}
+	return s.begin(ctx, proven.Organization, proven.User, in)
+}
+
+// Prove checks a password and begins nothing. Whatever is wrong, the path is: one look-up, one reservation, one hash, one event.
+func (s *Service) Prove(ctx context.Context, in Password) (Proven, error) {
 	if len(in.Password) > password.MaxBytes {
-		return Result{}, fault.Invalidf("password", "must have at most %d characters", password.MaxLength)
+		return Proven{}, fault.Invalidf("password", "must have at most %d characters", password.MaxLength)
 	}
 	tenant := in.Tenant.ID
 	if in.Tenant.Unknown {
@@ -98,24 +127,36 @@ func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error)
 	}
 	u, found, err := s.users.ForSignIn(ctx, tenant, in.Name)
 	if err != nil {
-		return Result{}, err
+		return Proven{}, err
 	}
 	org, err := s.prove(ctx, in, u, found)
-	if err != nil {
-		return Result{}, err
-	}
-	return s.begin(ctx, org, u, in)
+	return Proven{u, org}, err
 }
 
-// prove checks the password of an account that was found or not, one of few at a time for a name, and counts the try.
+// passes is the one rule for doors without a second step, and none has one yet: an account that has or needs a second factor does not pass, unless
+// it is an application that was exempted (A27).
+func (s *Service) passes(ctx context.Context, org organization.Organization, u user.User) (bool, error) {
+	if u.Kind == user.Application && u.MFAExempt {
+		return true, nil
+	}
+	wanted, err := s.secondStep(ctx, org, u)
+	return !wanted, err
+}
+
+// prove checks the password of an account that was found or not, one of few at a time for a name, and counts the try. The counter belongs to the
+// name, known or not, in whatever organization; that of an account is its e-mail address, whichever of its names was typed. No spelling, hint or
+// door gives further tries.
 func (s *Service) prove(ctx context.Context, in Password, u user.User, found bool) (org organization.Organization, err error) {
-	leave, err := s.turnstile.enter(ctx, user.CanonicalName(in.Name))
+	counter := user.CanonicalName(in.Name)
+	if found {
+		counter = user.CanonicalName(u.Email)
+	}
+	leave, err := s.turnstile.enter(ctx, counter)
 	if err != nil {
 		return org, err
 	}
 	defer leave()
-	// The counter belongs to the name, known or not, in whatever organization: no spelling, hint or door gives further tries.
-	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(in.Name), string(u.ID), in.Source.Address)
+	reservation, err := s.attempts.Reserve(ctx, counter, string(u.ID), in.Source.Address)
 	if err != nil {
 		return org, err // a locked try leaves no event: the one that locked did, and a flood must not fill the log
 	}
@@ -130,13 +171,18 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 		}
 		return org, err
 	}
-	if found {
+	passes := false
+	if found { // asked whether the password was right or not: the answers take the same time
 		if org, err = s.organizations.Facts(ctx, u.Organization); err != nil {
 			return org, err
 		}
+		if passes, err = s.passes(ctx, org, u); err != nil {
+			return org, err
+		}
 	}
-	if !ok || !found || u.State != user.Active || org.State != organization.Active {
-		if err := s.recordFailure(ctx, u, in, reservation.Locks); err != nil {
+	right := ok && found && u.State == user.Active && org.State == organization.Active
+	if !right || !passes { // a right password that is not enough counts as a wrong one, else counting would tell
+		if err := s.recordFailure(ctx, u, in, reservation.Locks, right); err != nil {
 			return org, err
 		}
 		return org, ErrCredentials()
@@ -171,7 +217,14 @@ func (s *Service) begin(ctx context.Context, org organization.Organization, u us
 		} else if !same {
 			return ErrCredentials()
 		}
-		if f, err = s.sessions.Start(ctx, tx, org, u, in.Fingerprint, p); err != nil {
+		if in.Door == ItemPath {
+			if f, err = s.sessions.Start(ctx, tx, org, u, in.Fingerprint, token.ReusableLifetime, p); err != nil {
+				return err
+			}
+			grant, err = s.tokens.StartReusable(key, org, u, permissions, f)
+			return err
+		}
+		if f, err = s.sessions.Start(ctx, tx, org, u, in.Fingerprint, 0, p); err != nil {
 			return err
 		}
 		grant, err = s.tokens.Start(ctx, tx, key, org, u, permissions, f)
@@ -184,7 +237,7 @@ func (s *Service) begin(ctx context.Context, org organization.Organization, u us
 	if err != nil {
 		return Result{}, err
 	}
-	return Result{Tokens: pair, User: u, Organization: org, Session: f.ID}, nil
+	return Result{Tokens: pair, User: u, Organization: org, Session: f.ID, Permissions: permissions}, nil
 }
 
 // ChangePassword replaces the principal's own password. A wrong current one counts as a failed sign-in of the account.
@@ -217,7 +270,7 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, cur
 
 // recordFailure writes a refused sign-in where it belongs: the account's organization, the one named, or the platform's. The work is the
 // same for each, and the name as typed is kept only in part.
-func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, locks bool) error {
+func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, locks, secondFactor bool) error {
 	org := u.Organization
 	if org == "" {
 		org = in.Tenant.ID
@@ -232,10 +285,13 @@ func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, l
 		}
 		org = operator.ID
 	}
+	details := map[string]string{"name": masked(in.Name), "locked": strconv.FormatBool(locks), "door": in.Door}
+	if secondFactor {
+		details["reason"] = "mfa_required"
+	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org, Organization: org, Source: in.Source}
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
-		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "session.refused", Outcome: audit.Failure, TargetKind: "user", TargetID: string(u.ID),
-			Details: map[string]string{"name": masked(in.Name), "locked": strconv.FormatBool(locks)}})
+		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "session.refused", Outcome: audit.Failure, TargetKind: "user", TargetID: string(u.ID), Details: details})
 	})
 }
 

@@ -5,6 +5,7 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -97,6 +98,22 @@ func Invalidf(field, format string, args ...any) *Error {
 // InvalidFields reports several wrong fields at once.
 func InvalidFields(fields []Field) *Error {
 	return &Error{Kind: Invalid, Code: CodeValidation, Message: "The request has invalid fields.", Fields: fields}
+}
+
+// Sentence is everything that is wrong in one line, for protocols that have no place for a list. name, if any, gives fields the names that the caller
+// knows.
+func (e *Error) Sentence(name func(field string) string) string {
+	if len(e.Fields) == 0 {
+		return e.Message
+	}
+	parts := make([]string, len(e.Fields))
+	for i, f := range e.Fields {
+		if name != nil {
+			f.Field = name(f.Field)
+		}
+		parts[i] = f.Field + ": " + f.Message
+	}
+	return strings.Join(parts, "; ")
 }
 
 // NotFoundf says that there is no such thing, or none this caller may know of.

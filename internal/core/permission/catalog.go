@@ -30,6 +30,7 @@ var own = words{
 	"invitations":        crud(onlyAll),
 	"sessions":           {"read": onlyAll, "delete": onlyAll, Manage: onlyAll},
 	"organization":       {"read": onlyAll, "update": onlyAll, Manage: onlyAll},
+	"entity":             {"read": onlyAll, "update": onlyAll, Manage: onlyAll}, // name and profile of the organization, not its settings
 	"audit":              {"read": onlyAll, Manage: onlyAll},
 	"api_keys":           crud(ownAll),
 	"access_tokens":      crud(ownAll),

@@ -183,20 +183,33 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields, w
 	now := s.now()
 	c.CreatedAt, c.UpdatedAt = now, now
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		err := clientdb.New(tx).Insert(ctx, clientdb.InsertParams{OrganizationID: p.Organization, ID: c.ID, Name: c.Name, Description: c.Description, Authentication: encode(c.Authentication),
-			Permissions: encode(c.Permissions.Strings()), TokenSeconds: int64(c.TokenLifetime / time.Second), RefreshAllowed: c.RefreshAllowed, CertificateBound: c.CertificateBound,
-			RateLimit: int64(c.RateLimit), AllowedAddresses: encode(orEmpty(c.Addresses)), CreatedBy: p.ID, CreatedAt: sqldb.MillisOf(now)})
-		if err != nil {
-			return fmt.Errorf("client: insert: %w", err)
+		if err := s.insert(ctx, tx, p, c); err != nil || within == nil {
+			return err
 		}
-		if within != nil {
-			if err := within(tx, c); err != nil {
-				return err
-			}
-		}
-		return s.changed(ctx, tx, p, c, "client.created", map[string]string{"name": c.Name, "method": string(c.Authentication.Method), "permissions": strings.Join(c.Permissions.Strings(), " ")})
+		return within(tx, c)
 	})
 	return c, err
+}
+
+func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principal, c Client) error {
+	err := clientdb.New(tx).Insert(ctx, clientdb.InsertParams{OrganizationID: c.Organization, ID: c.ID, Name: c.Name, Description: c.Description, Authentication: encode(c.Authentication),
+		Permissions: encode(c.Permissions.Strings()), TokenSeconds: int64(c.TokenLifetime / time.Second), RefreshAllowed: c.RefreshAllowed, CertificateBound: c.CertificateBound,
+		RateLimit: int64(c.RateLimit), AllowedAddresses: encode(orEmpty(c.Addresses)), CreatedBy: c.CreatedBy, CreatedAt: sqldb.MillisOf(c.CreatedAt)})
+	if err != nil {
+		return fmt.Errorf("client: insert: %w", err)
+	}
+	return s.changed(ctx, tx, p, c, "client.created", map[string]string{"name": c.Name, "method": string(c.Authentication.Method), "permissions": strings.Join(c.Permissions.Strings(), " ")})
+}
+
+// Provision makes the first client of an organization's systems, in the transaction that decided on it. It authenticates with a secret.
+func (s *Service) Provision(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, name string, permissions permission.Set) (Client, error) {
+	now := s.now()
+	c := Client{ID: id.New[id.Client](), Organization: org, Name: name, State: Active, Authentication: Authentication{Method: Secret}, Permissions: permissions, TokenLifetime: DefaultTokenLifetime,
+		CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now}
+	if err := c.check(); err != nil {
+		return Client{}, err
+	}
+	return c, s.insert(ctx, tx, p, c)
 }
 
 func orEmpty(list []netip.Prefix) []netip.Prefix {

@@ -59,7 +59,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 	if !after.ExpiresAt.Equal(before.ExpiresAt) && !after.ExpiresAt.IsZero() && !after.ExpiresAt.After(s.now()) {
 		return Credential{}, fault.Invalidf("expiresAt", "must be in the future; revoke it to end it now")
 	}
-	if after.State == Active && before.State == Off && p.Kind != principal.User && !p.IsSystem() {
+	if after.State == Active && before.State == Off && p.Kind != principal.User && !p.IsSystem() && (kind != SystemToken || !mayMint(p, kind)) { // D3 reactivates
 		return Credential{}, fault.Forbiddenf("A machine credential cannot switch on what was switched off.")
 	}
 	details := changes(before, after, ch.PermissionList)
@@ -210,7 +210,7 @@ func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, 
 	if err != nil {
 		return Issued{}, err
 	}
-	if p.Kind != principal.User && !p.IsSystem() && (kind != APIKey || p.Kind != principal.APIKey || p.Scope(kind.Resource(), permission.Manage) == permission.None) {
+	if p.Kind != principal.User && !p.IsSystem() && !mayMint(p, kind) {
 		return Issued{}, fault.Forbiddenf("A machine credential cannot get the value of another one.")
 	}
 	now := s.now()
@@ -220,8 +220,8 @@ func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, 
 	if err := s.checkMayStrengthen(ctx, p, before); err != nil {
 		return Issued{}, err
 	}
-	if p.Kind == principal.APIKey && string(c) != p.ID {
-		by, err := s.Facts(ctx, p.Home, id.Credential(p.ID))
+	if mayMint(p, kind) && string(c) != p.ID {
+		by, err := s.bounds(ctx, p)
 		if err != nil {
 			return Issued{}, err
 		}

@@ -167,7 +167,7 @@ func (s *Service) checkPermissions(ctx context.Context, p principal.Principal, k
 			err = fmt.Errorf("is for the platform's own credentials only")
 		case o.Kind == OwnedByOrganization && q.Scope != permission.All:
 			err = fmt.Errorf("must have the scope all: a credential of the organization belongs to no user and to no team")
-		case kind == SystemToken && !systemResource(q.Resource):
+		case kind == SystemToken && !systemResource(q.Resource, org.Platform):
 			err = fmt.Errorf("a system access token never holds permissions on %s", q.Resource)
 		}
 		if err != nil {
@@ -195,18 +195,20 @@ func (s *Service) checkPermissions(ctx context.Context, p principal.Principal, k
 }
 
 // systemResource tells what a system access token may hold permissions on: the organization's data and further system access tokens, never
-// people, roles or settings.
-func systemResource(resource string) bool {
+// people, roles or settings. One of the platform may provision organizations.
+func systemResource(resource string, platform bool) bool {
 	switch resource {
-	case "tickets", "reports", "sla_policies", "system_tokens":
+	case "tickets", "reports", "sla_policies", "entity", "system_tokens":
 		return true
+	case permission.PlatformResource:
+		return platform
 	}
 	return permission.IsDefined(resource)
 }
 
-// systemDefault is what a system access token holds if nothing is said.
+// systemDefault is what a system access token holds if nothing is said, and the first credential of a provisioned organization.
 func systemDefault() []string {
-	list := []string{"tickets:manage:all", "reports:read:all", "sla_policies:manage:all", "system_tokens:manage:all"}
+	list := []string{"tickets:manage:all", "reports:read:all", "sla_policies:manage:all", "entity:manage:all", "system_tokens:manage:all"}
 	for _, name := range permission.Defined() {
 		list = append(list, name+":manage:all")
 	}

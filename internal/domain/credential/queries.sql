@@ -18,6 +18,13 @@ WHERE organization_id = @organization_id AND kind = @kind AND id > @after
     AND (CAST(@state AS TEXT) = '' OR state = @state) AND (CAST(@owner AS TEXT) = '' OR owner_id = @owner)
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
+-- name: Count :one
+SELECT CAST(count(*) AS BIGINT) FROM credentials
+WHERE organization_id = @organization_id AND kind = @kind AND (CAST(@owner AS TEXT) = '' OR owner_id = @owner);
+
+-- name: HasKept :one
+SELECT EXISTS (SELECT 1 FROM credentials c WHERE c.organization_id = $1 AND c.kind = $2 AND c.state <> 'revoked');
+
 -- name: Update :execrows
 UPDATE credentials SET name = @name, purpose = @purpose, owner_kind = @owner_kind, owner_id = @owner_id, permissions = @permissions, resources = @resources,
     state = @state, rate_limit = @rate_limit, allowed_addresses = @allowed_addresses, expires_at = @expires_at, updated_at = @now

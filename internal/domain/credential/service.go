@@ -96,6 +96,10 @@ func (s *Service) Issue(ctx context.Context, p principal.Principal, n Request) (
 	if err != nil {
 		return Issued{}, err
 	}
+	return s.issue(ctx, p, n)
+}
+
+func (s *Service) issue(ctx context.Context, p principal.Principal, n Request) (Issued, error) {
 	c, err := s.prepare(ctx, p, n)
 	if err != nil {
 		return Issued{}, err
@@ -143,10 +147,8 @@ func (s *Service) IssueClientSecret(ctx context.Context, p principal.Principal, 
 // prepare validates and judges.
 func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request) (c Credential, err error) {
 	r := table[n.Kind]
-	if p.Kind != principal.User && !p.IsSystem() { // else it could outlive its own end through a child
-		if n.Kind != APIKey || p.Kind != principal.APIKey || p.Scope(r.Resource, permission.Manage) == permission.None {
-			return c, fault.Forbiddenf("A machine credential cannot make another one; only an API key with api_keys:manage makes API keys.")
-		}
+	if p.Kind != principal.User && !p.IsSystem() && !mayMint(p, n.Kind) { // else it could outlive its own end through a child
+		return c, fault.Forbiddenf("A machine credential cannot make another one; only an API key with api_keys:manage makes API keys.")
 	}
 	now := s.now()
 	c = Credential{ID: r.newID(), Organization: p.Organization, Kind: n.Kind, State: Active, CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now, RateLimit: r.Rate, ExpiresAt: n.ExpiresAt,
@@ -166,7 +168,7 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 			return c, fault.Conflictf("The client authenticates with %s and has no secrets.", owner.Authentication.Method)
 		}
 	}
-	if p.Kind == principal.APIKey {
+	if mayMint(p, n.Kind) {
 		if err := s.inherit(ctx, p, n, &c); err != nil {
 			return c, err
 		}
@@ -198,9 +200,30 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 	return c, s.check(&c)
 }
 
-// inherit holds a key that a key makes to its maker's bounds: what is not said is the maker's, what is said is no wider.
+// mayMint tells whether a machine may make others of a kind (G12): an API key with api_keys:manage API keys, and what speaks ServiceBroker, where the
+// permission for it is system_tokens:create, system access tokens.
+func mayMint(p principal.Principal, kind Kind) bool {
+	switch kind {
+	case APIKey:
+		return p.Kind == principal.APIKey && p.Scope("api_keys", permission.Manage) != permission.None
+	case SystemToken:
+		return (p.Kind == principal.SystemToken || p.Kind == principal.Client) && p.Scope("system_tokens", "create") == permission.All
+	}
+	return false
+}
+
+// bounds are what a machine is held to beside its permissions.
+func (s *Service) bounds(ctx context.Context, p principal.Principal) (Credential, error) {
+	if p.Kind != principal.Client {
+		return s.Facts(ctx, p.Home, id.Credential(p.ID))
+	}
+	c, err := s.clients.Facts(ctx, p.Home, id.Client(p.ID))
+	return Credential{RateLimit: c.RateLimit, Addresses: c.Addresses}, err
+}
+
+// inherit holds what a machine makes to its maker's bounds: what is not said is the maker's, what is said is no wider.
 func (s *Service) inherit(ctx context.Context, p principal.Principal, n Request, c *Credential) error {
-	parent, err := s.Facts(ctx, p.Home, id.Credential(p.ID))
+	parent, err := s.bounds(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -216,15 +239,15 @@ func (s *Service) inherit(ctx context.Context, p principal.Principal, n Request,
 	return withinBounds(*c, parent)
 }
 
-// withinBounds refuses a key whose value another key gets, unless it is bounded as that one at least.
+// withinBounds refuses a credential whose value a machine gets, unless it is bounded as that one at least.
 func withinBounds(c, by Credential) error {
 	switch {
 	case !by.ExpiresAt.IsZero() && (c.ExpiresAt.IsZero() || c.ExpiresAt.After(by.ExpiresAt)):
-		return fault.Forbiddenf("A key that a key makes or rotates expires no later than that one.")
-	case c.RateLimit > by.RateLimit:
-		return fault.Forbiddenf("A key that a key makes or rotates has no higher limit than that one.")
+		return fault.Forbiddenf("What a credential makes or rotates expires no later than itself.")
+	case by.RateLimit > 0 && (c.RateLimit == 0 || c.RateLimit > by.RateLimit):
+		return fault.Forbiddenf("What a credential makes or rotates has no higher limit than itself.")
 	case !covered(c.Addresses, by.Addresses):
-		return fault.Forbiddenf("A key that a key makes or rotates works from no other addresses than that one.")
+		return fault.Forbiddenf("What a credential makes or rotates works from no other addresses than itself.")
 	}
 	return nil
 }
@@ -422,6 +445,22 @@ func (s *Service) List(ctx context.Context, p principal.Principal, kind Kind, f 
 		return nil, fmt.Errorf("credential: list: %w", err)
 	}
 	return s.fromRows(rows)
+}
+
+// Count is how many of a kind List gives in all.
+func (s *Service) Count(ctx context.Context, p principal.Principal, kind Kind) (int64, error) {
+	owner := ""
+	if p.Scope(kind.Resource(), "read") < permission.All {
+		if p.UserID() == "" || p.Abroad() {
+			return 0, nil
+		}
+		owner = string(p.UserID())
+	}
+	n, err := credentialdb.New(s.db.Tenant(p.Organization)).Count(ctx, p.Organization, string(kind), owner)
+	if err != nil {
+		return 0, fmt.Errorf("credential: count: %w", err)
+	}
+	return n, nil
 }
 
 func (s *Service) fromRows(rows []credentialdb.Credential) ([]Credential, error) {

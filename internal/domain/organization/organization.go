@@ -4,10 +4,14 @@ package organization
 
 import (
 	"fmt"
+	"net/mail"
 	"net/url"
 	"regexp"
 	"strings"
 	"time"
+	_ "time/tzdata" // machines without zone files know the zones too
+	"unicode"
+	"unicode/utf8"
 
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
@@ -26,14 +30,36 @@ const (
 
 // Organization is a tenant. Exactly one is the platform: the home of its operators.
 type Organization struct {
-	ID        id.Organization
-	Slug      string
-	Name      string
-	Platform  bool
-	State     State
-	Settings  Settings
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	ID                id.Organization
+	Slug              string
+	AccountNumber     string // digits; other systems name the account by it. Empty: none
+	Name              string
+	Platform          bool
+	State             State
+	MachineCredential MachineCredential
+	Profile           Profile
+	Settings          Settings
+	CreatedAt         time.Time
+	UpdatedAt         time.Time
+}
+
+// MachineCredential is the one kind of credential with which an organization's systems speak ServiceBroker. Those of the other kind rest: they
+// are refused everywhere, and work again when the organization changes back.
+type MachineCredential string
+
+// The kinds.
+const (
+	SystemTokens MachineCredential = "system_token"
+	OAuth2       MachineCredential = "oauth2"
+)
+
+// Profile is how others know an organization. It decides nothing.
+type Profile struct {
+	Email       string `json:"email,omitzero"`
+	ExternalID  string `json:"externalId,omitzero"` // in the system that provisioned it
+	Description string `json:"description,omitzero"`
+	SID         string `json:"sid,omitzero"`    // its identifier there; the slug unless something else was given
+	Domain      string `json:"domain,omitzero"` // of its addresses on the internet
 }
 
 // Settings are what an organization decides for itself.
@@ -45,6 +71,17 @@ type Settings struct {
 	SlidingByRole          map[string]bool `json:"slidingExpirationByRole"` // exceptions, by role name
 	RoleChangesApplyAtOnce bool            `json:"roleChangesApplyAtOnce"`  // else with the next access token
 	TimeZone               string          `json:"timeZone"`                // IANA name
+	BasicAuthentication    bool            `json:"basicAuthentication"`     // where a door takes user name and password with each request
+	RequestedTokenSeconds  int64           `json:"requestedTokenSeconds"`   // the longest lifetime that a token request may ask for
+}
+
+// Location is the organization's time zone.
+func (s Settings) Location() *time.Location {
+	l, err := time.LoadLocation(s.TimeZone)
+	if err != nil {
+		return time.UTC // a zone that was known when it was set and is not any more
+	}
+	return l
 }
 
 // The bounds of settings.
@@ -54,13 +91,16 @@ const (
 	maxSessionLifetime     = 400 * 24 * time.Hour
 	minSessionLifetime     = 5 * time.Minute
 	maxOrigins             = 50
+
+	minRequestedToken = time.Minute
+	maxRequestedToken = 24 * time.Hour
 )
 
 // DefaultSettings are those of a new organization.
 func DefaultSettings() Settings {
 	return Settings{
 		AllowedOrigins: []string{}, SessionLifetimeSeconds: int64(DefaultSessionLifetime / time.Second), SlidingExpiration: true,
-		SlidingByRole: map[string]bool{permission.RoleSuperUser: false}, TimeZone: "UTC",
+		SlidingByRole: map[string]bool{permission.RoleSuperUser: false}, TimeZone: "UTC", BasicAuthentication: true, RequestedTokenSeconds: int64(time.Hour / time.Second),
 	}
 }
 
@@ -102,6 +142,44 @@ func (s Settings) Validate() error {
 	}
 	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "" || s.TimeZone == "Local" {
 		add("timeZone", "must be an IANA time zone such as Europe/Madrid")
+	}
+	if l := time.Duration(s.RequestedTokenSeconds) * time.Second; l < minRequestedToken || l > maxRequestedToken {
+		add("requestedTokenSeconds", "must be from %d to %d", int64(minRequestedToken/time.Second), int64(maxRequestedToken/time.Second))
+	}
+	if len(wrong) > 0 {
+		return fault.InvalidFields(wrong)
+	}
+	return nil
+}
+
+var accountPattern = regexp.MustCompile(`^[0-9]{3,20}$`)
+
+// check validates what others know the organization by.
+func (o *Organization) check() error {
+	var wrong []fault.Field
+	if o.AccountNumber != "" && !accountPattern.MatchString(o.AccountNumber) {
+		wrong = append(wrong, fault.Field{Field: "accountNumber", Message: "must have 3 to 20 digits"})
+	}
+	if o.MachineCredential != SystemTokens && o.MachineCredential != OAuth2 {
+		wrong = append(wrong, fault.Field{Field: "machineCredential", Message: "must be system_token or oauth2"})
+	}
+	for _, f := range []struct {
+		name string
+		text *string
+		most int
+	}{
+		{"profile.email", &o.Profile.Email, 254}, {"profile.externalId", &o.Profile.ExternalID, 200}, {"profile.description", &o.Profile.Description, 1000},
+		{"profile.sid", &o.Profile.SID, 100}, {"profile.domain", &o.Profile.Domain, 253},
+	} {
+		*f.text = strings.TrimSpace(*f.text)
+		if utf8.RuneCountInString(*f.text) > f.most || !utf8.ValidString(*f.text) || strings.ContainsFunc(*f.text, unicode.IsControl) {
+			wrong = append(wrong, fault.Field{Field: f.name, Message: fmt.Sprintf("must have at most %d characters and no control characters", f.most)})
+		}
+	}
+	if e := o.Profile.Email; e != "" {
+		if a, err := mail.ParseAddress(e); err != nil || a.Address != e {
+			wrong = append(wrong, fault.Field{Field: "profile.email", Message: "must be one e-mail address such as ana@example.com"})
+		}
 	}
 	if len(wrong) > 0 {
 		return fault.InvalidFields(wrong)

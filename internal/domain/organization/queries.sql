@@ -1,12 +1,15 @@
 -- name: PlatformInsert :exec
-INSERT INTO organizations (id, slug, name, platform, state, settings, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7);
+INSERT INTO organizations (id, slug, name, platform, state, settings, account_number, profile, machine_credential, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10);
 
 -- name: Get :one
 SELECT * FROM organizations WHERE id = @organization_id;
 
 -- name: PlatformBySlug :one
 SELECT * FROM organizations WHERE slug = $1;
+
+-- name: PlatformByAccountNumber :one
+SELECT * FROM organizations WHERE account_number = $1;
 
 -- name: PlatformOperator :one
 SELECT * FROM organizations WHERE platform;
@@ -17,7 +20,7 @@ WHERE id > @after AND state <> 'deleted' AND (CAST(@state AS TEXT) = '' OR state
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: Update :execrows
-UPDATE organizations SET name = @name, settings = @settings, updated_at = @now
+UPDATE organizations SET name = @name, settings = @settings, account_number = @account_number, profile = @profile, machine_credential = @machine_credential, updated_at = @now
 WHERE id = @organization_id AND state <> 'deleted' AND updated_at = @was;
 
 -- name: SetState :execrows

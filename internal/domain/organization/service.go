@@ -41,10 +41,13 @@ func New(db *sqldb.DB, feed *invalidation.Feed, now func() time.Time) *Service {
 }
 
 func fromRow(r organizationdb.Organization) (Organization, error) {
-	o := Organization{ID: r.ID, Slug: r.Slug, Name: r.Name, Platform: r.Platform, State: State(r.State), Settings: DefaultSettings(),
-		CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time()}
-	if err := json.Unmarshal([]byte(r.Settings), &o.Settings); err != nil {
-		return Organization{}, fmt.Errorf("organization %s: settings: %w", r.ID, err)
+	o := Organization{ID: r.ID, Slug: r.Slug, AccountNumber: r.AccountNumber, Name: r.Name, Platform: r.Platform, State: State(r.State), MachineCredential: MachineCredential(r.MachineCredential),
+		Settings: DefaultSettings(), CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time()}
+	if err := errors.Join(json.Unmarshal([]byte(r.Settings), &o.Settings), json.Unmarshal([]byte(r.Profile), &o.Profile)); err != nil {
+		return Organization{}, fmt.Errorf("organization %s: %w", r.ID, err)
+	}
+	if o.Profile.SID == "" {
+		o.Profile.SID = o.Slug
 	}
 	return o, nil
 }
@@ -71,8 +74,24 @@ func (s *Service) BySlug(ctx context.Context, slug string) (Organization, error)
 	if CheckSlug(slug) != nil { // keeps nonsense out of the cache and the database
 		return Organization{}, fault.NotFoundf("There is no such organization.")
 	}
-	org, err := s.slugs.Get(ctx, invalidation.Key{ID: slug}, func(ctx context.Context) (id.Organization, error) {
-		o, err := one(organizationdb.New(s.db.Platform("slug of a request")).PlatformBySlug(ctx, slug))
+	return s.named(ctx, slug, func(ctx context.Context) (organizationdb.Organization, error) {
+		return organizationdb.New(s.db.Platform("slug of a request")).PlatformBySlug(ctx, slug)
+	})
+}
+
+// ByAccount finds an organization that is not deleted by its slug or its account number; no slug begins with a digit.
+func (s *Service) ByAccount(ctx context.Context, account string) (Organization, error) {
+	if !accountPattern.MatchString(account) {
+		return s.BySlug(ctx, account)
+	}
+	return s.named(ctx, account, func(ctx context.Context) (organizationdb.Organization, error) {
+		return organizationdb.New(s.db.Platform("account number of a request")).PlatformByAccountNumber(ctx, account)
+	})
+}
+
+func (s *Service) named(ctx context.Context, name string, load func(ctx context.Context) (organizationdb.Organization, error)) (Organization, error) {
+	org, err := s.slugs.Get(ctx, invalidation.Key{ID: name}, func(ctx context.Context) (id.Organization, error) {
+		o, err := one(load(ctx))
 		return o.ID, err
 	})
 	if err != nil {
@@ -116,6 +135,14 @@ type NewOrganization struct {
 	Name     string
 	Platform bool
 	Settings *Settings // nil: the defaults
+
+	AccountNumber     string
+	MachineCredential MachineCredential // empty: SystemTokens
+	Profile           Profile
+	Suspended         bool // it begins suspended
+
+	ID     id.Organization                          // chosen by who must know it before; empty: a new one
+	Within func(tx *sqldb.Tx, o Organization) error // what must happen in the same transaction
 }
 
 // Create makes an organization. It needs organizations:create:all.
@@ -137,26 +164,41 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrgani
 	if n.Platform && !p.IsSystem() {
 		return Organization{}, fault.Forbiddenf("The platform's own organization is made at set-up only.")
 	}
-	text, err := encode(settings)
-	if err != nil {
+	now := s.now()
+	o := Organization{ID: n.ID, Slug: n.Slug, AccountNumber: n.AccountNumber, Name: name, Platform: n.Platform, State: Active, MachineCredential: n.MachineCredential, Profile: n.Profile,
+		Settings: settings, CreatedAt: now, UpdatedAt: now}
+	if o.ID == "" {
+		o.ID = id.New[id.Organization]()
+	}
+	if o.MachineCredential == "" {
+		o.MachineCredential = SystemTokens
+	}
+	if n.Suspended {
+		o.State = Suspended
+	}
+	if err := o.check(); err != nil {
 		return Organization{}, err
 	}
-	now := s.now()
-	o := Organization{ID: id.New[id.Organization](), Slug: n.Slug, Name: name, Platform: n.Platform, State: Active, Settings: settings, CreatedAt: now, UpdatedAt: now}
+	if o.Profile.SID == "" {
+		o.Profile.SID = o.Slug
+	}
 	err = s.db.PlatformTx(ctx, "make an organization", func(tx *sqldb.Tx) error {
-		err := organizationdb.New(tx).PlatformInsert(ctx, organizationdb.PlatformInsertParams{
-			ID: o.ID, Slug: o.Slug, Name: o.Name, Platform: o.Platform, State: string(o.State), Settings: text, CreatedAt: sqldb.MillisOf(now)})
+		err := organizationdb.New(tx).PlatformInsert(ctx, organizationdb.PlatformInsertParams{ID: o.ID, Slug: o.Slug, Name: o.Name, Platform: o.Platform, State: string(o.State),
+			Settings: encode(settings), AccountNumber: o.AccountNumber, Profile: encode(o.Profile), MachineCredential: string(o.MachineCredential), CreatedAt: sqldb.MillisOf(now)})
 		if err != nil {
 			return err
 		}
 		if err := writeOrigins(ctx, tx, o.ID, settings.AllowedOrigins); err != nil {
 			return err
 		}
-		s.announce(tx, o, settings.AllowedOrigins)
-		return s.record(ctx, tx, p, o.ID, "organization.created", map[string]string{"slug": o.Slug})
+		s.announce(tx, o, o)
+		if err := s.record(ctx, tx, p, o.ID, "organization.created", map[string]string{"slug": o.Slug}); err != nil || n.Within == nil {
+			return err
+		}
+		return n.Within(tx, o)
 	})
 	if sqldb.IsUnique(err) {
-		return Organization{}, fault.Conflictf("The slug %q is taken.", n.Slug)
+		return Organization{}, ErrTaken
 	}
 	return o, err
 }
@@ -170,10 +212,17 @@ func (s *Service) record(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 	return audit.RecordIn(ctx, tx, s.now(), p.Home, p, e)
 }
 
-func (s *Service) announce(tx *sqldb.Tx, o Organization, origins []string) {
-	tx.Announce(s.facts.Message(invalidation.Key{Organization: o.ID}))
-	tx.Announce(s.slugs.Message(invalidation.Key{ID: o.Slug}))
-	for _, origin := range origins {
+// ErrTaken says that another organization, perhaps a deleted one, has the slug or the account number.
+var ErrTaken = fault.Conflictf("The slug or the account number is taken.")
+
+func (s *Service) announce(tx *sqldb.Tx, before, after Organization) {
+	tx.Announce(s.facts.Message(invalidation.Key{Organization: after.ID}))
+	for _, name := range []string{after.Slug, before.AccountNumber, after.AccountNumber} {
+		if name != "" {
+			tx.Announce(s.slugs.Message(invalidation.Key{ID: name}))
+		}
+	}
+	for _, origin := range slices.Concat(before.Settings.AllowedOrigins, after.Settings.AllowedOrigins) {
 		tx.Announce(s.origins.Message(invalidation.Key{ID: origin}))
 	}
 }
@@ -244,15 +293,15 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 		if o.Name, err = checkName(o.Name); err != nil {
 			return err
 		}
-		if err := o.Settings.Validate(); err != nil {
-			return err
-		}
-		text, err := encode(o.Settings)
-		if err != nil {
+		if err := errors.Join(o.Settings.Validate(), o.check()); err != nil {
 			return err
 		}
 		o.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
-		n, err := q.Update(ctx, organizationdb.UpdateParams{Name: o.Name, Settings: text, Now: sqldb.MillisOf(o.UpdatedAt), OrganizationID: org, Was: sqldb.MillisOf(before.UpdatedAt)})
+		n, err := q.Update(ctx, organizationdb.UpdateParams{Name: o.Name, Settings: encode(o.Settings), AccountNumber: o.AccountNumber, Profile: encode(o.Profile),
+			MachineCredential: string(o.MachineCredential), Now: sqldb.MillisOf(o.UpdatedAt), OrganizationID: org, Was: sqldb.MillisOf(before.UpdatedAt)})
+		if sqldb.IsUnique(err) {
+			return ErrTaken
+		}
 		if err != nil {
 			return err
 		}
@@ -262,9 +311,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 		if err := writeOrigins(ctx, tx, org, o.Settings.AllowedOrigins); err != nil {
 			return err
 		}
-		s.announce(tx, o, append(before.Settings.AllowedOrigins, o.Settings.AllowedOrigins...))
+		s.announce(tx, before, o)
 		if o.State != before.State {
-			return s.setState(ctx, tx, p, o)
+			return s.setState(ctx, tx, p, o, changes(before, o))
 		}
 		return s.record(ctx, tx, p, org, "organization.updated", changes(before, o))
 	})
@@ -285,6 +334,10 @@ func changes(before, after Organization) map[string]string {
 		{"slidingExpirationByRole", before.Settings.SlidingByRole, after.Settings.SlidingByRole},
 		{"roleChangesApplyAtOnce", before.Settings.RoleChangesApplyAtOnce, after.Settings.RoleChangesApplyAtOnce},
 		{"timeZone", before.Settings.TimeZone, after.Settings.TimeZone},
+		{"basicAuthentication", before.Settings.BasicAuthentication, after.Settings.BasicAuthentication},
+		{"requestedTokenSeconds", before.Settings.RequestedTokenSeconds, after.Settings.RequestedTokenSeconds},
+		{"accountNumber", before.AccountNumber, after.AccountNumber}, {"machineCredential", before.MachineCredential, after.MachineCredential},
+		{"profile", encode(before.Profile), encode(after.Profile)},
 	} {
 		if from, to := fmt.Sprint(c.from), fmt.Sprint(c.to); from != to {
 			out[c.name] = from + " -> " + to
@@ -303,7 +356,7 @@ func (s *Service) tx(ctx context.Context, p principal.Principal, org id.Organiza
 
 var stateActs = map[State]string{Active: "organization.resumed", Suspended: "organization.suspended", Deleted: "organization.deleted"}
 
-func (s *Service) setState(ctx context.Context, tx *sqldb.Tx, p principal.Principal, o Organization) error {
+func (s *Service) setState(ctx context.Context, tx *sqldb.Tx, p principal.Principal, o Organization, details map[string]string) error {
 	act, ok := stateActs[o.State]
 	if !ok {
 		return fault.Invalidf("state", "must be active or suspended")
@@ -314,7 +367,7 @@ func (s *Service) setState(ctx context.Context, tx *sqldb.Tx, p principal.Princi
 	if _, err := organizationdb.New(tx).SetState(ctx, string(o.State), sqldb.MillisOf(o.UpdatedAt), o.ID); err != nil {
 		return err
 	}
-	return s.record(ctx, tx, p, o.ID, act, nil)
+	return s.record(ctx, tx, p, o.ID, act, details)
 }
 
 // Delete ends an organization for good: its credentials stop at once and its slug is never given again. It needs organizations:delete:all.
@@ -331,10 +384,10 @@ func checkName(name string) (string, error) {
 	return name, nil
 }
 
-func encode(s Settings) (string, error) {
-	b, err := json.Marshal(s, json.Deterministic(true))
+func encode(v any) string {
+	b, err := json.Marshal(v, json.Deterministic(true))
 	if err != nil {
-		return "", fmt.Errorf("organization: settings: %w", err)
+		panic(fmt.Sprintf("organization: %v", err)) // plain strings, numbers and lists
 	}
-	return string(b), nil
+	return string(b)
 }

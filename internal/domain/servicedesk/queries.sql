@@ -3,14 +3,13 @@ INSERT INTO tickets (organization_id, id, type, title, description, classificati
 VALUES ($1, $2, $3, $4, $5, $6, 'new', $7, $8, $9, $10, $11, $11);
 
 -- name: ListTickets :many
--- What a caller may see: everything, or what was requested by, is assigned to, or belongs to a team of the user.
+-- What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
 SELECT t.* FROM tickets t
 WHERE t.organization_id = @organization_id AND t.id < @before
   AND (CAST(@status AS TEXT) = '' OR t.status = @status)
   AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
-  AND (CAST(@see_all AS BOOLEAN)
-    OR (t.requester_id = @user_id)
+  AND (t.requester_id = @user_id
     OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
     OR (CAST(@see_team AS BOOLEAN) AND (
         t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = @organization_id AND m.user_id = @user_id)
@@ -25,6 +24,27 @@ WHERE organization_id = @organization_id AND id < @before
   AND (CAST(@priority AS TEXT) = '' OR priority = @priority)
   AND (CAST(@assignee_id AS TEXT) = '' OR assignee_id = @assignee_id)
 ORDER BY id DESC LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: CountVisibleTickets :one
+-- How many a caller may see; as ListTickets.
+SELECT CAST(count(*) AS BIGINT) FROM tickets t
+WHERE t.organization_id = @organization_id
+  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
+  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
+  AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
+  AND (t.requester_id = @user_id
+    OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
+    OR (CAST(@see_team AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = @organization_id AND m.user_id = @user_id)
+        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
+                             WHERE m.organization_id = @organization_id AND m.user_id = @user_id))));
+
+-- name: CountAllTickets :one
+SELECT CAST(count(*) AS BIGINT) FROM tickets
+WHERE organization_id = @organization_id
+  AND (CAST(@status AS TEXT) = '' OR status = @status)
+  AND (CAST(@priority AS TEXT) = '' OR priority = @priority)
+  AND (CAST(@assignee_id AS TEXT) = '' OR assignee_id = @assignee_id);
 
 -- name: GetTicket :one
 SELECT * FROM tickets WHERE organization_id = $1 AND id = $2;

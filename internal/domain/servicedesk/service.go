@@ -88,6 +88,25 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 	return out, nil
 }
 
+// Count is how many tickets List gives in all.
+func (s *Service) Count(ctx context.Context, p principal.Principal, f Filter) (n int64, err error) {
+	q := servicedeskdb.New(s.db.Tenant(p.Organization))
+	scope := p.Scope("tickets", "read")
+	switch {
+	case scope == permission.All:
+		n, err = q.CountAllTickets(ctx, p.Organization, f.Status, f.Priority, f.Assignee)
+	case p.UserID() == "" || p.Abroad():
+		return 0, nil
+	default:
+		n, err = q.CountVisibleTickets(ctx, servicedeskdb.CountVisibleTicketsParams{OrganizationID: p.Organization, Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee,
+			UserID: p.UserID(), SeeAssigned: seesAssigned(p), SeeTeam: scope == permission.Team})
+	}
+	if err != nil {
+		return 0, fmt.Errorf("ticket: count: %w", err)
+	}
+	return n, nil
+}
+
 // Get finds a ticket the principal may read; any other does not exist for them.
 func (s *Service) Get(ctx context.Context, p principal.Principal, ticket id.Ticket) (Ticket, error) {
 	return s.visible(ctx, servicedeskdb.New(s.db.Tenant(p.Organization)), p, ticket, p.Scope("tickets", "read"))

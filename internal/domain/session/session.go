@@ -114,11 +114,14 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// Start begins a session, in the transaction of the sign-in.
-func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, fingerprint string, p principal.Principal) (Session, error) {
+// Start begins a session, in the transaction of the sign-in. fixed, if not zero, is how long it lives whatever use is made of it.
+func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, fingerprint string, fixed time.Duration, p principal.Principal) (Session, error) {
 	now := s.now()
 	f := Session{ID: id.New[id.Session](), Organization: org.ID, User: u.ID, Active: true, Sliding: org.Settings.Sliding(u.Role), AuthTime: now, CreatedAt: now,
 		LastUsedAt: now, ExpiresAt: now.Add(Window), Device: p.Source.UserAgent, Fingerprint: fingerprint, Address: p.Source.Address}
+	if fixed > 0 {
+		f.Sliding, f.ExpiresAt = false, now.Add(fixed)
+	}
 	if l := org.Settings.SessionLifetimeSeconds; l > 0 {
 		f.Absolute = now.Add(time.Duration(l) * time.Second)
 		if f.Absolute.Before(f.ExpiresAt) {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,10 +24,6 @@ import (
 
 // ClientRefreshLifetime is how long a client's refresh tokens may be used in a row; rotation does not prolong it.
 const ClientRefreshLifetime = 30 * 24 * time.Hour
-
-// ClientAudience names where tokens of clients work; ClientRefreshAudience the one place for their refresh tokens.
-func ClientAudience(issuer string) string        { return issuer + "/api" }
-func ClientRefreshAudience(issuer string) string { return issuer + "/oauth2/token" }
 
 // Confirmation binds a token to a certificate (RFC 8705 §3.1).
 type Confirmation struct {
@@ -62,8 +57,9 @@ type ClientPair struct {
 	Scope     permission.Set
 }
 
-// ClientProof is a client that has proven who it is.
+// ClientProof is a client that has proven who it is, at a door.
 type ClientProof struct {
+	Door       Door
 	Client     client.Client
 	Credential id.Credential // the secret it used; empty for other methods
 	Thumbprint string        // of the certificate it showed, if its tokens are bound to it
@@ -95,7 +91,8 @@ func scope(asked string, most permission.Set) (permission.Set, error) {
 	return set, nil
 }
 
-// IssueClient mints for a client that asks for itself (RFC 6749 §4.4). A row is written only where a refresh token needs one.
+// IssueClient mints for a client that asks for itself (RFC 6749 §4.4), at most for as long as the client may have its tokens. A row is written only
+// where a refresh token needs one.
 func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source principal.Source, asked string) (ClientPair, error) {
 	set, err := scope(asked, proof.Client.Permissions)
 	if err != nil {
@@ -105,7 +102,7 @@ func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source pri
 	if err != nil {
 		return ClientPair{}, err
 	}
-	if !proof.Client.RefreshAllowed {
+	if !proof.Client.RefreshAllowed || clientDoors[proof.Door].refresh == "" {
 		return s.signClient(key, proof, set, "", "", time.Time{})
 	}
 	now := s.now()
@@ -136,6 +133,16 @@ func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source pri
 	return s.signClient(key, proof, set, family, jti, expires)
 }
 
+// IssueClientFor is IssueClient for a client that names a lifetime; more than its organization and itself may have is cut to that.
+func (s *Service) IssueClientFor(ctx context.Context, proof ClientProof, source principal.Source, lifetime time.Duration) (ClientPair, error) {
+	org, err := s.organizations.Facts(ctx, proof.Client.Organization)
+	if err != nil {
+		return ClientPair{}, err
+	}
+	proof.Client.TokenLifetime = min(lifetime, proof.Client.TokenLifetime, time.Duration(org.Settings.RequestedTokenSeconds)*time.Second)
+	return s.IssueClient(ctx, proof, source, "")
+}
+
 // maxGrants is how many refresh token families a client may have at once; the oldest end.
 const maxGrants = 100
 
@@ -164,7 +171,7 @@ func (s *Service) signClient(key jwt.PrivateKey, proof ClientProof, set permissi
 	registered := jwt.Registered{Issuer: s.issuer, Subject: string(c.ID), IssuedAt: now.Unix(), NotBefore: now.Unix()}
 	claims := ClientClaims{Registered: registered, ClientID: string(c.ID), OrganizationID: string(c.Organization), Scope: set.Line(), Permissions: set.Strings(),
 		Credential: string(proof.Credential), Family: string(family)}
-	claims.Audience, claims.Expires, claims.ID = ClientAudience(s.issuer), expires.Unix(), rand.Text()
+	claims.Audience, claims.Expires, claims.ID = ClientAudience(s.issuer, proof.Door), expires.Unix(), rand.Text()
 	if proof.Thumbprint != "" {
 		claims.Confirmation = &Confirmation{proof.Thumbprint}
 	}
@@ -174,7 +181,7 @@ func (s *Service) signClient(key jwt.PrivateKey, proof ClientProof, set permissi
 		return pair, err
 	}
 	refresh := clientRefreshClaims{Registered: registered, ClientID: string(c.ID), OrganizationID: string(c.Organization), Family: string(family)}
-	refresh.Audience, refresh.Expires, refresh.ID = ClientRefreshAudience(s.issuer), refreshExpires.Unix(), refreshJTI
+	refresh.Audience, refresh.Expires, refresh.ID = ClientRefreshAudience(s.issuer, proof.Door), refreshExpires.Unix(), refreshJTI
 	pair.Refresh, err = signClaims(key, jwt.TypeRefresh, refresh)
 	return pair, err
 }
@@ -239,7 +246,7 @@ func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source p
 	if err != nil {
 		return ClientPair{}, err
 	}
-	if r.Client != c.ID || r.Organization != c.Organization {
+	if r.Client != c.ID || r.Organization != c.Organization || r.Door != proof.Door {
 		return ClientPair{}, bad
 	}
 	g, err := s.grant(tokendb.New(s.db.Tenant(r.Organization)).GetGrant(ctx, r.Organization, r.Family))
@@ -335,11 +342,6 @@ func (s *Service) MintForward(p principal.Principal, audience string) (string, t
 		SessionID: string(p.Session), Permissions: p.Permissions.Strings()}
 	token, err := signClaims(key, jwt.TypeForwarded, c)
 	return token, expires, err
-}
-
-// Reserved are the names of claims and audiences of this server itself; nobody else's token may carry them as audience.
-func (s *Service) Reserved(audience string) bool {
-	return slices.Contains([]string{Audience(s.issuer), RefreshAudience(s.issuer), ClientAudience(s.issuer), ClientRefreshAudience(s.issuer), LongLivedAudience(s.issuer)}, audience)
 }
 
 // SignIntrospection signs an answer about a token for the client that asked (RFC 9701 §5).

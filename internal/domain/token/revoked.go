@@ -72,12 +72,13 @@ type Refresh struct {
 	Session      id.Session // of a session's token
 	Family       id.Family
 	Client       id.Client // of a client's token
+	Door         Door
 	JTI          string
 	IssuedAt     time.Time
 	ExpiresAt    time.Time
 }
 
-// VerifyRefresh reads a refresh token of either sort. Whether it is the one in force is Current's to say.
+// VerifyRefresh reads a refresh token of any sort. Whether it is the one in force is Current's to say.
 func (s *Service) VerifyRefresh(token string) (Refresh, error) {
 	payload, err := s.verify(token, jwt.TypeRefresh)
 	if err != nil {
@@ -90,15 +91,18 @@ func (s *Service) VerifyRefresh(token string) (Refresh, error) {
 	if err := jwt.Decode(payload, &c); err != nil {
 		return Refresh{}, errInvalid()
 	}
-	wanted := RefreshAudience(s.issuer)
-	if c.ClientID != "" {
-		wanted = ClientRefreshAudience(s.issuer)
+	door, ofClient := clientDoor(s.issuer, c.Audience, true)
+	switch {
+	case c.Audience == ReusableAudience(s.issuer):
+		door = ItemPath
+	case c.Audience != RefreshAudience(s.issuer) && !ofClient, ofClient != (c.ClientID != ""):
+		return Refresh{}, errInvalid()
 	}
-	if err := judge(c.Registered, s.now(), s.issuer, wanted); err != nil {
+	if err := judge(c.Registered, s.now(), s.issuer, c.Audience); err != nil {
 		return Refresh{}, err
 	}
 	return Refresh{Organization: id.Organization(c.OrganizationID), Subject: c.Subject, Session: id.Session(c.SessionID), Family: id.Family(c.Family), Client: id.Client(c.ClientID),
-		JTI: c.ID, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expires, 0).UTC()}, nil
+		Door: door, JTI: c.ID, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expires, 0).UTC()}, nil
 }
 
 // Current tells whether a verified refresh token is the one in force of a live family. It looks at the database: an answer about a refresh
@@ -114,6 +118,10 @@ func (s *Service) Current(ctx context.Context, r Refresh) (bool, error) {
 			return false, err
 		}
 		return s.secretLive(ctx, r.Organization, g.Credential)
+	}
+	if r.Door == ItemPath { // its session decides
+		revoked, err := s.isRevoked(ctx, r.Organization, r.JTI)
+		return !revoked, err
 	}
 	row, err := q.GetFamily(ctx, r.Organization, r.Family)
 	if errors.Is(err, sqldb.ErrNoRows) {

@@ -42,6 +42,11 @@ type AccessClaims struct {
 	Permissions    []string `json:"permissions"`
 	AuthTime       int64    `json:"auth_time"`
 	AMR            []string `json:"amr"` // RFC 8176
+
+	// Of sessions with a reusable refresh token.
+	Identity string `json:"identity,omitzero"` // the user name
+	Type     string `json:"type,omitzero"`     // access or refresh
+	Fresh    *bool  `json:"fresh,omitzero"`    // got by a sign-in, not by a refresh
 }
 
 // RefreshClaims are the claims of a session's refresh token. Its signature protects the family's name (RFC 9700 §4.14.2).
@@ -57,6 +62,7 @@ type Pair struct {
 	Access           string
 	Refresh          string
 	ExpiresIn        time.Duration // of the access token
+	ExpiresAt        time.Time     // of the access token
 	RefreshExpiresAt time.Time
 	Organization     id.Organization
 }
@@ -136,11 +142,11 @@ func (s *Service) Sign(g Grant) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
-	refresh, err := jwt.Sign(g.key, jwt.TypeRefresh, []byte(g.tokens.Refresh))
-	if err != nil {
-		return Pair{}, err
+	pair := Pair{Access: access, ExpiresIn: max(0, g.expires.Sub(s.now().Truncate(time.Second))), ExpiresAt: g.expires, RefreshExpiresAt: g.deadline, Organization: g.organization}
+	if g.tokens.Refresh != "" {
+		pair.Refresh, err = jwt.Sign(g.key, jwt.TypeRefresh, []byte(g.tokens.Refresh))
 	}
-	return Pair{Access: access, Refresh: refresh, ExpiresIn: max(0, g.expires.Sub(s.now().Truncate(time.Second))), RefreshExpiresAt: g.deadline, Organization: g.organization}, nil
+	return pair, err
 }
 
 // PermissionsOf gives what a user may do now. A role that is gone gives nothing.
@@ -213,6 +219,8 @@ type Access struct {
 	Session     *AccessClaims
 	Client      *ClientClaims
 	KeyID       string
+	Door        Door
+	Refresh     bool // a reusable refresh token; it has no permissions of its own
 	Permissions permission.Set
 }
 
@@ -245,15 +253,19 @@ func (s *Service) VerifyAccess(token string) (*Access, error) {
 	if err := jwt.Decode(payload, &r); err != nil {
 		return nil, errInvalid()
 	}
-	switch r.Audience {
-	case Audience(s.issuer):
+	door, ofClient := clientDoor(s.issuer, r.Audience, false)
+	switch {
+	case r.Audience == Audience(s.issuer), r.Audience == ReusableAudience(s.issuer):
 		a.Session = &AccessClaims{}
 		if err := jwt.Decode(payload, a.Session); err != nil || a.Session.SessionID == "" {
 			return nil, errInvalid()
 		}
+		if r.Audience == ReusableAudience(s.issuer) {
+			a.Door = ItemPath
+		}
 		a.Permissions = permission.ParseKnown(a.Session.Permissions)
-	case ClientAudience(s.issuer):
-		a.Client = &ClientClaims{}
+	case ofClient:
+		a.Client, a.Door = &ClientClaims{}, door
 		if err := jwt.Decode(payload, a.Client); err != nil || a.Client.ClientID == "" || a.Client.ClientID != a.Client.Subject {
 			return nil, errInvalid()
 		}

@@ -8,6 +8,9 @@ SELECT * FROM users WHERE organization_id = $1 AND id = $2;
 -- name: GetByEmail :one
 SELECT * FROM users WHERE organization_id = $1 AND email_key = $2;
 
+-- name: GetByUsername :one
+SELECT * FROM users WHERE organization_id = $1 AND username_key = $2;
+
 -- name: PlatformByEmail :many
 SELECT u.* FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2;
 
@@ -24,7 +27,7 @@ ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: Update :execrows
 UPDATE users SET email = @email, email_key = @email_key, username = @username, username_key = @username_key, name = @name, kind = @kind, role = @role,
-    state = @state, updated_at = @now
+    state = @state, mfa_exempt = @mfa_exempt, updated_at = @now
 WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 
 -- name: HoldAsRead :execrows

@@ -3,6 +3,8 @@ package user
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"gatehouse/internal/core/fault"
@@ -86,12 +88,17 @@ func (s *Service) Facts(ctx context.Context, org id.Organization, user id.User) 
 	})
 }
 
-// ForSignIn finds the one account a sign-in name means: in the organization, or, when none is named, in all of them. Whatever the
-// outcome it asks the database exactly once. Found is false for none and for several.
-func (s *Service) ForSignIn(ctx context.Context, org id.Organization, email string) (u User, found bool, err error) {
-	key := CanonicalName(email)
+// ForSignIn finds the one account a sign-in name means: an e-mail address or, in a named organization, a user name, which has no @ unless it is
+// the address. Whatever the outcome it asks the database exactly once. Found is false for none and for several.
+func (s *Service) ForSignIn(ctx context.Context, org id.Organization, name string) (u User, found bool, err error) {
+	key := CanonicalName(name)
 	if org != "" {
-		u, err = one(userdb.New(s.db.Tenant(org)).GetByEmail(ctx, org, key))
+		q := userdb.New(s.db.Tenant(org))
+		if strings.Contains(key, "@") {
+			u, err = one(q.GetByEmail(ctx, org, key))
+		} else {
+			u, err = one(q.GetByUsername(ctx, org, key))
+		}
 		if fault.Is(err, fault.NotFound) {
 			return User{}, false, nil
 		}
@@ -330,7 +337,10 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	if u.Kind != Person && u.Kind != Application {
 		return User{}, fault.Invalidf("type", "must be person or application")
 	}
-	row := userdb.UpdateParams{Kind: string(u.Kind), Role: u.Role, State: string(u.State), OrganizationID: p.Organization, ID: user}
+	if err := checkExemption(p, before, &u); err != nil {
+		return User{}, err
+	}
+	row := userdb.UpdateParams{Kind: string(u.Kind), Role: u.Role, State: string(u.State), MfaExempt: u.MFAExempt, OrganizationID: p.Organization, ID: user}
 	if row.Email, row.EmailKey, err = checkEmail(u.Email); err != nil {
 		return User{}, err
 	}
@@ -375,6 +385,19 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	return u, err
 }
 
+// checkExemption lets people exempt applications from the second factor, one by one (A27). Who stops being one loses it.
+func checkExemption(p principal.Principal, before User, after *User) error {
+	switch {
+	case after.MFAExempt == before.MFAExempt && after.Kind != Application:
+		after.MFAExempt = false
+	case after.MFAExempt && !before.MFAExempt && after.Kind != Application:
+		return fault.Invalidf("mfaExempt", "is for users of the type application only")
+	case after.MFAExempt && !before.MFAExempt && p.Kind != principal.User && !p.IsSystem():
+		return fault.Forbiddenf("A machine credential cannot exempt anyone from the second factor.")
+	}
+	return nil
+}
+
 func actOf(before, after User) string {
 	switch {
 	case before.State == after.State:
@@ -390,6 +413,7 @@ func changes(before, after User) map[string]string {
 	for _, c := range []struct{ name, from, to string }{
 		{"email", before.Email, after.Email}, {"username", before.Username, after.Username}, {"name", before.Name, after.Name},
 		{"role", before.Role, after.Role}, {"type", string(before.Kind), string(after.Kind)},
+		{"mfaExempt", strconv.FormatBool(before.MFAExempt), strconv.FormatBool(after.MFAExempt)},
 	} {
 		if c.from != c.to {
 			out[c.name] = c.from + " -> " + c.to

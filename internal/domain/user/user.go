@@ -48,6 +48,7 @@ type User struct {
 	Role         string
 	State        State
 	HasPassword  bool
+	MFAExempt    bool // an application that may pass doors without a second step, whatever its organization demands
 	CreatedAt    time.Time
 	UpdatedAt    time.Time
 
@@ -60,7 +61,7 @@ func (u User) PasswordHash() string { return u.passwordHash }
 
 func fromRow(r userdb.User) User {
 	return User{ID: r.ID, Organization: r.OrganizationID, Email: r.Email, Username: r.Username, Name: r.Name, Kind: Kind(r.Kind), Role: r.Role,
-		State: State(r.State), HasPassword: r.PasswordHash != "", CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(), passwordHash: r.PasswordHash, passwordChangedAt: r.PasswordChangedAt.Time()}
+		State: State(r.State), HasPassword: r.PasswordHash != "", MFAExempt: r.MfaExempt, CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(), passwordHash: r.PasswordHash, passwordChangedAt: r.PasswordChangedAt.Time()}
 }
 
 func one(r userdb.User, err error) (User, error) {

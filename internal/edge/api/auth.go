@@ -74,37 +74,9 @@ func (a *API) registerAuth() {
 		op("Choose a password at a link", http.StatusUnauthorized, http.StatusForbidden), a.setPassword)
 }
 
-// tenant resolves which organization a request without a credential names: the body, else X-Tenant-Slug, else a subdomain.
-func (a *API) tenant(ctx context.Context, r *http.Request, named string) (login.Tenant, error) {
-	hint, err := a.kit.TenantHint(r)
-	if err != nil {
-		return login.Tenant{}, err
-	}
-	if header := r.Header.Get("X-Tenant-Slug"); named != "" && header != "" && header != named {
-		return login.Tenant{}, fault.Invalidf("organization", "and X-Tenant-Slug name different organizations")
-	}
-	if named != "" {
-		hint = web.Hint{Slug: named}
-	}
-	if hint.Slug == "" {
-		return login.Tenant{}, nil
-	}
-	org, err := a.Organizations.BySlug(ctx, hint.Slug)
-	if fault.Is(err, fault.NotFound) && hint.Loose {
-		if hint.Else == "" {
-			return login.Tenant{}, nil
-		}
-		org, err = a.Organizations.BySlug(ctx, hint.Else)
-	}
-	if fault.Is(err, fault.NotFound) {
-		return login.Tenant{Unknown: true}, nil
-	}
-	return login.Tenant{ID: org.ID}, err
-}
-
 func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, error) {
 	r := c.info.Request
-	tenant, err := a.tenant(ctx, r, in.Body.Organization)
+	tenant, err := a.kit.SignInTenant(r, in.Body.Organization, "")
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +94,7 @@ func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, 
 	if !utf8.ValidString(fingerprint) {
 		return nil, fault.Invalidf("X-Device-Fingerprint", "must be UTF-8")
 	}
-	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source})
+	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source, Door: login.Main})
 	if err != nil {
 		return nil, err
 	}

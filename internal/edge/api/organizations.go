@@ -17,23 +17,40 @@ type settingsBody struct {
 	SlidingExpirationByRole map[string]bool `json:"slidingExpirationByRole" doc:"Exceptions, by role"`
 	RoleChangesApplyAtOnce  bool            `json:"roleChangesApplyAtOnce" doc:"Else they wait for the next access token, 15 minutes at most"`
 	TimeZone                string          `json:"timeZone" doc:"IANA name" example:"Europe/Madrid"`
+	BasicAuthentication     bool            `json:"basicAuthentication" doc:"Whether the EasyVista dialect takes user name and password with each request"`
+	RequestedTokenSeconds   int64           `json:"requestedTokenSeconds" doc:"The longest lifetime that a token request of the ServiceBroker dialect may ask for; more is cut to it"`
+}
+
+type profileBody struct {
+	Email       string `json:"email"`
+	ExternalID  string `json:"externalId" doc:"What the system that provisioned it calls it"`
+	Description string `json:"description"`
+	SID         string `json:"sid" doc:"Its identifier there; the slug unless something else was given. Operators change it"`
+	Domain      string `json:"domain"`
 }
 
 type organizationBody struct {
-	ID        string       `json:"id"`
-	Slug      string       `json:"slug"`
-	Name      string       `json:"name"`
-	State     string       `json:"state" enum:"active,suspended"`
-	Platform  bool         `json:"platform" doc:"The home of the platform's operators"`
+	ID       string `json:"id"`
+	Slug     string `json:"slug"`
+	Name     string `json:"name"`
+	State    string `json:"state" enum:"active,suspended"`
+	Platform bool   `json:"platform" doc:"The home of the platform's operators"`
+
+	AccountNumber     string      `json:"accountNumber" doc:"Another name of it in paths of the EasyVista dialect: digits; empty: none. Operators change it"`
+	MachineCredential string      `json:"machineCredential" enum:"system_token,oauth2" doc:"Which of the two kinds of ServiceBroker credential works; those of the other kind rest. Operators change it"`
+	Profile           profileBody `json:"profile" doc:"How others know it; decides nothing"`
+
 	Settings  settingsBody `json:"settings"`
 	CreatedAt time.Time    `json:"createdAt"`
 	UpdatedAt time.Time    `json:"updatedAt"`
 }
 
 func showOrganization(o organization.Organization) organizationBody {
-	s := o.Settings
-	return organizationBody{string(o.ID), o.Slug, o.Name, string(o.State), o.Platform,
-		settingsBody{s.AllowedOrigins, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds, s.SlidingExpiration, s.SlidingByRole, s.RoleChangesApplyAtOnce, s.TimeZone}, o.CreatedAt, o.UpdatedAt}
+	s, p := o.Settings, o.Profile
+	return organizationBody{ID: string(o.ID), Slug: o.Slug, Name: o.Name, State: string(o.State), Platform: o.Platform, AccountNumber: o.AccountNumber, MachineCredential: string(o.MachineCredential),
+		Profile: profileBody{p.Email, p.ExternalID, p.Description, p.SID, p.Domain},
+		Settings: settingsBody{s.AllowedOrigins, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds, s.SlidingExpiration, s.SlidingByRole, s.RoleChangesApplyAtOnce, s.TimeZone,
+			s.BasicAuthentication, s.RequestedTokenSeconds}, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt}
 }
 
 // settingsChange has every setting optional.
@@ -45,6 +62,55 @@ type settingsChange struct {
 	SlidingExpirationByRole *map[string]bool `json:"slidingExpirationByRole,omitempty"`
 	RoleChangesApplyAtOnce  *bool            `json:"roleChangesApplyAtOnce,omitempty"`
 	TimeZone                *string          `json:"timeZone,omitempty" maxLength:"64"`
+	BasicAuthentication     *bool            `json:"basicAuthentication,omitempty"`
+	RequestedTokenSeconds   *int64           `json:"requestedTokenSeconds,omitempty" minimum:"60" maximum:"86400"`
+}
+
+// ProfileChange is what an organization changes about itself.
+type ProfileChange struct {
+	Email       *string `json:"email,omitempty" maxLength:"254"`
+	ExternalID  *string `json:"externalId,omitempty" maxLength:"200"`
+	Description *string `json:"description,omitempty" maxLength:"1000"`
+	Domain      *string `json:"domain,omitempty" maxLength:"253"`
+}
+
+func (c *ProfileChange) apply(p *organization.Profile) {
+	if c == nil {
+		return
+	}
+	set(&p.Email, c.Email)
+	set(&p.ExternalID, c.ExternalID)
+	set(&p.Description, c.Description)
+	set(&p.Domain, c.Domain)
+}
+
+// operatorProfileChange is what operators change besides.
+type operatorProfileChange struct {
+	ProfileChange
+	SID *string `json:"sid,omitempty" maxLength:"100"`
+}
+
+func (c *operatorProfileChange) apply(p *organization.Profile) {
+	if c == nil {
+		return
+	}
+	c.ProfileChange.apply(p)
+	set(&p.SID, c.SID)
+}
+
+// OperatorFields are what only operators decide.
+type OperatorFields struct {
+	AccountNumber     *string                `json:"accountNumber,omitempty" maxLength:"20" doc:"3 to 20 digits; empty: none"`
+	MachineCredential *string                `json:"machineCredential,omitempty" enum:"system_token,oauth2"`
+	Profile           *operatorProfileChange `json:"profile,omitempty"`
+}
+
+func (f OperatorFields) apply(number *string, machine *organization.MachineCredential, p *organization.Profile) {
+	set(number, f.AccountNumber)
+	if f.MachineCredential != nil {
+		*machine = organization.MachineCredential(*f.MachineCredential)
+	}
+	f.Profile.apply(p)
 }
 
 func (c *settingsChange) apply(s *organization.Settings) {
@@ -58,6 +124,8 @@ func (c *settingsChange) apply(s *organization.Settings) {
 	set(&s.SlidingByRole, c.SlidingExpirationByRole)
 	set(&s.RoleChangesApplyAtOnce, c.RoleChangesApplyAtOnce)
 	set(&s.TimeZone, c.TimeZone)
+	set(&s.BasicAuthentication, c.BasicAuthentication)
+	set(&s.RequestedTokenSeconds, c.RequestedTokenSeconds)
 }
 
 func (a *API) registerOrganizations() {
@@ -81,6 +149,7 @@ func (a *API) getMyOrganization(ctx context.Context, c call, _ *nothing) (*outpu
 type organizationChange struct {
 	Body struct {
 		Name     *string         `json:"name,omitempty" maxLength:"200"`
+		Profile  *ProfileChange  `json:"profile,omitempty"`
 		Settings *settingsChange `json:"settings,omitempty"`
 	}
 }
@@ -88,6 +157,7 @@ type organizationChange struct {
 func (a *API) updateMyOrganization(ctx context.Context, c call, in *organizationChange) (*output[organizationBody], error) {
 	o, err := a.Organizations.Update(ctx, c.Principal, c.Organization, func(o *organization.Organization) error {
 		set(&o.Name, in.Body.Name)
+		in.Body.Profile.apply(&o.Profile)
 		in.Body.Settings.apply(&o.Settings)
 		return nil
 	})
@@ -119,13 +189,16 @@ type createOrganizationInput struct {
 		Slug     string          `json:"slug" maxLength:"63" doc:"3 to 63 lower-case letters, digits and hyphens; does not change"`
 		Name     string          `json:"name" maxLength:"200"`
 		Settings *settingsChange `json:"settings,omitempty"`
+		OperatorFields
 	}
 }
 
 func (a *API) createOrganization(ctx context.Context, c call, in *createOrganizationInput) (*createdOutput[organizationBody], error) {
 	settings := organization.DefaultSettings()
 	in.Body.Settings.apply(&settings)
-	o, err := a.Organizations.Create(ctx, c.Principal, organization.NewOrganization{Slug: in.Body.Slug, Name: in.Body.Name, Settings: &settings})
+	n := organization.NewOrganization{Slug: in.Body.Slug, Name: in.Body.Name, Settings: &settings}
+	in.Body.OperatorFields.apply(&n.AccountNumber, &n.MachineCredential, &n.Profile)
+	o, err := a.Organizations.Create(ctx, c.Principal, n)
 	if err != nil {
 		return nil, err
 	}
@@ -150,6 +223,7 @@ type updateOrganizationInput struct {
 		Name     *string         `json:"name,omitempty" maxLength:"200"`
 		State    *string         `json:"state,omitempty" enum:"active,suspended"`
 		Settings *settingsChange `json:"settings,omitempty"`
+		OperatorFields
 	}
 }
 
@@ -161,6 +235,7 @@ func (a *API) updateOrganization(ctx context.Context, c call, in *updateOrganiza
 	o, err := a.Organizations.Update(ctx, c.Principal, org, func(o *organization.Organization) error {
 		set(&o.Name, in.Body.Name)
 		in.Body.Settings.apply(&o.Settings)
+		in.Body.OperatorFields.apply(&o.AccountNumber, &o.MachineCredential, &o.Profile)
 		if in.Body.State != nil {
 			o.State = organization.State(*in.Body.State)
 		}

@@ -19,12 +19,13 @@ type UserBody struct {
 	Role        string    `json:"role"`
 	State       string    `json:"state" enum:"active,disabled"`
 	HasPassword bool      `json:"hasPassword"`
+	MFAExempt   bool      `json:"mfaExempt" doc:"An application that may pass doors without a second step, whatever the organization demands"`
 	CreatedAt   time.Time `json:"createdAt"`
 	UpdatedAt   time.Time `json:"updatedAt"`
 }
 
 func showUser(u user.User) UserBody {
-	return UserBody{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, Type: string(u.Kind), Role: u.Role, State: string(u.State), HasPassword: u.HasPassword,
+	return UserBody{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, Type: string(u.Kind), Role: u.Role, State: string(u.State), HasPassword: u.HasPassword, MFAExempt: u.MFAExempt,
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
 }
 
@@ -130,6 +131,8 @@ type updateUserInput struct {
 		Type     *string `json:"type,omitempty" enum:"person,application"`
 		Role     *string `json:"role,omitempty" maxLength:"50"`
 		State    *string `json:"state,omitempty" enum:"active,disabled"`
+
+		MFAExempt *bool `json:"mfaExempt,omitempty" doc:"Users of the type application only; every change is audited"`
 	}
 }
 
@@ -143,6 +146,7 @@ func (a *API) updateUser(ctx context.Context, c call, in *updateUserInput) (*out
 		set(&u.Username, in.Body.Username)
 		set(&u.Name, in.Body.Name)
 		set(&u.Role, in.Body.Role)
+		set(&u.MFAExempt, in.Body.MFAExempt)
 		if in.Body.Type != nil {
 			u.Kind = user.Kind(*in.Body.Type)
 		}

@@ -44,7 +44,7 @@ type minted struct {
 func Register(kit *web.Kit, tokens *token.Service, rules *Rules, now func() time.Time, log *slog.Logger) {
 	g := &Gateway{kit: kit, tokens: tokens, rules: rules, now: now, log: log, minted: otter.Must(&otter.Options[string, minted]{MaximumSize: 10_000}),
 		asked: otter.Must(&otter.Options[string, question]{MaximumSize: 1000})}
-	kit.HandleRaw(web.Route{Pattern: Pattern, Self: "a proxy asks whether the caller may pass; the permission is the question's or the routes file's", Accepts: web.Everyone}, g)
+	kit.HandleRaw(web.Route{Pattern: Pattern, Self: "a proxy asks whether the caller may pass; the permission is the question's or the routes file's", Accepts: web.Anyone}, g)
 }
 
 // question is what a proxy asks.

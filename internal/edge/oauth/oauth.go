@@ -56,7 +56,7 @@ var formOnly = []string{"application/x-www-form-urlencoded"}
 func Register(kit *web.Kit, s Services) {
 	o := &server{s, kit}
 	form := func(path, why string, h func(w http.ResponseWriter, r *http.Request, form url.Values) error) {
-		kit.Handle(web.Route{Method: http.MethodPost, Pattern: path, Public: why, MaxBody: maxForm, BodyTypes: formOnly, WriteError: writeError}, o.form(h))
+		kit.Handle(web.Route{Method: http.MethodPost, Pattern: path, Public: why, MaxBody: maxForm, BodyTypes: formOnly, WriteError: web.WriteOAuthError}, o.form(h))
 	}
 	form(tokenPath, "the client authenticates itself", o.token)
 	form(introspectPath, "the client authenticates itself", o.introspect)
@@ -109,65 +109,9 @@ func (o *server) form(h func(w http.ResponseWriter, r *http.Request, form url.Va
 			return h(w, r, r.PostForm)
 		}()
 		if err != nil {
-			writeError(w, r, err)
+			web.WriteOAuthError(w, r, err)
 		}
 	})
-}
-
-// errorWords are the codes of RFC 6749 §5.2 and its companions.
-var errorWords = map[string]string{
-	authn.CodeInvalidClient: "invalid_client", token.CodeInvalidGrant: "invalid_grant", token.CodeInvalidScope: "invalid_scope", token.CodeUnauthorizedClient: "unauthorized_client",
-	codeUnsupportedGrant: "unsupported_grant_type", codeInvalidTarget: "invalid_target",
-}
-
-const (
-	codeUnsupportedGrant = "UNSUPPORTED_GRANT_TYPE"
-	codeInvalidTarget    = "INVALID_TARGET"
-)
-
-// writeError writes a failure as RFC 6749 §5.2 has it.
-func writeError(w http.ResponseWriter, r *http.Request, err error) {
-	p := web.NewProblem(r.Context(), err)
-	status, word := p.Status, errorWords[p.Code]
-	switch {
-	case word != "" && word != "invalid_client":
-		status = http.StatusBadRequest
-	case word == "invalid_client":
-		status = http.StatusUnauthorized
-		w.Header().Set("WWW-Authenticate", `Basic realm="gatehouse"`) // RFC 6749 §5.2: the scheme a client may use
-	case status == http.StatusUnauthorized: // a caller with a token of their own, where that is a way too
-		word = "invalid_token"
-		w.Header()["WWW-Authenticate"] = web.Challenge(web.InfoOf(r.Context()), fault.Of(err))
-	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
-		word = "temporarily_unavailable"
-	case status >= 500:
-		word = "server_error"
-	case status == http.StatusForbidden:
-		word = "access_denied"
-	default:
-		word, status = "invalid_request", http.StatusBadRequest
-	}
-	if retry := web.RetryAfter(fault.Of(err)); retry > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(retry))
-	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	web.EncodeJSON(w, struct {
-		Error       string `json:"error"`
-		Description string `json:"error_description"`
-		RequestID   string `json:"request_id"`
-	}{word, ascii(p.Detail), p.RequestID})
-}
-
-// ascii keeps to the characters that error_description may have (RFC 6749 §5.2).
-func ascii(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		if c < ' ' || c > '~' || c == '"' || c == '\\' {
-			b[i] = '\''
-		}
-	}
-	return string(b)
 }
 
 func writeJSON(w http.ResponseWriter, v any) error {

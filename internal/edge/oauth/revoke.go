@@ -77,8 +77,8 @@ func mayEnd(by principal.Principal, c credential.Credential) bool {
 func (o *server) revoker(w http.ResponseWriter, r *http.Request, form url.Values) (principal.Principal, error) {
 	info := web.InfoOf(r.Context())
 	c, err := authn.Read(r)
-	if err == nil && c.Kind != authn.None && !c.FromCookie {
-		res, err := o.Authenticator.Authenticate(r.Context(), c, authn.Everything, authn.Request{Source: info.Source, Method: r.Method, Path: revokePath, HTTP: r})
+	if err == nil && c.Kind != authn.None && c.Kind != authn.Password && !c.FromCookie {
+		res, err := o.Authenticator.Authenticate(r.Context(), c, web.Everyone, authn.Request{Source: info.Source, Method: r.Method, Path: revokePath, HTTP: r})
 		web.WriteLimit(w.Header(), res.Limit)
 		return res.Principal, err
 	}
@@ -87,7 +87,7 @@ func (o *server) revoker(w http.ResponseWriter, r *http.Request, form url.Values
 }
 
 // revoking names the permission with which one ends another's credential of a kind.
-var revoking = map[authn.Kind]string{authn.SessionToken: "sessions", authn.RefreshToken: "sessions", authn.ClientToken: "clients"}
+var revoking = map[authn.Kind]string{authn.SessionToken: "sessions", authn.RefreshToken: "sessions", authn.ItemPathToken: "sessions"}
 
 func mayRevoke(by principal.Principal, i authn.Inspection) bool {
 	p := i.Principal

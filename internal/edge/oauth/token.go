@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/internal/authn"
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/jwt"
 	"gatehouse/internal/domain/token"
@@ -36,8 +37,8 @@ func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) 
 	if err != nil {
 		return err
 	}
-	if target := form.Get("resource"); target != "" && target != token.ClientAudience(o.Tokens.Issuer()) { // RFC 8707
-		return fault.New(fault.Invalid, codeInvalidTarget, "The only resource is "+token.ClientAudience(o.Tokens.Issuer())+".")
+	if target := form.Get("resource"); target != "" && target != token.ClientAudience(o.Tokens.Issuer(), token.OAuth) { // RFC 8707
+		return fault.New(fault.Invalid, web.CodeInvalidTarget, "The only resource is "+token.ClientAudience(o.Tokens.Issuer(), token.OAuth)+".")
 	}
 	info := web.InfoOf(r.Context())
 	var pair token.ClientPair
@@ -50,7 +51,7 @@ func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) 
 		}
 		pair, err = o.Tokens.RefreshClient(r.Context(), proof, info.Source, form.Get("refresh_token"), form.Get("scope"))
 	default:
-		return fault.New(fault.Invalid, codeUnsupportedGrant, "grant_type must be "+grantClient+" or "+grantRefresh+".")
+		return fault.New(fault.Invalid, web.CodeUnsupportedGrant, "grant_type must be "+grantClient+" or "+grantRefresh+".")
 	}
 	if err != nil {
 		return err
@@ -64,7 +65,7 @@ func (o *server) client(w http.ResponseWriter, r *http.Request, form url.Values)
 	if err != nil {
 		return token.ClientProof{}, err
 	}
-	proof, limit, err := o.Clients.Authenticate(r.Context(), c, web.InfoOf(r.Context()).Source)
+	proof, limit, err := o.Clients.Authenticate(r.Context(), authn.ClientDoor{Door: token.OAuth}, c, web.InfoOf(r.Context()).Source)
 	web.WriteLimit(w.Header(), limit)
 	return proof, err
 }

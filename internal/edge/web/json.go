@@ -3,7 +3,9 @@ package web
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"net/http"
 	"sync"
 
 	"github.com/go-json-experiment/json"
@@ -44,6 +46,30 @@ func DecodeJSON(data []byte, v any) error {
 		return fault.Invalidf("body"+string(semantic.JSONPointer), "has the wrong type")
 	}
 	return fault.Invalidf(where, "is not valid JSON")
+}
+
+// ReadJSON reads the body of a request as DecodeJSON does; an empty one is an error.
+func ReadJSON(r *http.Request, v any) error {
+	body, err := io.ReadAll(r.Body)
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return fault.New(fault.TooLarge, fault.CodeTooLarge, fmt.Sprintf("The body may have at most %d bytes.", tooLarge.Limit))
+	case err != nil:
+		return fault.Invalidf("body", "could not be read").Because(err)
+	case len(bytes.TrimSpace(body)) == 0:
+		return fault.Invalidf("body", "is missing: send a JSON object")
+	case bytes.TrimSpace(body)[0] != '{':
+		return fault.Invalidf("body", "must be a JSON object")
+	}
+	return DecodeJSON(body, v)
+}
+
+// WriteJSON answers with a value.
+func WriteJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = EncodeJSON(w, v) // what it makes of our own types always encodes; a caller who is gone needs no answer
 }
 
 // hasNUL finds the escape of U+0000, which PostgreSQL cannot keep in a text.

@@ -50,6 +50,7 @@ type Kit struct {
 	mux      *http.ServeMux
 	routes   []Route
 	raw      []rawRoute
+	shapes   []shape
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 }
@@ -105,6 +106,27 @@ func New(o Options) *Kit {
 
 // Routes lists what is served.
 func (k *Kit) Routes() []Route { return slices.Clone(k.routes) }
+
+type shape struct {
+	prefix string
+	write  ErrorWriter
+}
+
+// Shape writes the failures of everything at and below a path that is no route (unknown paths, wrong methods) in a protocol's own form.
+func (k *Kit) Shape(prefix string, write ErrorWriter) {
+	k.shapes = append(k.shapes, shape{prefix, write})
+}
+
+// writeError writes a failure before a route is found, or instead of one.
+func (k *Kit) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	for _, s := range k.shapes {
+		if rest, ok := strings.CutPrefix(r.URL.EscapedPath(), s.prefix); ok && (rest == "" || rest[0] == '/') {
+			s.write(w, r, err)
+			return
+		}
+	}
+	WriteProblem(w, r, err)
+}
 
 // Handle adds a route. A route that does not say what it demands is a programming error.
 func (k *Kit) Handle(route Route, h http.Handler) {
@@ -174,7 +196,7 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			k.o.Log.ErrorContext(r.Context(), "panic", "requestId", info.Source.Request, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			if !rec.wrote {
-				WriteProblem(rec, r, errors.New("panic"))
+				k.writeError(rec, r, errors.New("panic"))
 			}
 		}
 		k.observe(info.Route, rec.status, time.Since(start))
@@ -187,11 +209,11 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if oddQuery(r.URL.RawQuery) {
-		WriteProblem(rec, r, fault.Invalidf("query", "must be UTF-8 without NUL, percent-encoded"))
+		k.writeError(rec, r, fault.Invalidf("query", "must be UTF-8 without NUL, percent-encoded"))
 		return
 	}
 	if oddPath(r) {
-		WriteProblem(rec, r, fault.NotFoundf("There is nothing at this path."))
+		k.writeError(rec, r, fault.NotFoundf("There is nothing at this path."))
 		return
 	}
 	if origin := r.Header["Origin"]; len(origin) > 0 {
@@ -305,11 +327,11 @@ func (k *Kit) unmatched(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if len(allowed) == 0 {
-		WriteProblem(w, r, fault.NotFoundf("There is nothing at this path."))
+		k.writeError(w, r, fault.NotFoundf("There is nothing at this path."))
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	WriteProblem(w, r, fault.New(fault.MethodNotAllowed, fault.CodeMethodNotAllowed, "This path takes "+strings.Join(allowed, ", ")+"."))
+	k.writeError(w, r, fault.New(fault.MethodNotAllowed, fault.CodeMethodNotAllowed, "This path takes "+strings.Join(allowed, ", ")+"."))
 }
 
 // guard is what stands before a handler: body limits, then the credential, then the permission. Only then is input read.
@@ -366,7 +388,8 @@ func (k *Kit) Identify(w http.ResponseWriter, r *http.Request, info *Info, metho
 	if err != nil {
 		return err
 	}
-	res, err := k.o.Authenticator.Authenticate(r.Context(), c, info.Route.Accepts, authn.Request{Source: info.Source, TenantSlug: slug, Method: method, Path: info.Route.Pattern, HTTP: r})
+	res, err := k.o.Authenticator.Authenticate(r.Context(), c, info.Route.Accepts, authn.Request{Source: info.Source, TenantSlug: slug, Account: r.PathValue(AccountParameter), Method: method,
+		Path: info.Route.Pattern, HTTP: r})
 	WriteLimit(w.Header(), res.Limit)
 	if err != nil {
 		return err

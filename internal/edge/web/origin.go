@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"gatehouse/internal/authn/login"
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
 )
@@ -123,4 +124,38 @@ func (k *Kit) subdomain(host string) string {
 		}
 	}
 	return ""
+}
+
+// SignInTenant finds the organization that a sign-in names: in its body, else in X-Tenant-Slug, else by a subdomain; else the fallback's slug, if any.
+func (k *Kit) SignInTenant(r *http.Request, named, fallback string) (login.Tenant, error) {
+	hint, err := k.TenantHint(r)
+	if err != nil {
+		return login.Tenant{}, err
+	}
+	if header := r.Header.Get("X-Tenant-Slug"); named != "" && header != "" && header != named {
+		return login.Tenant{}, fault.Invalidf("organization", "and X-Tenant-Slug name different organizations")
+	}
+	if named != "" {
+		hint = Hint{Slug: named}
+	}
+	if hint.Slug == "" {
+		hint.Slug = fallback
+	}
+	if hint.Else == "" {
+		hint.Else = fallback
+	}
+	if hint.Slug == "" {
+		return login.Tenant{}, nil
+	}
+	org, err := k.o.Organizations.BySlug(r.Context(), hint.Slug)
+	if fault.Is(err, fault.NotFound) && hint.Loose {
+		if hint.Else == "" {
+			return login.Tenant{}, nil
+		}
+		org, err = k.o.Organizations.BySlug(r.Context(), hint.Else)
+	}
+	if fault.Is(err, fault.NotFound) {
+		return login.Tenant{Unknown: true}, nil
+	}
+	return login.Tenant{ID: org.ID}, err
 }

@@ -93,6 +93,19 @@ func Challenge(info *Info, f *fault.Error) []string {
 	return []string{realm + `, error="invalid_token"`}
 }
 
+// Failure describes a failure to a dialect, which writes its body: it logs what is ours, and sets the headers that every protocol has.
+func Failure(w http.ResponseWriter, r *http.Request, err error) (status int, f *fault.Error) {
+	p := NewProblem(r.Context(), err)
+	for k, v := range p.headers {
+		w.Header()[k] = v
+	}
+	f = fault.Of(err)
+	if p.Code != f.Code { // what NewProblem knew better
+		f = fault.New(fault.Unavailable, p.Code, p.Detail)
+	}
+	return p.Status, f
+}
+
 // WriteProblem writes a failure as a problem document.
 func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
 	p := NewProblem(r.Context(), err)

@@ -40,9 +40,14 @@ var (
 	OnlySessions = []authn.Kind{authn.SessionToken}
 	// SessionsAndKeys reach the whole management API as far as their permissions go.
 	SessionsAndKeys = []authn.Kind{authn.SessionToken, authn.APIKey}
-	// Everyone reaches the service desk, and forward authentication.
-	Everyone = authn.Everything
+	// Everyone reaches the service desk.
+	Everyone = []authn.Kind{authn.SessionToken, authn.APIKey, authn.AccessToken, authn.SystemToken, authn.ApplicationToken, authn.ClientToken, authn.BrokerToken, authn.SecuriThingsToken}
+	// Anyone is asked about by forward authentication.
+	Anyone = authn.Tokens
 )
+
+// AccountParameter is the part of a pattern that names an organization, by its slug or its account number: a credential of another one is refused.
+const AccountParameter = "account"
 
 func (r Route) check() string {
 	marks := 0

@@ -34,6 +34,7 @@ type Config struct {
 	TenantHosts    []string        `yaml:"tenant_hosts" doc:"Host names under which each organization has a subdomain named by its slug; a sign-in from there means that organization."`
 	Resources      []string        `yaml:"resources" doc:"Resources of the APIs behind forward authentication, such as stations: permissions like stations:read:all exist for each, and tenant administrators hold them."`
 	Gateway        Gateway         `yaml:"gateway"`
+	ItemPath       ItemPath        `yaml:"itempath"`
 	Outbound       Outbound        `yaml:"outbound"`
 	Signing        Signing         `yaml:"signing"`
 	Hashing        Hashing         `yaml:"password_hashing"`
@@ -59,6 +60,11 @@ type MTLS struct {
 // Gateway is forward authentication.
 type Gateway struct {
 	RoutesFile string `yaml:"routes_file" doc:"YAML file that maps methods and paths of the protected API to the permissions they need; empty: the proxy names the permission."`
+}
+
+// ItemPath is the dialect at /api/users.
+type ItemPath struct {
+	DefaultOrganization string `yaml:"default_organization" doc:"Slug of the organization that sign-ins at /api/users/login mean when neither X-Tenant-Slug nor a subdomain names one; empty: they must name it."`
 }
 
 // Outbound is what the server fetches by itself: the keys of OAuth clients.

@@ -12,6 +12,18 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
+const count = `-- name: Count :one
+SELECT CAST(count(*) AS BIGINT) FROM credentials
+WHERE organization_id = $1 AND kind = $2 AND (CAST($3 AS TEXT) = '' OR owner_id = $3)
+`
+
+func (q *Queries) Count(ctx context.Context, organizationID id.Organization, kind string, owner string) (int64, error) {
+	row := q.db.QueryRow(ctx, count, organizationID, kind, owner)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const get = `-- name: Get :one
 SELECT organization_id, id, kind, digest, previous_digest, overlap_until, name, purpose, owner_kind, owner_id, permissions, resources, state, rate_limit, allowed_addresses, created_by, created_at, updated_at, expires_at, last_used_at, rotated_at, revoked_at FROM credentials WHERE organization_id = $1 AND id = $2
 `
@@ -44,6 +56,17 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id
 		&i.RevokedAt,
 	)
 	return i, err
+}
+
+const hasKept = `-- name: HasKept :one
+SELECT EXISTS (SELECT 1 FROM credentials c WHERE c.organization_id = $1 AND c.kind = $2 AND c.state <> 'revoked')
+`
+
+func (q *Queries) HasKept(ctx context.Context, organizationID id.Organization, kind string) (bool, error) {
+	row := q.db.QueryRow(ctx, hasKept, organizationID, kind)
+	var exists bool
+	err := row.Scan(&exists)
+	return exists, err
 }
 
 const insert = `-- name: Insert :exec

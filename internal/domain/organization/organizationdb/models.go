@@ -10,12 +10,15 @@ import (
 )
 
 type Organization struct {
-	ID        id.Organization
-	Slug      string
-	Name      string
-	Platform  bool
-	State     string
-	Settings  string
-	CreatedAt sqldb.Millis
-	UpdatedAt sqldb.Millis
+	ID                id.Organization
+	Slug              string
+	Name              string
+	Platform          bool
+	State             string
+	Settings          string
+	CreatedAt         sqldb.Millis
+	UpdatedAt         sqldb.Millis
+	AccountNumber     string
+	Profile           string
+	MachineCredential string
 }

@@ -22,7 +22,7 @@ func (q *Queries) ClearOrigins(ctx context.Context, organizationID id.Organizati
 }
 
 const get = `-- name: Get :one
-SELECT id, slug, name, platform, state, settings, created_at, updated_at FROM organizations WHERE id = $1
+SELECT id, slug, name, platform, state, settings, created_at, updated_at, account_number, profile, machine_credential FROM organizations WHERE id = $1
 `
 
 func (q *Queries) Get(ctx context.Context, organizationID id.Organization) (Organization, error) {
@@ -37,6 +37,9 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization) (Orga
 		&i.Settings,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.AccountNumber,
+		&i.Profile,
+		&i.MachineCredential,
 	)
 	return i, err
 }
@@ -48,6 +51,29 @@ INSERT INTO organization_origins (organization_id, origin) VALUES ($1, $2)
 func (q *Queries) InsertOrigin(ctx context.Context, organizationID id.Organization, origin string) error {
 	_, err := q.db.Exec(ctx, insertOrigin, organizationID, origin)
 	return err
+}
+
+const platformByAccountNumber = `-- name: PlatformByAccountNumber :one
+SELECT id, slug, name, platform, state, settings, created_at, updated_at, account_number, profile, machine_credential FROM organizations WHERE account_number = $1
+`
+
+func (q *Queries) PlatformByAccountNumber(ctx context.Context, accountNumber string) (Organization, error) {
+	row := q.db.QueryRow(ctx, platformByAccountNumber, accountNumber)
+	var i Organization
+	err := row.Scan(
+		&i.ID,
+		&i.Slug,
+		&i.Name,
+		&i.Platform,
+		&i.State,
+		&i.Settings,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.AccountNumber,
+		&i.Profile,
+		&i.MachineCredential,
+	)
+	return i, err
 }
 
 const platformByOrigin = `-- name: PlatformByOrigin :many
@@ -75,7 +101,7 @@ func (q *Queries) PlatformByOrigin(ctx context.Context, origin string) ([]id.Org
 }
 
 const platformBySlug = `-- name: PlatformBySlug :one
-SELECT id, slug, name, platform, state, settings, created_at, updated_at FROM organizations WHERE slug = $1
+SELECT id, slug, name, platform, state, settings, created_at, updated_at, account_number, profile, machine_credential FROM organizations WHERE slug = $1
 `
 
 func (q *Queries) PlatformBySlug(ctx context.Context, slug string) (Organization, error) {
@@ -90,23 +116,29 @@ func (q *Queries) PlatformBySlug(ctx context.Context, slug string) (Organization
 		&i.Settings,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.AccountNumber,
+		&i.Profile,
+		&i.MachineCredential,
 	)
 	return i, err
 }
 
 const platformInsert = `-- name: PlatformInsert :exec
-INSERT INTO organizations (id, slug, name, platform, state, settings, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $7)
+INSERT INTO organizations (id, slug, name, platform, state, settings, account_number, profile, machine_credential, created_at, updated_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)
 `
 
 type PlatformInsertParams struct {
-	ID        id.Organization
-	Slug      string
-	Name      string
-	Platform  bool
-	State     string
-	Settings  string
-	CreatedAt sqldb.Millis
+	ID                id.Organization
+	Slug              string
+	Name              string
+	Platform          bool
+	State             string
+	Settings          string
+	AccountNumber     string
+	Profile           string
+	MachineCredential string
+	CreatedAt         sqldb.Millis
 }
 
 func (q *Queries) PlatformInsert(ctx context.Context, arg PlatformInsertParams) error {
@@ -117,13 +149,16 @@ func (q *Queries) PlatformInsert(ctx context.Context, arg PlatformInsertParams) 
 		arg.Platform,
 		arg.State,
 		arg.Settings,
+		arg.AccountNumber,
+		arg.Profile,
+		arg.MachineCredential,
 		arg.CreatedAt,
 	)
 	return err
 }
 
 const platformList = `-- name: PlatformList :many
-SELECT id, slug, name, platform, state, settings, created_at, updated_at FROM organizations
+SELECT id, slug, name, platform, state, settings, created_at, updated_at, account_number, profile, machine_credential FROM organizations
 WHERE id > $1 AND state <> 'deleted' AND (CAST($2 AS TEXT) = '' OR state = $2)
 ORDER BY id LIMIT CAST($3 AS BIGINT)
 `
@@ -146,6 +181,9 @@ func (q *Queries) PlatformList(ctx context.Context, after id.Organization, state
 			&i.Settings,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.AccountNumber,
+			&i.Profile,
+			&i.MachineCredential,
 		); err != nil {
 			return nil, err
 		}
@@ -158,7 +196,7 @@ func (q *Queries) PlatformList(ctx context.Context, after id.Organization, state
 }
 
 const platformOperator = `-- name: PlatformOperator :one
-SELECT id, slug, name, platform, state, settings, created_at, updated_at FROM organizations WHERE platform
+SELECT id, slug, name, platform, state, settings, created_at, updated_at, account_number, profile, machine_credential FROM organizations WHERE platform
 `
 
 func (q *Queries) PlatformOperator(ctx context.Context) (Organization, error) {
@@ -173,6 +211,9 @@ func (q *Queries) PlatformOperator(ctx context.Context) (Organization, error) {
 		&i.Settings,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.AccountNumber,
+		&i.Profile,
+		&i.MachineCredential,
 	)
 	return i, err
 }
@@ -190,22 +231,28 @@ func (q *Queries) SetState(ctx context.Context, state string, now sqldb.Millis, 
 }
 
 const update = `-- name: Update :execrows
-UPDATE organizations SET name = $1, settings = $2, updated_at = $3
-WHERE id = $4 AND state <> 'deleted' AND updated_at = $5
+UPDATE organizations SET name = $1, settings = $2, account_number = $3, profile = $4, machine_credential = $5, updated_at = $6
+WHERE id = $7 AND state <> 'deleted' AND updated_at = $8
 `
 
 type UpdateParams struct {
-	Name           string
-	Settings       string
-	Now            sqldb.Millis
-	OrganizationID id.Organization
-	Was            sqldb.Millis
+	Name              string
+	Settings          string
+	AccountNumber     string
+	Profile           string
+	MachineCredential string
+	Now               sqldb.Millis
+	OrganizationID    id.Organization
+	Was               sqldb.Millis
 }
 
 func (q *Queries) Update(ctx context.Context, arg UpdateParams) (int64, error) {
 	result, err := q.db.Exec(ctx, update,
 		arg.Name,
 		arg.Settings,
+		arg.AccountNumber,
+		arg.Profile,
+		arg.MachineCredential,
 		arg.Now,
 		arg.OrganizationID,
 		arg.Was,

@@ -12,6 +12,26 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
+const countAllTickets = `-- name: CountAllTickets :one
+SELECT CAST(count(*) AS BIGINT) FROM tickets
+WHERE organization_id = $1
+  AND (CAST($2 AS TEXT) = '' OR status = $2)
+  AND (CAST($3 AS TEXT) = '' OR priority = $3)
+  AND (CAST($4 AS TEXT) = '' OR assignee_id = $4)
+`
+
+func (q *Queries) CountAllTickets(ctx context.Context, organizationID id.Organization, status string, priority string, assigneeID string) (int64, error) {
+	row := q.db.QueryRow(ctx, countAllTickets,
+		organizationID,
+		status,
+		priority,
+		assigneeID,
+	)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const countTickets = `-- name: CountTickets :many
 SELECT status, priority, CAST(count(*) AS BIGINT) AS total FROM tickets WHERE organization_id = $1 GROUP BY status, priority ORDER BY status, priority
 `
@@ -40,6 +60,46 @@ func (q *Queries) CountTickets(ctx context.Context, organizationID id.Organizati
 		return nil, err
 	}
 	return items, nil
+}
+
+const countVisibleTickets = `-- name: CountVisibleTickets :one
+SELECT CAST(count(*) AS BIGINT) FROM tickets t
+WHERE t.organization_id = $1
+  AND (CAST($2 AS TEXT) = '' OR t.status = $2)
+  AND (CAST($3 AS TEXT) = '' OR t.priority = $3)
+  AND (CAST($4 AS TEXT) = '' OR t.assignee_id = $4)
+  AND (t.requester_id = $5
+    OR (CAST($6 AS BOOLEAN) AND t.assignee_id = $5)
+    OR (CAST($7 AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $5)
+        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
+                             WHERE m.organization_id = $1 AND m.user_id = $5))))
+`
+
+type CountVisibleTicketsParams struct {
+	OrganizationID id.Organization
+	Status         string
+	Priority       string
+	AssigneeID     string
+	UserID         id.User
+	SeeAssigned    bool
+	SeeTeam        bool
+}
+
+// How many a caller may see; as ListTickets.
+func (q *Queries) CountVisibleTickets(ctx context.Context, arg CountVisibleTicketsParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countVisibleTickets,
+		arg.OrganizationID,
+		arg.Status,
+		arg.Priority,
+		arg.AssigneeID,
+		arg.UserID,
+		arg.SeeAssigned,
+		arg.SeeTeam,
+	)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
 }
 
 const getTicket = `-- name: GetTicket :one
@@ -209,14 +269,13 @@ WHERE t.organization_id = $1 AND t.id < $2
   AND (CAST($3 AS TEXT) = '' OR t.status = $3)
   AND (CAST($4 AS TEXT) = '' OR t.priority = $4)
   AND (CAST($5 AS TEXT) = '' OR t.assignee_id = $5)
-  AND (CAST($6 AS BOOLEAN)
-    OR (t.requester_id = $7)
-    OR (CAST($8 AS BOOLEAN) AND t.assignee_id = $7)
-    OR (CAST($9 AS BOOLEAN) AND (
-        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $7)
+  AND (t.requester_id = $6
+    OR (CAST($7 AS BOOLEAN) AND t.assignee_id = $6)
+    OR (CAST($8 AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $6)
         OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
-                             WHERE m.organization_id = $1 AND m.user_id = $7))))
-ORDER BY t.id DESC LIMIT CAST($10 AS BIGINT)
+                             WHERE m.organization_id = $1 AND m.user_id = $6))))
+ORDER BY t.id DESC LIMIT CAST($9 AS BIGINT)
 `
 
 type ListTicketsParams struct {
@@ -225,14 +284,13 @@ type ListTicketsParams struct {
 	Status         string
 	Priority       string
 	AssigneeID     string
-	SeeAll         bool
 	UserID         id.User
 	SeeAssigned    bool
 	SeeTeam        bool
 	RowLimit       int64
 }
 
-// What a caller may see: everything, or what was requested by, is assigned to, or belongs to a team of the user.
+// What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
 func (q *Queries) ListTickets(ctx context.Context, arg ListTicketsParams) ([]Ticket, error) {
 	rows, err := q.db.Query(ctx, listTickets,
 		arg.OrganizationID,
@@ -240,7 +298,6 @@ func (q *Queries) ListTickets(ctx context.Context, arg ListTicketsParams) ([]Tic
 		arg.Status,
 		arg.Priority,
 		arg.AssigneeID,
-		arg.SeeAll,
 		arg.UserID,
 		arg.SeeAssigned,
 		arg.SeeTeam,

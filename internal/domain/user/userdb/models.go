@@ -49,4 +49,5 @@ type User struct {
 	PasswordChangedAt sqldb.Millis
 	CreatedAt         sqldb.Millis
 	UpdatedAt         sqldb.Millis
+	MfaExempt         bool
 }

@@ -50,7 +50,7 @@ func (q *Queries) DeleteTeam(ctx context.Context, organizationID id.Organization
 }
 
 const get = `-- name: Get :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at FROM users WHERE organization_id = $1 AND id = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt FROM users WHERE organization_id = $1 AND id = $2
 `
 
 func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id.User) (User, error) {
@@ -71,12 +71,13 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id
 		&i.PasswordChangedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.MfaExempt,
 	)
 	return i, err
 }
 
 const getByEmail = `-- name: GetByEmail :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at FROM users WHERE organization_id = $1 AND email_key = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt FROM users WHERE organization_id = $1 AND email_key = $2
 `
 
 func (q *Queries) GetByEmail(ctx context.Context, organizationID id.Organization, emailKey string) (User, error) {
@@ -97,6 +98,34 @@ func (q *Queries) GetByEmail(ctx context.Context, organizationID id.Organization
 		&i.PasswordChangedAt,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+		&i.MfaExempt,
+	)
+	return i, err
+}
+
+const getByUsername = `-- name: GetByUsername :one
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt FROM users WHERE organization_id = $1 AND username_key = $2
+`
+
+func (q *Queries) GetByUsername(ctx context.Context, organizationID id.Organization, usernameKey string) (User, error) {
+	row := q.db.QueryRow(ctx, getByUsername, organizationID, usernameKey)
+	var i User
+	err := row.Scan(
+		&i.OrganizationID,
+		&i.ID,
+		&i.Email,
+		&i.EmailKey,
+		&i.Username,
+		&i.UsernameKey,
+		&i.Name,
+		&i.Kind,
+		&i.Role,
+		&i.State,
+		&i.PasswordHash,
+		&i.PasswordChangedAt,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.MfaExempt,
 	)
 	return i, err
 }
@@ -268,7 +297,7 @@ func (q *Queries) InsertTeam(ctx context.Context, arg InsertTeamParams) error {
 }
 
 const list = `-- name: List :many
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at FROM users
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt FROM users
 WHERE organization_id = $1 AND id > $2
   AND (CAST($3 AS TEXT) = '' OR state = $3)
   AND (CAST($4 AS TEXT) = '' OR role = $4)
@@ -316,6 +345,7 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]User, error) {
 			&i.PasswordChangedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.MfaExempt,
 		); err != nil {
 			return nil, err
 		}
@@ -371,7 +401,7 @@ func (q *Queries) ListInvitations(ctx context.Context, organizationID id.Organiz
 }
 
 const listMembers = `-- name: ListMembers :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
 WHERE m.organization_id = $1 AND m.team_id = $2 AND m.user_id > $3
 ORDER BY m.user_id LIMIT CAST($4 AS BIGINT)
 `
@@ -405,6 +435,7 @@ func (q *Queries) ListMembers(ctx context.Context, organizationID id.Organizatio
 			&i.PasswordChangedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.MfaExempt,
 		); err != nil {
 			return nil, err
 		}
@@ -449,7 +480,7 @@ func (q *Queries) ListTeams(ctx context.Context, organizationID id.Organization,
 }
 
 const platformByEmail = `-- name: PlatformByEmail :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2
 `
 
 func (q *Queries) PlatformByEmail(ctx context.Context, emailKey string) ([]User, error) {
@@ -476,6 +507,7 @@ func (q *Queries) PlatformByEmail(ctx context.Context, emailKey string) ([]User,
 			&i.PasswordChangedAt,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+			&i.MfaExempt,
 		); err != nil {
 			return nil, err
 		}
@@ -593,8 +625,8 @@ func (q *Queries) TeamsOf(ctx context.Context, organizationID id.Organization, u
 
 const update = `-- name: Update :execrows
 UPDATE users SET email = $1, email_key = $2, username = $3, username_key = $4, name = $5, kind = $6, role = $7,
-    state = $8, updated_at = $9
-WHERE organization_id = $10 AND id = $11 AND updated_at = $12
+    state = $8, mfa_exempt = $9, updated_at = $10
+WHERE organization_id = $11 AND id = $12 AND updated_at = $13
 `
 
 type UpdateParams struct {
@@ -606,6 +638,7 @@ type UpdateParams struct {
 	Kind           string
 	Role           string
 	State          string
+	MfaExempt      bool
 	Now            sqldb.Millis
 	OrganizationID id.Organization
 	ID             id.User
@@ -622,6 +655,7 @@ func (q *Queries) Update(ctx context.Context, arg UpdateParams) (int64, error) {
 		arg.Kind,
 		arg.Role,
 		arg.State,
+		arg.MfaExempt,
 		arg.Now,
 		arg.OrganizationID,
 		arg.ID,

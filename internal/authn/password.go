@@ -1,0 +1,48 @@
+package authn
+
+import (
+	"context"
+	"encoding/base64"
+	"strings"
+	"unicode/utf8"
+
+	"gatehouse/internal/authn/login"
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/principal"
+)
+
+// joinPassword proves user name and password in the account of the path, by the sign-in machine: with its locks and counters, one hash at a time.
+// Nothing of it is kept for the next request.
+func (a *Authenticator) joinPassword(ctx context.Context, value string, r Request, s *subject) error {
+	s.kind = Password
+	raw, err := base64.StdEncoding.DecodeString(value)
+	name, password, ok := strings.Cut(string(raw), ":")
+	if err != nil || !ok || !utf8.Valid(raw) || strings.IndexByte(string(raw), 0) >= 0 {
+		return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Basic, one space, the base64 of user name, colon and password in UTF-8.")
+	}
+	tenant := login.Tenant{Unknown: true}
+	org, err := a.Organizations.ByAccount(ctx, r.Account)
+	switch {
+	case fault.Is(err, fault.NotFound):
+	case err != nil:
+		return err
+	case !org.Settings.BasicAuthentication:
+		return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "This account takes no user names and passwords here; use an access token.")
+	default:
+		tenant = login.Tenant{ID: org.ID}
+	}
+	proven, err := a.Login.Prove(ctx, login.Password{Name: name, Password: password, Tenant: tenant, Source: r.Source, Door: login.EasyVista})
+	if err != nil {
+		return err
+	}
+	u := proven.User
+	permissions, err := a.Tokens.PermissionsOf(ctx, u)
+	if err != nil {
+		return err
+	}
+	s.organization = proven.Organization
+	s.principal = principal.Principal{Kind: principal.User, ID: string(u.ID), Name: u.Name, Home: u.Organization, Organization: u.Organization, OrganizationSlug: s.organization.Slug,
+		Permissions: permissions, Role: u.Role, Email: u.Email, AuthTime: a.Now()}
+	s.dropPlatform()
+	return nil
+}

@@ -1,0 +1,202 @@
+package itempath
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"gatehouse/internal/authn"
+	"gatehouse/internal/authn/login"
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/domain/credential"
+	"gatehouse/internal/domain/token"
+	"gatehouse/internal/edge/web"
+)
+
+// Services are what is behind the endpoints.
+type Services struct {
+	DefaultOrganization string // slug, for sign-ins that name none; empty: none
+	Cursors             web.Cursors
+	Login               *login.Service
+	Tokens              *token.Service
+	Credentials         *credential.Service
+}
+
+type server struct {
+	Services
+	kit *web.Kit
+}
+
+// The paths.
+const (
+	prefix     = "/api/users"
+	tokensPath = prefix + "/application-tokens"
+)
+
+var (
+	refreshOnly = []authn.Kind{authn.ItemPathRefresh}
+	sessions    = []authn.Kind{authn.ItemPathToken}
+	readers     = []authn.Kind{authn.ItemPathToken, authn.ApplicationToken}
+	anyBody     = []string{"*"} // read by nobody
+)
+
+// Register adds the routes.
+func Register(kit *web.Kit, s Services) {
+	d := &server{s, kit}
+	kit.Shape(prefix, writeError)
+	handle := func(route web.Route, h func(w http.ResponseWriter, r *http.Request) error) {
+		if route.WriteError == nil {
+			route.WriteError = writeError
+		}
+		kit.Handle(route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := h(w, r); err != nil {
+				route.WriteError(w, r, err)
+			}
+		}))
+	}
+	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/login", Public: "signing in is how a credential is got", WriteError: writeLoginError}, d.login)
+	for _, method := range []string{http.MethodPost, http.MethodGet} {
+		handle(web.Route{Method: method, Pattern: prefix + "/refresh", Self: "the refresh token's own session goes on", Accepts: refreshOnly, BodyTypes: anyBody}, d.refresh)
+	}
+	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/application-token", Self: "an application's own token", Accepts: refreshOnly, BodyTypes: anyBody}, d.issue)
+	handle(web.Route{Method: http.MethodGet, Pattern: tokensPath, Self: "an application's own tokens", Accepts: readers}, d.list)
+	handle(web.Route{Method: http.MethodDelete, Pattern: tokensPath + "/{id}", Self: "an application's own token", Accepts: sessions}, d.revoke)
+}
+
+// date writes an instant as ItemPath does, in UTC.
+func date(t time.Time) string { return t.UTC().Format("01/02/2006, 15:04:05") }
+
+type loginAnswer struct {
+	Login             bool    `json:"login"`
+	AccessToken       string  `json:"accessToken"`
+	RefreshToken      string  `json:"refreshToken"`
+	ID                string  `json:"id"`
+	Username          string  `json:"username"`
+	IsAdmin           string  `json:"isAdmin"` // the words true and false
+	AccessExpiryDate  string  `json:"accessExpiryDate"`
+	RefreshExpiryDate string  `json:"refreshExpiryDate"`
+	ViewID            *string `json:"viewId"` // there are no views here
+	TimeZone          *string `json:"timeZone"`
+}
+
+func (d *server) login(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Username *string `json:"username"`
+		Password *string `json:"password"`
+	}
+	if err := web.ReadJSON(r, &in); err != nil {
+		return err
+	}
+	if in.Username == nil || in.Password == nil {
+		return fault.Invalidf("username", "and password are needed")
+	}
+	tenant, err := d.kit.SignInTenant(r, "", d.DefaultOrganization)
+	if err != nil {
+		return err
+	}
+	if tenant == (login.Tenant{}) { // a user name means nothing without its organization
+		tenant.Unknown = true
+	}
+	res, err := d.Login.WithPassword(r.Context(), login.Password{Name: *in.Username, Password: *in.Password, Tenant: tenant, Fingerprint: r.Header.Get("X-Device-Fingerprint"),
+		Source: web.InfoOf(r.Context()).Source, Door: login.ItemPath})
+	if err != nil {
+		return err
+	}
+	zone := res.Organization.Settings.TimeZone
+	web.WriteJSON(w, http.StatusOK, loginAnswer{Login: true, AccessToken: res.Tokens.Access, RefreshToken: res.Tokens.Refresh, ID: string(res.User.ID), Username: res.User.Username,
+		IsAdmin:          strconv.FormatBool(res.Permissions.Scope("users", permission.Manage) == permission.All),
+		AccessExpiryDate: date(res.Tokens.ExpiresAt), RefreshExpiryDate: date(res.Tokens.RefreshExpiresAt), TimeZone: &zone})
+	return nil
+}
+
+func (d *server) refresh(w http.ResponseWriter, r *http.Request) error {
+	pair, err := d.Tokens.RefreshReusable(r.Context(), web.InfoOf(r.Context()).Principal)
+	if err != nil {
+		return err
+	}
+	web.WriteJSON(w, http.StatusOK, struct {
+		AccessToken      string `json:"accessToken"`
+		AccessExpiryDate string `json:"accessExpiryDate"`
+	}{pair.Access, date(pair.ExpiresAt)})
+	return nil
+}
+
+// issuedName is what an application token is called that was asked for here, where nobody can name it.
+const issuedName = "ItemPath application token"
+
+func (d *server) issue(w http.ResponseWriter, r *http.Request) error {
+	i, err := d.Credentials.IssueOwn(r.Context(), web.InfoOf(r.Context()).Principal, issuedName)
+	if err != nil {
+		return err
+	}
+	web.WriteJSON(w, http.StatusOK, struct {
+		Token string `json:"token"`
+	}{i.Value.Reveal()})
+	return nil
+}
+
+type tokenAnswer struct {
+	ID           string  `json:"id"`
+	Name         string  `json:"name"`
+	Revoked      bool    `json:"revoked"`
+	CreatedDate  string  `json:"createdDate"`
+	LastUsedDate *string `json:"lastUsedDate"`
+}
+
+// The sizes of a page.
+const (
+	defaultLimit = 100
+	maxLimit     = 1000
+)
+
+func (d *server) list(w http.ResponseWriter, r *http.Request) error {
+	p, limit := web.InfoOf(r.Context()).Principal, defaultLimit
+	if text := r.URL.Query().Get("limit"); text != "" {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > maxLimit {
+			return fault.Invalidf("limit", "must be from 1 to %d", maxLimit)
+		}
+		limit = n
+	}
+	after, err := d.Cursors.Decode(r.URL.Query().Get("cursor"), tokensPath, string(p.UserID()))
+	if err != nil {
+		return err
+	}
+	list, err := d.Credentials.ListOwn(r.Context(), p, id.Credential(after), limit+1)
+	if err != nil {
+		return err
+	}
+	var answer struct {
+		Tokens []tokenAnswer `json:"applicationTokens"`
+		Cursor *string       `json:"cursor"`
+	}
+	if len(list) > limit {
+		list = list[:limit]
+		next := d.Cursors.Encode(string(list[limit-1].ID), tokensPath, string(p.UserID()))
+		answer.Cursor = &next
+	}
+	for _, c := range list {
+		t := tokenAnswer{ID: string(c.ID), Name: c.Name, Revoked: c.State == credential.Revoked, CreatedDate: date(c.CreatedAt)}
+		if !c.LastUsedAt.IsZero() {
+			used := date(c.LastUsedAt)
+			t.LastUsedDate = &used
+		}
+		answer.Tokens = append(answer.Tokens, t)
+	}
+	web.WriteJSON(w, http.StatusOK, answer)
+	return nil
+}
+
+func (d *server) revoke(w http.ResponseWriter, r *http.Request) error {
+	c, err := credential.ApplicationToken.ParseID(r.PathValue("id"))
+	if err != nil {
+		return fault.NotFoundf("There is no such application token.")
+	}
+	if err := d.Credentials.RevokeOwn(r.Context(), web.InfoOf(r.Context()).Principal, c); err != nil {
+		return err
+	}
+	web.WriteJSON(w, http.StatusOK, message{"Application token revoked"})
+	return nil
+}

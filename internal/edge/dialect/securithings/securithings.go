@@ -1,0 +1,165 @@
+// Package securithings gives OAuth 2.0 client credentials tokens at an address for each organization, in the form that SecuriThings' clients
+// expect: HTTP Basic, and a body that may be empty, JSON or a form. Everything else of OAuth is at /oauth2.
+package securithings
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"gatehouse/internal/authn"
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/domain/token"
+	"gatehouse/internal/edge/web"
+)
+
+// Services are what is behind the endpoint.
+type Services struct {
+	Clients *authn.Clients
+	Tokens  *token.Service
+}
+
+const (
+	prefix  = "/token"
+	maxBody = 32 << 10
+
+	grantClient  = "client_credentials"
+	grantRefresh = "refresh_token"
+)
+
+// Register adds the route.
+func Register(kit *web.Kit, s Services) {
+	kit.Shape(prefix, web.WriteOAuthError)
+	route := web.Route{Method: http.MethodPost, Pattern: prefix + "/{organization}", Public: "the client authenticates itself", MaxBody: maxBody, BodyTypes: []string{"*"}, WriteError: web.WriteOAuthError}
+	kit.Handle(route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Pragma", "no-cache") // RFC 6749 §5.1; Cache-Control: no-store is everywhere
+		if err := s.token(w, r); err != nil {
+			web.WriteOAuthError(w, r, err)
+		}
+	}))
+}
+
+type request struct {
+	grant, scope, refresh, clientID string
+}
+
+func bad(message string) error { return fault.New(fault.Invalid, fault.CodeValidation, message) }
+
+// read takes the parameters from whichever body there is. None at all asks for all that the client may have.
+func read(r *http.Request) (request, error) {
+	if r.URL.RawQuery != "" {
+		return request{}, bad("Send the parameters in the body: addresses are logged.")
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return request{}, fault.New(fault.TooLarge, fault.CodeTooLarge, "The body is too large, or was cut short.")
+	}
+	if strings.TrimSpace(string(body)) == "" {
+		return request{grant: grantClient}, nil
+	}
+	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil {
+		kind = ""
+	}
+	var q request
+	switch kind {
+	case "application/json":
+		q, err = readJSON(body)
+	case "application/x-www-form-urlencoded":
+		q, err = readForm(string(body))
+	default:
+		return request{}, bad("Send no body, a JSON object (application/json) or a form (application/x-www-form-urlencoded).")
+	}
+	if err == nil && q.grant == "" {
+		err = bad("grant_type is missing.")
+	}
+	return q, err
+}
+
+func readJSON(body []byte) (request, error) {
+	var in struct {
+		Grant     string         `json:"grant_type"`
+		Scope     string         `json:"scope"`
+		Refresh   string         `json:"refresh_token"`
+		ClientID  string         `json:"client_id"`
+		Secret    jsontext.Value `json:"client_secret"`
+		Assertion jsontext.Value `json:"client_assertion"`
+	}
+	if body = []byte(strings.TrimSpace(string(body))); body[0] != '{' {
+		return request{}, bad("The body must be a JSON object.")
+	}
+	if err := web.DecodeJSON(body, &in); err != nil {
+		return request{}, err
+	}
+	if len(in.Secret) > 0 || len(in.Assertion) > 0 {
+		return request{}, errTwoWays()
+	}
+	return request{in.Grant, in.Scope, in.Refresh, in.ClientID}, nil
+}
+
+func readForm(body string) (request, error) {
+	form, err := url.ParseQuery(body)
+	if err != nil {
+		return request{}, bad("The body is not a form.")
+	}
+	for _, values := range form {
+		if len(values) > 1 { // RFC 6749 §3.2
+			return request{}, bad("A parameter is given more than once.")
+		}
+	}
+	if form.Has("client_secret") || form.Has("client_assertion") {
+		return request{}, errTwoWays()
+	}
+	return request{form.Get("grant_type"), form.Get("scope"), form.Get("refresh_token"), form.Get("client_id")}, nil
+}
+
+func errTwoWays() error {
+	return bad("The client authenticates with HTTP Basic here, and with nothing else.")
+}
+
+type answer struct {
+	AccessToken  string `json:"access_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int64  `json:"expires_in"`
+	Scope        string `json:"scope,omitzero"`
+	RefreshToken string `json:"refresh_token,omitzero"`
+}
+
+func (s Services) token(w http.ResponseWriter, r *http.Request) error {
+	q, err := read(r)
+	if err != nil {
+		return err
+	}
+	c, err := authn.BasicClient(r, q.clientID)
+	if err != nil {
+		return err
+	}
+	source := web.InfoOf(r.Context()).Source
+	proof, limit, err := s.Clients.Authenticate(r.Context(), authn.ClientDoor{Door: token.SecuriThings, Organization: r.PathValue("organization")}, c, source)
+	web.WriteLimit(w.Header(), limit)
+	if err != nil {
+		return err
+	}
+	var pair token.ClientPair
+	switch q.grant {
+	case grantClient:
+		pair, err = s.Tokens.IssueClient(r.Context(), proof, source, q.scope)
+	case grantRefresh:
+		if q.refresh == "" {
+			return bad("refresh_token is missing.")
+		}
+		pair, err = s.Tokens.RefreshClient(r.Context(), proof, source, q.refresh, q.scope)
+	default:
+		return fault.New(fault.Invalid, web.CodeUnsupportedGrant, "grant_type must be "+grantClient+" or "+grantRefresh+".")
+	}
+	if err != nil {
+		return err
+	}
+	web.WriteJSON(w, http.StatusOK, answer{pair.Access, "Bearer", int64(pair.ExpiresIn / time.Second), pair.Scope.Line(), pair.Refresh})
+	return nil
+}

@@ -1,0 +1,87 @@
+package servicebroker
+
+import (
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"gatehouse/internal/authn"
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/domain/token"
+	"gatehouse/internal/edge/web"
+)
+
+const grantClientCredentials = "ClientCredentials"
+
+// maxSeconds is as far as a lifetime is looked at; what is allowed is far less.
+const maxSeconds = 1 << 30
+
+// seconds reads a whole number of at least 1, however JSON writes it.
+func seconds(v jsontext.Value) (time.Duration, error) {
+	n, err := strconv.ParseFloat(string(v), 64)
+	if v.Kind() != '0' || err != nil && !math.IsInf(n, 1) || n < 1 || n != math.Trunc(n) {
+		return 0, fault.Invalidf("ExpiresInSeconds", "must be a whole number of at least 1")
+	}
+	return time.Duration(min(n, maxSeconds)) * time.Second, nil
+}
+
+func (s Services) accessToken(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		ClientID     string         `json:"ClientId"`
+		ClientSecret string         `json:"ClientSecret"`
+		GrantType    string         `json:"GrantType"`
+		ExpiresIn    jsontext.Value `json:"ExpiresInSeconds"`
+	}
+	if err := web.ReadJSON(r, &in); err != nil {
+		return err
+	}
+	switch {
+	case in.GrantType != grantClientCredentials:
+		return fault.Invalidf("GrantType", "must be %s", grantClientCredentials)
+	case in.ClientID == "" || in.ClientSecret == "":
+		return fault.Invalidf("ClientId", "and ClientSecret are needed")
+	}
+	lifetime, err := seconds(in.ExpiresIn)
+	if err != nil {
+		return err
+	}
+	source := web.InfoOf(r.Context()).Source
+	proof, limit, err := s.Clients.Authenticate(r.Context(), authn.ClientDoor{Door: token.ServiceBroker}, authn.SecretClient(in.ClientID, in.ClientSecret), source)
+	web.WriteLimit(w.Header(), limit)
+	if err != nil {
+		return err
+	}
+	pair, err := s.Tokens.IssueClientFor(r.Context(), proof, source, lifetime)
+	if err != nil {
+		return err
+	}
+	web.WriteJSON(w, http.StatusOK, struct {
+		AccessToken string `json:"access_token"`
+		TokenType   string `json:"token_type"`
+		ExpiresIn   int64  `json:"expires_in"`
+	}{pair.Access, "bearer", int64(pair.ExpiresIn / time.Second)})
+	return nil
+}
+
+// userInfo tells who the caller is. The address of an entity is what somebody wrote, so it is never called verified.
+func (s Services) userInfo(w http.ResponseWriter, r *http.Request) error {
+	p := web.InfoOf(r.Context()).Principal
+	o, err := s.Organizations.Get(r.Context(), p.Organization)
+	if err != nil {
+		return err
+	}
+	web.WriteJSON(w, http.StatusOK, struct {
+		Subject       string `json:"sub"`
+		SID           string `json:"sid"`
+		Name          string `json:"name"`
+		Email         string `json:"email,omitzero"`
+		EmailVerified bool   `json:"email_verified"`
+		EntityID      string `json:"entity_id"`
+		EntityName    string `json:"entity_name"`
+		Scope         string `json:"scope"`
+	}{p.ID, o.Profile.SID, p.Name, o.Profile.Email, false, entityID(o.ID), o.Name, p.Permissions.Line()})
+	return nil
+}

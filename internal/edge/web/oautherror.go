@@ -1,0 +1,69 @@
+package web
+
+import (
+	"net/http"
+	"strconv"
+
+	"gatehouse/internal/authn"
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/domain/token"
+)
+
+// errorWords are the codes of RFC 6749 §5.2 and its companions.
+var errorWords = map[string]string{
+	authn.CodeInvalidClient: "invalid_client", token.CodeInvalidGrant: "invalid_grant", token.CodeInvalidScope: "invalid_scope", token.CodeUnauthorizedClient: "unauthorized_client",
+	CodeUnsupportedGrant: "unsupported_grant_type", CodeInvalidTarget: "invalid_target",
+}
+
+// The codes that only token endpoints have.
+const (
+	CodeUnsupportedGrant = "UNSUPPORTED_GRANT_TYPE"
+	CodeInvalidTarget    = "INVALID_TARGET"
+)
+
+// WriteOAuthError writes a failure as RFC 6749 §5.2 has it.
+func WriteOAuthError(w http.ResponseWriter, r *http.Request, err error) {
+	p := NewProblem(r.Context(), err)
+	status, word := p.Status, errorWords[p.Code]
+	switch {
+	case word != "" && word != "invalid_client":
+		status = http.StatusBadRequest
+	case word == "invalid_client":
+		status = http.StatusUnauthorized
+		w.Header().Set("WWW-Authenticate", `Basic realm="gatehouse"`) // RFC 6749 §5.2: the scheme a client may use
+	case status == http.StatusUnauthorized: // a caller with a token of their own, where that is a way too
+		word = "invalid_token"
+		w.Header()["WWW-Authenticate"] = Challenge(InfoOf(r.Context()), fault.Of(err))
+	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
+		word = "temporarily_unavailable"
+	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed: // no endpoint at all
+		word = "invalid_request"
+	case status >= 500:
+		word = "server_error"
+	case status == http.StatusForbidden:
+		word = "access_denied"
+	default:
+		word, status = "invalid_request", http.StatusBadRequest
+	}
+	if retry := RetryAfter(fault.Of(err)); retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(retry))
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	EncodeJSON(w, struct {
+		Error       string `json:"error"`
+		Description string `json:"error_description"`
+		RequestID   string `json:"request_id"`
+	}{word, ascii(p.Detail), p.RequestID})
+}
+
+// ascii keeps to the characters that error_description may have (RFC 6749 §5.2).
+func ascii(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c > '~' || c == '"' || c == '\\' {
+			b[i] = '\''
+		}
+	}
+	return string(b)
+}
