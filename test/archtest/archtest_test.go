@@ -111,7 +111,7 @@ var platformCallers = map[string]int{
 	"internal/domain/token/revoked.go":         1, // purge
 	"internal/platform/ratelimit/ratelimit.go": 1, // forget past minutes
 	"internal/domain/onetime/onetime.go":       2, // a secret's digest is all there is; purge
-	"internal/domain/organization/service.go":  6, // organizations themselves
+	"internal/domain/organization/service.go":  7, // organizations themselves
 	"internal/domain/session/session.go":       1, // purge
 	"internal/domain/signingkey/service.go":    5, // keys serve all
 	"internal/domain/user/service.go":          2, // a sign-in name without an organization; is there an operator

@@ -111,8 +111,12 @@ func compact(token string) bool {
 	return dots == 2 && first > 0 && first <= maxHeaderBytes && !strings.HasSuffix(token, ".")
 }
 
-// Verify checks the signature and returns the payload; only a verified token has one.
+// Verify checks the signature and returns the payload; only a verified token has one. A token has one spelling: bits of the last character that the
+// decoder would ignore must be zero (RFC 4648 §3.5).
 func Verify(token string, key PublicKey) ([]byte, error) {
+	if _, err := base64.RawURLEncoding.Strict().DecodeString(token[strings.LastIndexByte(token, '.')+1:]); err != nil {
+		return nil, ErrMalformed
+	}
 	jws, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.SignatureAlgorithm(key.Algorithm)})
 	if err != nil {
 		return nil, ErrMalformed

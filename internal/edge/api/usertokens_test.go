@@ -88,7 +88,7 @@ func TestD1_SystemTokens(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
 		r := s.Do(t, "POST", "/v1/system-tokens", map[string]any{"name": "erp"}, admin).Want(t, 201)
-		if r.String("owner") != s.Organization("acme-corp") || r.Get("expiresAt") != nil || fmt.Sprint(r.Get("permissions")) != "[reports:read:all sla_policies:manage:all system_tokens:manage:all tickets:manage:all]" {
+		if r.String("owner") != s.Organization("acme-corp") || r.Get("expiresAt") != nil || fmt.Sprint(r.Get("permissions")) != "[entity:manage:all reports:read:all sla_policies:manage:all system_tokens:manage:all tickets:manage:all]" {
 			t.Errorf("%s", r.Body)
 		}
 		header, claims := decodeToken(t, r.String("token"))

@@ -163,7 +163,7 @@ func (s Services) owner(r *http.Request, p principal.Principal, name string) (*c
 func (s Services) find(r *http.Request) (id.Credential, error) {
 	c, err := credential.AccessToken.ParseID(r.PathValue("id"))
 	if err != nil {
-		return "", fault.NotFoundf("There is no such token.")
+		return "", fault.NotFoundf("There is no such credential.")
 	}
 	return c, nil
 }

@@ -192,7 +192,7 @@ func (d *server) list(w http.ResponseWriter, r *http.Request) error {
 func (d *server) revoke(w http.ResponseWriter, r *http.Request) error {
 	c, err := credential.ApplicationToken.ParseID(r.PathValue("id"))
 	if err != nil {
-		return fault.NotFoundf("There is no such application token.")
+		return fault.NotFoundf("There is no such credential.")
 	}
 	if err := d.Credentials.RevokeOwn(r.Context(), web.InfoOf(r.Context()).Principal, c); err != nil {
 		return err

@@ -93,7 +93,7 @@ func (s Services) createToken(w http.ResponseWriter, r *http.Request) error {
 func tokenID(r *http.Request) (id.Credential, error) {
 	c, err := credential.SystemToken.ParseID(r.PathValue("id"))
 	if err != nil {
-		return "", fault.NotFoundf("There is no such token.")
+		return "", fault.NotFoundf("There is no such credential.")
 	}
 	return c, nil
 }
@@ -140,7 +140,7 @@ func (s Services) deleteToken(w http.ResponseWriter, r *http.Request) error {
 	if found, err := s.Credentials.Get(r.Context(), p, credential.SystemToken, c); err != nil {
 		return err
 	} else if found.State == credential.Revoked {
-		return fault.NotFoundf("There is no such token.")
+		return fault.NotFoundf("There is no such credential.")
 	}
 	if err := s.Credentials.Revoke(r.Context(), p, credential.SystemToken, c); err != nil {
 		return err

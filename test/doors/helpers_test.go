@@ -1,0 +1,9 @@
+package doors
+
+import (
+	"testing"
+
+	"gatehouse/test/sqldbtest"
+)
+
+func sqlite(t *testing.T) string { return sqldbtest.SQLite(t) }
