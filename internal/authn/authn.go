@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -135,7 +136,7 @@ func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Ki
 		s.kind = v.kind
 	}
 	if !slices.Contains(accepted, s.kind) {
-		return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "This kind of credential does not work here.").Because(ErrWrongKind)
+		return errWrongKind()
 	}
 	switch s.kind {
 	case SessionToken, ItemPathToken, ItemPathRefresh:
@@ -176,7 +177,9 @@ func (a *Authenticator) verify(value string) (*verified, error) {
 		}
 		v.kind = kindOf[v.access.Door]
 	case jwt.TypeRefresh: // of those that rotate none is a credential
-		if v.access, err = a.Tokens.VerifyReusable(value); err != nil {
+		if v.access, err = a.Tokens.VerifyReusable(value); errors.Is(err, token.ErrElsewhere) {
+			return nil, errWrongKind()
+		} else if err != nil {
 			return nil, err
 		}
 		v.kind = ItemPathRefresh

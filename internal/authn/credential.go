@@ -62,6 +62,10 @@ func errCredential(format string) error {
 // ErrWrongKind is the cause of a refusal of a credential that may be good, but not here.
 var ErrWrongKind = errors.New("this kind of credential is not for here")
 
+func errWrongKind() error {
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "This kind of credential does not work here.").Because(ErrWrongKind)
+}
+
 // errScheme asks for the one scheme that works everywhere.
 func errScheme() error {
 	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Bearer, one space, the token.")

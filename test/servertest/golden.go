@@ -25,6 +25,7 @@ var varying = []struct {
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d\b`), "<date>"},
 	{regexp.MustCompile(`\b\d\d/\d\d/\d{4}, \d\d:\d\d:\d\d\b`), "<MM/DD/YYYY, HH:MM:SS>"},
 	{regexp.MustCompile(`cursor=[\w-]+`), "cursor=<cursor>"},
+	{regexp.MustCompile(`"cursor":"[\w-]+"`), `"cursor":"<cursor>"`},
 	{regexp.MustCompile(`(Retry-After: )\d+`), "$1<seconds>"},
 }
 

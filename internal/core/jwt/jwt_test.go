@@ -38,6 +38,22 @@ func TestSignIsDeterministic(t *testing.T) {
 	}
 }
 
+// ATK33: the last character of a signature of 256 bytes says four bits too many; a decoder may skip them, so four spellings would be one token.
+func TestATK33_OneSpelling(t *testing.T) {
+	t.Parallel()
+	token, err := Sign(PrivateKey{ID: "k", Algorithm: RS256, Signer: testKey()}, TypeAccess, []byte(`{"a":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	for _, last := range alphabet {
+		altered := token[:len(token)-1] + string(last)
+		if _, err := Verify(altered, PublicKey{"k", RS256, &testKey().PublicKey}); (err == nil) != (altered == token) {
+			t.Errorf("…%s for …%s: %v", altered[len(altered)-3:], token[len(token)-3:], err)
+		}
+	}
+}
+
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000_000, 0)

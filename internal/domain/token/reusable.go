@@ -3,9 +3,11 @@ package token
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
+	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/jwt"
 	"gatehouse/internal/core/permission"
@@ -80,6 +82,9 @@ func (s *Service) RefreshReusable(ctx context.Context, p principal.Principal) (P
 	return s.Sign(g)
 }
 
+// ErrElsewhere is the cause of a refusal of a good token that is for another place.
+var ErrElsewhere = errors.New("the token is for another place")
+
 // VerifyReusable checks what does not change about a reusable refresh token. Judge says whether it holds now.
 func (s *Service) VerifyReusable(token string) (*Access, error) {
 	payload, err := s.verify(token, jwt.TypeRefresh)
@@ -87,7 +92,13 @@ func (s *Service) VerifyReusable(token string) (*Access, error) {
 		return nil, err
 	}
 	c := &AccessClaims{}
-	if err := jwt.Decode(payload, c); err != nil || c.Audience != ReusableAudience(s.issuer) || c.Type != claimRefresh || c.SessionID == "" {
+	if err := jwt.Decode(payload, c); err != nil {
+		return nil, errInvalid()
+	}
+	if c.Audience != ReusableAudience(s.issuer) {
+		return nil, fault.Of(errInvalid()).Because(ErrElsewhere)
+	}
+	if c.Type != claimRefresh || c.SessionID == "" {
 		return nil, errInvalid()
 	}
 	h, _ := jwt.ReadHeader(token)

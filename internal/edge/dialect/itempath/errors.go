@@ -30,8 +30,8 @@ func writeLoginError(w http.ResponseWriter, r *http.Request, err error) {
 	}{false, text})
 }
 
-// describe chooses the status and the words that clients of ItemPath know: 401 for what is missing, expired or revoked, 422 for a token that is
-// malformed or of the wrong kind.
+// describe chooses the status and the words that clients of ItemPath know: 401 for what is missing, expired or revoked, 422 for what is
+// malformed, and for a token of the wrong kind.
 func describe(w http.ResponseWriter, r *http.Request, err error) (int, string) {
 	status, f := web.Failure(w, r, err)
 	switch f.Code {
@@ -49,6 +49,9 @@ func describe(w http.ResponseWriter, r *http.Request, err error) (int, string) {
 		return status, "Bad username or password"
 	case fault.CodeInvalidToken, fault.CodeInvalidAPIKey:
 		return http.StatusUnprocessableEntity, wrongToken(r, err)
+	}
+	if f.Kind == fault.Invalid && len(f.Fields) > 0 {
+		status = http.StatusUnprocessableEntity
 	}
 	return status, f.Sentence(nil)
 }
