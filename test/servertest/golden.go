@@ -18,15 +18,15 @@ var varying = []struct {
 	word    string
 }{
 	{regexp.MustCompile(`eyJ[\w-]+\.[\w-]+\.[\w-]+`), "<jwt>"},
-	{regexp.MustCompile(`gth_(at|cs)_[0-9a-f]{48}_[0-9a-f]{8}`), "<gth_$1_secret>"},
-	{regexp.MustCompile(`\b([a-z]{3,4})_[0-9A-HJKMNP-TV-Z]{26}\b`), "<$1 id>"},
+	{regexp.MustCompile(`gth_(at|cs)_[0-9a-f]{48}_[0-9a-f]{8}`), "<gth_${1}_secret>"},
+	{regexp.MustCompile(`\b([a-z]{3,4})_[0-9A-HJKMNP-TV-Z]{26}\b`), "<${1} id>"},
 	{regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), "<uuid>"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "<instant>"},
 	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d\b`), "<date>"},
 	{regexp.MustCompile(`\b\d\d/\d\d/\d{4}, \d\d:\d\d:\d\d\b`), "<MM/DD/YYYY, HH:MM:SS>"},
 	{regexp.MustCompile(`cursor=[\w-]+`), "cursor=<cursor>"},
 	{regexp.MustCompile(`"cursor":"[\w-]+"`), `"cursor":"<cursor>"`},
-	{regexp.MustCompile(`(Retry-After: )\d+`), "$1<seconds>"},
+	{regexp.MustCompile(`(Retry-After: )\d+`), "${1}<seconds>"},
 }
 
 // Golden compares an answer (status, the headers that a client acts on, body) with testdata/<name>.txt beside the test. Run the test with -golden to

@@ -22,6 +22,9 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status, f := web.Failure(w, r, err)
 	code, text := f.Code, f.Sentence(named)
 	info := web.InfoOf(r.Context())
+	if code == fault.CodeInvalidCredentials {
+		text = "The user name or the password is wrong."
+	}
 	switch {
 	case status == http.StatusUnauthorized:
 		w.Header().Add("WWW-Authenticate", `Basic realm="gatehouse", charset="UTF-8"`)
@@ -29,7 +32,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 			text = "Authentication is required: Authorization: Bearer <access token>, or Basic."
 		}
 	case status == http.StatusForbidden && code == fault.CodeSuspended:
-	case status == http.StatusForbidden || status == http.StatusNotFound && info.Route.Pattern != "":
+	case status == http.StatusForbidden || status == http.StatusNotFound:
 		status, code, text = http.StatusForbidden, fault.CodeForbidden, "There is no such resource, or you have no access to it."
 		w.Header()["Www-Authenticate"] = web.Challenge(info, fault.Forbiddenf(""))
 	}
