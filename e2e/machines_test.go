@@ -54,9 +54,9 @@ type demo struct {
 }
 
 // runDemo starts the demo and stops it with the test.
-func runDemo(t *testing.T) demo {
+func runDemo(t *testing.T, more ...string) demo {
 	t.Helper()
-	cmd := install(t, "unused").command("demo", "--json", "--listen", "127.0.0.1:0")
+	cmd := install(t, "unused").command(append([]string{"demo", "--json", "--listen", "127.0.0.1:0"}, more...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -139,7 +139,8 @@ var npmOnce sync.Once
 func node(t *testing.T, script string, input any) {
 	t.Helper()
 	npmOnce.Do(func() {
-		if _, err := os.Stat(filepath.Join("clients", "node_modules", "openid-client")); err == nil {
+		_, err1 := os.Stat(filepath.Join("clients", "node_modules", "openid-client"))
+		if _, err2 := os.Stat(filepath.Join("clients", "node_modules", "newman")); err1 == nil && err2 == nil {
 			return
 		}
 		cmd := exec.Command("npm", "ci", "--no-audit", "--no-fund")

@@ -19,6 +19,8 @@ import (
 type demoCommand struct {
 	Listen string `default:"127.0.0.1:8080" help:"Loopback address to listen on; port 0 takes a free one."`
 	JSON   bool   `name:"json" help:"Print one JSON line with every address and credential instead of the text."`
+
+	PostmanEnvironment string `name:"postman-environment" placeholder:"FILE" help:"Write the demo's address and credentials as a Postman environment for the collection in postman/."`
 }
 
 func (d demoCommand) Run(e *env) error {
@@ -54,6 +56,12 @@ func (d demoCommand) Run(e *env) error {
 	seeds, err := s.SeedDemo(e.ctx)
 	if err != nil {
 		return err
+	}
+	if d.PostmanEnvironment != "" {
+		if err := writePostmanEnvironment(d.PostmanEnvironment, seeds); err != nil {
+			return err
+		}
+		defer os.Remove(d.PostmanEnvironment) // what it opens is gone with the demo
 	}
 	s.Start()
 	return s.ServeOn(e.ctx, listener, func() {

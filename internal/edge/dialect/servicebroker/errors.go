@@ -35,12 +35,15 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 			status = http.StatusBadRequest
 		}
 	}
-	code := f.Code
+	code, text := f.Code, f.Sentence(named)
+	if code == fault.CodeUnauthorized {
+		text = "A credential is required: Authorization: Bearer <token>."
+	}
 	if f.Kind == fault.NotFound && endpoint {
 		code = fault.CodeValidation
 	}
 	web.WriteJSON(w, status, struct {
 		Code    string `json:"Code"`
 		Message string `json:"Message"`
-	}{code, f.Sentence(named)})
+	}{code, text})
 }
