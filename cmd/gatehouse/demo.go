@@ -128,7 +128,14 @@ Application token:
 
   %[9]s
 
-The second tenant has its own; --json prints all of them.
+Integrations of other products change the host name and nothing else:
+
+  curl -s %[1]s/api/users/login -H 'Content-Type: application/json' -d '{"username":"integration","password":"%[3]s"}'
+  curl -s %[1]s/api/v1/acme-corp/requests -H 'Authorization: Bearer %[5]s'
+  curl -s %[1]s/up/v5/entity -H "Authorization: Bearer <system access token>"
+  curl -s -X POST -u '%[6]s:%[7]s' %[1]s/token/acme-corp
+
+The second tenant has its own; --json prints all of them, and --postman-environment writes them for the collection in postman/.
 
 Ctrl-C stops it.
 `, d.URL, agent.Email, agent.Password, d.APIKeys[0].Key, d.AccessTokens[0].Token, d.Clients[0].ClientID, d.Clients[0].ClientSecret, d.SystemAccessTokens[0].Token, d.ApplicationTokens[0].Token)

@@ -46,7 +46,7 @@ type signedInUser struct {
 type loginInput struct {
 	FingerprintValue string `header:"X-Device-Fingerprint" maxLength:"512"`
 	Body             struct {
-		Email             string `json:"email" minLength:"1" maxLength:"320"`
+		Email             string `json:"email" minLength:"1" maxLength:"320" doc:"The address; where the organization is named, the user name will do"`
 		Password          string `json:"password" minLength:"1" maxLength:"1024"`
 		DeviceFingerprint string `json:"deviceFingerprint,omitempty" maxLength:"512" doc:"Binds the session to this value"`
 		Organization      string `json:"organization,omitempty" maxLength:"63" doc:"The slug, if the e-mail address is known in several"`
