@@ -260,14 +260,13 @@ func TestATK59_ForeignIDsAtEveryDoor(t *testing.T) {
 		}
 		foreign := map[string]string{"tokens": first("/v1/access-tokens"), "requests": first("/v1/tickets"), "entityToken": first("/v1/system-tokens"), "application-tokens": first("/v1/application-tokens")}
 		users := first("/v1/users")
-		before := ""
 		snapshot := func() (all string) {
 			for _, path := range []string{"/v1/access-tokens", "/v1/tickets", "/v1/system-tokens", "/v1/application-tokens", "/v1/organization"} {
 				all += string(s.Do(t, "GET", path, nil, foreigner).Want(t, 200).Body)
 			}
 			return all
 		}
-		before = snapshot()
+		before := snapshot()
 		sat := servertest.Bearer(s.Seeds.SystemAccessTokens[0].Token)
 		item := servertest.Bearer(s.ItemPath(t, "integration").AccessToken)
 		nobody := func(id string) string { return id[:strings.Index(id, "_")+1] + "01BX5ZZKBKACTAV9WEVGEMMVRZ" }
