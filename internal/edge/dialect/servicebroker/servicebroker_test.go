@@ -259,7 +259,7 @@ func TestD3_Lifecycle(t *testing.T) {
 	})
 }
 
-// D4: the lifetime is what is asked for, cut to what the organization and the client allow; no Authorization is looked at; the token ends when it says so,
+// D4, D5, D8: the lifetime is what is asked for, cut to what the organization and the client allow; no Authorization is looked at; the token ends when it says so,
 // with its secret, and is no OAuth token.
 func TestD4_Lifetime(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
