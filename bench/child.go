@@ -57,6 +57,7 @@ func child(role, database string) error {
 	cfg := config.Default()
 	cfg.PublicURL, cfg.Database = url, secret.New(database)
 	cfg.EncryptionKeys = []secret.Secret{keyring.Generate()}
+	cfg.ItemPath.DefaultOrganization = server.DemoTenant
 	debug.SetGCPercent(200) // as cmd/gatehouse does
 	s, err := server.New(context.Background(), cfg, server.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
@@ -73,7 +74,7 @@ func child(role, database string) error {
 	s.Start()
 	client := seeds.Clients[0]
 	return s.ServeOn(context.Background(), l, func() {
-		ready(url, map[string]string{"keys": keys, "basic": "Basic " + base64.StdEncoding.EncodeToString([]byte(client.ClientID+":"+client.ClientSecret)), "emails": emails(seeds), "email": seeds.Users[3].Email, "password": seeds.Users[3].Password, "organization": seeds.Organizations[0].ID})
+		ready(url, map[string]string{"keys": keys, "basic": "Basic " + base64.StdEncoding.EncodeToString([]byte(client.ClientID+":"+client.ClientSecret)), "emails": emails(seeds), "basics": basics(seeds), "email": seeds.Users[3].Email, "password": seeds.Users[3].Password, "organization": seeds.Organizations[0].ID})
 	})
 }
 
@@ -97,6 +98,17 @@ func emails(d server.Demo) string {
 	var list []string
 	for _, u := range d.Users {
 		list = append(list, u.Email)
+	}
+	return strings.Join(list, " ")
+}
+
+// basics lists user name and password of the accounts of the demo's tenant, as Basic has them.
+func basics(d server.Demo) string {
+	var list []string
+	for _, u := range d.Users {
+		if u.Organization == server.DemoTenant {
+			list = append(list, base64.StdEncoding.EncodeToString([]byte(u.Username+":"+u.Password)))
+		}
 	}
 	return strings.Join(list, " ")
 }
