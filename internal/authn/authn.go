@@ -227,7 +227,7 @@ func (a *Authenticator) joinSession(ctx context.Context, access *token.Access, s
 		if s.principal.Permissions, err = a.Tokens.PermissionsOf(ctx, u); err != nil {
 			return err
 		}
-		s.principal.Role = u.Role
+		s.principal.Role, s.principal.Email = u.Role, u.Email
 	}
 	return nil
 }
@@ -364,7 +364,7 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 		}
 	}
 	if r.TenantSlug != "" && r.TenantSlug != s.organization.Slug {
-		if err := a.enter(ctx, p, s.organization, r); err != nil {
+		if err := a.enter(ctx, s.kind, p, s.organization, r); err != nil {
 			return res, err
 		}
 	}
@@ -437,9 +437,9 @@ func errEnded(kind credential.Kind, code, message string) error {
 	return fault.New(fault.Unauthenticated, code, message)
 }
 
-// enter lets an operator's session act in the tenant it names; for everyone else the header is only a check, and this is its failure.
-func (a *Authenticator) enter(ctx context.Context, p *principal.Principal, home organization.Organization, r Request) error {
-	if p.Kind != principal.User || !home.Platform || p.Role != permission.RoleSuperUser {
+// enter lets an operator's session, of /v1 and no other door, act in the tenant it names; for everyone else the header is only a check, and this is its failure.
+func (a *Authenticator) enter(ctx context.Context, kind Kind, p *principal.Principal, home organization.Organization, r Request) error {
+	if kind != SessionToken || !home.Platform || p.Role != permission.RoleSuperUser {
 		return fault.New(fault.Forbidden, fault.CodeTenantMismatch, "X-Tenant-Slug names another organization than the credential's.")
 	}
 	org, err := a.Organizations.BySlug(ctx, r.TenantSlug)

@@ -130,38 +130,58 @@ type Clients struct {
 	Log     *slog.Logger
 }
 
-// Authenticate proves a client. Every failure of the proof is the same answer.
+// Authenticate proves a client. Every failure is the same answer; why is in the log, since a right secret in the wrong place is how a stolen one shows.
 func (a *Clients) Authenticate(ctx context.Context, at ClientDoor, c ClientCredential, source principal.Source) (token.ClientProof, ratelimit.Decision, error) {
 	proof, err := a.prove(ctx, c)
 	proof.Door = at.Door
+	if err == nil {
+		err = a.place(ctx, at, proof, source)
+	}
 	if err != nil {
 		if fault.Is(err, fault.Unauthenticated) {
-			a.Log.LogAttrs(ctx, slog.LevelInfo, "client authentication failed", slog.String("requestId", string(source.Request)), slog.String("address", source.Address), slog.Any("why", errors.Unwrap(err)))
+			a.Log.LogAttrs(ctx, slog.LevelInfo, "client authentication failed", slog.String("requestId", string(source.Request)), slog.String("address", source.Address),
+				slog.String("client", string(proof.Client.ID)), slog.String("door", string(at.Door)), slog.Any("why", errors.Unwrap(err)))
 		}
 		return proof, ratelimit.Decision{}, err
 	}
-	org, err := a.Organizations.Facts(ctx, proof.Client.Organization)
-	if err != nil {
-		return proof, ratelimit.Decision{}, err
-	}
-	switch {
-	case org.State != organization.Active || proof.Client.State != client.Active,
-		at.Organization != "" && at.Organization != org.Slug,
-		at.Door == token.ServiceBroker && org.MachineCredential != organization.OAuth2: // D7: its systems use the other kind
-		return proof, ratelimit.Decision{}, errClient()
-	}
-	if !credential.Allowed(proof.Client.Addresses, source.Address) {
-		return proof, ratelimit.Decision{}, errClient()
-	}
+	now := a.Now()
 	var limit ratelimit.Decision
 	if n := proof.Client.RateLimit; n > 0 {
-		limit = a.Limiter.Take(ctx, invalidation.Key{Organization: proof.Client.Organization, ID: string(proof.Client.ID)}, n, a.Now())
+		limit = a.Limiter.Take(ctx, invalidation.Key{Organization: proof.Client.Organization, ID: string(proof.Client.ID)}, n, now)
 		if !limit.Allowed {
 			return proof, limit, fault.Limitedf(fault.CodeRateLimited, limit.Reset, "The client's limit of %d requests a minute is used up.", n)
 		}
 	}
-	a.Clients.Touch(proof.Client, a.Now())
+	a.Clients.Touch(proof.Client, now)
+	if proof.Credential != "" {
+		used, err := a.Credentials.Facts(ctx, proof.Client.Organization, proof.Credential)
+		if err != nil {
+			return proof, limit, err
+		}
+		a.Credentials.Touch(used, now)
+	}
 	return proof, limit, nil
+}
+
+// place judges where and from where a proven client asks.
+func (a *Clients) place(ctx context.Context, at ClientDoor, proof token.ClientProof, source principal.Source) error {
+	org, err := a.Organizations.Facts(ctx, proof.Client.Organization)
+	if err != nil {
+		return err
+	}
+	switch {
+	case org.State != organization.Active:
+		return because("the organization is " + string(org.State))
+	case proof.Client.State != client.Active:
+		return because("the client is " + string(proof.Client.State))
+	case at.Organization != "" && at.Organization != org.Slug:
+		return because("the address names another organization")
+	case at.Door == token.ServiceBroker && org.MachineCredential != organization.OAuth2: // D7
+		return because("the organization's systems use the other kind of credential")
+	case !credential.Allowed(proof.Client.Addresses, source.Address):
+		return because("the client may not be used from this address")
+	}
+	return nil
 }
 
 func (a *Clients) prove(ctx context.Context, c ClientCredential) (token.ClientProof, error) {
@@ -202,7 +222,6 @@ func (a *Clients) bySecret(ctx context.Context, c ClientCredential) (proof token
 	if proof.Client.Authentication.Method != client.Secret {
 		return proof, because("the client does not authenticate with a secret")
 	}
-	a.Credentials.Touch(found, a.Now())
 	proof.Credential = found.ID
 	return proof, nil
 }

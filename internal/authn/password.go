@@ -20,7 +20,7 @@ func (a *Authenticator) joinPassword(ctx context.Context, value string, r Reques
 	if err != nil || !ok || !utf8.Valid(raw) || strings.IndexByte(string(raw), 0) >= 0 {
 		return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Basic, one space, the base64 of user name, colon and password in UTF-8.")
 	}
-	tenant := login.Tenant{Unknown: true}
+	tenant := login.Tenant{Unknown: true, Named: r.Account}
 	org, err := a.Organizations.ByAccount(ctx, r.Account)
 	switch {
 	case fault.Is(err, fault.NotFound):
@@ -31,7 +31,7 @@ func (a *Authenticator) joinPassword(ctx context.Context, value string, r Reques
 	default:
 		tenant = login.Tenant{ID: org.ID}
 	}
-	proven, err := a.Login.Prove(ctx, login.Password{Name: name, Password: password, Tenant: tenant, Source: r.Source, Door: login.EasyVista})
+	proven, err := a.Login.Prove(ctx, login.Password{Name: name, Password: password, Tenant: tenant, Source: r.Source, Door: login.EasyVista, Once: true})
 	if err != nil {
 		return err
 	}

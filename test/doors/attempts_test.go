@@ -37,23 +37,18 @@ var passwordDoors = []struct {
 	}, refusal{401, "error_code", "INVALID_CREDENTIALS"}},
 }
 
-// A5, A27, B2, C7, ATK44, ATK46: one counter for an account over all doors and all of its names, however spelled; it locks at every door, with
-// Retry-After, and an unknown name locks just so. A success at one door forgives at all.
-func TestATK44_OneCounterForAllDoors(t *testing.T) {
+// A5, A27, B2, C7, ATK44, ATK46: an account has five guesses over all doors and all of its names, however spelled; then it is locked at every door, by
+// each of its names, and the right password does not help. A name that was tried five times says so with Retry-After, and an unknown one just so.
+func TestATK44_FiveGuessesAtAllDoors(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		spell := func(name string, i int) string {
-			return []string{name, strings.ToUpper(name), name + "@acme-corp.example", " " + name + " ", "ａ" + name[1:], strings.ToUpper(name) + "@Acme-Corp.example"}[i]
+			return []string{name, strings.ToUpper(name), " " + name + " ", "ａ" + name[1:], strings.ToUpper(name[:1]) + name[1:]}[i]
 		}
-		for d, door := range passwordDoors {
-			name := []string{"agent", "admin", "a-nobody"}[d]
+		for d, name := range []string{"agent", "a-nobody", "admin@acme-corp.example"} { // a user name, one that nobody has, an address
 			for i := range 5 {
 				via := passwordDoors[(d+i)%len(passwordDoors)]
-				spelled := spell(name, i)
-				if name == "a-nobody" {
-					spelled = []string{"a-nobody", "A-nobody", "A-NOBODY ", " a-nobody", "ａ-nobody"}[i] // an unknown name has no other
-				}
-				if r := via.try(s, spelled, "wrong"); !via.wrong.matches(r) {
-					t.Fatalf("%s as %q via %s, failure %d: %d %s", name, spelled, via.name, i+1, r.Status, r.Body)
+				if r := via.try(s, spell(name, i), "wrong"); !via.wrong.matches(r) {
+					t.Fatalf("%s as %q via %s, failure %d: %d %s", name, spell(name, i), via.name, i+1, r.Status, r.Body)
 				}
 			}
 			for _, via := range passwordDoors {
@@ -61,30 +56,83 @@ func TestATK44_OneCounterForAllDoors(t *testing.T) {
 					r := via.try(s, name, password)
 					wait, _ := strconv.Atoi(r.Header.Get("Retry-After"))
 					if r.Status != 429 || wait < 50 || wait > 60 {
-						t.Errorf("%s locked via %s, asked at %s: %d, Retry-After %d, %s", name, door.name, via.name, r.Status, wait, r.Body)
+						t.Errorf("%s asked at %s: %d, Retry-After %d, %s", name, via.name, r.Status, wait, r.Body)
 					}
 				}
 			}
 		}
-		// What is forgiven at one door is forgiven at all.
-		for range 4 {
-			passwordDoors[1].try(s, "manager", "wrong")
-		}
-		if r := passwordDoors[2].try(s, "manager@acme-corp.example", server.DemoPassword); r.Status != 200 {
-			t.Fatalf("the right password: %d %s", r.Status, r.Body)
-		}
-		for i := range 4 {
-			if r := passwordDoors[0].try(s, "manager", "wrong"); r.Status != 401 {
-				t.Errorf("failure %d after a success: %d", i+1, r.Status)
+		// By its other name the account is locked too, and says no more than that the password is wrong.
+		for _, other := range []string{"agent@acme-corp.example", "admin"} {
+			for _, via := range passwordDoors {
+				if r := via.try(s, other, server.DemoPassword); !via.wrong.matches(r) {
+					t.Errorf("%s at %s with the right password: %d %s", other, via.name, r.Status, r.Body)
+				}
 			}
 		}
-		if r := passwordDoors[0].try(s, servertest.Manager, server.DemoPassword); r.Status != 200 {
-			t.Errorf("after four failures: %d", r.Status)
+		// Guesses by turns of both names are counted together.
+		for i := range 5 {
+			passwordDoors[i%3].try(s, []string{"enduser", "enduser@acme-corp.example"}[i%2], "wrong")
+		}
+		for _, via := range passwordDoors {
+			for _, name := range []string{"enduser", servertest.EndUser} {
+				if r := via.try(s, name, server.DemoPassword); r.Status == 200 {
+					t.Errorf("%s at %s after five guesses: %d", name, via.name, r.Status)
+				}
+			}
+		}
+		s.Clock.Advance(61 * time.Second)
+		if r := passwordDoors[1].try(s, "agent", server.DemoPassword); r.Status != 200 {
+			t.Errorf("after the lock: %d %s", r.Status, r.Body)
+		}
+		// A sign-in forgives; a password with each request does not: a program that calls all day would forgive what somebody else guesses.
+		for i := range 4 {
+			passwordDoors[0].try(s, "manager", "wrong")
+			if r := passwordDoors[2].try(s, "manager", server.DemoPassword); r.Status != 200 {
+				t.Fatalf("between guesses: %d %s", r.Status, r.Body)
+			}
+			if i == 1 {
+				passwordDoors[1].try(s, "manager", server.DemoPassword).Want(t, 200)
+			}
+		}
+		for i, want := range []int{401, 401, 401, 429} {
+			if r := passwordDoors[0].try(s, "manager", "wrong"); r.Status != want {
+				t.Errorf("guess %d after two that were not forgiven: %d, want %d", i+1, r.Status, want)
+			}
 		}
 	})
 }
 
-// ATK47: five hundred guesses at once, over all doors and names: no more than five are looked at.
+// ATK46, ATK55: whether there is such a user, or such a tenant, is not to be had from the counters: five wrong tries at a name in one tenant, then one in
+// another, in one that does not exist and by another name, for a name that there is and for one that there is not.
+func TestATK55_CountersTellNothing(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		at := func(slug, name string) string {
+			r := s.Do(t, "POST", "/api/users/login", map[string]any{"username": name, "password": "wrong"}, servertest.Header("X-Tenant-Slug", slug))
+			b := s.Do(t, "GET", "/api/v1/"+slug+"/requests", nil, servertest.Password(name, "wrong"))
+			return fmt.Sprint(r.Status, r.String("msg"), b.Status, b.String("error_code"))
+		}
+		probe := func(name string) (seen []string) {
+			for range 5 {
+				passwordDoors[1].try(s, name, "wrong")
+			}
+			for _, slug := range []string{"acme-corp", "second-tenant", "nowhere", "nowhere-else"} {
+				seen = append(seen, at(slug, name))
+			}
+			return append(seen, at("acme-corp", name+"@acme-corp.example"), at("acme-corp", "other-"+name))
+		}
+		there, not := probe("agent"), probe("nobody")
+		if fmt.Sprint(there) != fmt.Sprint(not) {
+			t.Errorf("a user that there is:\n%q\none that there is not:\n%q", there, not)
+		}
+		// Tries at a user name in one tenant lock nobody of that name in another (ATK49).
+		if r := s.Do(t, "POST", "/api/users/login", map[string]any{"username": "agent", "password": server.DemoPassword}, servertest.Header("X-Tenant-Slug", "second-tenant")); r.Status != 200 {
+			t.Errorf("the other tenant's agent: %d %s", r.Status, r.Body)
+		}
+	})
+}
+
+// ATK47: five hundred guesses at once, over all doors and names: no more than five a name get an answer other than 429, and no more than five of the
+// account are looked at, so that the right password after them is none.
 func TestATK47_ParallelOverAllDoors(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		before := s.Hasher.Done()
@@ -95,7 +143,7 @@ func TestATK47_ParallelOverAllDoors(t *testing.T) {
 		for i := range 500 {
 			wg.Go(func() {
 				gate <- struct{}{}
-				name := []string{"agent", "AGENT", "agent@acme-corp.example", " Agent@acme-corp.example"}[i%4]
+				name := []string{"agent", "AGENT", "agent@acme-corp.example", " Agent@acme-corp.example"}[i%4] // two names
 				r := passwordDoors[i%3].try(s, name, fmt.Sprintf("guess %d", i))
 				<-gate
 				mu.Lock()
@@ -104,8 +152,13 @@ func TestATK47_ParallelOverAllDoors(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if hashes := s.Hasher.Done() - before; hashes > 5 || counts[401] > 5 || counts[401]+counts[429] != 500 {
-			t.Errorf("%d hashes, answers %v: want at most 5 looked at and the rest 429", hashes, counts)
+		if hashes := s.Hasher.Done() - before; hashes > 10 || counts[401] > 10 || counts[401]+counts[429] != 500 {
+			t.Errorf("%d hashes, answers %v: want at most 10 looked at and the rest 429", hashes, counts)
+		}
+		for _, name := range []string{"agent", servertest.Agent} {
+			if r := passwordDoors[1].try(s, name, server.DemoPassword); r.Status == 200 {
+				t.Errorf("the right password after them, as %s: %d", name, r.Status)
+			}
 		}
 	})
 }
@@ -218,6 +271,17 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 		key := s.Key(t, admin, s.Organization("acme-corp"), "users:manage:all", "tickets:manage:all", "reports:read:all", "sla_policies:manage:all")
 		if r := s.Do(t, "PATCH", "/v1/users/"+l.Data[0].ID, map[string]any{"mfaExempt": true}, key.Send()); r.Status != 403 {
 			t.Errorf("a machine exempted one: %d %s", r.Status, r.Body)
+		}
+		for name, body := range map[string]map[string]any{"oneself": {"mfaExempt": true}, "oneself, as an application": {"type": "application", "mfaExempt": true}, "oneself into an application": {"type": "application"}} {
+			if r := s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Admin), body, admin); r.Status != 403 {
+				t.Errorf("exempting %s: %d %s", name, r.Status, r.Body)
+			}
+		}
+		if r := s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Manager), map[string]any{"type": "application", "mfaExempt": true}, admin); r.Status != 400 {
+			t.Errorf("a person made an application and exempted at once: %d %s", r.Status, r.Body)
+		}
+		if r := s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Manager), map[string]any{"type": "application"}, key.Send()); r.Status != 403 {
+			t.Errorf("a machine made a person an application: %d %s", r.Status, r.Body)
 		}
 		exempt(l.Data[0].ID, true).Want(t, 200)
 		for _, door := range passwordDoors {

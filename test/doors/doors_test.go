@@ -397,11 +397,14 @@ func TestATK32_MintingForOthers(t *testing.T) {
 				t.Errorf("a token for %s: %d %s", name, r.Status, r.Body)
 			}
 		}
-		for _, field := range []string{"user_id", "owner", "ownerId", "userId", "organization", "permissions", "is_system", "role"} {
-			r := s.Do(t, "POST", path, map[string]any{"name": "x", field: s.UserID(t, servertest.Admin)}, basic).Want(t, 201)
-			if got := s.Do(t, "GET", "/v1/access-tokens/"+r.String("id"), nil, admin).Want(t, 200).String("owner"); got != owner {
-				t.Errorf("%s: the token is %s's", field, got)
+		for _, field := range []string{"user_id", "owner", "ownerId", "userId", "organization", "permissions", "is_system", "role", "expiryDate", "resource"} { // not looked at would be worse
+			if r := s.Do(t, "POST", path, map[string]any{"name": "x", field: s.UserID(t, servertest.Admin)}, basic); r.Status != 400 || !strings.Contains(string(r.Body), field) {
+				t.Errorf("%s: %d %s", field, r.Status, r.Body)
 			}
+		}
+		mine := s.Do(t, "POST", path, map[string]any{"name": "x"}, basic).Want(t, 201)
+		if got := s.Do(t, "GET", "/v1/access-tokens/"+mine.String("id"), nil, admin).Want(t, 200).String("owner"); got != owner {
+			t.Errorf("the token is %s's", got)
 		}
 		// A holder of all who holds less than the one they name.
 		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "tokens", "permissions": []string{"access_tokens:manage:all", "tickets:read:all"}}, admin).Want(t, 201)

@@ -12,6 +12,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
+
+	"github.com/maypok86/otter/v2"
 
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
@@ -42,6 +45,7 @@ type Service struct {
 	secondStep    SecondStep
 	decoy         string
 	turnstile     *turnstile
+	uses          *otter.Cache[string, struct{}] // recorded lately
 }
 
 // SecondStep tells whether an account has a second factor, or must have one.
@@ -57,7 +61,8 @@ const (
 // New makes the service.
 func New(db *sqldb.DB, hasher *hashing.Pool, attempts *attempt.Service, organizations *organization.Service, users *user.Service, sessions *session.Service, tokens *token.Service, secondStep SecondStep, now func() time.Time, log *slog.Logger) *Service {
 	return &Service{db: db, now: now, log: log, hasher: hasher, attempts: attempts, organizations: organizations, users: users, sessions: sessions, tokens: tokens,
-		secondStep: secondStep, decoy: decoyHash(hasher.Params()), turnstile: newTurnstile()}
+		secondStep: secondStep, decoy: decoyHash(hasher.Params()), turnstile: newTurnstile(),
+		uses: otter.Must(&otter.Options[string, struct{}]{MaximumSize: 100_000, ExpiryCalculator: otter.ExpiryCreating[string, struct{}](usesKept)})}
 }
 
 // decoyHash is a PHC string that costs as much to check as any and that no password has.
@@ -72,6 +77,20 @@ func decoyHash(p password.Params) string {
 type Tenant struct {
 	ID      id.Organization
 	Unknown bool
+	Named   string // as it was named, if it is unknown
+}
+
+// counter is what tries at a name are counted under. A user name is somebody's in one organization, and counts there; an e-mail address counts
+// wherever it is tried, so that no hint gives further tries. It does not depend on whether there is such an account.
+func (t Tenant) counter(name string) string {
+	name = user.CanonicalName(name)
+	switch {
+	case strings.Contains(name, "@"):
+		return name
+	case t.Unknown:
+		return "?" + t.Named + "/" + name
+	}
+	return string(t.ID) + "/" + name
 }
 
 // unknownTenant is an id that no organization has: a look-up in it costs the same and finds nothing.
@@ -85,6 +104,7 @@ type Password struct {
 	Fingerprint string
 	Source      principal.Source
 	Door        string
+	Once        bool // proven for one request: it forgives no failures
 }
 
 // Proven is an account whose password was right.
@@ -107,8 +127,13 @@ func ErrCredentials() error {
 	return fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials, "The e-mail address or the password is wrong.")
 }
 
+const maxFingerprint = 512
+
 // WithPassword signs in and begins a session: by its door with refresh tokens that rotate, or with a reusable one.
 func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error) {
+	if len(in.Fingerprint) > maxFingerprint || !utf8.ValidString(in.Fingerprint) {
+		return Result{}, fault.Invalidf("deviceFingerprint", "must have at most %d bytes of UTF-8", maxFingerprint)
+	}
 	proven, err := s.Prove(ctx, in)
 	if err != nil {
 		return Result{}, err
@@ -143,14 +168,10 @@ func (s *Service) passes(ctx context.Context, org organization.Organization, u u
 	return !wanted, err
 }
 
-// prove checks the password of an account that was found or not, one of few at a time for a name, and counts the try. The counter belongs to the
-// name, known or not, in whatever organization; that of an account is its e-mail address, whichever of its names was typed. No spelling, hint or
-// door gives further tries.
+// prove checks the password of an account that was found or not, one of few at a time for a name, and counts the try. No spelling, name, hint or
+// door gives an account further tries.
 func (s *Service) prove(ctx context.Context, in Password, u user.User, found bool) (org organization.Organization, err error) {
-	counter := user.CanonicalName(in.Name)
-	if found {
-		counter = user.CanonicalName(u.Email)
-	}
+	counter := in.Tenant.counter(in.Name)
 	leave, err := s.turnstile.enter(ctx, counter)
 	if err != nil {
 		return org, err
@@ -161,7 +182,7 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 		return org, err // a locked try leaves no event: the one that locked did, and a flood must not fill the log
 	}
 	hash := s.decoy
-	if found && u.PasswordHash() != "" {
+	if found && u.PasswordHash() != "" && !reservation.AccountLocked {
 		hash = u.PasswordHash()
 	}
 	ok, outdated, err := s.hasher.Verify(ctx, attempt.Network(in.Source.Address), in.Password, hash)
@@ -187,8 +208,17 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 		}
 		return org, ErrCredentials()
 	}
-	if err := s.attempts.Succeeded(ctx, reservation); err != nil {
+	settle := s.attempts.Succeeded
+	if in.Once { // else a program that calls all day would forgive all day what somebody else guesses
+		settle = s.attempts.NotMade
+	}
+	if err := settle(ctx, reservation); err != nil {
 		return org, err
+	}
+	if in.Once {
+		if err := s.recordUse(ctx, u, in); err != nil {
+			return org, err
+		}
 	}
 	if outdated {
 		if err := s.users.Rehash(ctx, in.Source.Address, u, in.Password); err != nil {
@@ -196,6 +226,20 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 		}
 	}
 	return org, nil
+}
+
+// usesKept is for how long a use of a password with single requests is not recorded again, for the same user from the same network.
+const usesKept = time.Hour
+
+// recordUse writes that a password was used with single requests: once in a while, not for each of them.
+func (s *Service) recordUse(ctx context.Context, u user.User, in Password) error {
+	if _, fresh := s.uses.SetIfAbsent(string(u.ID)+" "+attempt.Network(in.Source.Address), struct{}{}); !fresh {
+		return nil
+	}
+	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: u.Organization, Organization: u.Organization, Source: in.Source}
+	return s.db.Tx(ctx, u.Organization, func(tx *sqldb.Tx) error {
+		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "password.used", TargetKind: "user", TargetID: string(u.ID), Details: map[string]string{"door": in.Door}})
+	})
 }
 
 // begin starts the session of a user whose factors are proven.

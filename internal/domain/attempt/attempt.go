@@ -1,9 +1,10 @@
 // Package attempt counts tries at proving a secret, before each is verified: a reservation is a failure until it is taken back, so
 // parallel guesses cannot outrun the limit. Counters live in the database and survive a restart. They are kept under a keyed digest of
-// the name as typed or of the address, so an unknown name locks exactly as a known one; beside the name's count stands the share of each
-// account it may mean, so that a success forgives no other account's failures.
+// the name as typed or of the address, so an unknown name locks exactly as a known one. Beside the name's count stands that of the account it
+// means, so that an account's several names give no further guesses, and a success forgives no other account's failures. A locked name is
+// told; a locked account is not, since that would tell which names are one account: its tries fail without being looked at.
 //
-// Every transaction but the purge of old rows touches the address's row first, then the name's, then the shares: in two orders they could
+// Every transaction but the purge of old rows touches the address's row first, then the name's, then the account's: in two orders they could
 // wait for each other for ever.
 package attempt
 
@@ -50,22 +51,24 @@ func New(db *sqldb.DB, ring *keyring.Ring, limits Limits, now func() time.Time) 
 
 // Reservation is one counted try.
 type Reservation struct {
-	Locks                        bool   // if it fails, the name is locked
-	name, share, nobody, address string // digests
+	Locks         bool // if it fails, the name or the account is locked
+	AccountLocked bool // whatever the secret, it must not be accepted, and the answer is that to a wrong one
+
+	name, account, nobody, address string // digests; nobody's is the account of names that mean none
 }
 
 func (s *Service) digest(kind, name string) string {
 	return secret.Digest(s.key, secret.New(kind+"\x00"+name))
 }
 
-// noLimit is the limit of counters that never lock.
-const noLimit = 1 << 40
-
 // Reserve counts a try at a name (canonical, as typed) from an address. account is whose password it is tried at, or empty: the name locks
 // whatever the account, so that known and unknown names, and hints, are alike; a success forgives only its own account's failures. Tries
-// while locked are refused with Limited and not counted.
+// while the name is locked are refused with Limited and not counted.
 func (s *Service) Reserve(ctx context.Context, name, account, address string) (Reservation, error) {
-	r := Reservation{name: s.digest("name", name), share: s.digest("share", name+"\x00"+account), nobody: s.digest("share", name+"\x00"), address: s.digest("address", Network(address))}
+	r := Reservation{name: s.digest("name", name), nobody: s.digest("nobody", name), address: s.digest("address", Network(address))}
+	if r.account = r.nobody; account != "" {
+		r.account = s.digest("account", account)
+	}
 	var refused error
 	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
 		q := attemptdb.New(tx)
@@ -84,7 +87,8 @@ func (s *Service) Reserve(ctx context.Context, name, account, address string) (R
 			refused = fault.Limitedf(fault.CodeAccountLocked, wait, "Too many failed sign-ins for this account. Wait and try again.")
 			return q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address)
 		}
-		_, _, err = s.reserve(ctx, q, r.share, noLimit, s.limits.ForgetAfter, false)
+		locks, wait, err := s.reserve(ctx, q, r.account, s.limits.AccountFailures, s.limits.ForgetAfter, false)
+		r.Locks, r.AccountLocked = r.Locks || locks, wait > 0
 		return err
 	})
 	if err != nil {
@@ -131,16 +135,19 @@ func (s *Service) Succeeded(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
 		q := attemptdb.New(tx.Later())
 		return errors.Join(q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address),
-			q.PlatformHold(ctx, r.name), q.PlatformForgive(ctx, r.share, r.nobody, r.name), q.PlatformClear(ctx, r.share, r.nobody))
+			q.PlatformHold(ctx, r.name), q.PlatformForgive(ctx, r.account, r.nobody, r.name), q.PlatformClear(ctx, r.account, r.nobody))
 	})
 }
 
-// NotMade takes a reservation back that was no guess: the secret was never looked at, or it was right and something else was wrong.
+// NotMade takes a reservation back that was no guess, and forgives nothing: the secret was never looked at, or it was right.
 func (s *Service) NotMade(ctx context.Context, r Reservation) error {
 	return s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
-		q := attemptdb.New(tx.Later())
-		return errors.Join(q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address), q.PlatformHold(ctx, r.name),
-			q.PlatformReleaseShared(ctx, int64(s.limits.AccountFailures), r.name, r.share), q.PlatformRelease(ctx, noLimit, r.share))
+		q, limit := attemptdb.New(tx.Later()), int64(s.limits.AccountFailures)
+		err := errors.Join(q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address), q.PlatformHold(ctx, r.name), q.PlatformReleaseShared(ctx, limit, r.name, r.account))
+		if !r.AccountLocked {
+			err = errors.Join(err, q.PlatformRelease(ctx, limit, r.account))
+		}
+		return err
 	})
 }
 

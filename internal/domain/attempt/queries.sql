@@ -23,14 +23,14 @@ UPDATE login_attempts SET failures = failures WHERE digest = $1;
 -- name: PlatformForgive :exec
 -- A success takes back what failed at its own account, and what failed at no account at all; the rest of the name's failures stay.
 UPDATE login_attempts AS a SET
-    locks = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@share, @nobody)) THEN a.locks ELSE 0 END,
+    locks = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@account, @nobody)) THEN a.locks ELSE 0 END,
     locked_until = 0,
-    failures = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@share, @nobody))
-                    THEN a.failures - (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@share, @nobody)) ELSE 0 END
+    failures = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@account, @nobody))
+                    THEN a.failures - (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@account, @nobody)) ELSE 0 END
 WHERE a.digest = @digest;
 
 -- name: PlatformClear :exec
-DELETE FROM login_attempts WHERE digest IN (@share, @nobody);
+DELETE FROM login_attempts WHERE digest IN (@account, @nobody);
 
 -- name: PlatformRelease :exec
 -- A reservation taken back: the attempt succeeded on this address, or was never made.
@@ -41,12 +41,12 @@ UPDATE login_attempts SET
 WHERE digest = @digest AND failures > 0;
 
 -- name: PlatformReleaseShared :exec
--- Like PlatformRelease for a name, unless a success has forgiven the try already together with its share.
+-- Like PlatformRelease for a name, unless a success has forgiven the try already together with its account.
 UPDATE login_attempts AS a SET
     locks = CASE WHEN a.failures >= CAST(@max_failures AS BIGINT) AND a.locks > 0 THEN a.locks - 1 ELSE a.locks END,
     locked_until = CASE WHEN a.failures >= CAST(@max_failures AS BIGINT) THEN 0 ELSE a.locked_until END,
     failures = a.failures - 1
-WHERE a.digest = @digest AND a.failures > 0 AND EXISTS (SELECT 1 FROM login_attempts s WHERE s.digest = @share AND s.failures > 0);
+WHERE a.digest = @digest AND a.failures > 0 AND EXISTS (SELECT 1 FROM login_attempts s WHERE s.digest = @account AND s.failures > 0);
 
 -- name: PlatformPurge :execrows
 DELETE FROM login_attempts WHERE login_attempts.updated_at < @before AND login_attempts.locked_until < @before AND login_attempts.digest IN (SELECT l.digest FROM login_attempts l WHERE l.updated_at < @before AND l.locked_until < @before ORDER BY l.updated_at LIMIT CAST(@row_limit AS BIGINT));

@@ -221,7 +221,7 @@ func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, 
 		return Issued{}, err
 	}
 	if mayMint(p, kind) && string(c) != p.ID {
-		by, err := s.bounds(ctx, p)
+		by, err := s.Facts(ctx, p.Home, id.Credential(p.ID))
 		if err != nil {
 			return Issued{}, err
 		}

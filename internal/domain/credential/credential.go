@@ -89,6 +89,7 @@ type rules struct {
 	Expires  bool // may have an expiry
 	Switch   bool // may be switched off and on
 	Rate     int  // requests a minute if nothing is said; 0: no limit
+	Most     int  // how many an owner may have that are not revoked; 0: any number. For what machines make and what never expires
 	newID    func() id.Credential
 	parseID  func(string) (id.Credential, error)
 }
@@ -105,8 +106,8 @@ var table = func() map[Kind]rules {
 	t := map[Kind]rules{
 		APIKey:           {Resource: "api_keys", Mark: &secret.Mark{Prefix: "tnt_", Stamped: true}, Owners: []OwnerKind{user, organization}, Stored: true, Expires: true, Switch: true, Rate: DefaultRateLimit},
 		AccessToken:      {Resource: "access_tokens", Mark: &secret.Mark{Prefix: "gth_at_"}, Owners: []OwnerKind{user}, Expires: true},
-		SystemToken:      {Resource: "system_tokens", Type: jwt.TypeSystem, Owners: []OwnerKind{organization}, Stored: true, Switch: true},
-		ApplicationToken: {Resource: "application_tokens", Type: jwt.TypeApplication, Owners: []OwnerKind{user}},
+		SystemToken:      {Resource: "system_tokens", Type: jwt.TypeSystem, Owners: []OwnerKind{organization}, Stored: true, Switch: true, Most: 1000},
+		ApplicationToken: {Resource: "application_tokens", Type: jwt.TypeApplication, Owners: []OwnerKind{user}, Most: 100},
 		ClientSecret:     {Resource: "clients", Mark: &secret.Mark{Prefix: "gth_cs_"}, Owners: []OwnerKind{client}, Expires: true, Switch: true},
 	}
 	for kind, r := range t {

@@ -11,7 +11,7 @@ import (
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/credential/credentialdb"
+	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/platform/sqldb"
 )
@@ -20,7 +20,7 @@ import (
 const firstName = "Default"
 
 // Provisioned is an organization with the first credential of its systems, whose value exists nowhere else: a system access token, or an OAuth
-// client with its secret. All three are empty if it had one already.
+// client with its secret.
 type Provisioned struct {
 	Organization organization.Organization
 	Token        secret.Secret
@@ -58,7 +58,14 @@ func (s *Service) insertFirst(ctx context.Context, tx *sqldb.Tx, p principal.Pri
 		}
 		f.row.Owner = Owner{OwnedByClient, string(c.ID)}
 	}
-	return s.insert(ctx, tx, p, f.row)
+	if err := s.insert(ctx, tx, p, f.row); err != nil {
+		return err
+	}
+	if p.Home == "" {
+		return nil
+	}
+	return audit.RecordIn(ctx, tx, s.now(), p.Home, p, audit.Entry{Act: string(f.row.Kind) + ".created", TargetKind: string(f.row.Kind), TargetID: string(f.row.ID),
+		Details: map[string]string{"name": f.row.Name, "owner": f.row.Owner.ID, "organization": string(f.row.Organization)}}) // where the provisioner lives, too
 }
 
 func (f first) told(org organization.Organization) Provisioned {
@@ -102,33 +109,6 @@ func (s *Service) Provision(ctx context.Context, p principal.Principal, n organi
 	}
 	if err != nil {
 		return Provisioned{}, err
-	}
-	return f.told(org), nil
-}
-
-// Equip makes the first credential of the kind that an organization's systems use, if it has none that is not revoked. It needs
-// organizations:update:all.
-func (s *Service) Equip(ctx context.Context, p principal.Principal, org organization.Organization) (Provisioned, error) {
-	p, err := s.users.Present(ctx, p)
-	if err != nil {
-		return Provisioned{}, err
-	}
-	if p.Scope(permission.PlatformResource, "update") < permission.All {
-		return Provisioned{}, fault.Forbiddenf("This needs organizations:update:all.")
-	}
-	f, err := s.prepareFirst(p, org.ID, org.MachineCredential)
-	if err != nil {
-		return Provisioned{}, err
-	}
-	has := false
-	err = s.db.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
-		if has, err = credentialdb.New(tx).HasKept(ctx, org.ID, string(f.row.Kind)); err != nil || has {
-			return err
-		}
-		return s.insertFirst(ctx, tx, p, &f)
-	})
-	if err != nil || has {
-		return Provisioned{Organization: org}, err
 	}
 	return f.told(org), nil
 }

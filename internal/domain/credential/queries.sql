@@ -22,8 +22,9 @@ ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 SELECT CAST(count(*) AS BIGINT) FROM credentials
 WHERE organization_id = @organization_id AND kind = @kind AND (CAST(@owner AS TEXT) = '' OR owner_id = @owner);
 
--- name: HasKept :one
-SELECT EXISTS (SELECT 1 FROM credentials c WHERE c.organization_id = $1 AND c.kind = $2 AND c.state <> 'revoked');
+-- name: CountKept :one
+-- How many of an owner's are not revoked.
+SELECT CAST(count(*) AS BIGINT) FROM credentials WHERE organization_id = $1 AND owner_id = $2 AND kind = $3 AND state <> 'revoked';
 
 -- name: Update :execrows
 UPDATE credentials SET name = @name, purpose = @purpose, owner_kind = @owner_kind, owner_id = @owner_id, permissions = @permissions, resources = @resources,

@@ -197,33 +197,34 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 			return c, fault.Forbiddenf("The owner holds %s, which you do not.", missing[0])
 		}
 	}
-	return c, s.check(&c)
+	if err := s.check(&c); err != nil || r.Most == 0 {
+		return c, err
+	}
+	kept, err := credentialdb.New(s.db.Tenant(p.Organization)).CountKept(ctx, p.Organization, c.Owner.ID, string(c.Kind))
+	if err != nil {
+		return c, fmt.Errorf("credential: count: %w", err)
+	}
+	if kept >= int64(r.Most) {
+		return c, fault.Conflictf("There are %d of these already, which is the most; revoke some first.", r.Most)
+	}
+	return c, nil
 }
 
-// mayMint tells whether a machine may make others of a kind (G12): an API key with api_keys:manage API keys, and what speaks ServiceBroker, where the
-// permission for it is system_tokens:create, system access tokens.
+// mayMint tells whether a machine may make others of a kind (G12): an API key with api_keys:manage API keys, and a system access token, at
+// ServiceBroker's door and where the permission for it is system_tokens:create, system access tokens.
 func mayMint(p principal.Principal, kind Kind) bool {
 	switch kind {
 	case APIKey:
 		return p.Kind == principal.APIKey && p.Scope("api_keys", permission.Manage) != permission.None
 	case SystemToken:
-		return (p.Kind == principal.SystemToken || p.Kind == principal.Client) && p.Scope("system_tokens", "create") == permission.All
+		return p.Kind == principal.SystemToken && p.Scope("system_tokens", "create") == permission.All
 	}
 	return false
 }
 
-// bounds are what a machine is held to beside its permissions.
-func (s *Service) bounds(ctx context.Context, p principal.Principal) (Credential, error) {
-	if p.Kind != principal.Client {
-		return s.Facts(ctx, p.Home, id.Credential(p.ID))
-	}
-	c, err := s.clients.Facts(ctx, p.Home, id.Client(p.ID))
-	return Credential{RateLimit: c.RateLimit, Addresses: c.Addresses}, err
-}
-
 // inherit holds what a machine makes to its maker's bounds: what is not said is the maker's, what is said is no wider.
 func (s *Service) inherit(ctx context.Context, p principal.Principal, n Request, c *Credential) error {
-	parent, err := s.bounds(ctx, p)
+	parent, err := s.Facts(ctx, p.Home, id.Credential(p.ID))
 	if err != nil {
 		return err
 	}
@@ -370,6 +371,11 @@ func (d *digester) of(kind Kind, value string) string {
 func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principal, c Credential) error {
 	if !c.ExpiresAt.IsZero() && !c.ExpiresAt.After(s.now()) {
 		return fault.Invalidf("expiresAt", "must be in the future")
+	}
+	if c.Kind == ApplicationToken { // its end comes with the user's change, which waits for this or was first
+		if err := s.users.HoldApplication(ctx, tx, c.Organization, id.User(c.Owner.ID)); err != nil {
+			return err
+		}
 	}
 	err := credentialdb.New(tx).Insert(ctx, credentialdb.InsertParams{OrganizationID: c.Organization, ID: c.ID, Kind: string(c.Kind), Digest: c.digest, Name: c.Name, Purpose: c.Purpose,
 		OwnerKind: string(c.Owner.Kind), OwnerID: c.Owner.ID, Permissions: encode(c.Permissions.Strings()), Resources: encode(orEmpty(c.Resources)), RateLimit: int64(c.RateLimit),

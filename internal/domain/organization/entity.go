@@ -45,6 +45,9 @@ func (s *Service) UpdateEntity(ctx context.Context, p principal.Principal, org i
 		if err := change(o); err != nil {
 			return err
 		}
+		if org == p.Organization && o.MachineCredential != before.MachineCredential && operator {
+			return fault.Conflictf("This would stop the credential that asks for it, with all others of the platform's systems; a person changes it.")
+		}
 		if !operator && (o.State != before.State || o.MachineCredential != before.MachineCredential || o.Profile.SID != before.Profile.SID || o.AccountNumber != before.AccountNumber) {
 			return fault.Forbiddenf("Only the platform changes whether an organization is active, which credentials its systems use, its SID and its account number.")
 		}

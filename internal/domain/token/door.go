@@ -43,7 +43,7 @@ func clientDoor(issuer, audience string, refresh bool) (Door, bool) {
 
 // Reserved tells whether an audience is one of this server's own; nobody else's token may carry it.
 func (s *Service) Reserved(audience string) bool {
-	own := []string{Audience(s.issuer), RefreshAudience(s.issuer), LongLivedAudience(s.issuer), ReusableAudience(s.issuer)}
+	own := []string{Audience(s.issuer), RefreshAudience(s.issuer), LongLivedAudience(s.issuer), ReusableAudience(s.issuer), ReusableRefreshAudience(s.issuer)}
 	_, access := clientDoor(s.issuer, audience, false)
 	_, refresh := clientDoor(s.issuer, audience, true)
 	return access || refresh || slices.Contains(own, audience)

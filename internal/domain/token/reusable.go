@@ -20,8 +20,19 @@ import (
 // ReusableLifetime is how long a reusable refresh token works from its sign-in; using it prolongs nothing and makes no other.
 const ReusableLifetime = 30 * 24 * time.Hour
 
-// ReusableAudience names where the tokens of such a session work, access and refresh tokens alike; their types tell them apart.
-func ReusableAudience(issuer string) string { return issuer + "/api/users" }
+// ReusableAudience names where the access tokens of such a session work, ReusableRefreshAudience where its refresh token does.
+func ReusableAudience(issuer string) string        { return issuer + "/api/users" }
+func ReusableRefreshAudience(issuer string) string { return issuer + "/api/users/refresh" }
+
+// reusableClaims are the claims of a reusable refresh token: no more than it takes to find its session.
+type reusableClaims struct {
+	jwt.Registered
+	OrganizationID string `json:"organizationId"`
+	SessionID      string `json:"sessionId"`
+	Identity       string `json:"identity"`
+	Type           string `json:"type"`
+	Fresh          bool   `json:"fresh"`
+}
 
 // The values of the claim `type`.
 const (
@@ -37,9 +48,8 @@ func (s *Service) StartReusable(key jwt.PrivateKey, org organization.Organizatio
 	if err != nil {
 		return Grant{}, err
 	}
-	refresh := access
-	refresh.Type, refresh.Fresh, refresh.Permissions = claimRefresh, new(bool), []string{}
-	refresh.Expires, refresh.ID = f.ExpiresAt.Unix(), rand.Text()
+	refresh := reusableClaims{Registered: access.Registered, OrganizationID: access.OrganizationID, SessionID: access.SessionID, Identity: access.Identity, Type: claimRefresh}
+	refresh.Audience, refresh.Expires, refresh.ID = ReusableRefreshAudience(s.issuer), f.ExpiresAt.Unix(), rand.Text()
 	payload, err := jwt.Encode(refresh)
 	if err != nil {
 		return Grant{}, fmt.Errorf("token: refresh claims: %w", err)
@@ -91,16 +101,16 @@ func (s *Service) VerifyReusable(token string) (*Access, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &AccessClaims{}
-	if err := jwt.Decode(payload, c); err != nil {
+	var c reusableClaims
+	if err := jwt.Decode(payload, &c); err != nil {
 		return nil, errInvalid()
 	}
-	if c.Audience != ReusableAudience(s.issuer) {
+	if c.Audience != ReusableRefreshAudience(s.issuer) {
 		return nil, fault.Of(errInvalid()).Because(ErrElsewhere)
 	}
 	if c.Type != claimRefresh || c.SessionID == "" {
 		return nil, errInvalid()
 	}
 	h, _ := jwt.ReadHeader(token)
-	return &Access{Session: c, KeyID: h.KeyID, Door: ItemPath, Refresh: true}, nil
+	return &Access{Session: &AccessClaims{Registered: c.Registered, OrganizationID: c.OrganizationID, SessionID: c.SessionID, Identity: c.Identity, Type: c.Type}, KeyID: h.KeyID, Door: ItemPath, Refresh: true}, nil
 }

@@ -93,7 +93,7 @@ func (s *Service) VerifyRefresh(token string) (Refresh, error) {
 	}
 	door, ofClient := clientDoor(s.issuer, c.Audience, true)
 	switch {
-	case c.Audience == ReusableAudience(s.issuer):
+	case c.Audience == ReusableRefreshAudience(s.issuer):
 		door = ItemPath
 	case c.Audience != RefreshAudience(s.issuer) && !ofClient, ofClient != (c.ClientID != ""):
 		return Refresh{}, errInvalid()

@@ -34,6 +34,10 @@ WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 -- Changes nothing, and holds a user that is as it was read.
 UPDATE users SET updated_at = updated_at WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 
+-- name: HoldApplication :execrows
+-- Changes nothing, and holds an active application until the transaction ends.
+UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 AND state = 'active' AND kind = 'application';
+
 -- name: SetPassword :execrows
 UPDATE users SET password_hash = @password_hash, password_changed_at = @now, updated_at = @now WHERE organization_id = @organization_id AND id = @id;
 

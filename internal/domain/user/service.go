@@ -129,6 +129,18 @@ func (s *Service) Present(ctx context.Context, p principal.Principal) (principal
 	return p, err
 }
 
+// HoldApplication holds a user who is an active application in the transaction of what depends on it; whoever changes that waits, or was first.
+func (s *Service) HoldApplication(ctx context.Context, tx *sqldb.Tx, org id.Organization, user id.User) error {
+	n, err := userdb.New(tx).HoldApplication(ctx, org, user)
+	if err != nil {
+		return fmt.Errorf("user: hold: %w", err)
+	}
+	if n == 0 {
+		return fault.Conflictf("The user is not active, or no application, any more.")
+	}
+	return nil
+}
+
 // NewUser describes a user to create.
 type NewUser struct {
 	Email    string
@@ -337,7 +349,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	if u.Kind != Person && u.Kind != Application {
 		return User{}, fault.Invalidf("type", "must be person or application")
 	}
-	if err := checkExemption(p, before, &u); err != nil {
+	if err := checkKind(p, before, &u); err != nil {
 		return User{}, err
 	}
 	row := userdb.UpdateParams{Kind: string(u.Kind), Role: u.Role, State: string(u.State), MfaExempt: u.MFAExempt, OrganizationID: p.Organization, ID: user}
@@ -385,15 +397,22 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	return u, err
 }
 
-// checkExemption lets people exempt applications from the second factor, one by one (A27). Who stops being one loses it.
-func checkExemption(p principal.Principal, before User, after *User) error {
+// checkKind judges a change of what a user is, which decides whether it may have tokens without an expiry and be exempted from the second factor
+// (A27): a person decides it, about others, and an exemption is for an application that was one before, one by one.
+func checkKind(p principal.Principal, before User, after *User) error {
+	if after.Kind != Application && after.MFAExempt == before.MFAExempt {
+		after.MFAExempt = false // who stops being one loses it
+	}
+	grants := after.MFAExempt && !before.MFAExempt
 	switch {
-	case after.MFAExempt == before.MFAExempt && after.Kind != Application:
-		after.MFAExempt = false
-	case after.MFAExempt && !before.MFAExempt && after.Kind != Application:
+	case after.Kind == before.Kind && !grants:
+		return nil
+	case p.UserID() == before.ID:
+		return fault.Forbiddenf("Nobody changes their own type or exempts themselves from the second factor.")
+	case p.Kind != principal.User && !p.IsSystem():
+		return fault.Forbiddenf("A machine credential changes nobody's type and exempts nobody from the second factor.")
+	case grants && before.Kind != Application:
 		return fault.Invalidf("mfaExempt", "is for users of the type application only")
-	case after.MFAExempt && !before.MFAExempt && p.Kind != principal.User && !p.IsSystem():
-		return fault.Forbiddenf("A machine credential cannot exempt anyone from the second factor.")
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strconv"
 	"time"
-	"unicode/utf8"
 
 	"gatehouse/internal/authn"
 	"gatehouse/internal/authn/login"
@@ -90,9 +89,6 @@ func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, 
 	fingerprint := in.Body.DeviceFingerprint
 	if fingerprint == "" {
 		fingerprint = in.FingerprintValue
-	}
-	if !utf8.ValidString(fingerprint) {
-		return nil, fault.Invalidf("X-Device-Fingerprint", "must be UTF-8")
 	}
 	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source, Door: login.Main})
 	if err != nil {

@@ -19,14 +19,16 @@ const maxDepth = 32
 
 // DecodeJSON reads one JSON value strictly: names match by case, none repeats, nothing follows, nesting is bounded and text is UTF-8.
 // The error names no content.
-func DecodeJSON(data []byte, v any) error {
+func DecodeJSON(data []byte, v any) error { return decodeJSON(data, v) }
+
+func decodeJSON(data []byte, v any, options ...json.Options) error {
 	if depth(data) > maxDepth {
 		return fault.Invalidf("body", "is nested more than %d deep", maxDepth)
 	}
 	if hasNUL(data) {
 		return fault.Invalidf("body", "has a NUL character in a text")
 	}
-	err := json.Unmarshal(data, v)
+	err := json.Unmarshal(data, v, options...)
 	if err == nil {
 		return nil
 	}
@@ -42,6 +44,8 @@ func DecodeJSON(data []byte, v any) error {
 			return fault.Invalidf(where, "is given twice")
 		}
 		return fault.Invalidf(where, "is not valid JSON at byte %d", syntactic.ByteOffset)
+	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):
+		return fault.Invalidf("body"+string(semantic.JSONPointer), "is not known here")
 	case errors.As(err, &semantic):
 		return fault.Invalidf("body"+string(semantic.JSONPointer), "has the wrong type")
 	}
@@ -49,7 +53,9 @@ func DecodeJSON(data []byte, v any) error {
 }
 
 // ReadJSON reads the body of a request as DecodeJSON does; an empty one is an error.
-func ReadJSON(r *http.Request, v any) error {
+func ReadJSON(r *http.Request, v any) error { return readJSON(r, v) }
+
+func readJSON(r *http.Request, v any, options ...json.Options) error {
 	body, err := io.ReadAll(r.Body)
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -62,7 +68,12 @@ func ReadJSON(r *http.Request, v any) error {
 	case bytes.TrimSpace(body)[0] != '{':
 		return fault.Invalidf("body", "must be a JSON object")
 	}
-	return DecodeJSON(body, v)
+	return decodeJSON(body, v, options...)
+}
+
+// ReadExactly is ReadJSON for bodies in which a misspelled member would do harm: unknown ones are refused.
+func ReadExactly(r *http.Request, v any) error {
+	return readJSON(r, v, json.RejectUnknownMembers(true))
 }
 
 // WriteJSON answers with a value.

@@ -395,7 +395,7 @@ func (k *Kit) Identify(w http.ResponseWriter, r *http.Request, info *Info, metho
 		return err
 	}
 	info.Principal, info.Cookie = res.Principal, c.FromCookie
-	return k.checkOrigin(w, r, info, method)
+	return k.checkOrigin(w, r, info, c.Kind == authn.Password, method)
 }
 
 // WriteLimit tells where a limit stands (draft-ietf-httpapi-ratelimit-headers, the three fields); no limit, no headers.

@@ -20,7 +20,7 @@ func (k *Kit) crossOrigin(w http.ResponseWriter, r *http.Request, origin string)
 	if origin != k.origin {
 		orgs, err := k.o.Organizations.WithOrigin(r.Context(), origin)
 		if err != nil {
-			WriteProblem(w, r, err)
+			k.writeError(w, r, err)
 			return true
 		}
 		if len(orgs) > 0 {
@@ -51,9 +51,10 @@ func (k *Kit) OriginAllowed(r *http.Request, org id.Organization, origin string)
 	return slices.Contains(orgs, org), err
 }
 
-// checkOrigin holds a known caller's request to the origins of their own organization. A cookie may change something only from a listed
-// origin; an absent or opaque ("null") one is none.
-func (k *Kit) checkOrigin(w http.ResponseWriter, r *http.Request, info *Info, method string) error {
+// checkOrigin holds a known caller's request to the origins of their own organization. What a browser sends by itself, a cookie, or a user name
+// and password that it remembers, changes something only from a listed origin; an opaque ("null") one is none. A cookie without any is refused
+// as well; programs send passwords without.
+func (k *Kit) checkOrigin(w http.ResponseWriter, r *http.Request, info *Info, byPassword bool, method string) error {
 	origins := r.Header["Origin"]
 	unsafe := method != http.MethodGet && method != http.MethodHead
 	if len(origins) == 0 && (!info.Cookie || !unsafe) {
@@ -69,8 +70,8 @@ func (k *Kit) checkOrigin(w http.ResponseWriter, r *http.Request, info *Info, me
 	if !allowed {
 		w.Header().Del("Access-Control-Allow-Origin")
 		w.Header().Del("Access-Control-Allow-Credentials")
-		if info.Cookie && unsafe {
-			return fault.Forbiddenf("A request with the session cookie needs an Origin header that names this server or an allowed origin of the organization.")
+		if unsafe && (info.Cookie || byPassword) {
+			return fault.Forbiddenf("A request with what a browser sends by itself needs an Origin header that names this server or an allowed origin of the organization.")
 		}
 	}
 	return nil
@@ -155,7 +156,7 @@ func (k *Kit) SignInTenant(r *http.Request, named, fallback string) (login.Tenan
 		org, err = k.o.Organizations.BySlug(r.Context(), hint.Else)
 	}
 	if fault.Is(err, fault.NotFound) {
-		return login.Tenant{Unknown: true}, nil
+		return login.Tenant{Unknown: true, Named: hint.Slug}, nil
 	}
 	return login.Tenant{ID: org.ID}, err
 }

@@ -15,8 +15,8 @@ const platformClear = `-- name: PlatformClear :exec
 DELETE FROM login_attempts WHERE digest IN ($1, $2)
 `
 
-func (q *Queries) PlatformClear(ctx context.Context, share string, nobody string) error {
-	_, err := q.db.Exec(ctx, platformClear, share, nobody)
+func (q *Queries) PlatformClear(ctx context.Context, account string, nobody string) error {
+	_, err := q.db.Exec(ctx, platformClear, account, nobody)
 	return err
 }
 
@@ -30,8 +30,8 @@ WHERE a.digest = $3
 `
 
 // A success takes back what failed at its own account, and what failed at no account at all; the rest of the name's failures stay.
-func (q *Queries) PlatformForgive(ctx context.Context, share string, nobody string, digest string) error {
-	_, err := q.db.Exec(ctx, platformForgive, share, nobody, digest)
+func (q *Queries) PlatformForgive(ctx context.Context, account string, nobody string, digest string) error {
+	_, err := q.db.Exec(ctx, platformForgive, account, nobody, digest)
 	return err
 }
 
@@ -90,9 +90,9 @@ UPDATE login_attempts AS a SET
 WHERE a.digest = $2 AND a.failures > 0 AND EXISTS (SELECT 1 FROM login_attempts s WHERE s.digest = $3 AND s.failures > 0)
 `
 
-// Like PlatformRelease for a name, unless a success has forgiven the try already together with its share.
-func (q *Queries) PlatformReleaseShared(ctx context.Context, maxFailures int64, digest string, share string) error {
-	_, err := q.db.Exec(ctx, platformReleaseShared, maxFailures, digest, share)
+// Like PlatformRelease for a name, unless a success has forgiven the try already together with its account.
+func (q *Queries) PlatformReleaseShared(ctx context.Context, maxFailures int64, digest string, account string) error {
+	_, err := q.db.Exec(ctx, platformReleaseShared, maxFailures, digest, account)
 	return err
 }
 

@@ -24,6 +24,18 @@ func (q *Queries) Count(ctx context.Context, organizationID id.Organization, kin
 	return column_1, err
 }
 
+const countKept = `-- name: CountKept :one
+SELECT CAST(count(*) AS BIGINT) FROM credentials WHERE organization_id = $1 AND owner_id = $2 AND kind = $3 AND state <> 'revoked'
+`
+
+// How many of an owner's are not revoked.
+func (q *Queries) CountKept(ctx context.Context, organizationID id.Organization, ownerID string, kind string) (int64, error) {
+	row := q.db.QueryRow(ctx, countKept, organizationID, ownerID, kind)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const get = `-- name: Get :one
 SELECT organization_id, id, kind, digest, previous_digest, overlap_until, name, purpose, owner_kind, owner_id, permissions, resources, state, rate_limit, allowed_addresses, created_by, created_at, updated_at, expires_at, last_used_at, rotated_at, revoked_at FROM credentials WHERE organization_id = $1 AND id = $2
 `
@@ -56,17 +68,6 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id
 		&i.RevokedAt,
 	)
 	return i, err
-}
-
-const hasKept = `-- name: HasKept :one
-SELECT EXISTS (SELECT 1 FROM credentials c WHERE c.organization_id = $1 AND c.kind = $2 AND c.state <> 'revoked')
-`
-
-func (q *Queries) HasKept(ctx context.Context, organizationID id.Organization, kind string) (bool, error) {
-	row := q.db.QueryRow(ctx, hasKept, organizationID, kind)
-	var exists bool
-	err := row.Scan(&exists)
-	return exists, err
 }
 
 const insert = `-- name: Insert :exec

@@ -173,6 +173,19 @@ func (q *Queries) GetTeam(ctx context.Context, organizationID id.Organization, i
 	return i, err
 }
 
+const holdApplication = `-- name: HoldApplication :execrows
+UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 AND state = 'active' AND kind = 'application'
+`
+
+// Changes nothing, and holds an active application until the transaction ends.
+func (q *Queries) HoldApplication(ctx context.Context, organizationID id.Organization, iD id.User) (int64, error) {
+	result, err := q.db.Exec(ctx, holdApplication, organizationID, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const holdAsRead = `-- name: HoldAsRead :execrows
 UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 AND updated_at = $3
 `

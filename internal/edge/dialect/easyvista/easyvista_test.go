@@ -313,3 +313,40 @@ func TestC7_BasicRemembersNothing(t *testing.T) {
 		}
 	})
 }
+
+// A4, ATK31: a browser sends a remembered password by itself, so what changes something needs an origin of the organization's, as with the cookie. Programs send
+// no origin.
+func TestC7_BasicAcrossSites(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"allowedOrigins": []string{"https://evil.example"}}}, s.As(t, servertest.Foreigner)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"allowedOrigins": []string{"https://app.example"}}}, s.As(t, servertest.Admin)).Want(t, 200)
+		for origin, want := range map[string]int{"https://evil.example": 403, "null": 403, "https://app.example": 201, servertest.PublicURL: 201, "": 201} {
+			changes := []servertest.Change{servertest.Demo("admin")}
+			if origin != "" {
+				changes = append(changes, servertest.Header("Origin", origin))
+			}
+			r := s.Do(t, "POST", base+"/tokens", object{"name": "x"}, changes...)
+			if r.Status != want {
+				t.Errorf("from %q: %d %s", origin, r.Status, r.Body)
+			}
+			if r := s.Do(t, "GET", base+"/tokens", nil, changes...); r.Status != 200 || origin == "https://evil.example" && r.Header.Get("Access-Control-Allow-Origin") != "" {
+				t.Errorf("reading from %q: %d %v", origin, r.Status, r.Header)
+			}
+		}
+		s.Do(t, "GET", base+"/requests", nil, servertest.Bearer(s.Seeds.AccessTokens[0].Token), servertest.Header("Origin", "https://evil.example")).Want(t, 200) // a token is sent by nobody but who has it
+	})
+}
+
+// G9: the use of a password with single requests is in the audit log: once an hour for a user and a network, not for each.
+func TestG9_BasicIsRecorded(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		for range 5 {
+			s.Do(t, "GET", base+"/requests", nil, servertest.Demo("agent")).Want(t, 200)
+			s.Do(t, "GET", base+"/requests", nil, servertest.Demo("manager")).Want(t, 200)
+		}
+		events := string(s.Do(t, "GET", "/v1/audit-events?limit=1000", nil, s.As(t, servertest.Admin)).Want(t, 200).Body)
+		if n := strings.Count(events, `"password.used"`); n != 2 {
+			t.Errorf("%d events", n)
+		}
+	})
+}

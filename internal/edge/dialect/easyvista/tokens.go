@@ -113,8 +113,11 @@ func (s Services) createToken(w http.ResponseWriter, r *http.Request) error {
 		User      string   `json:"user"`
 		Resources []string `json:"resources"`
 	}
-	if err := web.ReadJSON(r, &in); err != nil {
+	if err := web.ReadExactly(r, &in); err != nil {
 		return err
+	}
+	if in.Resources != nil && len(in.Resources) == 0 {
+		return fault.Invalidf("resources", "names none; leave it out for all")
 	}
 	zone, err := s.zone(r, p)
 	if err != nil {
@@ -201,7 +204,7 @@ func (s Services) updateToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	var in expiry
-	if err := web.ReadJSON(r, &in); err != nil {
+	if err := web.ReadExactly(r, &in); err != nil {
 		return err
 	}
 	zone, err := s.zone(r, p)

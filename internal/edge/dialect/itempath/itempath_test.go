@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -119,12 +120,12 @@ func TestB4_Tokens(t *testing.T) {
 			t.Errorf("access until %s, refresh until %s, now %s", a, f, before)
 		}
 		for name, want := range map[string]object{
-			"accessToken":  {"typ": "at+jwt", "type": "access", "fresh": true, "until": "accessExpiryDate"},
-			"refreshToken": {"typ": "rt+jwt", "type": "refresh", "fresh": false, "until": "refreshExpiryDate"},
+			"accessToken":  {"typ": "at+jwt", "type": "access", "fresh": true, "until": "accessExpiryDate", "at": "/api/users"},
+			"refreshToken": {"typ": "rt+jwt", "type": "refresh", "fresh": false, "until": "refreshExpiryDate", "at": "/api/users/refresh"},
 		} {
 			h, c := claims(t, r.String(name))
 			if h["typ"] != want["typ"] || h["alg"] != "RS256" || h["kid"] == "" || c["identity"] != "integration" || c["type"] != want["type"] || c["fresh"] != want["fresh"] || c["sub"] != r.String("id") || c["jti"] == "" ||
-				c["aud"] != servertest.PublicURL+"/api/users" || c["iss"] != servertest.PublicURL || int64(c["exp"].(float64)) != date(t, r.String(want["until"].(string))).Unix() {
+				c["aud"] != servertest.PublicURL+want["at"].(string) || c["iss"] != servertest.PublicURL || int64(c["exp"].(float64)) != date(t, r.String(want["until"].(string))).Unix() {
 				t.Errorf("%s: %v %v", name, h, c)
 			}
 		}
@@ -164,9 +165,20 @@ func TestB4_Tokens(t *testing.T) {
 		login(s, t, object{"username": "manager", "password": pw}, servertest.Header("X-Tenant-Slug", "nowhere")).Want(t, 401)
 		login(s, t, object{"username": "manager@acme-corp.example", "password": pw}).Want(t, 200)
 		login(s, t, object{"username": "manager@acme-corp.example", "password": pw}, servertest.Header("X-Tenant-Slug", "second-tenant")).Want(t, 401)
-		if res := login(s, t, object{"username": "operator", "password": pw}, servertest.Header("X-Tenant-Slug", "platform")); res.Status != 200 || res.String("isAdmin") != "true" {
+		res := login(s, t, object{"username": "operator", "password": pw}, servertest.Header("X-Tenant-Slug", "platform"))
+		if res.Status != 200 || res.String("isAdmin") != "true" {
 			t.Errorf("operator: %d %s", res.Status, res.Body)
 		}
+		// A43: only a session of /v1 names another tenant.
+		operator := servertest.Bearer(res.String("accessToken"))
+		s.Do(t, "GET", "/verify", nil, operator).Want(t, 200)
+		s.Do(t, "GET", "/verify", nil, operator, servertest.Header("X-Tenant-Slug", "acme-corp")).Want(t, 403)
+		for name, value := range map[string]string{"not UTF-8": "a\xff", "long": strings.Repeat("a", 513)} {
+			if r := login(s, t, object{"username": "manager", "password": pw}, servertest.Header("X-Device-Fingerprint", value)); r.Status != 422 {
+				t.Errorf("a fingerprint that is %s: %d %s", name, r.Status, r.Body)
+			}
+		}
+		login(s, t, object{"username": "manager", "password": pw}, servertest.Header("X-Device-Fingerprint", "a1")).Want(t, 200)
 	})
 }
 
@@ -391,4 +403,54 @@ func TestB11_Stations(t *testing.T) {
 		s.Do(t, "GET", "/verify?permission=stations:read", nil, servertest.Bearer(p.String("refreshToken"))).Want(t, 401)
 		s.Do(t, "GET", "/verify?permission=stations:read", nil, servertest.Bearer(s.ItemPath(t, "manager").AccessToken)).Want(t, 403)
 	}, func(c *config.Config, _ *server.Options) { c.Resources = []string{"stations"} })
+}
+
+// B7, ATK28: a token that is asked for while its user is deactivated is either refused or ended with the others: none comes back with the user. And an
+// application has a hundred at most.
+func TestB7_IssueAgainstDeactivation(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := s.As(t, servertest.Admin)
+		var l struct{ Data []struct{ ID string } }
+		s.Do(t, "GET", "/v1/users?email=integration@acme-corp.example", nil, admin).Want(t, 200).Into(t, &l)
+		user, issued := "/v1/users/"+l.Data[0].ID, 0
+		for range 5 {
+			session := servertest.Bearer(s.ItemPath(t, "integration").RefreshToken)
+			var mu sync.Mutex
+			var tokens []string
+			var wg sync.WaitGroup
+			for range 4 {
+				wg.Go(func() {
+					for range 4 {
+						if r, err := s.Try("POST", "/api/users/application-token", nil, session); err == nil && r.Status == 200 {
+							mu.Lock()
+							tokens = append(tokens, r.String("token"))
+							mu.Unlock()
+						}
+					}
+				})
+			}
+			s.Do(t, "PATCH", user, object{"state": "disabled"}, admin).Want(t, 200)
+			wg.Wait()
+			s.Do(t, "PATCH", user, object{"state": "active"}, admin).Want(t, 200)
+			issued += len(tokens)
+			for _, token := range tokens {
+				if r := s.Do(t, "GET", "/v1/tickets", nil, servertest.Bearer(token)); r.Status != 401 {
+					t.Fatalf("a token came back with its user: %d", r.Status)
+				}
+			}
+		}
+		if issued == 0 {
+			t.Error("no token was ever issued")
+		}
+		session := servertest.Bearer(s.ItemPath(t, "integration").RefreshToken)
+		for n := 1; ; n++ {
+			r := s.Do(t, "POST", "/api/users/application-token", nil, session)
+			if r.Status == 409 && n == 101 {
+				break
+			}
+			if r.Status != 200 || n > 100 {
+				t.Fatalf("token %d: %d %s", n, r.Status, r.Body)
+			}
+		}
+	})
 }

@@ -23,7 +23,7 @@ var (
 	machines  = map[string]organization.MachineCredential{authSystemToken: organization.SystemTokens, authOAuth2: organization.OAuth2}
 )
 
-// entity is an organization. The last three are told once, when they are made.
+// entity is an organization. The last three are told once, when it is made.
 type entity struct {
 	EntityID  string `json:"EntityId"`
 	Name      string `json:"Name"`
@@ -157,8 +157,7 @@ func (s Services) getEntity(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// updateEntity changes what the body names. When the platform names the AuthType of an entity that has no credential of that kind, the answer holds
-// the first one.
+// updateEntity changes what the body names. It makes no credential: what opens a tenant is handed out when the tenant is made, and by its own people.
 func (s Services) updateEntity(w http.ResponseWriter, r *http.Request) error {
 	ctx, p := r.Context(), web.InfoOf(r.Context()).Principal
 	var b entityBody
@@ -173,9 +172,7 @@ func (s Services) updateEntity(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var was organization.MachineCredential
 	o, err := s.Organizations.UpdateEntity(ctx, p, org, func(o *organization.Organization) error {
-		was = o.MachineCredential
 		set(&o.Name, b.Name)
 		b.profile(&o.Profile)
 		if b.Active != nil {
@@ -192,15 +189,7 @@ func (s Services) updateEntity(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	e := show(o)
-	if machine != "" && (org != p.Organization || machine != was) {
-		equipped, err := s.Credentials.Equip(ctx, p, o)
-		if err != nil {
-			return err
-		}
-		e = showProvisioned(equipped)
-	}
-	web.WriteJSON(w, http.StatusOK, e)
+	web.WriteJSON(w, http.StatusOK, show(o))
 	return nil
 }
 

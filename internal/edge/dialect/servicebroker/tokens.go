@@ -2,6 +2,8 @@ package servicebroker
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
@@ -26,24 +28,26 @@ func showToken(c credential.Credential) entityToken {
 // tokenPage is how many tokens are read at once.
 const tokenPage = 500
 
-// listTokens gives all that are not deleted.
+// listTokens gives all that are not deleted, in the order in which they were made.
 func (s Services) listTokens(w http.ResponseWriter, r *http.Request) error {
 	p := web.InfoOf(r.Context()).Principal
 	out := []entityToken{}
-	for after := id.Credential(""); ; {
-		page, err := s.Credentials.List(r.Context(), p, credential.SystemToken, credential.Filter{After: after, Limit: tokenPage})
-		if err != nil {
-			return err
-		}
-		for _, c := range page {
-			if after = c.ID; c.State != credential.Revoked {
+	for _, state := range []credential.State{credential.Active, credential.Off} {
+		for after := id.Credential(""); ; {
+			page, err := s.Credentials.List(r.Context(), p, credential.SystemToken, credential.Filter{State: state, After: after, Limit: tokenPage})
+			if err != nil {
+				return err
+			}
+			for _, c := range page {
+				after = c.ID
 				out = append(out, showToken(c))
 			}
-		}
-		if len(page) < tokenPage {
-			break
+			if len(page) < tokenPage {
+				break
+			}
 		}
 	}
+	slices.SortFunc(out, func(a, b entityToken) int { return strings.Compare(a.ID, b.ID) })
 	web.WriteJSON(w, http.StatusOK, out)
 	return nil
 }
