@@ -278,6 +278,14 @@ func TestB7_ApplicationTokens(t *testing.T) {
 		if len(ids) != 3 || used != 1 {
 			t.Fatalf("listed %v, %d of them used", ids, used)
 		}
+		// Another application's token is not there for this one.
+		second := s.PersonWithPassword(t, admin, "second", "service_desk_agent")
+		s.Do(t, "PATCH", "/v1/users/"+second, object{"type": "application"}, admin).Want(t, 200)
+		theirs := login(s, t, object{"username": "second@acme-corp.example", "password": servertest.TestPassword}).Want(t, 200).String("accessToken")
+		s.Do(t, "DELETE", "/api/users/application-tokens/"+ids[1], nil, servertest.Bearer(theirs)).Want(t, 404)
+		if r := s.Do(t, "GET", "/api/users/application-tokens", nil, servertest.Bearer(theirs)).Want(t, 200); len(r.Get("applicationTokens").([]any)) != 0 {
+			t.Errorf("another's list: %s", r.Body)
+		}
 		// Its list and end at its own door, and at /v1.
 		s.Do(t, "DELETE", "/api/users/application-tokens/"+ids[1], nil, servertest.Bearer(session.AccessToken)).Want(t, 200)
 		gone("revoked", token)
