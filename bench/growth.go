@@ -24,6 +24,7 @@ import (
 	"gatehouse/internal/domain/client"
 	"gatehouse/internal/domain/credential"
 	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/session"
 	"gatehouse/internal/domain/token"
 	"gatehouse/internal/domain/user"
 	"gatehouse/internal/platform/config"
@@ -252,7 +253,7 @@ func fill(ctx context.Context, s *server.Server, tenants, rows int) (grown, erro
 		g.Keys = append(g.Keys, k.Value.Reveal())
 		var grant token.Grant
 		err = s.DB.Tx(ctx, t.org.ID, func(tx *sqldb.Tx) error {
-			f, err := s.Sessions.Start(ctx, tx, t.org, t.user, "", 0, p)
+			f, err := s.Sessions.Start(ctx, tx, t.org, t.user, session.Begin{}, p)
 			if err != nil {
 				return err
 			}

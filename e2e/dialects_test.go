@@ -69,6 +69,17 @@ func TestE7_PostmanCollection(t *testing.T) {
 	}
 }
 
+// originalLines are the products' own command lines but for host and secrets, with which their integrations were written.
+var originalLines = map[string][]string{
+	"itempath": {
+		`curl -X POST "$HOST/api/users/login" -H 'Content-Type: application/json'`, `-d '{"username":"integration","password":"'"$PASSWORD"'"}'`,
+		`curl -X POST "$HOST/api/users/refresh" -H "Authorization: Bearer $REFRESH"`, `curl -X POST "$HOST/api/users/application-token" -H "Authorization: Bearer $REFRESH"`,
+	},
+	"easyvista":     {`curl "$HOST/api/v1/50001/requests?max_rows=2&status=new" -H "Authorization: Bearer $TOKEN"`, `curl "$HOST/api/v1/acme-corp/tokens" -u "admin:$PASSWORD"`},
+	"servicebroker": {`curl "$HOST/up/v5/entityToken" -H "Authorization: Bearer $SAT"`, `"GrantType":"ClientCredentials","ExpiresInSeconds":600}'`, `curl "$HOST/up/v5/oauth2/userInfo" -H "Authorization: Bearer $BEARER"`},
+	"securithings":  {`curl -X POST "$HOST/token/acme-corp" -u "$CLIENT_ID:$CLIENT_SECRET" -H 'Content-Type: application/json'` + "\n", `-d '{"grant_type":"client_credentials"}'`},
+}
+
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 
 // B1, B5, B6, C7, D3, D4, E2: the command lines of the dialects' pages, among them the products' own, run as they are written, in a shell, one page after
@@ -80,6 +91,11 @@ func TestDialectPagesRun(t *testing.T) {
 		raw, err := os.ReadFile(filepath.Join("..", "docs", "dialects", page+".md"))
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, line := range originalLines[page] {
+			if !strings.Contains(string(raw), line) {
+				t.Errorf("%s does not have the line %s", page, line)
+			}
 		}
 		blocks := shellBlock.FindAllStringSubmatch(string(raw), -1)
 		if len(blocks) == 0 {

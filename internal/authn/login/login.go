@@ -45,7 +45,7 @@ type Service struct {
 	secondStep    SecondStep
 	decoy         string
 	turnstile     *turnstile
-	uses          *otter.Cache[string, struct{}] // recorded lately
+	uses          *otter.Cache[string, time.Time] // recorded lately
 }
 
 // SecondStep tells whether an account has a second factor, or must have one.
@@ -62,7 +62,7 @@ const (
 func New(db *sqldb.DB, hasher *hashing.Pool, attempts *attempt.Service, organizations *organization.Service, users *user.Service, sessions *session.Service, tokens *token.Service, secondStep SecondStep, now func() time.Time, log *slog.Logger) *Service {
 	return &Service{db: db, now: now, log: log, hasher: hasher, attempts: attempts, organizations: organizations, users: users, sessions: sessions, tokens: tokens,
 		secondStep: secondStep, decoy: decoyHash(hasher.Params()), turnstile: newTurnstile(),
-		uses: otter.Must(&otter.Options[string, struct{}]{MaximumSize: 100_000, ExpiryCalculator: otter.ExpiryCreating[string, struct{}](usesKept)})}
+		uses: otter.Must(&otter.Options[string, time.Time]{MaximumSize: 100_000})}
 }
 
 // decoyHash is a PHC string that costs as much to check as any and that no password has.
@@ -233,13 +233,18 @@ const usesKept = time.Hour
 
 // recordUse writes that a password was used with single requests: once in a while, not for each of them.
 func (s *Service) recordUse(ctx context.Context, u user.User, in Password) error {
-	if _, fresh := s.uses.SetIfAbsent(string(u.ID)+" "+attempt.Network(in.Source.Address), struct{}{}); !fresh {
+	use := string(u.ID) + " " + attempt.Network(in.Source.Address)
+	if at, ok := s.uses.GetIfPresent(use); ok && s.now().Sub(at) < usesKept {
 		return nil
 	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: u.Organization, Organization: u.Organization, Source: in.Source}
-	return s.db.Tx(ctx, u.Organization, func(tx *sqldb.Tx) error {
+	err := s.db.Tx(ctx, u.Organization, func(tx *sqldb.Tx) error {
 		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "password.used", TargetKind: "user", TargetID: string(u.ID), Details: map[string]string{"door": in.Door}})
 	})
+	if err == nil {
+		s.uses.Set(use, s.now())
+	}
+	return err
 }
 
 // begin starts the session of a user whose factors are proven.
@@ -261,14 +266,16 @@ func (s *Service) begin(ctx context.Context, org organization.Organization, u us
 		} else if !same {
 			return ErrCredentials()
 		}
+		begin := session.Begin{Fingerprint: in.Fingerprint, Door: in.Door}
 		if in.Door == ItemPath {
-			if f, err = s.sessions.Start(ctx, tx, org, u, in.Fingerprint, token.ReusableLifetime, p); err != nil {
+			begin.Fixed = token.ReusableLifetime
+			if f, err = s.sessions.Start(ctx, tx, org, u, begin, p); err != nil {
 				return err
 			}
 			grant, err = s.tokens.StartReusable(key, org, u, permissions, f)
 			return err
 		}
-		if f, err = s.sessions.Start(ctx, tx, org, u, in.Fingerprint, 0, p); err != nil {
+		if f, err = s.sessions.Start(ctx, tx, org, u, begin, p); err != nil {
 			return err
 		}
 		grant, err = s.tokens.Start(ctx, tx, key, org, u, permissions, f)

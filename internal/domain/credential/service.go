@@ -148,7 +148,7 @@ func (s *Service) IssueClientSecret(ctx context.Context, p principal.Principal, 
 func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request) (c Credential, err error) {
 	r := table[n.Kind]
 	if p.Kind != principal.User && !p.IsSystem() && !mayMint(p, n.Kind) { // else it could outlive its own end through a child
-		return c, fault.Forbiddenf("A machine credential cannot make another one; only an API key with api_keys:manage makes API keys.")
+		return c, fault.Forbiddenf("This kind of machine credential cannot make another one of that kind.")
 	}
 	now := s.now()
 	c = Credential{ID: r.newID(), Organization: p.Organization, Kind: n.Kind, State: Active, CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now, RateLimit: r.Rate, ExpiresAt: n.ExpiresAt,

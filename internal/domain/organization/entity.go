@@ -55,10 +55,13 @@ func (s *Service) UpdateEntity(ctx context.Context, p principal.Principal, org i
 	})
 }
 
+// unaccented are letters that are not made of a plain one and an accent.
+var unaccented = strings.NewReplacer("ß", "ss", "ø", "o", "æ", "ae", "œ", "oe", "ł", "l", "đ", "d", "ð", "d", "þ", "th", "ı", "i")
+
 // SlugOf makes a slug from a name: its letters and digits without their accents, the rest as hyphens.
 func SlugOf(name string) string {
 	var b strings.Builder
-	for _, r := range strings.ToLower(norm.NFKD.String(name)) {
+	for _, r := range norm.NFKD.String(unaccented.Replace(strings.ToLower(name))) {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
 			b.WriteRune(r)

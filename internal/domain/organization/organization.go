@@ -157,6 +157,9 @@ var accountPattern = regexp.MustCompile(`^[0-9]{3,20}$`)
 // check validates what others know the organization by.
 func (o *Organization) check() error {
 	var wrong []fault.Field
+	if o.Profile.SID = strings.TrimSpace(o.Profile.SID); o.Profile.SID == "" {
+		o.Profile.SID = o.Slug
+	}
 	if o.AccountNumber != "" && !accountPattern.MatchString(o.AccountNumber) {
 		wrong = append(wrong, fault.Field{Field: "accountNumber", Message: "must have 3 to 20 digits"})
 	}

@@ -179,9 +179,6 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrgani
 	if err := o.check(); err != nil {
 		return Organization{}, err
 	}
-	if o.Profile.SID == "" {
-		o.Profile.SID = o.Slug
-	}
 	err = s.db.PlatformTx(ctx, "make an organization", func(tx *sqldb.Tx) error {
 		err := organizationdb.New(tx).PlatformInsert(ctx, organizationdb.PlatformInsertParams{ID: o.ID, Slug: o.Slug, Name: o.Name, Platform: o.Platform, State: string(o.State),
 			Settings: encode(settings), AccountNumber: o.AccountNumber, Profile: encode(o.Profile), MachineCredential: string(o.MachineCredential), CreatedAt: sqldb.MillisOf(now)})

@@ -114,13 +114,20 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// Start begins a session, in the transaction of the sign-in. fixed, if not zero, is how long it lives whatever use is made of it.
-func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, fingerprint string, fixed time.Duration, p principal.Principal) (Session, error) {
+// Begin says how a session begins.
+type Begin struct {
+	Door        string // of the sign-in, for the audit log
+	Fingerprint string
+	Fixed       time.Duration // how long it lives whatever use is made of it; 0: by the organization's settings
+}
+
+// Start begins a session, in the transaction of the sign-in.
+func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, how Begin, p principal.Principal) (Session, error) {
 	now := s.now()
 	f := Session{ID: id.New[id.Session](), Organization: org.ID, User: u.ID, Active: true, Sliding: org.Settings.Sliding(u.Role), AuthTime: now, CreatedAt: now,
-		LastUsedAt: now, ExpiresAt: now.Add(Window), Device: p.Source.UserAgent, Fingerprint: fingerprint, Address: p.Source.Address}
-	if fixed > 0 {
-		f.Sliding, f.ExpiresAt = false, now.Add(fixed)
+		LastUsedAt: now, ExpiresAt: now.Add(Window), Device: p.Source.UserAgent, Fingerprint: how.Fingerprint, Address: p.Source.Address}
+	if how.Fixed > 0 {
+		f.Sliding, f.ExpiresAt = false, now.Add(how.Fixed)
 	}
 	if l := org.Settings.SessionLifetimeSeconds; l > 0 {
 		f.Absolute = now.Add(time.Duration(l) * time.Second)
@@ -129,11 +136,11 @@ func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Orga
 		}
 	}
 	err := sessiondb.New(tx.Later()).Insert(ctx, sessiondb.InsertParams{OrganizationID: org.ID, ID: f.ID, UserID: u.ID, Sliding: f.Sliding, AuthTime: sqldb.MillisOf(now),
-		ExpiresAt: sqldb.MillisOf(f.ExpiresAt), AbsoluteExpiresAt: sqldb.MillisOf(f.Absolute), Device: f.Device, Fingerprint: fingerprint, Address: f.Address})
+		ExpiresAt: sqldb.MillisOf(f.ExpiresAt), AbsoluteExpiresAt: sqldb.MillisOf(f.Absolute), Device: f.Device, Fingerprint: f.Fingerprint, Address: f.Address})
 	if err != nil {
 		return Session{}, fmt.Errorf("session: start: %w", err)
 	}
-	return f, audit.RecordIn(ctx, tx, now, org.ID, p, audit.Entry{Act: "session.created", TargetKind: "session", TargetID: string(f.ID)})
+	return f, audit.RecordIn(ctx, tx, now, org.ID, p, audit.Entry{Act: "session.created", TargetKind: "session", TargetID: string(f.ID), Details: map[string]string{"door": how.Door}})
 }
 
 // Extend moves the deadline at a refresh; ok is false if the session has ended meanwhile.

@@ -27,7 +27,9 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch {
 	case status == http.StatusUnauthorized:
-		w.Header().Add("WWW-Authenticate", `Basic realm="gatehouse", charset="UTF-8"`)
+		if sent := r.Header.Get("Authorization"); code != fault.CodeUnauthorized || sent == "" { // who was told that it is not taken is not asked for it again
+			w.Header().Add("WWW-Authenticate", `Basic realm="gatehouse", charset="UTF-8"`)
+		}
 		if code == fault.CodeUnauthorized && len(r.Header["Authorization"]) == 0 {
 			text = "Authentication is required: Authorization: Bearer <access token>, or Basic."
 		}

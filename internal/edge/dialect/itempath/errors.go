@@ -34,9 +34,10 @@ func writeLoginError(w http.ResponseWriter, r *http.Request, err error) {
 // malformed, and for a token of the wrong kind.
 func describe(w http.ResponseWriter, r *http.Request, err error) (int, string) {
 	status, f := web.Failure(w, r, err)
+	none := len(r.Header["Authorization"]) == 0 && len(r.Header["X-Api-Key"]) == 0 // a cookie is for other doors
 	switch f.Code {
 	case fault.CodeUnauthorized:
-		if r.Header.Get("Authorization") == "" {
+		if none {
 			return status, "Missing Authorization Header"
 		}
 		return http.StatusUnprocessableEntity, "Bad Authorization header. Expected value 'Bearer <JWT>'"
@@ -48,6 +49,9 @@ func describe(w http.ResponseWriter, r *http.Request, err error) (int, string) {
 	case fault.CodeInvalidCredentials:
 		return status, "Bad username or password"
 	case fault.CodeInvalidToken, fault.CodeInvalidAPIKey:
+		if none {
+			return status, "Missing Authorization Header"
+		}
 		return http.StatusUnprocessableEntity, wrongToken(r, err)
 	}
 	if f.Kind == fault.Invalid && len(f.Fields) > 0 {

@@ -96,10 +96,15 @@ func readJSON(body []byte) (request, error) {
 	if err := web.DecodeJSON(body, &in); err != nil {
 		return request{}, err
 	}
-	if len(in.Secret) > 0 || len(in.Assertion) > 0 {
+	if given(in.Secret) || given(in.Assertion) {
 		return request{}, errTwoWays()
 	}
 	return request{in.Grant, in.Scope, in.Refresh, in.ClientID}, nil
+}
+
+// given tells whether a member has a value; an empty one is none (RFC 6749 §3.2).
+func given(v jsontext.Value) bool {
+	return len(v) > 0 && string(v) != "null" && string(v) != `""`
 }
 
 func readForm(body string) (request, error) {
@@ -112,7 +117,7 @@ func readForm(body string) (request, error) {
 			return request{}, bad("A parameter is given more than once.")
 		}
 	}
-	if form.Has("client_secret") || form.Has("client_assertion") {
+	if form.Get("client_secret") != "" || form.Get("client_assertion") != "" {
 		return request{}, errTwoWays()
 	}
 	return request{form.Get("grant_type"), form.Get("scope"), form.Get("refresh_token"), form.Get("client_id")}, nil

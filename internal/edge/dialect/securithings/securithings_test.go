@@ -70,6 +70,8 @@ func TestE2_Golden(t *testing.T) {
 			{"in_address", s.Do(t, "POST", path+"?grant_type=client_credentials", nil, basic)},
 			{"two_ways", form("grant_type", "client_credentials", "client_id", c.ClientID, "client_secret", c.ClientSecret)},
 			{"two_ways_json", do(object{"grant_type": "client_credentials", "client_secret": c.ClientSecret}, basic)},
+			{"empty_secret_in_form", form("grant_type", "client_credentials", "client_id", "", "client_secret", "")},
+			{"null_secret_in_json", do(object{"grant_type": "client_credentials", "client_secret": nil}, basic)},
 			{"two_ids", form("grant_type", "client_credentials", "client_id", other.ClientID)},
 			{"too_large", do(`{"grant_type":"`+strings.Repeat("a", 40_000)+`"}`, basic)},
 			{"missing", do(nil)},

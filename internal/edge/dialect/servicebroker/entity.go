@@ -94,7 +94,7 @@ func (b entityBody) profile(p *organization.Profile) {
 
 func (s Services) createEntity(w http.ResponseWriter, r *http.Request) error {
 	var b entityBody
-	if err := web.ReadJSON(r, &b); err != nil {
+	if err := web.ReadExactly(r, &b); err != nil {
 		return err
 	}
 	if b.EntityID != nil {
@@ -161,12 +161,15 @@ func (s Services) getEntity(w http.ResponseWriter, r *http.Request) error {
 func (s Services) updateEntity(w http.ResponseWriter, r *http.Request) error {
 	ctx, p := r.Context(), web.InfoOf(r.Context()).Principal
 	var b entityBody
-	if err := web.ReadJSON(r, &b); err != nil {
+	if err := web.ReadExactly(r, &b); err != nil {
 		return err
 	}
 	org, err := target(r, p, b.EntityID)
 	if err != nil {
 		return err
+	}
+	if b == (entityBody{EntityID: b.EntityID, CreatedAt: b.CreatedAt}) {
+		return fault.Invalidf("body", "names nothing to change")
 	}
 	machine, err := b.machine()
 	if err != nil {

@@ -52,7 +52,7 @@ func Register(kit *web.Kit, s Services) {
 	guarded(http.MethodDelete, "/entityToken/{id}", "system_tokens:delete", s.deleteToken)
 
 	guarded(http.MethodPost, "/entity", "organizations:create", s.createEntity)
-	for _, path := range []string{"/entity", "/entity/{id}"} { // the id in the path, as EntityId in the query or the body, or one's own
+	for _, path := range []string{"/entity", "/entity/{id}"} { // the id in the path, as EntityId in the query or (to change it) the body, or one's own
 		guarded(http.MethodGet, path, "entity:read|organizations:read", s.getEntity)
 		guarded(http.MethodPut, path, "entity:update|organizations:update", s.updateEntity)
 		guarded(http.MethodDelete, path, "organizations:delete", s.deleteEntity)

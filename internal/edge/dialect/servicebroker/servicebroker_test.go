@@ -225,6 +225,12 @@ func TestD3_Lifecycle(t *testing.T) {
 			t.Error("A does not work again")
 		}
 		put(a, object{"Id": b.String("Id")}, own).Want(t, 400)
+		for _, body := range []object{{}, {"active": false}, {"Name": "x", "enabled": true}} { // a member that is not looked at would leave the token on
+			put(a, body, own).Want(t, 400)
+		}
+		s.Do(t, "POST", token, object{"Name": "x", "active": false}, own).Want(t, 400)
+		s.Do(t, "PUT", entity, object{}, own).Want(t, 400)
+		s.Do(t, "POST", entity, object{"Name": "x", "authType": "OAuth2"}, s.Master()).Want(t, 400)
 		// Who may do less changes none that may do more.
 		weak := s.Do(t, "POST", "/v1/system-tokens", object{"name": "weak", "permissions": []string{"system_tokens:manage:all"}}, s.As(t, servertest.Admin)).Want(t, 201)
 		for name, body := range map[string]object{"rename": {"Name": "x"}} {
@@ -331,7 +337,7 @@ func TestD2_Provisioning(t *testing.T) {
 		}
 		before := count()
 		a, b := s.Provision(t, "Größe & Höhe", "SystemAccessToken"), s.Provision(t, "Größe & Höhe", "OAuth2")
-		if a.SID != "gro-e-hohe" || !strings.HasPrefix(b.SID, a.SID+"-") {
+		if a.SID != "grosse-hohe" || !strings.HasPrefix(b.SID, a.SID+"-") {
 			t.Errorf("%q and %q", a.SID, b.SID)
 		}
 		s.Provision(t, "組織", "SystemAccessToken")

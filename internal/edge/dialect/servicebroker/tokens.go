@@ -58,10 +58,11 @@ type tokenBody struct {
 	ID       *string `json:"Id"`
 	Name     *string `json:"Name"`
 	Active   *bool   `json:"Active"`
+	JWT      *string `json:"JWT"` // not looked at, so that an answer can be sent back
 }
 
 func readToken(r *http.Request, p principal.Principal) (b tokenBody, err error) {
-	if err = web.ReadJSON(r, &b); err != nil {
+	if err = web.ReadExactly(r, &b); err != nil {
 		return b, err
 	}
 	if b.EntityID != nil {
@@ -114,6 +115,9 @@ func (s Services) updateToken(w http.ResponseWriter, r *http.Request) error {
 	}
 	if b.ID != nil && *b.ID != string(c) {
 		return fault.Invalidf("Id", "is not the one in the path")
+	}
+	if b.Name == nil && b.Active == nil {
+		return fault.Invalidf("Name", "and Active are missing: say at least one")
 	}
 	changed, err := s.Credentials.Update(r.Context(), p, credential.SystemToken, c, func(ch *credential.Change) error {
 		if b.Name != nil {
