@@ -144,6 +144,15 @@ func (k *Kit) Handle(route Route, h http.Handler) {
 	k.mux.Handle(strings.TrimLeft(route.Method+" "+route.Pattern, " "), k.guard(route, h))
 }
 
+// HandleFunc adds a route whose handler leaves its failures to the route's own form.
+func (k *Kit) HandleFunc(route Route, h func(w http.ResponseWriter, r *http.Request) error) {
+	k.Handle(route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			InfoOf(r.Context()).Route.WriteError(w, r, err)
+		}
+	}))
+}
+
 // HandleRaw serves a path and everything below it for any method and however the rest of the path is spelled: for proxies that ask about a
 // request by repeating it. The handler judges path and credential itself.
 func (k *Kit) HandleRaw(route Route, h http.Handler) {

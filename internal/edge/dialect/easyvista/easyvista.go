@@ -39,11 +39,7 @@ var accepts = []authn.Kind{authn.AccessToken, authn.Password}
 func Register(kit *web.Kit, s Services) {
 	kit.Shape(prefix, writeError)
 	handle := func(method, path, permission string, h func(w http.ResponseWriter, r *http.Request) error) {
-		kit.Handle(web.Route{Method: method, Pattern: base + path, Permission: permission, Accepts: accepts, WriteError: writeError}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				writeError(w, r, err)
-			}
-		}))
+		kit.HandleFunc(web.Route{Method: method, Pattern: base + path, Permission: permission, Accepts: accepts, WriteError: writeError}, h)
 	}
 	handle(http.MethodGet, "/tokens", "access_tokens:read", s.listTokens)
 	handle(http.MethodPost, "/tokens", "access_tokens:create", s.createToken)

@@ -50,11 +50,7 @@ func Register(kit *web.Kit, s Services) {
 		if route.WriteError == nil {
 			route.WriteError = writeError
 		}
-		kit.Handle(route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				route.WriteError(w, r, err)
-			}
-		}))
+		kit.HandleFunc(route, h)
 	}
 	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/login", Public: "signing in is how a credential is got", WriteError: writeLoginError}, d.login)
 	for _, method := range []string{http.MethodPost, http.MethodGet} {

@@ -1,5 +1,3 @@
-// Package securithings gives OAuth 2.0 client credentials tokens at an address for each organization, in the form that SecuriThings' clients
-// expect: HTTP Basic, and a body that may be empty, JSON or a form. Everything else of OAuth is at /oauth2.
 package securithings
 
 import (
@@ -36,12 +34,10 @@ const (
 func Register(kit *web.Kit, s Services) {
 	kit.Shape(prefix, web.WriteOAuthError)
 	route := web.Route{Method: http.MethodPost, Pattern: prefix + "/{organization}", Public: "the client authenticates itself", MaxBody: maxBody, BodyTypes: []string{"*"}, WriteError: web.WriteOAuthError}
-	kit.Handle(route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	kit.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Pragma", "no-cache") // RFC 6749 §5.1; Cache-Control: no-store is everywhere
-		if err := s.token(w, r); err != nil {
-			web.WriteOAuthError(w, r, err)
-		}
-	}))
+		return s.token(w, r)
+	})
 }
 
 type request struct {

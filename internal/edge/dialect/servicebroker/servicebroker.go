@@ -37,11 +37,7 @@ func Register(kit *web.Kit, s Services) {
 	kit.Shape(prefix, writeError)
 	handle := func(route web.Route, h func(w http.ResponseWriter, r *http.Request) error) {
 		route.Pattern, route.WriteError = prefix+route.Pattern, writeError
-		kit.Handle(route, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if err := h(w, r); err != nil {
-				writeError(w, r, err)
-			}
-		}))
+		kit.HandleFunc(route, h)
 	}
 	guarded := func(method, pattern, permission string, h func(w http.ResponseWriter, r *http.Request) error) {
 		handle(web.Route{Method: method, Pattern: pattern, Permission: permission, Accepts: accepts}, h)
