@@ -4,34 +4,18 @@ import (
 	"strings"
 	"testing"
 
-	"gatehouse/internal/platform/sqldb"
 	"gatehouse/test/servertest"
 )
 
 // ATK29, WEB13: when the database refuses to end a session the answer is no success, nothing is half done, and trying again works.
 func TestATK29_FailedRevocation(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		rename := func(from, to string) {
-			t.Helper()
-			err := s.DB.PlatformTx(t.Context(), "break a table in a test", func(tx *sqldb.Tx) error {
-				if s.DB.Engine() == sqldb.Postgres {
-					if _, err := tx.Exec(t.Context(), `RESET ROLE`); err != nil { // only the owner may rename
-						return err
-					}
-				}
-				_, err := tx.Exec(t.Context(), `ALTER TABLE `+from+` RENAME TO `+to)
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
 		admin := s.Login(t, servertest.Admin)
 		victim := s.Login(t, servertest.Agent)
 		_, claims := decodeToken(t, victim.AccessToken)
 		session := claims["sessionId"].(string)
 		userID := claims["sub"].(string)
-		rename("audit_events", "audit_events_gone")
+		s.Rename(t, "audit_events", "audit_events_gone")
 		for name, r := range map[string]servertest.Response{
 			"sign-out":       s.Do(t, "POST", "/v1/auth/logout", nil, servertest.Bearer(victim.AccessToken)),
 			"one session":    s.Do(t, "DELETE", "/v1/auth/sessions/"+session, nil, servertest.Bearer(admin.AccessToken)),
@@ -45,17 +29,17 @@ func TestATK29_FailedRevocation(t *testing.T) {
 			}
 		}
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(victim.AccessToken)).Want(t, 200) // nothing is half done
-		rename("audit_events_gone", "audit_events")
+		s.Rename(t, "audit_events_gone", "audit_events")
 		s.Do(t, "POST", "/v1/auth/logout", nil, servertest.Bearer(victim.AccessToken)).Want(t, 200)
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(victim.AccessToken)).Want(t, 401)
 
 		// A check that cannot be made refuses: no table of sessions, no request.
 		fresh := s.Login(t, servertest.Agent)
-		rename("sessions", "sessions_gone")
+		s.Rename(t, "sessions", "sessions_gone")
 		if r := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(fresh.AccessToken)); r.Status < 500 {
 			t.Errorf("let through without a look at the session: %d %s", r.Status, r.Body)
 		}
-		rename("sessions_gone", "sessions")
+		s.Rename(t, "sessions_gone", "sessions")
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(fresh.AccessToken)).Want(t, 200)
 	})
 }

@@ -121,6 +121,24 @@ func TestE6_OneAnswer(t *testing.T) {
 	})
 }
 
+// G9: a right secret in the wrong place looks like a wrong one to whoever sends it, and like what it is in the log; it is no use of the secret.
+func TestE6_WrongPlaceIsLogged(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		m := s.Client(t, s.As(t, servertest.Admin), nil)
+		s.Do(t, "POST", "/token/second-tenant", nil, servertest.Basic(m.Client, m.Secret)).Want(t, 401)
+		s.Do(t, "POST", "/up/v5/oauth2/accessToken", object{"ClientId": m.Client, "ClientSecret": m.Secret, "GrantType": "ClientCredentials", "ExpiresInSeconds": 60}).Want(t, 401)
+		log := s.Logs.String()
+		for _, why := range []string{"the address names another organization", "the organization's systems use the other kind of credential"} {
+			if !strings.Contains(log, why) {
+				t.Errorf("the log does not say that %s", why)
+			}
+		}
+		if strings.Contains(log, m.Secret) || !strings.Contains(log, m.Client) {
+			t.Error("the log has the secret, or not the client")
+		}
+	})
+}
+
 // E1, E3, E4, E5: what a token says and opens; one hour unless the client has another; refresh tokens at this address only.
 func TestE5_Token(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {

@@ -10,7 +10,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/oklog/ulid/v2"
 
-	"gatehouse/internal/platform/sqldb"
 	"gatehouse/test/servertest"
 	"gatehouse/test/sqldbtest"
 )
@@ -384,32 +383,17 @@ func TestD2_Provisioning(t *testing.T) {
 // D2: an organization whose first credential cannot be written is not made: nobody meets one half made, and asking again makes it whole.
 func TestD2_AllOrNothing(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		rename := func(from, to string) {
-			t.Helper()
-			err := s.DB.PlatformTx(t.Context(), "break a table in a test", func(tx *sqldb.Tx) error {
-				if s.DB.Engine() == sqldb.Postgres {
-					if _, err := tx.Exec(t.Context(), `RESET ROLE`); err != nil { // only the owner may rename
-						return err
-					}
-				}
-				_, err := tx.Exec(t.Context(), `ALTER TABLE `+from+` RENAME TO `+to)
-				return err
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
 		operator := s.As(t, servertest.Operator)
 		before := string(s.Do(t, "GET", "/v1/organizations?limit=1000", nil, operator).Want(t, 200).Body)
 		s.Do(t, "GET", entity, nil, s.Master()).Want(t, 200) // its own row is known from now on
-		rename("credentials", "credentials_gone")
+		s.Rename(t, "credentials", "credentials_gone")
 		for _, authType := range []string{"SystemAccessToken", "OAuth2"} {
 			r := s.Do(t, "POST", entity, object{"Name": "All or nothing", "AuthType": authType}, s.Master())
 			if r.Status != 500 || r.String("Code") != "INTERNAL_ERROR" || strings.Contains(string(r.Body), "credentials") || strings.Contains(string(r.Body), "eyJ") {
 				t.Errorf("%s: %d %s", authType, r.Status, r.Body)
 			}
 		}
-		rename("credentials_gone", "credentials")
+		s.Rename(t, "credentials_gone", "credentials")
 		if after := string(s.Do(t, "GET", "/v1/organizations?limit=1000", nil, operator).Want(t, 200).Body); after != before {
 			t.Errorf("half made: %s", after)
 		}
