@@ -211,8 +211,11 @@ func (a *Authenticator) joinSession(ctx context.Context, access *token.Access, s
 	if err != nil {
 		return gone(err)
 	}
-	if s.session, err = a.Sessions.Facts(ctx, home, sessionID); err != nil {
+	if s.session, err = a.Sessions.Facts(ctx, s.organization, u.Role, sessionID); err != nil {
 		return gone(err)
+	}
+	if s.session.Waiting() && s.session.User == userID {
+		return session.ErrWaiting()
 	}
 	if s.organization.State == organization.Deleted || u.State != user.Active || s.session.User != userID || !s.session.Live(a.Now()) {
 		return errRevoked()
@@ -358,6 +361,12 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 	if !credential.Allowed(addresses, r.Source.Address) {
 		return res, fault.Forbiddenf("This credential may not be used from this address.")
 	}
+	switch s.kind {
+	case SessionToken, ItemPathToken, ItemPathRefresh:
+		if err := a.Sessions.CheckDevice(ctx, s.session, r.HTTP.Header[fingerprintHeader], s.kind == ItemPathRefresh, r.Source); err != nil {
+			return res, err
+		}
+	}
 	if s.thumbprint != "" {
 		if err := a.checkCertificate(r.HTTP, s.thumbprint); err != nil {
 			return res, err
@@ -393,6 +402,9 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 	res.Principal = *p
 	return res, nil
 }
+
+// fingerprintHeader tells which device a session is used from.
+const fingerprintHeader = "X-Device-Fingerprint"
 
 // Thumbprint is the x5t#S256 of a certificate in DER (RFC 8705 §3.1).
 func Thumbprint(der []byte) string {

@@ -85,7 +85,7 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (Inspe
 		if err != nil {
 			return Inspection{}, gone(err)
 		}
-		f, err := a.Sessions.Facts(ctx, r.Organization, r.Session)
+		f, err := a.Sessions.Facts(ctx, org, u.Role, r.Session)
 		if err != nil {
 			return Inspection{}, gone(err)
 		}

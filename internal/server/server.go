@@ -167,9 +167,9 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s.Roles = role.New(db, s.Feed, o.Now)
 	s.Users = user.New(db, s.Feed, s.Organizations, s.Roles, s.OneTime, s.Hasher, o.Now)
 	s.Roles.UsePresent(s.Users.Present)
-	s.Sessions = session.New(db, s.Feed, s.Users, o.Now)
-	s.Users.UseSessions(s.Sessions)
 	s.Keys = signingkey.New(db, s.Feed, ring, c.Signing.KeyBits, o.Generate, o.Now, o.Log)
+	s.Sessions = session.New(db, s.Feed, s.Organizations, s.Users, s.Keys, o.Now)
+	s.Users.UseSessions(s.Sessions)
 	if err := s.Keys.Ensure(ctx); err != nil {
 		return nil, err
 	}

@@ -66,6 +66,8 @@ type Profile struct {
 type Settings struct {
 	AllowedOrigins         []string        `json:"allowedOrigins"`          // exact origins of its browser applications
 	SessionLifetimeSeconds int64           `json:"sessionLifetimeSeconds"`  // absolute; 0: none
+	SessionIdleSeconds     int64           `json:"sessionIdleSeconds"`      // how long a session lives unused
+	SessionsPerUser        int64           `json:"sessionsPerUser"`         // at once; a further sign-in ends the oldest. 0: no limit
 	RefreshOverlapSeconds  int64           `json:"refreshOverlapSeconds"`   // 0–30
 	SlidingExpiration      bool            `json:"slidingExpiration"`       // each request extends the session
 	SlidingByRole          map[string]bool `json:"slidingExpirationByRole"` // exceptions, by role name
@@ -73,6 +75,30 @@ type Settings struct {
 	TimeZone               string          `json:"timeZone"`                // IANA name
 	BasicAuthentication    bool            `json:"basicAuthentication"`     // where a door takes user name and password with each request
 	RequestedTokenSeconds  int64           `json:"requestedTokenSeconds"`   // the longest lifetime that a token request may ask for
+
+	SessionLimitsByRole map[string]SessionLimits `json:"sessionLimitsByRole"` // exceptions, by role name
+}
+
+// SessionLimits are how long the sessions of a role live. 0 is as the organization has it.
+type SessionLimits struct {
+	IdleSeconds     int64 `json:"idleSeconds"`
+	LifetimeSeconds int64 `json:"lifetimeSeconds"`
+}
+
+// SessionIdle is how long a session of a role lives unused.
+func (s Settings) SessionIdle(role string) time.Duration {
+	if l := s.SessionLimitsByRole[role]; l.IdleSeconds > 0 {
+		return time.Duration(l.IdleSeconds) * time.Second
+	}
+	return time.Duration(s.SessionIdleSeconds) * time.Second
+}
+
+// SessionLifetime is how long a session of a role lives at most; 0: as long as it is used.
+func (s Settings) SessionLifetime(role string) time.Duration {
+	if l := s.SessionLimitsByRole[role]; l.LifetimeSeconds > 0 {
+		return time.Duration(l.LifetimeSeconds) * time.Second
+	}
+	return time.Duration(s.SessionLifetimeSeconds) * time.Second
 }
 
 // Location is the organization's time zone.
@@ -90,6 +116,11 @@ const (
 	MaxRefreshOverlap      = 30 * time.Second
 	maxSessionLifetime     = 400 * 24 * time.Hour
 	minSessionLifetime     = 5 * time.Minute
+	DefaultSessionIdle     = 7 * 24 * time.Hour
+	maxSessionIdle         = 90 * 24 * time.Hour
+	minSessionIdle         = 5 * time.Minute // uses are written in batches: less could end a session in use
+	defaultSessionsPerUser = 100
+	maxSessionsPerUser     = 1000
 	maxOrigins             = 50
 
 	minRequestedToken = time.Minute
@@ -99,7 +130,8 @@ const (
 // DefaultSettings are those of a new organization.
 func DefaultSettings() Settings {
 	return Settings{
-		AllowedOrigins: []string{}, SessionLifetimeSeconds: int64(DefaultSessionLifetime / time.Second), SlidingExpiration: true,
+		AllowedOrigins: []string{}, SessionLifetimeSeconds: int64(DefaultSessionLifetime / time.Second), SessionIdleSeconds: int64(DefaultSessionIdle / time.Second),
+		SessionsPerUser: defaultSessionsPerUser, SessionLimitsByRole: map[string]SessionLimits{}, SlidingExpiration: true,
 		SlidingByRole: map[string]bool{permission.RoleSuperUser: false}, TimeZone: "UTC", BasicAuthentication: true, RequestedTokenSeconds: int64(time.Hour / time.Second),
 	}
 }
@@ -131,8 +163,22 @@ func (s Settings) Validate() error {
 		}
 		seen[o] = true
 	}
-	if l := time.Duration(s.SessionLifetimeSeconds) * time.Second; s.SessionLifetimeSeconds != 0 && (s.SessionLifetimeSeconds < 0 || l < minSessionLifetime || l > maxSessionLifetime) {
-		add("sessionLifetimeSeconds", "must be 0 (no limit) or from %d to %d", int64(minSessionLifetime/time.Second), int64(maxSessionLifetime/time.Second))
+	between := func(field string, seconds int64, least, most time.Duration, zero string) {
+		if low, high := int64(least/time.Second), int64(most/time.Second); (seconds != 0 || zero == "") && (seconds < low || seconds > high) {
+			add(field, "must be %sfrom %d to %d", zero, low, high)
+		}
+	}
+	between("sessionLifetimeSeconds", s.SessionLifetimeSeconds, minSessionLifetime, maxSessionLifetime, "0 (no limit) or ")
+	between("sessionIdleSeconds", s.SessionIdleSeconds, minSessionIdle, maxSessionIdle, "")
+	if s.SessionsPerUser < 0 || s.SessionsPerUser > maxSessionsPerUser {
+		add("sessionsPerUser", "must be 0 (no limit) or from 1 to %d", maxSessionsPerUser)
+	}
+	if len(s.SessionLimitsByRole) > 100 {
+		add("sessionLimitsByRole", "at most 100 roles")
+	}
+	for name, l := range s.SessionLimitsByRole {
+		between("sessionLimitsByRole."+name+".idleSeconds", l.IdleSeconds, minSessionIdle, maxSessionIdle, "0 (as the organization has it) or ")
+		between("sessionLimitsByRole."+name+".lifetimeSeconds", l.LifetimeSeconds, minSessionLifetime, maxSessionLifetime, "0 (as the organization has it) or ")
 	}
 	if s.RefreshOverlapSeconds < 0 || s.RefreshOverlapSeconds > int64(MaxRefreshOverlap/time.Second) {
 		add("refreshOverlapSeconds", "must be from 0 to %d", int64(MaxRefreshOverlap/time.Second))
@@ -143,9 +189,7 @@ func (s Settings) Validate() error {
 	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "" || s.TimeZone == "Local" {
 		add("timeZone", "must be an IANA time zone such as Europe/Madrid")
 	}
-	if l := time.Duration(s.RequestedTokenSeconds) * time.Second; l < minRequestedToken || l > maxRequestedToken {
-		add("requestedTokenSeconds", "must be from %d to %d", int64(minRequestedToken/time.Second), int64(maxRequestedToken/time.Second))
-	}
+	between("requestedTokenSeconds", s.RequestedTokenSeconds, minRequestedToken, maxRequestedToken, "")
 	if len(wrong) > 0 {
 		return fault.InvalidFields(wrong)
 	}

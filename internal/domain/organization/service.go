@@ -284,6 +284,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 		}
 		before := o
 		before.Settings.AllowedOrigins, before.Settings.SlidingByRole = slices.Clone(o.Settings.AllowedOrigins), maps.Clone(o.Settings.SlidingByRole)
+		before.Settings.SessionLimitsByRole = maps.Clone(o.Settings.SessionLimitsByRole)
 		if err := change(&o); err != nil {
 			return err
 		}
@@ -326,6 +327,9 @@ func changes(before, after Organization) map[string]string {
 	}{
 		{"name", before.Name, after.Name}, {"allowedOrigins", before.Settings.AllowedOrigins, after.Settings.AllowedOrigins},
 		{"sessionLifetimeSeconds", before.Settings.SessionLifetimeSeconds, after.Settings.SessionLifetimeSeconds},
+		{"sessionIdleSeconds", before.Settings.SessionIdleSeconds, after.Settings.SessionIdleSeconds},
+		{"sessionsPerUser", before.Settings.SessionsPerUser, after.Settings.SessionsPerUser},
+		{"sessionLimitsByRole", before.Settings.SessionLimitsByRole, after.Settings.SessionLimitsByRole},
 		{"refreshOverlapSeconds", before.Settings.RefreshOverlapSeconds, after.Settings.RefreshOverlapSeconds},
 		{"slidingExpiration", before.Settings.SlidingExpiration, after.Settings.SlidingExpiration},
 		{"slidingExpirationByRole", before.Settings.SlidingByRole, after.Settings.SlidingByRole},

@@ -7,6 +7,7 @@ SELECT * FROM sessions WHERE organization_id = $1 AND id = $2;
 
 -- name: ListByUser :many
 SELECT * FROM sessions WHERE organization_id = @organization_id AND user_id = @user_id AND state = 'active' AND expires_at > @now AND id > @after
+    AND (NOT sliding OR last_used_at > @used_since) AND created_at > @created_since
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: End :one
@@ -16,6 +17,13 @@ WHERE organization_id = @organization_id AND id = @id AND state = 'active' RETUR
 -- name: EndByUser :many
 UPDATE sessions SET state = 'ended', end_reason = @reason, ended_at = @now
 WHERE organization_id = @organization_id AND user_id = @user_id AND state = 'active' AND id <> @keep RETURNING id;
+
+-- name: EndOldest :many
+UPDATE sessions SET state = 'ended', end_reason = 'session_limit', ended_at = @now
+WHERE sessions.organization_id = @organization_id AND sessions.user_id = @user_id AND sessions.state = 'active' AND sessions.expires_at > @now AND sessions.id NOT IN (
+    SELECT s.id FROM sessions s WHERE s.organization_id = @organization_id AND s.user_id = @user_id AND s.state = 'active' AND s.expires_at > @now
+    ORDER BY s.id DESC LIMIT CAST(@keep AS BIGINT))
+RETURNING sessions.id;
 
 -- name: Extend :execrows
 UPDATE sessions SET last_used_at = @now, expires_at = @expires_at, address = @address

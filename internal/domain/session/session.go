@@ -4,6 +4,7 @@ package session
 
 import (
 	"context"
+	"crypto/subtle"
 	"errors"
 	"fmt"
 	"time"
@@ -14,15 +15,13 @@ import (
 	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/session/sessiondb"
+	"gatehouse/internal/domain/signingkey"
 	"gatehouse/internal/domain/user"
 	"gatehouse/internal/platform/cache"
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/sqldb"
 	"gatehouse/internal/platform/stamp"
 )
-
-// Window is how long a session lives without being refreshed or, where it slides, used.
-const Window = 7 * 24 * time.Hour
 
 // Session is one sign-in of one user.
 type Session struct {
@@ -40,19 +39,39 @@ type Session struct {
 	Device       string    // the user agent of the sign-in
 	Fingerprint  string
 	Address      string // of the last use
+
+	idle time.Duration // how long it lives unused: the organization's, for the role its user has now
 }
 
 // Live tells whether the session may be used at a moment.
 func (s Session) Live(now time.Time) bool { return s.Active && now.Before(s.ExpiresAt) }
+
+// Waiting tells whether the session ended because another device used it: its user must sign in again (A47).
+func (s Session) Waiting() bool { return !s.Active && s.EndReason == reasonDevice }
+
+// within holds a session to the limits of its organization and role as they are now: who tightens them means the sessions that are there, too.
+func (s Session) within(org organization.Settings, role string) Session {
+	s.idle = org.SessionIdle(role)
+	if l := org.SessionLifetime(role); l > 0 && (s.Absolute.IsZero() || s.Absolute.After(s.CreatedAt.Add(l))) {
+		s.Absolute = s.CreatedAt.Add(l)
+	}
+	if !s.Absolute.IsZero() {
+		s.ExpiresAt = earlier(s.ExpiresAt, s.Absolute)
+	}
+	if s.Sliding {
+		s.ExpiresAt = earlier(s.ExpiresAt, s.LastUsedAt.Add(s.idle))
+	}
+	return s
+}
 
 // Deadline is when the session would end if it were used at now and never again.
 func (s Session) Deadline(now time.Time) time.Time {
 	if !s.Sliding {
 		return s.ExpiresAt
 	}
-	d := now.Add(Window)
-	if !s.Absolute.IsZero() && d.After(s.Absolute) {
-		d = s.Absolute
+	d := now.Add(s.idle)
+	if !s.Absolute.IsZero() {
+		d = earlier(d, s.Absolute)
 	}
 	return d
 }
@@ -65,16 +84,18 @@ func fromRow(r sessiondb.Session) Session {
 
 // Service owns the sessions.
 type Service struct {
-	db    *sqldb.DB
-	now   func() time.Time
-	users *user.Service
+	db            *sqldb.DB
+	now           func() time.Time
+	organizations *organization.Service
+	users         *user.Service
+	keys          *signingkey.Service
 	facts *cache.Cache[Session]
 	uses  *stamp.Batch[use]
 }
 
 // New makes the service.
-func New(db *sqldb.DB, feed *invalidation.Feed, users *user.Service, now func() time.Time) *Service {
-	return &Service{db: db, now: now, users: users, facts: cache.New[Session](feed, "session", 500_000), uses: stamp.New[use](stampEvery)}
+func New(db *sqldb.DB, feed *invalidation.Feed, organizations *organization.Service, users *user.Service, keys *signingkey.Service, now func() time.Time) *Service {
+	return &Service{db: db, now: now, organizations: organizations, users: users, keys: keys, facts: cache.New[Session](feed, "session", 500_000), uses: stamp.New[use](stampEvery)}
 }
 
 func key(org id.Organization, session id.Session) invalidation.Key {
@@ -91,20 +112,35 @@ func one(r sessiondb.Session, err error) (Session, error) {
 	return fromRow(r), nil
 }
 
-// Facts gives a session from the cache. One that seems expired is read again: its use may have been stamped since.
-func (s *Service) Facts(ctx context.Context, org id.Organization, session id.Session) (Session, error) {
+// Facts gives a session from the cache, held to what its organization and its user's role allow now. One that seems expired is read again: its
+// use may have been stamped since, by this node or another.
+func (s *Service) Facts(ctx context.Context, org organization.Organization, role string, session id.Session) (Session, error) {
+	k := key(org.ID, session)
 	load := func(ctx context.Context) (Session, error) {
-		return one(sessiondb.New(s.db.Tenant(org)).Get(ctx, org, session))
+		return one(sessiondb.New(s.db.Tenant(org.ID)).Get(ctx, org.ID, session))
 	}
-	f, err := s.facts.Get(ctx, key(org, session), load)
-	if err == nil && f.Active && f.Sliding && !s.now().Before(f.ExpiresAt) {
-		s.facts.Invalidate(key(org, session))
-		f, err = s.facts.Get(ctx, key(org, session), load)
-		if used, ok := s.uses.Pending(key(org, session)); err == nil && ok && f.Active {
-			f.ExpiresAt = later(f.ExpiresAt, f.Deadline(used.at))
+	f, err := s.facts.Get(ctx, k, load)
+	if err != nil {
+		return f, err
+	}
+	if f = f.within(org.Settings, role); f.Active && f.Sliding && !s.now().Before(f.ExpiresAt) {
+		s.facts.Drop(k)
+		if f, err = s.facts.Get(ctx, k, load); err != nil {
+			return f, err
 		}
+		if used, ok := s.uses.Pending(k); ok && f.Active {
+			f.LastUsedAt, f.ExpiresAt = later(f.LastUsedAt, used.at), later(f.ExpiresAt, used.expires)
+		}
+		f = f.within(org.Settings, role)
 	}
-	return f, err
+	return f, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 func later(a, b time.Time) time.Time {
@@ -125,14 +161,14 @@ type Begin struct {
 func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, how Begin, p principal.Principal) (Session, error) {
 	now := s.now()
 	f := Session{ID: id.New[id.Session](), Organization: org.ID, User: u.ID, Active: true, Sliding: org.Settings.Sliding(u.Role), AuthTime: now, CreatedAt: now,
-		LastUsedAt: now, ExpiresAt: now.Add(Window), Device: p.Source.UserAgent, Fingerprint: how.Fingerprint, Address: p.Source.Address}
+		LastUsedAt: now, ExpiresAt: now.Add(org.Settings.SessionIdle(u.Role)), Device: p.Source.UserAgent, Fingerprint: how.Fingerprint, Address: p.Source.Address}
 	if how.Fixed > 0 {
 		f.Sliding, f.ExpiresAt = false, now.Add(how.Fixed)
 	}
-	if l := org.Settings.SessionLifetimeSeconds; l > 0 {
-		f.Absolute = now.Add(time.Duration(l) * time.Second)
-		if f.Absolute.Before(f.ExpiresAt) {
-			f.ExpiresAt = f.Absolute
+	f = f.within(org.Settings, u.Role)
+	if most := org.Settings.SessionsPerUser; most > 0 {
+		if err := s.makeRoom(ctx, tx, f, most, p); err != nil {
+			return Session{}, err
 		}
 	}
 	err := sessiondb.New(tx.Later()).Insert(ctx, sessiondb.InsertParams{OrganizationID: org.ID, ID: f.ID, UserID: u.ID, Sliding: f.Sliding, AuthTime: sqldb.MillisOf(now),
@@ -141,6 +177,20 @@ func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Orga
 		return Session{}, fmt.Errorf("session: start: %w", err)
 	}
 	return f, audit.RecordIn(ctx, tx, now, org.ID, p, audit.Entry{Act: "session.created", TargetKind: "session", TargetID: string(f.ID), Details: map[string]string{"door": how.Door}})
+}
+
+// makeRoom ends the oldest sessions of a user who has as many as the organization allows: the new one is one of them.
+func (s *Service) makeRoom(ctx context.Context, tx *sqldb.Tx, f Session, most int64, p principal.Principal) error {
+	ended, err := sessiondb.New(tx).EndOldest(ctx, sqldb.MillisOf(f.CreatedAt), f.Organization, f.User, most-1)
+	if err != nil {
+		return fmt.Errorf("session: make room: %w", err)
+	}
+	for _, session := range ended {
+		if err := s.ended(ctx, tx, p, f.Organization, session, "session_limit"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Extend moves the deadline at a refresh; ok is false if the session has ended meanwhile.
@@ -158,13 +208,32 @@ func (s *Service) List(ctx context.Context, p principal.Principal, u id.User, af
 	if p.UserID() == u {
 		org = p.Home
 	}
-	rows, err := sessiondb.New(s.db.Tenant(org)).ListByUser(ctx, sessiondb.ListByUserParams{OrganizationID: org, UserID: u, Now: sqldb.MillisOf(s.now()), After: after, RowLimit: int64(limit)})
+	of, err := s.organizations.Facts(ctx, org)
+	if err != nil {
+		return nil, err
+	}
+	holder, err := s.users.Facts(ctx, org, u)
+	if err != nil {
+		return nil, err
+	}
+	now := s.now()
+	var created time.Time
+	if l := of.Settings.SessionLifetime(holder.Role); l > 0 {
+		created = now.Add(-l)
+	}
+	if void, err := s.keys.NotBefore(); err != nil {
+		return nil, err
+	} else {
+		created = later(created, void)
+	}
+	rows, err := sessiondb.New(s.db.Tenant(org)).ListByUser(ctx, sessiondb.ListByUserParams{OrganizationID: org, UserID: u, Now: sqldb.MillisOf(now), After: after, RowLimit: int64(limit),
+		UsedSince: sqldb.MillisOf(now.Add(-of.Settings.SessionIdle(holder.Role))), CreatedSince: sqldb.MillisOf(created)})
 	if err != nil {
 		return nil, fmt.Errorf("session: list: %w", err)
 	}
 	out := make([]Session, len(rows))
 	for i, r := range rows {
-		out[i] = fromRow(r)
+		out[i] = fromRow(r).within(of.Settings, holder.Role)
 		if used, ok := s.uses.Pending(key(org, out[i].ID)); ok {
 			out[i].LastUsedAt = later(out[i].LastUsedAt, used.at)
 		}
@@ -176,6 +245,7 @@ func (s *Service) List(ctx context.Context, p principal.Principal, u id.User, af
 const (
 	ReasonLogout  = "logout"
 	ReasonRevoked = "revoked"
+	reasonDevice  = "device_fingerprint"
 )
 
 // EndOwn ends one of the principal's own sessions.
@@ -222,8 +292,34 @@ func (s *Service) end(ctx context.Context, tx *sqldb.Tx, p principal.Principal, 
 	if err != nil {
 		return fmt.Errorf("session: end: %w", err)
 	}
+	return s.ended(ctx, tx, p, org, session, reason)
+}
+
+// ended tells the nodes and the audit log.
+func (s *Service) ended(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, session id.Session, reason string) error {
 	tx.Announce(s.facts.Message(key(org, session)))
 	return audit.RecordIn(ctx, tx, s.now(), org, p, audit.Entry{Act: "session.ended", TargetKind: "session", TargetID: string(session), Details: map[string]string{"reason": reason}})
+}
+
+// CheckDevice holds a session to the device fingerprint it began with (A47): a session that has one wants the same wherever one is shown, and at a
+// refresh always. Another ends the session until its user signs in again. shown are the values of the request; several are another.
+func (s *Service) CheckDevice(ctx context.Context, f Session, shown []string, needed bool, source principal.Source) error {
+	if f.Fingerprint == "" || (len(shown) == 0 && !needed) {
+		return nil
+	}
+	if len(shown) == 1 && subtle.ConstantTimeCompare([]byte(shown[0]), []byte(f.Fingerprint)) == 1 {
+		return nil
+	}
+	holder := principal.Principal{Kind: principal.User, ID: string(f.User), Home: f.Organization, Organization: f.Organization, Session: f.ID, Source: source}
+	if err := s.db.Tx(ctx, f.Organization, func(tx *sqldb.Tx) error { return s.end(ctx, tx, holder, f.Organization, f.ID, reasonDevice) }); err != nil {
+		return err
+	}
+	return ErrWaiting()
+}
+
+// ErrWaiting refuses a session that waits for its user to sign in again.
+func ErrWaiting() error {
+	return fault.New(fault.Unauthenticated, fault.CodeReauthentication, "The session was used from another device. Sign in again.")
 }
 
 // EndHeld ends a session whose refresh token was shown by someone who may end it.

@@ -10,8 +10,9 @@ import (
 	"gatehouse/internal/platform/stamp"
 )
 
-// stampEvery is how exactly the last use is known; within it a session is stamped once.
-const stampEvery = 10 * time.Second
+// stampEvery is how exactly the last use is known; within it a session is stamped once. It is a tenth of the shortest idle limit, so that no
+// session in use seems idle.
+const stampEvery = 30 * time.Second
 
 // FlushEvery is how often stamps are written.
 const FlushEvery = 15 * time.Second

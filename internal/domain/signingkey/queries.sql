@@ -4,6 +4,12 @@ INSERT INTO signing_keys (id, purpose, algorithm, bits, state, public_der, priva
 -- name: PlatformList :many
 SELECT * FROM signing_keys ORDER BY created_at, id;
 
+-- name: PlatformNotBefore :one
+SELECT not_before FROM installation;
+
+-- name: PlatformRaise :execrows
+UPDATE installation SET not_before = @now, reason = @reason WHERE not_before < @now;
+
 -- name: PlatformRetire :execrows
 UPDATE signing_keys SET state = 'retired', retired_at = @now, verify_until = @verify_until WHERE id = @id AND state = 'active';
 

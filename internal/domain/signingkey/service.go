@@ -28,6 +28,8 @@ type set struct {
 	byID   map[string]*Key
 	active map[Purpose]*Key
 	all    []*Key
+
+	notBefore time.Time
 }
 
 // Service owns the keys.
@@ -109,7 +111,11 @@ func (s *Service) read(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("signing keys: %w", err)
 	}
-	next := &set{byID: make(map[string]*Key), active: make(map[Purpose]*Key)}
+	notBefore, err := signingkeydb.New(s.db.Platform("since when tokens count")).PlatformNotBefore(ctx)
+	if err != nil {
+		return fmt.Errorf("signing keys: %w", err)
+	}
+	next := &set{byID: make(map[string]*Key), active: make(map[Purpose]*Key), notBefore: notBefore.Time()}
 	old := s.current.Load()
 	for _, r := range rows {
 		k := old.byID[string(r.ID)]
@@ -126,6 +132,31 @@ func (s *Service) read(ctx context.Context) error {
 	}
 	s.current.Store(next)
 	return nil
+}
+
+// NotBefore is since when tokens count: whatever was issued before is void. Zero: all do.
+func (s *Service) NotBefore() (time.Time, error) {
+	keys, err := s.keys()
+	if err != nil {
+		return time.Time{}, err
+	}
+	return keys.notBefore, nil
+}
+
+// Raise makes every token void that was issued until now: the database came back to an earlier state, and what was revoked, used or rotated since
+// would be good again.
+func (s *Service) Raise(ctx context.Context, p principal.Principal, reason string) error {
+	err := s.db.PlatformTx(ctx, "make all tokens void", func(tx *sqldb.Tx) error {
+		if _, err := signingkeydb.New(tx).PlatformRaise(ctx, sqldb.MillisOf(s.now()), reason); err != nil {
+			return err
+		}
+		tx.Announce(invalidation.Message(factKind, invalidation.Key{}))
+		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "tokens.voided", TargetKind: "installation", Details: map[string]string{"reason": reason}})
+	})
+	if err != nil {
+		return fmt.Errorf("signing keys: raise: %w", err)
+	}
+	return s.Load(ctx)
 }
 
 // Ensure loads the keys and makes the session key if there is none yet; Prepare makes the rest without haste.

@@ -275,7 +275,7 @@ func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source p
 	next, now := rand.Text(), s.now()
 	var rotated bool
 	err = s.db.Tx(ctx, c.Organization, func(tx *sqldb.Tx) error {
-		n, err := tokendb.New(tx).RotateGrant(ctx, tokendb.RotateGrantParams{NextJti: next, Now: sqldb.MillisOf(now), OrganizationID: c.Organization, ID: g.ID, ClientID: c.ID, Presented: r.JTI})
+		n, err := tokendb.New(tx).RotateGrant(ctx, tokendb.RotateGrantParams{NextJti: next, Now: sqldb.MillisOf(now), OrganizationID: c.Organization, ID: g.ID, ClientID: c.ID, Presented: r.JTI, Issued: r.IssuedAt.UnixMilli()})
 		rotated = n == 1
 		return err
 	})

@@ -5,10 +5,11 @@ INSERT INTO refresh_families (organization_id, id, session_id, current_jti, stat
 SELECT * FROM refresh_families WHERE organization_id = $1 AND id = $2;
 
 -- name: Rotate :execrows
--- The one statement that decides a race: it matches for the token in force and for nobody after it.
+-- The one statement that decides a race: it matches for the token in force and for nobody after it, and for none from before a restore.
 UPDATE refresh_families SET previous_jti = current_jti, current_jti = @next_jti, generation = generation + 1, rotated_at = @now,
     overlap_until = @overlap_until, successor = @successor
-WHERE organization_id = @organization_id AND id = @id AND current_jti = @presented AND state = 'active';
+WHERE organization_id = @organization_id AND id = @id AND current_jti = @presented AND state = 'active'
+    AND (SELECT i.not_before FROM installation i) <= CAST(@issued AS BIGINT);
 
 -- name: InsertGrant :exec
 INSERT INTO client_grants (organization_id, id, client_id, credential_id, permissions, thumbprint, current_jti, state, created_at, expires_at)
@@ -20,7 +21,8 @@ SELECT * FROM client_grants WHERE organization_id = $1 AND id = $2;
 -- name: RotateGrant :execrows
 -- As Rotate: it matches for the token in force and for nobody after it.
 UPDATE client_grants SET current_jti = @next_jti, rotated_at = @now
-WHERE organization_id = @organization_id AND id = @id AND client_id = @client_id AND current_jti = @presented AND state = 'active' AND expires_at > @now;
+WHERE organization_id = @organization_id AND id = @id AND client_id = @client_id AND current_jti = @presented AND state = 'active' AND expires_at > @now
+    AND (SELECT i.not_before FROM installation i) <= CAST(@issued AS BIGINT);
 
 -- name: EndOldGrants :many
 UPDATE client_grants SET state = 'ended', ended_at = @now

@@ -98,7 +98,7 @@ func (s *Service) VerifyRefresh(token string) (Refresh, error) {
 	case c.Audience != RefreshAudience(s.issuer) && !ofClient, ofClient != (c.ClientID != ""):
 		return Refresh{}, errInvalid()
 	}
-	if err := judge(c.Registered, s.now(), s.issuer, c.Audience); err != nil {
+	if err := s.judge(c.Registered, s.now(), c.Audience); err != nil {
 		return Refresh{}, err
 	}
 	return Refresh{Organization: id.Organization(c.OrganizationID), Subject: c.Subject, Session: id.Session(c.SessionID), Family: id.Family(c.Family), Client: id.Client(c.ClientID),

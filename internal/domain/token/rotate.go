@@ -13,7 +13,7 @@ import (
 // race; a session that ended meanwhile is not extended, and then the rotated family is worthless with it.
 const rotateOnPostgres = `WITH family AS (
     UPDATE refresh_families SET previous_jti = current_jti, current_jti = $1, generation = generation + 1, rotated_at = $2, overlap_until = $3, successor = $4
-    WHERE organization_id = $5 AND id = $6 AND current_jti = $7 AND state = 'active' RETURNING id
+    WHERE organization_id = $5 AND id = $6 AND current_jti = $7 AND state = 'active' AND (SELECT not_before FROM installation) <= $11 RETURNING id
 ), extended AS (
     UPDATE sessions SET last_used_at = $2, expires_at = $8, address = $9
     WHERE organization_id = $5 AND id = $10 AND state = 'active' AND expires_at > $2 AND EXISTS (SELECT 1 FROM family) RETURNING id
@@ -26,7 +26,7 @@ func (s *Service) rotate(ctx context.Context, row tokendb.RotateParams, f sessio
 	if s.db.Engine() == sqldb.Postgres {
 		var families, sessions int64
 		err := s.db.Statement(row.OrganizationID).QueryRow(ctx, rotateOnPostgres, row.NextJti, row.Now, row.OverlapUntil, row.Successor, row.OrganizationID, row.ID, row.Presented,
-			sqldb.MillisOf(f.Deadline(now)), address, f.ID).Scan(&families, &sessions)
+			sqldb.MillisOf(f.Deadline(now)), address, f.ID, row.Issued).Scan(&families, &sessions)
 		if err != nil {
 			return false, fmt.Errorf("token: rotate: %w", err)
 		}

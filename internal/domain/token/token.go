@@ -203,15 +203,23 @@ func (s *Service) verifyWith(token string, h jwt.Header, purpose signingkey.Purp
 	return payload, nil
 }
 
-func judge(r jwt.Registered, now time.Time, issuer, audience string) error {
-	switch err := r.Check(now, issuer, audience); {
-	case err == nil:
-		return nil
+// judge checks what depends on time and place, and that no restore or failover came since the token was issued.
+func (s *Service) judge(r jwt.Registered, now time.Time, audience string) error {
+	switch err := r.Check(now, s.issuer, audience); {
 	case errors.Is(err, jwt.ErrExpired):
 		return errExpired()
+	case err != nil:
+		return errInvalid()
 	}
-	return errInvalid()
+	notBefore, err := s.keys.NotBefore()
+	if err == nil && issued(r).Before(notBefore) {
+		return errRevoked()
+	}
+	return err
 }
+
+// issued is when a token was issued at the earliest: its claim has whole seconds.
+func issued(r jwt.Registered) time.Time { return time.Unix(r.IssuedAt, 0) }
 
 // Access is a verified access token: immutable, so it may be kept. Whether it holds now is Judge's to say, each time. Exactly one of the two
 // sets of claims is there.
@@ -284,7 +292,7 @@ func (s *Service) Judge(ctx context.Context, a *Access) error {
 		return errInvalid()
 	}
 	r := a.Registered()
-	if err := judge(*r, s.now(), s.issuer, r.Audience); err != nil {
+	if err := s.judge(*r, s.now(), r.Audience); err != nil {
 		return err
 	}
 	revoked, err := s.isRevoked(ctx, a.Organization(), r.ID)
@@ -296,8 +304,8 @@ func (s *Service) Judge(ctx context.Context, a *Access) error {
 
 // Refresh turns a refresh token into the next pair. The presented token is dead at once; used again it ends the session, except that the
 // immediate predecessor gets the same successor while the organization's overlap lasts. admit, if any, may refuse the holder's
-// organization before anything is changed.
-func (s *Service) Refresh(ctx context.Context, source principal.Source, presented string, admit func(id.Organization) error) (Pair, error) {
+// organization before anything is changed. devices are the fingerprints shown (A47).
+func (s *Service) Refresh(ctx context.Context, source principal.Source, presented string, devices []string, admit func(id.Organization) error) (Pair, error) {
 	payload, err := s.verify(presented, jwt.TypeRefresh)
 	if err != nil {
 		return Pair{}, err
@@ -307,7 +315,7 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 		return Pair{}, errInvalid()
 	}
 	now := s.now()
-	if err := judge(c.Registered, now, s.issuer, RefreshAudience(s.issuer)); err != nil {
+	if err := s.judge(c.Registered, now, RefreshAudience(s.issuer)); err != nil {
 		return Pair{}, err
 	}
 	orgID, sessionID, family := id.Organization(c.OrganizationID), id.Session(c.SessionID), id.Family(c.Family)
@@ -319,6 +327,9 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 		if err := admit(orgID); err != nil {
 			return Pair{}, err
 		}
+	}
+	if err := s.sessions.CheckDevice(ctx, f, devices, true, source); err != nil {
+		return Pair{}, err
 	}
 	permissions, err := s.PermissionsOf(ctx, u)
 	if err != nil {
@@ -332,7 +343,7 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 	if err != nil {
 		return Pair{}, err
 	}
-	row := tokendb.RotateParams{NextJti: g.jti, Now: sqldb.MillisOf(now), OrganizationID: orgID, ID: family, Presented: c.ID}
+	row := tokendb.RotateParams{NextJti: g.jti, Now: sqldb.MillisOf(now), OrganizationID: orgID, ID: family, Presented: c.ID, Issued: issued(c.Registered).UnixMilli()}
 	if overlap := org.Settings.RefreshOverlapSeconds; overlap > 0 {
 		text, err := json.Marshal(g.tokens)
 		if err != nil {
@@ -366,9 +377,12 @@ func (s *Service) holder(ctx context.Context, orgID id.Organization, userID id.U
 	if err != nil {
 		return none(err)
 	}
-	f, err := s.sessions.Facts(ctx, orgID, sessionID)
+	f, err := s.sessions.Facts(ctx, org, u.Role, sessionID)
 	if err != nil {
 		return none(err)
+	}
+	if f.Waiting() && f.User == u.ID {
+		return none(session.ErrWaiting())
 	}
 	if org.State == organization.Deleted || u.State != user.Active || f.User != u.ID || !f.Live(s.now()) {
 		return none(errRevoked())

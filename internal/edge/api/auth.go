@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -140,8 +141,10 @@ func cookie(name, value, path string, site http.SameSite, maxAge int) string {
 }
 
 type refreshInput struct {
-	Body *struct {
-		RefreshToken string `json:"refreshToken" minLength:"1" maxLength:"16384"`
+	FingerprintValue string `header:"X-Device-Fingerprint" maxLength:"512" doc:"Needed if the session began with one"`
+	Body             *struct {
+		RefreshToken      string `json:"refreshToken" minLength:"1" maxLength:"16384"`
+		DeviceFingerprint string `json:"deviceFingerprint,omitempty" maxLength:"512" doc:"In place of the header"`
 	} `required:"false"`
 }
 
@@ -151,14 +154,18 @@ type tokensOutput struct {
 }
 
 func (a *API) refresh(ctx context.Context, c call, in *refreshInput) (*tokensOutput, error) {
+	r := c.info.Request
+	devices := r.Header.Values("X-Device-Fingerprint")
 	if in.Body != nil {
-		pair, err := a.Tokens.Refresh(ctx, c.info.Source, in.Body.RefreshToken, nil)
+		if value := in.Body.DeviceFingerprint; value != "" && !slices.Equal(devices, []string{value}) {
+			devices = append(slices.Clone(devices), value)
+		}
+		pair, err := a.Tokens.Refresh(ctx, c.info.Source, in.Body.RefreshToken, devices, nil)
 		if err != nil {
 			return nil, err
 		}
 		return &tokensOutput{Body: showTokens(pair)}, nil
 	}
-	r := c.info.Request
 	value, found, err := authn.Cookie(r, refreshCookieName)
 	if err != nil {
 		return nil, err
@@ -166,7 +173,7 @@ func (a *API) refresh(ctx context.Context, c call, in *refreshInput) (*tokensOut
 	if !found {
 		return nil, fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Send {\"refreshToken\": …}, or the refresh cookie.")
 	}
-	pair, err := a.Tokens.Refresh(ctx, c.info.Source, value, func(org id.Organization) error {
+	pair, err := a.Tokens.Refresh(ctx, c.info.Source, value, devices, func(org id.Organization) error {
 		ok, err := a.kit.OriginAllowed(r, org, r.Header.Get("Origin"))
 		if err == nil && (!ok || len(r.Header["Origin"]) != 1) {
 			err = fault.Forbiddenf("A refresh by cookie needs an Origin header that names this server or an allowed origin of the organization.")

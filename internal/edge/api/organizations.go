@@ -9,6 +9,12 @@ import (
 	"gatehouse/internal/domain/organization"
 )
 
+// SessionLimits are the exceptions of one role.
+type SessionLimits struct {
+	IdleSeconds     int64 `json:"idleSeconds,omitempty" doc:"How long a session lives unused; 0: as the organization has it"`
+	LifetimeSeconds int64 `json:"lifetimeSeconds,omitempty" doc:"Absolute lifetime; 0: as the organization has it"`
+}
+
 type settingsBody struct {
 	AllowedOrigins          []string        `json:"allowedOrigins" nullable:"false" doc:"Exact origins of your browser applications"`
 	SessionLifetimeSeconds  int64           `json:"sessionLifetimeSeconds" doc:"Absolute lifetime of a session; 0: no limit"`
@@ -19,6 +25,19 @@ type settingsBody struct {
 	TimeZone                string          `json:"timeZone" doc:"IANA name" example:"Europe/Madrid"`
 	BasicAuthentication     bool            `json:"basicAuthentication" doc:"Whether the EasyVista dialect takes user name and password with each request"`
 	RequestedTokenSeconds   int64           `json:"requestedTokenSeconds" doc:"The longest lifetime that a token request of the ServiceBroker dialect may ask for; more is cut to it"`
+
+	SessionIdleSeconds  int64                    `json:"sessionIdleSeconds" doc:"How long a session lives unused"`
+	SessionsPerUser     int64                    `json:"sessionsPerUser" doc:"At once; a further sign-in ends the oldest. 0: no limit"`
+	SessionLimitsByRole map[string]SessionLimits `json:"sessionLimitsByRole" doc:"Exceptions, by role"`
+}
+
+func showSettings(s organization.Settings) settingsBody {
+	limits := make(map[string]SessionLimits, len(s.SessionLimitsByRole))
+	for name, l := range s.SessionLimitsByRole {
+		limits[name] = SessionLimits(l)
+	}
+	return settingsBody{s.AllowedOrigins, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds, s.SlidingExpiration, s.SlidingByRole, s.RoleChangesApplyAtOnce, s.TimeZone,
+		s.BasicAuthentication, s.RequestedTokenSeconds, s.SessionIdleSeconds, s.SessionsPerUser, limits}
 }
 
 type profileBody struct {
@@ -46,11 +65,10 @@ type organizationBody struct {
 }
 
 func showOrganization(o organization.Organization) organizationBody {
-	s, p := o.Settings, o.Profile
+	p := o.Profile
 	return organizationBody{ID: string(o.ID), Slug: o.Slug, Name: o.Name, State: string(o.State), Platform: o.Platform, AccountNumber: o.AccountNumber, MachineCredential: string(o.MachineCredential),
 		Profile: profileBody{p.Email, p.ExternalID, p.Description, p.SID, p.Domain},
-		Settings: settingsBody{s.AllowedOrigins, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds, s.SlidingExpiration, s.SlidingByRole, s.RoleChangesApplyAtOnce, s.TimeZone,
-			s.BasicAuthentication, s.RequestedTokenSeconds}, CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt}
+		Settings: showSettings(o.Settings), CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt}
 }
 
 // settingsChange has every setting optional.
@@ -64,6 +82,10 @@ type settingsChange struct {
 	TimeZone                *string          `json:"timeZone,omitempty" maxLength:"64"`
 	BasicAuthentication     *bool            `json:"basicAuthentication,omitempty"`
 	RequestedTokenSeconds   *int64           `json:"requestedTokenSeconds,omitempty" minimum:"60" maximum:"86400"`
+
+	SessionIdleSeconds  *int64                    `json:"sessionIdleSeconds,omitempty"`
+	SessionsPerUser     *int64                    `json:"sessionsPerUser,omitempty"`
+	SessionLimitsByRole *map[string]SessionLimits `json:"sessionLimitsByRole,omitempty"`
 }
 
 // ProfileChange is what an organization changes about itself.
@@ -126,6 +148,14 @@ func (c *settingsChange) apply(s *organization.Settings) {
 	set(&s.TimeZone, c.TimeZone)
 	set(&s.BasicAuthentication, c.BasicAuthentication)
 	set(&s.RequestedTokenSeconds, c.RequestedTokenSeconds)
+	set(&s.SessionIdleSeconds, c.SessionIdleSeconds)
+	set(&s.SessionsPerUser, c.SessionsPerUser)
+	if c.SessionLimitsByRole != nil {
+		s.SessionLimitsByRole = make(map[string]organization.SessionLimits, len(*c.SessionLimitsByRole))
+		for name, l := range *c.SessionLimitsByRole {
+			s.SessionLimitsByRole[name] = organization.SessionLimits(l)
+		}
+	}
 }
 
 func (a *API) registerOrganizations() {

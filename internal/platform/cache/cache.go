@@ -51,6 +51,9 @@ func (c *Cache[V]) Get(ctx context.Context, k invalidation.Key, load func(contex
 	return v, nil
 }
 
+// Drop lets go of a fact that seems too old to be used, though nothing was announced about it.
+func (c *Cache[V]) Drop(k invalidation.Key) { c.entries.Invalidate(k) }
+
 // Invalidate drops one fact.
 func (c *Cache[V]) Invalidate(k invalidation.Key) {
 	c.mu.Lock()

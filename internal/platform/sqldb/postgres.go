@@ -26,9 +26,15 @@ const (
 	asPlatform = `SELECT set_config('role', 'gatehouse_platform', true), set_config('app.organization_id', $1, true)`
 )
 
-type postgres struct{ pool *pgxpool.Pool }
+type postgres struct {
+	pool *pgxpool.Pool
+	line *timeline
+}
 
-func openPostgres(ctx context.Context, url string, o Options) (*postgres, error) {
+// connectTimeout bounds what a dead address may cost a request; a longer wait is not better than an answer.
+const connectTimeout = 3 * time.Second
+
+func openPostgres(ctx context.Context, url string, o Options, broken func()) (*postgres, error) {
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		return nil, errors.New("sqldb: the postgres:// address cannot be read") // pgx's own error quotes the address
@@ -36,6 +42,11 @@ func openPostgres(ctx context.Context, url string, o Options) (*postgres, error)
 	if cfg.MaxConns = 16; o.MaxConns > 0 {
 		cfg.MaxConns = int32(o.MaxConns)
 	}
+	if cfg.ConnConfig.ConnectTimeout == 0 {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	line := &timeline{keep: o.KeepAfterFailover, broken: broken}
+	cfg.AfterConnect = line.check
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: open pool: %w", err)
@@ -44,12 +55,16 @@ func openPostgres(ctx context.Context, url string, o Options) (*postgres, error)
 		pool.Close()
 		return nil, fmt.Errorf("sqldb: connect: %w", err)
 	}
-	return &postgres{pool}, nil
+	return &postgres{pool, line}, nil
 }
 
 func (p *postgres) tenant(org id.Organization) Queryer { return scoped{p.pool, asTenant, string(org)} }
 func (p *postgres) platform() Queryer                  { return scoped{p.pool, asPlatform, ""} }
 func (p *postgres) ping(ctx context.Context) error     { return p.pool.Ping(ctx) }
+func (p *postgres) now(ctx context.Context) (t time.Time, err error) {
+	err = p.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&t)
+	return t, err
+}
 func (p *postgres) close()                             { p.pool.Close() }
 
 // scoped sends the role, the organization and one statement in a single round trip.
@@ -60,15 +75,50 @@ type scoped struct {
 }
 
 func (s scoped) send(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
+	conn, err := acquire(ctx, s.pool)
+	if err != nil {
+		return nil, err
+	}
 	b := &pgx.Batch{}
 	b.Queue(s.set, s.org)
 	b.Queue(sql, args...)
-	br := s.pool.SendBatch(ctx, b)
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	br := bounded{conn.SendBatch(ctx, b), func() { cancel(); conn.Release() }}
 	if _, err := br.Exec(); err != nil {
 		br.Close()
-		return nil, err
+		return nil, trouble(err)
 	}
 	return br, nil
+}
+
+// The bounds of waiting: for a free connection, and for an answer. Whoever waits longer is told to come back.
+const (
+	acquireTimeout   = time.Second
+	statementTimeout = 10 * time.Second
+)
+
+// errNoConnection is told when the pool is exhausted or the server does not take connections.
+var errNoConnection = errors.New("sqldb: no connection to the database is free")
+
+func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
+	waiting, cancel := context.WithTimeout(ctx, acquireTimeout)
+	defer cancel()
+	conn, err := pool.Acquire(waiting)
+	if err != nil && ctx.Err() == nil && waiting.Err() != nil {
+		err = errors.Join(errNoConnection, err)
+	}
+	return conn, trouble(err)
+}
+
+// bounded are the results of a batch that has until a deadline; done lets go of what it held.
+type bounded struct {
+	pgx.BatchResults
+	done func()
+}
+
+func (b bounded) Close() error {
+	defer b.done()
+	return b.BatchResults.Close()
 }
 
 func (s scoped) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
@@ -101,14 +151,14 @@ func execBatch(br pgx.BatchResults) (pgconn.CommandTag, error) {
 	if e := br.Close(); err == nil {
 		err = e
 	}
-	return tag, err
+	return tag, trouble(err)
 }
 
 func queryBatch(br pgx.BatchResults) (pgx.Rows, error) {
 	rows, err := br.Query()
 	if err != nil {
 		br.Close()
-		return nil, err
+		return nil, trouble(err)
 	}
 	return &batchRows{Rows: rows, br: br}, nil
 }
@@ -124,7 +174,7 @@ func (r batchRow) Scan(dest ...any) error {
 	if e := r.br.Close(); err == nil {
 		err = e // a failure at commit shows only here
 	}
-	return err
+	return trouble(err)
 }
 
 type batchRows struct {
@@ -151,9 +201,9 @@ func (r *batchRows) Close() {
 
 func (r *batchRows) Err() error {
 	if err := r.Rows.Err(); err != nil {
-		return err
+		return trouble(err)
 	}
-	return r.err
+	return trouble(r.err)
 }
 
 func (p *postgres) begin(_ context.Context, org id.Organization) (engineTx, error) {
@@ -185,7 +235,7 @@ func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.Batc
 	}
 	b := &pgx.Batch{}
 	if t.conn == nil {
-		conn, err := t.pool.Acquire(ctx)
+		conn, err := acquire(ctx, t.pool)
 		if err != nil {
 			return nil, err
 		}
@@ -199,12 +249,13 @@ func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.Batc
 	t.queued = nil
 	before := b.Len()
 	b.Queue(sql, args...)
-	br := t.conn.SendBatch(ctx, b)
+	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	br := bounded{t.conn.SendBatch(ctx, b), cancel}
 	for range before {
 		if _, err := br.Exec(); err != nil {
 			br.Close()
-			t.failed = err // it may not even have begun
-			return nil, err
+			t.failed = trouble(err) // it may not even have begun
+			return nil, t.failed
 		}
 	}
 	return br, nil

@@ -36,6 +36,9 @@ var ErrNoRows = pgx.ErrNoRows
 // Options tune the pools. The zero value is right for a server.
 type Options struct {
 	MaxConns int // PostgreSQL: connections of the pool, default 16; SQLite: readers, default 4
+
+	// KeepAfterFailover leaves tokens good when PostgreSQL was failed over or restored: for synchronous replication, where nothing is lost.
+	KeepAfterFailover bool
 }
 
 type engine interface {
@@ -43,6 +46,7 @@ type engine interface {
 	platform() Queryer
 	begin(ctx context.Context, org id.Organization) (engineTx, error) // empty: platform
 	ping(ctx context.Context) error
+	now(ctx context.Context) (time.Time, error)
 	close()
 }
 
@@ -65,11 +69,17 @@ type DB struct {
 // Open connects to `postgres://…` or opens the SQLite file at a path (`sqlite:` before it is allowed). It migrates nothing.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if IsPostgres(url) {
-		e, err := openPostgres(ctx, url, o)
+		db := &DB{kind: Postgres, url: url}
+		e, err := openPostgres(ctx, url, o, func() {
+			if db.onCommit != nil {
+				go db.onCommit([]string{Everything}) // reading anew needs connections, and this one is not ready yet
+			}
+		})
 		if err != nil {
 			return nil, err
 		}
-		return &DB{engine: e, kind: Postgres, url: url}, nil
+		db.engine = e
+		return db, nil
 	}
 	path := strings.TrimPrefix(strings.TrimPrefix(url, "sqlite://"), "sqlite:")
 	e, err := openSQLite(ctx, path, o)
@@ -92,6 +102,9 @@ func (db *DB) Address() string { return db.url }
 
 // Ping tells whether the database answers.
 func (db *DB) Ping(ctx context.Context) error { return db.engine.ping(ctx) }
+
+// Now is the database's clock.
+func (db *DB) Now(ctx context.Context) (time.Time, error) { return db.engine.now(ctx) }
 
 // Close releases every connection.
 func (db *DB) Close() { db.engine.close() }
@@ -119,6 +132,9 @@ type Tx struct {
 	engine   engineTx
 	messages []string
 }
+
+// Everything is the announcement that drops whatever is cached.
+const Everything = "*"
 
 // Announce makes every node drop what it has cached under the message, at the moment of the commit.
 func (tx *Tx) Announce(message string) { tx.messages = append(tx.messages, message) }

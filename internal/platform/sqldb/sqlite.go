@@ -73,10 +73,11 @@ func patient(ctx context.Context, open func(ctx context.Context) error) error {
 func (l *lite) tenant(id.Organization) Queryer { return liteQueryer{conn: l.reader} }
 func (l *lite) platform() Queryer              { return liteQueryer{conn: l.reader} }
 func (l *lite) ping(ctx context.Context) error { return l.reader.PingContext(ctx) }
+func (l *lite) now(context.Context) (time.Time, error) { return time.Now(), nil } // the same machine's
 func (l *lite) begin(ctx context.Context, _ id.Organization) (engineTx, error) {
 	tx, err := l.writer.BeginTx(ctx, nil)
 	if err != nil {
-		return nil, err
+		return nil, trouble(err)
 	}
 	return liteTx{liteQueryer{conn: l.writer, tx: tx}}, nil
 }
@@ -133,11 +134,11 @@ func (q liteQueryer) prepare(ctx context.Context, text string) (*sql.Stmt, error
 func (q liteQueryer) Exec(ctx context.Context, text string, args ...any) (pgconn.CommandTag, error) {
 	s, err := q.prepare(ctx, text)
 	if err != nil {
-		return pgconn.CommandTag{}, err
+		return pgconn.CommandTag{}, trouble(err)
 	}
 	r, err := s.ExecContext(ctx, args...)
 	if err != nil {
-		return pgconn.CommandTag{}, err
+		return pgconn.CommandTag{}, trouble(err)
 	}
 	n, err := r.RowsAffected()
 	return pgconn.NewCommandTag(fmt.Sprintf("UPDATE %d", n)), err
@@ -146,11 +147,11 @@ func (q liteQueryer) Exec(ctx context.Context, text string, args ...any) (pgconn
 func (q liteQueryer) Query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
 	s, err := q.prepare(ctx, text)
 	if err != nil {
-		return nil, err
+		return nil, trouble(err)
 	}
 	r, err := s.QueryContext(ctx, args...) //nolint:rowserrcheck // the caller asks liteRows.Err
 	if err != nil {
-		return nil, err
+		return nil, trouble(err)
 	}
 	return &liteRows{r: r}, nil
 }
@@ -158,7 +159,7 @@ func (q liteQueryer) Query(ctx context.Context, text string, args ...any) (pgx.R
 func (q liteQueryer) QueryRow(ctx context.Context, text string, args ...any) pgx.Row {
 	s, err := q.prepare(ctx, text)
 	if err != nil {
-		return failedRow{err}
+		return failedRow{trouble(err)}
 	}
 	return liteRow{s.QueryRowContext(ctx, args...)}
 }
@@ -170,13 +171,13 @@ func (r liteRow) Scan(dest ...any) error {
 	if errors.Is(err, sql.ErrNoRows) {
 		return pgx.ErrNoRows
 	}
-	return err
+	return trouble(err)
 }
 
 type liteRows struct{ r *sql.Rows }
 
 func (r *liteRows) Close()                                       { r.r.Close() }
-func (r *liteRows) Err() error                                   { return r.r.Err() }
+func (r *liteRows) Err() error                                   { return trouble(r.r.Err()) }
 func (r *liteRows) Next() bool                                   { return r.r.Next() }
 func (r *liteRows) Scan(dest ...any) error                       { return r.r.Scan(dest...) }
 func (r *liteRows) CommandTag() pgconn.CommandTag                { return pgconn.CommandTag{} }
@@ -203,5 +204,5 @@ func (t liteTx) announce(ctx context.Context, now time.Time, messages []string) 
 
 func (t liteTx) later() Queryer { return t.liteQueryer }
 
-func (t liteTx) commit(context.Context) error { return t.tx.Commit() }
+func (t liteTx) commit(context.Context) error { return trouble(t.tx.Commit()) }
 func (t liteTx) rollback(context.Context)     { t.tx.Rollback() }

@@ -68,6 +68,39 @@ func (q *Queries) EndByUser(ctx context.Context, arg EndByUserParams) ([]id.Sess
 	return items, nil
 }
 
+const endOldest = `-- name: EndOldest :many
+UPDATE sessions SET state = 'ended', end_reason = 'session_limit', ended_at = $1
+WHERE sessions.organization_id = $2 AND sessions.user_id = $3 AND sessions.state = 'active' AND sessions.expires_at > $1 AND sessions.id NOT IN (
+    SELECT s.id FROM sessions s WHERE s.organization_id = $2 AND s.user_id = $3 AND s.state = 'active' AND s.expires_at > $1
+    ORDER BY s.id DESC LIMIT CAST($4 AS BIGINT))
+RETURNING sessions.id
+`
+
+func (q *Queries) EndOldest(ctx context.Context, now sqldb.Millis, organizationID id.Organization, userID id.User, keep int64) ([]id.Session, error) {
+	rows, err := q.db.Query(ctx, endOldest,
+		now,
+		organizationID,
+		userID,
+		keep,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []id.Session{}
+	for rows.Next() {
+		var id id.Session
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const extend = `-- name: Extend :execrows
 UPDATE sessions SET last_used_at = $1, expires_at = $2, address = $3
 WHERE organization_id = $4 AND id = $5 AND state = 'active' AND expires_at > $1
@@ -158,7 +191,8 @@ func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
 
 const listByUser = `-- name: ListByUser :many
 SELECT organization_id, id, user_id, state, end_reason, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, ended_at, device, fingerprint, address FROM sessions WHERE organization_id = $1 AND user_id = $2 AND state = 'active' AND expires_at > $3 AND id > $4
-ORDER BY id LIMIT CAST($5 AS BIGINT)
+    AND (NOT sliding OR last_used_at > $5) AND created_at > $6
+ORDER BY id LIMIT CAST($7 AS BIGINT)
 `
 
 type ListByUserParams struct {
@@ -166,6 +200,8 @@ type ListByUserParams struct {
 	UserID         id.User
 	Now            sqldb.Millis
 	After          id.Session
+	UsedSince      sqldb.Millis
+	CreatedSince   sqldb.Millis
 	RowLimit       int64
 }
 
@@ -175,6 +211,8 @@ func (q *Queries) ListByUser(ctx context.Context, arg ListByUserParams) ([]Sessi
 		arg.UserID,
 		arg.Now,
 		arg.After,
+		arg.UsedSince,
+		arg.CreatedSince,
 		arg.RowLimit,
 	)
 	if err != nil {

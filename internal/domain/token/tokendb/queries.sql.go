@@ -255,6 +255,7 @@ const rotate = `-- name: Rotate :execrows
 UPDATE refresh_families SET previous_jti = current_jti, current_jti = $1, generation = generation + 1, rotated_at = $2,
     overlap_until = $3, successor = $4
 WHERE organization_id = $5 AND id = $6 AND current_jti = $7 AND state = 'active'
+    AND (SELECT i.not_before FROM installation i) <= CAST($8 AS BIGINT)
 `
 
 type RotateParams struct {
@@ -265,9 +266,10 @@ type RotateParams struct {
 	OrganizationID id.Organization
 	ID             id.Family
 	Presented      string
+	Issued         int64
 }
 
-// The one statement that decides a race: it matches for the token in force and for nobody after it.
+// The one statement that decides a race: it matches for the token in force and for nobody after it, and for none from before a restore.
 func (q *Queries) Rotate(ctx context.Context, arg RotateParams) (int64, error) {
 	result, err := q.db.Exec(ctx, rotate,
 		arg.NextJti,
@@ -277,6 +279,7 @@ func (q *Queries) Rotate(ctx context.Context, arg RotateParams) (int64, error) {
 		arg.OrganizationID,
 		arg.ID,
 		arg.Presented,
+		arg.Issued,
 	)
 	if err != nil {
 		return 0, err
@@ -287,6 +290,7 @@ func (q *Queries) Rotate(ctx context.Context, arg RotateParams) (int64, error) {
 const rotateGrant = `-- name: RotateGrant :execrows
 UPDATE client_grants SET current_jti = $1, rotated_at = $2
 WHERE organization_id = $3 AND id = $4 AND client_id = $5 AND current_jti = $6 AND state = 'active' AND expires_at > $2
+    AND (SELECT i.not_before FROM installation i) <= CAST($7 AS BIGINT)
 `
 
 type RotateGrantParams struct {
@@ -296,6 +300,7 @@ type RotateGrantParams struct {
 	ID             id.Family
 	ClientID       id.Client
 	Presented      string
+	Issued         int64
 }
 
 // As Rotate: it matches for the token in force and for nobody after it.
@@ -307,6 +312,7 @@ func (q *Queries) RotateGrant(ctx context.Context, arg RotateGrantParams) (int64
 		arg.ID,
 		arg.ClientID,
 		arg.Presented,
+		arg.Issued,
 	)
 	if err != nil {
 		return 0, err
