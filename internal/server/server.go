@@ -4,6 +4,7 @@ package server
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/rsa"
 	"errors"
 	"fmt"
@@ -39,12 +40,14 @@ import (
 	"gatehouse/internal/edge/health"
 	"gatehouse/internal/edge/oauth"
 	"gatehouse/internal/edge/web"
+	"gatehouse/internal/platform/cache"
 	"gatehouse/internal/platform/config"
 	"gatehouse/internal/platform/hashing"
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/jobs"
 	"gatehouse/internal/platform/keyring"
 	"gatehouse/internal/platform/ratelimit"
+	"gatehouse/internal/platform/redis"
 	"gatehouse/internal/platform/sqldb"
 	"gatehouse/internal/platform/telemetry"
 )
@@ -89,6 +92,10 @@ type Server struct {
 	Attempts      *attempt.Service
 	Hasher        *hashing.Pool
 	Feed          *invalidation.Feed
+	Redis         *redis.Client // nil: none
+	Leases        *jobs.Leases
+
+	housekeeping, purged prometheus.Counter
 
 	log     *slog.Logger
 	now     func() time.Time
@@ -142,7 +149,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	db, err := sqldb.Open(ctx, c.Database.Reveal(), sqldb.Options{MaxConns: c.DatabasePool})
+	db, err := sqldb.Open(ctx, c.Database.Reveal(), sqldb.Options{MaxConns: c.DatabasePool, KeepAfterFailover: c.Failover == config.Keep})
 	if err != nil {
 		return nil, err
 	}
@@ -158,27 +165,46 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s := &Server{Config: c, Public: public, DB: db, log: o.Log, now: o.Now, Metrics: prometheus.NewRegistry()}
 	s.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.Feed = invalidation.New(db, o.Log)
+	caches := &cache.Group{Feed: s.Feed}
+	var quick ratelimit.Counter
+	if !c.Redis.IsZero() {
+		if s.Redis, err = redis.New(c.Redis.Reveal(), o.Log, s.Feed.Heard); err != nil {
+			return nil, fmt.Errorf("redis: %w", err)
+		}
+		s.Feed.UsePush(s.Redis)
+		caches.Store, quick = cache.NewStore(s.Redis, ring), s.Redis
+		s.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatehouse_redis_up", Help: "1 while Redis answers; the server works without it."}, func() float64 {
+			if s.Redis.Up() {
+				return 1
+			}
+			return 0
+		}))
+	}
+	s.Leases = jobs.NewLeases(db, rand.Text(), o.Now)
 	s.Hasher = hashing.New(o.Hashing)
 	s.Metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gatehouse_password_hashes_total", Help: "Password hashes computed."},
 		func() float64 { return float64(s.Hasher.Done()) }))
+	s.housekeeping = prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_housekeeping_runs_total", Help: "Rounds of housekeeping that this node did."})
+	s.purged = prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_housekeeping_rows_total", Help: "Rows that this node removed, or counted as gone."})
+	s.Metrics.MustRegister(s.housekeeping, s.purged)
 	s.OneTime = onetime.New(db, ring)
 	s.Attempts = attempt.New(db, ring, o.Limits, o.Now)
-	s.Organizations = organization.New(db, s.Feed, o.Now)
-	s.Roles = role.New(db, s.Feed, o.Now)
-	s.Users = user.New(db, s.Feed, s.Organizations, s.Roles, s.OneTime, s.Hasher, o.Now)
+	s.Organizations = organization.New(db, caches, o.Now)
+	s.Roles = role.New(db, caches, o.Now)
+	s.Users = user.New(db, caches, s.Organizations, s.Roles, s.OneTime, s.Hasher, o.Now)
 	s.Roles.UsePresent(s.Users.Present)
 	s.Keys = signingkey.New(db, s.Feed, ring, c.Signing.KeyBits, o.Generate, o.Now, o.Log)
-	s.Sessions = session.New(db, s.Feed, s.Organizations, s.Users, s.Keys, o.Now)
+	s.Sessions = session.New(db, caches, s.Organizations, s.Users, s.Keys, o.Now)
 	s.Users.UseSessions(s.Sessions)
 	if err := s.Keys.Ensure(ctx); err != nil {
 		return nil, err
 	}
 	issuer := public.String()
-	s.Clients = client.New(db, s.Feed, s.Organizations, s.Users, o.Now)
-	s.Credentials = credential.New(db, s.Feed, ring, s.Organizations, s.Roles, s.Users, s.Clients, o.Now)
+	s.Clients = client.New(db, caches, s.Organizations, s.Users, o.Now)
+	s.Credentials = credential.New(db, caches, ring, s.Organizations, s.Roles, s.Users, s.Clients, o.Now)
 	s.Users.UseCredentials(s.Credentials)
-	s.Limiter = ratelimit.New(db, o.Log)
-	s.Tokens = token.New(db, s.Feed, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, s.Credentials, o.Now)
+	s.Limiter = ratelimit.New(db, quick, s.Feed.Nodes, o.Log)
+	s.Tokens = token.New(db, caches, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, s.Credentials, o.Now)
 	s.Desk = servicedesk.New(db, o.Now)
 	signIn := login.New(db, s.Hasher, s.Attempts, s.Organizations, s.Users, s.Sessions, s.Tokens, o.SecondStep, o.Now, o.Log)
 
@@ -228,7 +254,6 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 
 // The rhythm of housekeeping.
 const (
-	purgeEvery = 10 * time.Minute
 	purgeBatch = 1000
 	quietEvery = 15 * time.Second
 
@@ -244,10 +269,13 @@ func (s *Server) flush(ctx context.Context) error {
 func (s *Server) Start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.stop = cancel
+	if s.Redis != nil {
+		s.Redis.Start()
+	}
 	s.running.Go(func() { s.Feed.Run(ctx) })
 	s.running.Go(func() { jobs.Every(ctx, s.log, "last uses", session.FlushEvery, s.flush) })
 	s.running.Go(func() {
-		jobs.Every(ctx, s.log, "rate counts", forgetEvery, func(ctx context.Context) error { return s.Limiter.Forget(ctx, s.now()) })
+		jobs.Every(ctx, s.log, "rate counts", forgetEvery, func(context.Context) error { s.Limiter.Forget(s.now()); return nil })
 	})
 	s.running.Go(func() {
 		if err := s.Keys.Prepare(ctx); err != nil && ctx.Err() == nil {
@@ -263,30 +291,41 @@ func (s *Server) Start() {
 			return nil
 		})
 	})
-	s.running.Go(func() { jobs.Every(ctx, s.log, "housekeeping", purgeEvery, s.housekeep) })
+	s.running.Go(func() { jobs.Every(ctx, s.log, "housekeeping", time.Duration(s.Config.Housekeeping), s.housekeep) })
 }
 
+// housekeep removes what nobody needs any more, on one node at a time: the one that holds the lease, and holds it again with every batch.
 func (s *Server) housekeep(ctx context.Context) error {
-	err1 := drain(func() (int64, error) { return s.OneTime.Purge(ctx, s.now().Add(-24*time.Hour), purgeBatch) })
-	err2 := drain(func() (int64, error) { return s.Attempts.Purge(ctx, s.now().Add(-48*time.Hour), purgeBatch) })
-	err3 := drain(func() (int64, error) { return s.Sessions.Purge(ctx, purgeBatch) })
-	err5 := drain(func() (int64, error) { return s.Tokens.Purge(ctx, purgeBatch) })
-	var platform principal.Principal
-	operator, err4 := s.Organizations.Operator(ctx)
-	if err4 == nil {
-		platform = principal.NewSystem("housekeeping", operator.ID)
-		err4 = errors.Join(s.Keys.Prepare(ctx), s.Keys.Housekeep(ctx, platform))
+	term := 2*time.Duration(s.Config.Housekeeping) + time.Minute
+	if held, err := s.Leases.Hold(ctx, "housekeeping", term); err != nil || !held {
+		return err
 	}
-	return errors.Join(err1, err2, err3, err4, err5)
-}
-
-// drain removes in small batches until there is nothing left to remove.
-func drain(purge func() (int64, error)) error {
-	for {
-		if n, err := purge(); err != nil || n < purgeBatch {
-			return err
+	s.housekeeping.Inc()
+	var failed error
+	for _, purge := range []func() (int64, error){
+		func() (int64, error) { return s.OneTime.Purge(ctx, s.now().Add(-24*time.Hour), purgeBatch) },
+		func() (int64, error) { return s.Attempts.Purge(ctx, s.now().Add(-48*time.Hour), purgeBatch) },
+		func() (int64, error) { return s.Sessions.Purge(ctx, purgeBatch) },
+		func() (int64, error) { return s.Tokens.Purge(ctx, purgeBatch) },
+		func() (int64, error) { return s.Users.PurgeInvitations(ctx, purgeBatch) },
+		func() (int64, error) { return s.Limiter.Purge(ctx, s.now(), purgeBatch) },
+	} {
+		for {
+			n, err := purge()
+			s.purged.Add(float64(n))
+			if failed = errors.Join(failed, err); err != nil || n < purgeBatch {
+				break
+			}
+			if held, err := s.Leases.Hold(ctx, "housekeeping", term); err != nil || !held {
+				return errors.Join(failed, err)
+			}
 		}
 	}
+	operator, err := s.Organizations.Operator(ctx)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	return errors.Join(failed, s.Keys.Prepare(ctx), s.Keys.Housekeep(ctx, principal.NewSystem("housekeeping", operator.ID)))
 }
 
 // Close ends the background work, writes what is waiting and lets the database go.
@@ -295,7 +334,10 @@ func (s *Server) Close(ctx context.Context) error {
 		s.stop()
 		s.running.Wait()
 	}
-	err := s.flush(ctx)
+	err := errors.Join(s.flush(ctx), s.Leases.Release(ctx))
+	if s.Redis != nil {
+		s.Redis.Close()
+	}
 	if s.tracing != nil {
 		err = errors.Join(err, s.tracing.Stop(ctx))
 	}

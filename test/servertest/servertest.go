@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -24,6 +25,7 @@ import (
 	"gatehouse/internal/platform/config"
 	"gatehouse/internal/platform/hashing"
 	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/sqldb"
 	"gatehouse/internal/server"
 	"gatehouse/test/sqldbtest"
 )
@@ -97,6 +99,12 @@ func generator() signingkey.Generator {
 	}
 }
 
+// RedisEnv names the variable with the address of the Redis that the tests' servers share.
+const RedisEnv = "GATEHOUSE_TEST_REDIS"
+
+// WithoutRedis leaves the nodes to the database alone.
+func WithoutRedis(c *config.Config, _ *server.Options) { c.Redis = secret.Secret{} }
+
 // EncryptionKey is shared by the servers of one process, so that several can work on one database.
 var EncryptionKey = keyring.Generate()
 
@@ -132,6 +140,9 @@ func Join(t testing.TB, address string, options ...Option) *Server {
 	cfg.EncryptionKeys = []secret.Secret{EncryptionKey}
 	cfg.DatabasePool = 6
 	cfg.ItemPath.DefaultOrganization = server.DemoTenant
+	if sqldb.IsPostgres(address) { // in production the two go together; WithoutRedis is for the rest
+		cfg.Redis = secret.New(os.Getenv(RedisEnv))
+	}
 	o := server.Options{Log: slog.New(slog.NewTextHandler(s.Logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: s.Clock.Now, Generate: generator(),
 		Hashing: hashing.Options{Params: CheapHash, Slots: 2, PerClient: 256}, Limits: attempt.DefaultLimits}
 	for _, option := range options {

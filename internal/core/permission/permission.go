@@ -3,6 +3,8 @@
 package permission
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,6 +115,24 @@ func NewSet(list ...Permission) Set {
 	}
 	s.line = strings.Join(s.text, " ")
 	return s
+}
+
+// MarshalJSON writes the list. Everything has none.
+func (s Set) MarshalJSON() ([]byte, error) {
+	if s.all {
+		return nil, errors.New("permission: the set of everything is never written")
+	}
+	return json.Marshal(s.Strings())
+}
+
+// UnmarshalJSON reads a list as ParseKnown does.
+func (s *Set) UnmarshalJSON(text []byte) error {
+	var list []string
+	if err := json.Unmarshal(text, &list); err != nil {
+		return err
+	}
+	*s = ParseKnown(list)
+	return nil
 }
 
 // ParseSet reads a list; the error names the first entry that is wrong.

@@ -40,8 +40,8 @@ type Service struct {
 }
 
 // New makes the service.
-func New(db *sqldb.DB, feed *invalidation.Feed, organizations *organization.Service, users *user.Service, now func() time.Time) *Service {
-	return &Service{db: db, now: now, organizations: organizations, users: users, facts: cache.New[Client](feed, "client", 100_000), homes: cache.New[id.Organization](feed, "client_home", 100_000),
+func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, users *user.Service, now func() time.Time) *Service {
+	return &Service{db: db, now: now, organizations: organizations, users: users, facts: cache.NewShared(caches, "client", 100_000, cache.Plain[Client]()), homes: cache.New[id.Organization](caches, "client_home", 100_000),
 		uses: stamp.New[time.Time](stampEvery)}
 }
 

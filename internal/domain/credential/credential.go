@@ -194,6 +194,20 @@ func fromRow(r credentialdb.Credential) (Credential, error) {
 	return c, nil
 }
 
+// shared is how nodes tell each other a credential: the digests too, which are worth nothing without the value.
+type shared struct {
+	Credential
+	Digest   string
+	Previous string
+}
+
+func toShared(c Credential) shared { return shared{c, c.digest, c.previous} }
+
+func fromShared(w shared) Credential {
+	w.digest, w.previous = w.Digest, w.Previous
+	return w.Credential
+}
+
 func one(r credentialdb.Credential, err error) (Credential, error) {
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return Credential{}, errNone()

@@ -12,6 +12,7 @@ import (
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/secret"
+	"gatehouse/internal/platform/cache"
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/keyring"
 	"gatehouse/internal/platform/sqldb"
@@ -55,7 +56,7 @@ func TestWEB10_PoisonedPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := New(db, feed, ring, nil, nil, nil, nil, time.Now)
+		s := New(db, &cache.Group{Feed: feed}, ring, nil, nil, nil, nil, time.Now)
 		ctx := t.Context()
 		go feed.Run(ctx)
 		for !feed.Trusted() {

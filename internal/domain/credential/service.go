@@ -57,10 +57,11 @@ type Service struct {
 const stampEvery = 30 * time.Second
 
 // New makes the service. The minter is set later with UseMinter, since tokens build on credentials.
-func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, organizations *organization.Service, roles *role.Service, users *user.Service, clients *client.Service, now func() time.Time) *Service {
+func New(db *sqldb.DB, caches *cache.Group, ring *keyring.Ring, organizations *organization.Service, roles *role.Service, users *user.Service, clients *client.Service, now func() time.Time) *Service {
 	key := ring.Subkey("credentials")
 	return &Service{db: db, now: now, digests: sync.Pool{New: func() any { return newDigester(key) }}, organizations: organizations, roles: roles, users: users, clients: clients,
-		facts: cache.New[Credential](feed, "credential", 200_000), places: cache.New[place](feed, "credential_place", 200_000), uses: stamp.New[time.Time](stampEvery)}
+		facts: cache.NewShared(caches, "credential", 200_000, cache.As(toShared, fromShared)), places: cache.NewShared(caches, "credential_place", 200_000, cache.As(func(p place) [2]string { return [2]string{string(p.org), string(p.id)} },
+			func(w [2]string) place { return place{id.Organization(w[0]), id.Credential(w[1])} })), uses: stamp.New[time.Time](stampEvery)}
 }
 
 // UseMinter names who signs.

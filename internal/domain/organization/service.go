@@ -33,10 +33,10 @@ type Service struct {
 }
 
 // New makes the service.
-func New(db *sqldb.DB, feed *invalidation.Feed, now func() time.Time) *Service {
+func New(db *sqldb.DB, caches *cache.Group, now func() time.Time) *Service {
 	return &Service{
-		db: db, now: now, facts: cache.New[Organization](feed, "org", 100_000),
-		slugs: cache.New[id.Organization](feed, "slug", 100_000), origins: cache.New[[]id.Organization](feed, "origin", 10_000),
+		db: db, now: now, facts: cache.NewShared(caches, "org", 100_000, cache.Plain[Organization]()),
+		slugs: cache.New[id.Organization](caches, "slug", 100_000), origins: cache.New[[]id.Organization](caches, "origin", 10_000),
 	}
 }
 

@@ -50,8 +50,8 @@ type Service struct {
 }
 
 // New makes the service.
-func New(db *sqldb.DB, feed *invalidation.Feed, now func() time.Time) *Service {
-	return &Service{db: db, now: now, facts: cache.New[Role](feed, "role", 100_000)}
+func New(db *sqldb.DB, caches *cache.Group, now func() time.Time) *Service {
+	return &Service{db: db, now: now, facts: cache.NewShared(caches, "role", 100_000, cache.Plain[Role]())}
 }
 
 // UsePresent names who knows what a principal holds now; users build on roles.

@@ -89,13 +89,13 @@ type Service struct {
 	organizations *organization.Service
 	users         *user.Service
 	keys          *signingkey.Service
-	facts *cache.Cache[Session]
-	uses  *stamp.Batch[use]
+	facts         *cache.Cache[Session]
+	uses          *stamp.Batch[use]
 }
 
 // New makes the service.
-func New(db *sqldb.DB, feed *invalidation.Feed, organizations *organization.Service, users *user.Service, keys *signingkey.Service, now func() time.Time) *Service {
-	return &Service{db: db, now: now, organizations: organizations, users: users, keys: keys, facts: cache.New[Session](feed, "session", 500_000), uses: stamp.New[use](stampEvery)}
+func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, users *user.Service, keys *signingkey.Service, now func() time.Time) *Service {
+	return &Service{db: db, now: now, organizations: organizations, users: users, keys: keys, facts: cache.NewShared(caches, "session", 500_000, cache.Plain[Session]()), uses: stamp.New[use](stampEvery)}
 }
 
 func key(org id.Organization, session id.Session) invalidation.Key {

@@ -25,7 +25,6 @@ import (
 	"gatehouse/internal/domain/token/tokendb"
 	"gatehouse/internal/domain/user"
 	"gatehouse/internal/platform/cache"
-	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/sqldb"
 )
 
@@ -87,9 +86,9 @@ type Service struct {
 }
 
 // New makes the service. The issuer is the public URL, from configuration only.
-func New(db *sqldb.DB, feed *invalidation.Feed, issuer string, keys *signingkey.Service, organizations *organization.Service, roles *role.Service, users *user.Service, sessions *session.Service, credentials *credential.Service, now func() time.Time) *Service {
+func New(db *sqldb.DB, caches *cache.Group, issuer string, keys *signingkey.Service, organizations *organization.Service, roles *role.Service, users *user.Service, sessions *session.Service, credentials *credential.Service, now func() time.Time) *Service {
 	return &Service{db: db, issuer: issuer, now: now, keys: keys, organizations: organizations, roles: roles, users: users, sessions: sessions, credentials: credentials,
-		revoked: cache.New[map[string]time.Time](feed, "revoked_tokens", 100_000), grants: cache.New[ClientGrant](feed, "client_grant", 100_000)}
+		revoked: cache.New[map[string]time.Time](caches, "revoked_tokens", 100_000), grants: cache.NewShared(caches, "client_grant", 100_000, cache.Plain[ClientGrant]())}
 }
 
 // Issuer is the `iss` of every token.

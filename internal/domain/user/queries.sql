@@ -101,3 +101,7 @@ UPDATE invitations SET role = @role, name = @name, expires_at = @expires_at WHER
 
 -- name: SetInvitationState :execrows
 UPDATE invitations SET state = @state, user_id = @user_id WHERE organization_id = @organization_id AND id = @id AND state = 'pending';
+
+-- name: PlatformPurgeInvitations :execrows
+DELETE FROM invitations WHERE (organization_id, id) IN (
+    SELECT i.organization_id, i.id FROM invitations i WHERE i.expires_at < @before ORDER BY i.expires_at LIMIT CAST(@row_limit AS BIGINT));

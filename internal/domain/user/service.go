@@ -69,8 +69,8 @@ type Service struct {
 }
 
 // New makes the service. sessions is set later by the composition root with UseSessions, since sessions build on users.
-func New(db *sqldb.DB, feed *invalidation.Feed, organizations *organization.Service, roles *role.Service, onetime OneTime, hasher Hasher, now func() time.Time) *Service {
-	return &Service{db: db, now: now, organizations: organizations, roles: roles, onetime: onetime, hasher: hasher, facts: cache.New[User](feed, "user", 200_000)}
+func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, roles *role.Service, onetime OneTime, hasher Hasher, now func() time.Time) *Service {
+	return &Service{db: db, now: now, organizations: organizations, roles: roles, onetime: onetime, hasher: hasher, facts: cache.NewShared(caches, "user", 200_000, cache.Plain[User]())}
 }
 
 // UseSessions names who ends sessions.

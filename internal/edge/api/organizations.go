@@ -67,7 +67,7 @@ type organizationBody struct {
 func showOrganization(o organization.Organization) organizationBody {
 	p := o.Profile
 	return organizationBody{ID: string(o.ID), Slug: o.Slug, Name: o.Name, State: string(o.State), Platform: o.Platform, AccountNumber: o.AccountNumber, MachineCredential: string(o.MachineCredential),
-		Profile: profileBody{p.Email, p.ExternalID, p.Description, p.SID, p.Domain},
+		Profile:  profileBody{p.Email, p.ExternalID, p.Description, p.SID, p.Domain},
 		Settings: showSettings(o.Settings), CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt}
 }
 

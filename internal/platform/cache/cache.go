@@ -1,34 +1,53 @@
-// Package cache keeps facts by their own id in memory, bounded in number, and never longer than the invalidation feed can be trusted.
+// Package cache keeps facts by their own id in memory, bounded in number, and never longer than the invalidation feed can be trusted. Where
+// several nodes share a store (Redis), what one of them read from the database is there for the others; the store is never believed more
+// than the feed.
 package cache
 
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/maypok86/otter/v2"
 
 	"gatehouse/internal/platform/invalidation"
 )
 
+// Group is what the caches of one server have in common.
+type Group struct {
+	Feed  *invalidation.Feed
+	Store *Store // nil: each node reads for itself
+}
+
 // Cache holds the facts of one kind. It is safe for concurrent use.
 type Cache[V any] struct {
 	kind    string
 	feed    *invalidation.Feed
 	entries *otter.Cache[invalidation.Key, V]
+	shared  *shared[V] // nil: memory only
 
 	mu         sync.Mutex
 	generation uint64 // grows with every invalidation
 }
 
-// New makes a cache of at most size facts and subscribes it to the feed.
-func New[V any](feed *invalidation.Feed, kind string, size int) *Cache[V] {
-	c := &Cache[V]{kind: kind, feed: feed, entries: otter.Must(&otter.Options[invalidation.Key, V]{MaximumSize: size})}
-	feed.Subscribe(kind, c)
+// New makes a cache of at most size facts and subscribes it to the feed. Its facts stay in this process.
+func New[V any](g *Group, kind string, size int) *Cache[V] {
+	c := &Cache[V]{kind: kind, feed: g.Feed, entries: otter.Must(&otter.Options[invalidation.Key, V]{MaximumSize: size})}
+	g.Feed.Subscribe(kind, c)
 	return c
 }
 
-// Get gives the fact, from memory if the feed is trusted, else from load. Errors are not kept. A load that began before an
-// invalidation is used once and not kept: what it read may be older than the change.
+// NewShared makes a cache whose facts the other nodes may have from the store.
+func NewShared[V any](g *Group, kind string, size int, codec Codec[V]) *Cache[V] {
+	c := New[V](g, kind, size)
+	if g.Store != nil {
+		c.shared = newShared(g.Store, kind, codec)
+	}
+	return c
+}
+
+// Get gives the fact: from memory if the feed is trusted, else from the store, else from load. Errors are not kept. A look-up that began before
+// an invalidation is used once and not kept: what it read may be older than the change.
 func (c *Cache[V]) Get(ctx context.Context, k invalidation.Key, load func(context.Context) (V, error)) (V, error) {
 	trusted := c.feed.Trusted()
 	if trusted {
@@ -36,23 +55,54 @@ func (c *Cache[V]) Get(ctx context.Context, k invalidation.Key, load func(contex
 			return v, nil
 		}
 	}
-	c.mu.Lock()
-	began := c.generation
-	c.mu.Unlock()
+	began := c.now()
+	epoch := ""
+	if trusted && c.shared != nil {
+		if epoch = c.feed.Epoch(); epoch != "" {
+			if v, ok := c.shared.get(ctx, epoch, k); ok && c.keep(k, v, began) {
+				return v, nil
+			}
+		}
+	}
+	read := time.Now()
 	v, err := load(ctx)
 	if err != nil || !trusted {
 		return v, err
 	}
-	c.mu.Lock()
-	if c.generation == began {
-		c.entries.Set(k, v)
+	if c.keep(k, v, began) && epoch != "" && c.feed.Epoch() == epoch {
+		c.shared.put(epoch, k, v, read)
 	}
-	c.mu.Unlock()
 	return v, nil
 }
 
-// Drop lets go of a fact that seems too old to be used, though nothing was announced about it.
-func (c *Cache[V]) Drop(k invalidation.Key) { c.entries.Invalidate(k) }
+// Present tells whether a fact is in memory and trusted.
+func (c *Cache[V]) Present(k invalidation.Key) bool {
+	if !c.feed.Trusted() {
+		return false
+	}
+	_, ok := c.entries.GetIfPresent(k)
+	return ok
+}
+
+func (c *Cache[V]) now() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.generation
+}
+
+// keep stores a fact unless something was invalidated since its look-up began.
+func (c *Cache[V]) keep(k invalidation.Key, v V, began uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.generation != began {
+		return false
+	}
+	c.entries.Set(k, v)
+	return true
+}
+
+// Drop lets go of a fact that seems too old to be used, though nothing was announced about it. The next look-up asks the database.
+func (c *Cache[V]) Drop(k invalidation.Key) { c.Invalidate(k) }
 
 // Invalidate drops one fact.
 func (c *Cache[V]) Invalidate(k invalidation.Key) {
@@ -60,6 +110,9 @@ func (c *Cache[V]) Invalidate(k invalidation.Key) {
 	c.generation++
 	c.entries.Invalidate(k)
 	c.mu.Unlock()
+	if c.shared != nil {
+		c.shared.distrust(c.feed.Epoch(), k)
+	}
 }
 
 // Flush drops everything.
@@ -68,6 +121,9 @@ func (c *Cache[V]) Flush() {
 	c.generation++
 	c.entries.InvalidateAll()
 	c.mu.Unlock()
+	if c.shared != nil {
+		c.shared.distrustAll(c.feed.Epoch())
+	}
 }
 
 // Message is what a transaction announces when the fact changes.

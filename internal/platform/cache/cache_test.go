@@ -37,7 +37,9 @@ var key = invalidation.Key{Organization: "org_1", ID: "x"}
 func TestG7_Cache(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		_, c := running(t, db, func(f *invalidation.Feed) *cache.Cache[int64] { return cache.New[int64](f, "test", 100) })
+		_, c := running(t, db, func(f *invalidation.Feed) *cache.Cache[int64] {
+			return cache.New[int64](&cache.Group{Feed: f}, "test", 100)
+		})
 		loads := atomic.Int64{}
 		load := func(context.Context) (int64, error) { return loads.Add(1), nil }
 		get := func() int64 {
@@ -74,7 +76,7 @@ func TestG7_UntrustedFeed(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		feed := invalidation.New(db, slog.New(slog.DiscardHandler))
-		c := cache.New[int64](feed, "test", 100) // Run is never called
+		c := cache.New[int64](&cache.Group{Feed: feed}, "test", 100) // Run is never called
 		var loads int64
 		for range 3 {
 			if _, err := c.Get(t.Context(), key, func(context.Context) (int64, error) { loads++; return loads, nil }); err != nil {
@@ -91,7 +93,9 @@ func TestG7_UntrustedFeed(t *testing.T) {
 func TestWEB11_Bounded(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		_, c := running(t, db, func(f *invalidation.Feed) *cache.Cache[int64] { return cache.New[int64](f, "test", 100) })
+		_, c := running(t, db, func(f *invalidation.Feed) *cache.Cache[int64] {
+			return cache.New[int64](&cache.Group{Feed: f}, "test", 100)
+		})
 		for i := range int64(20_000) {
 			k := invalidation.Key{Organization: "org_1", ID: fmt.Sprint(i)}
 			if v, err := c.Get(t.Context(), k, func(context.Context) (int64, error) { return i, nil }); v != i || err != nil {

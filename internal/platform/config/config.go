@@ -17,12 +17,16 @@ import (
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/secret"
 	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/redis"
+	"gatehouse/internal/platform/sqldb"
 )
 
 // Config is everything a server can be told. The doc tags are the reference in docs/configuration.md.
 type Config struct {
 	PublicURL      string          `yaml:"public_url" doc:"The address clients use, such as https://auth.example.com. Required. Tokens, links and cookies are built from it alone; https unless the host is loopback."`
 	Database       secret.Secret   `yaml:"database" doc:"A SQLite file (sqlite:/var/lib/gatehouse/gatehouse.db) or postgres://user:password@host/name. Required."`
+	Redis          secret.Secret   `yaml:"redis" doc:"Redis or Valkey that the nodes share: redis://user:password@host:6379/0, or rediss:// with TLS. It makes several nodes quicker and decides nothing; without it, or when it fails, they work on PostgreSQL alone. Empty: none."`
+	Failover       string          `yaml:"database_failover" doc:"What follows when PostgreSQL was failed over or restored: sign_in_again makes all tokens of sessions and clients void, since rotations and revocations may be lost; keep leaves them good, for synchronous replication where nothing is lost."`
 	EncryptionKeys []secret.Secret `yaml:"encryption_keys" doc:"Keys of 32 random bytes in base64, newest first; openssl rand -base64 32 makes one. Required. Keep the last one for ever: stored digests depend on it."`
 	Listen         string          `yaml:"listen" doc:"Address for plain HTTP, or none."`
 	TLS            TLS             `yaml:"tls"`
@@ -39,6 +43,7 @@ type Config struct {
 	Signing        Signing         `yaml:"signing"`
 	Hashing        Hashing         `yaml:"password_hashing"`
 	DatabasePool   int             `yaml:"database_connections" doc:"Most connections to PostgreSQL, or readers of the SQLite file."`
+	Housekeeping   Duration        `yaml:"housekeeping_every" doc:"How often one of the nodes removes what has expired."`
 	ShutdownGrace  Duration        `yaml:"shutdown_grace" doc:"How long running requests may finish when the server stops."`
 }
 
@@ -118,8 +123,14 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // Default is what holds where nothing is said.
 func Default() Config {
 	return Config{Listen: "127.0.0.1:8080", Metrics: Metrics{Listen: "127.0.0.1:9090"}, Log: Log{"info", "json"}, Signing: Signing{KeyBits: 2048},
-		Hashing: Hashing{MaxWaiting: 256}, DatabasePool: 16, ShutdownGrace: Duration(20 * time.Second)}
+		Hashing: Hashing{MaxWaiting: 256}, DatabasePool: 16, ShutdownGrace: Duration(20 * time.Second), Failover: SignInAgain, Housekeeping: Duration(10 * time.Minute)}
 }
+
+// The choices of database_failover.
+const (
+	SignInAgain = "sign_in_again"
+	Keep        = "keep"
+)
 
 // none switches a listener off, also from a variable, where empty means "not said".
 const none = "none"
@@ -168,6 +179,19 @@ func (c *Config) faults() []error {
 	}
 	if c.Database.IsZero() {
 		add("database", "is not set: give sqlite:/path/to/gatehouse.db or postgres://…")
+	}
+	if !c.Redis.IsZero() {
+		if err := redis.Check(c.Redis.Reveal()); err != nil {
+			add("redis", "%v", err)
+		} else if !sqldb.IsPostgres(c.Database.Reveal()) {
+			add("redis", "needs a PostgreSQL database: the processes that share a SQLite file are on one machine, and quick enough")
+		}
+	}
+	if c.Failover != SignInAgain && c.Failover != Keep {
+		add("database_failover", "must be %s or %s", SignInAgain, Keep)
+	}
+	if every := time.Duration(c.Housekeeping); every < time.Second || every > 24*time.Hour {
+		add("housekeeping_every", "must be from 1s to 24h")
 	}
 	if _, err := keyring.New(c.EncryptionKeys); err != nil {
 		add("encryption_keys", "%v", err)

@@ -5,8 +5,10 @@ package invalidation
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,7 +37,16 @@ type Feed struct {
 	trustedUntil atomic.Int64 // nanoseconds since start; monotonic
 	start        time.Time
 	kinds        map[string]Subscriber
+	push         Push
+	epoch        atomic.Pointer[string]
+	node         string
+
+	mu    sync.Mutex
+	nodes map[string]time.Time // when each was last heard
 }
+
+// Push is a quicker way to other nodes than the database. It may lose messages, and must not block.
+type Push interface{ Push(messages []string) }
 
 // Subscriber drops what it caches.
 type Subscriber interface {
@@ -45,9 +56,44 @@ type Subscriber interface {
 
 // New makes a feed. Subscribe everything before Run.
 func New(db *sqldb.DB, log *slog.Logger) *Feed {
-	f := &Feed{db: db, log: log, start: time.Now(), kinds: make(map[string]Subscriber)}
-	db.OnCommit(f.deliver)
+	f := &Feed{db: db, log: log, start: time.Now(), kinds: make(map[string]Subscriber), node: rand.Text(), nodes: make(map[string]time.Time)}
+	f.epoch.Store(new(string))
+	db.OnCommit(func(messages []string) {
+		f.Heard(messages)
+		if f.push != nil {
+			f.push.Push(messages)
+		}
+	})
 	return f
+}
+
+// UsePush sends what this process announces by a quicker way, too. Before Run.
+func (f *Feed) UsePush(p Push) { f.push = p }
+
+// The kinds of messages of the feed itself.
+const (
+	kindEpoch = "epoch" // a node joins the feed
+	kindNode  = "node"  // a node is there
+)
+
+// Epoch names the stretch of the feed since a node last joined it; empty while this one has not. Nodes hear messages in one order, so any two that
+// are in the same epoch have both heard everything since it began.
+func (f *Feed) Epoch() string { return *f.epoch.Load() }
+
+// presence is how long a node counts after it was last heard; it says so every five seconds.
+const presence = 16 * time.Second
+
+// Nodes is how many nodes were there lately, this one included.
+func (f *Feed) Nodes() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	n := 1
+	for node, at := range f.nodes {
+		if node != f.node && (time.Since(at) < presence || !f.Trusted()) { // who hears nothing remembers
+			n++
+		}
+	}
+	return n
 }
 
 // Subscribe registers the one cache of a kind of fact.
@@ -62,8 +108,13 @@ func (f *Feed) Trusted() bool {
 func (f *Feed) Run(ctx context.Context) {
 	for pause := 50 * time.Millisecond; ctx.Err() == nil; {
 		err := f.db.Listen(ctx, sqldb.Listener{
-			Messages: f.deliver,
-			Reset:    f.flush,
+			Messages: f.follow,
+			Reset: func() {
+				f.epoch.Store(new(string))
+				f.flush()
+			},
+			Hello: Message(kindEpoch, Key{ID: rand.Text()}),
+			Alive: Message(kindNode, Key{ID: f.node}),
 			Current: func(at time.Time) {
 				f.trustedUntil.Store(int64(at.Add(TrustFor).Sub(f.start)))
 				pause = 50 * time.Millisecond
@@ -88,7 +139,28 @@ func (f *Feed) flush() {
 	}
 }
 
-func (f *Feed) deliver(messages []string) {
+// follow hears what comes by the database.
+func (f *Feed) follow(messages []string) {
+	for _, m := range messages {
+		if joined, ok := strings.CutPrefix(m, kindEpoch+"||"); ok {
+			f.epoch.Store(&joined)
+		}
+		if node, ok := strings.CutPrefix(m, kindNode+"||"); ok {
+			f.mu.Lock()
+			f.nodes[node] = time.Now()
+			for n, at := range f.nodes {
+				if time.Since(at) >= presence {
+					delete(f.nodes, n)
+				}
+			}
+			f.mu.Unlock()
+		}
+	}
+	f.Heard(messages)
+}
+
+// Heard drops what announcements name, by whatever way they came.
+func (f *Feed) Heard(messages []string) {
 	for _, m := range messages {
 		kind, rest, _ := strings.Cut(m, "|")
 		org, id_, ok := strings.Cut(rest, "|")

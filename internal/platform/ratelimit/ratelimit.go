@@ -1,14 +1,18 @@
-// Package ratelimit counts requests against a limit a minute, over all nodes. A node counts in memory and tells the database each time it
-// has used a share of the limit (a twentieth); the answer is what all nodes have told. One node alone is exact. With several, each may be
-// one share ahead of what the others know, so at most (nodes - 1) / 20 of the limit are let through beyond it; a limit under twenty is told
-// with every request and is exact. When the database does not answer, a node goes on by its own count: never without a limit.
+// Package ratelimit counts requests against a limit a minute, over all nodes. A node counts in memory and tells the others each time it has
+// used a share of the limit (a twentieth), through Redis or, where there is none or it fails, through the database; the answer is what all nodes have
+// told. One node alone is exact. With several, each may be one share ahead of what the others know, so at most (nodes - 1) / 20 of the limit are
+// let through beyond it; a limit under twenty is told with every request and is exact. What a node knows it says each time it tells, so a counter
+// that was lost is lifted again. When nobody answers, a node goes on with its part of what is left, one of as many as there were nodes: never
+// without a limit.
 package ratelimit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gatehouse/internal/core/id"
@@ -19,14 +23,27 @@ import (
 // shares is into how many parts a limit is divided for telling the other nodes.
 const shares = 20
 
-// reportTimeout bounds how long a request waits for the count of all nodes.
-const reportTimeout = 500 * time.Millisecond
+const (
+	// reportTimeout bounds how long a request waits for the count of all nodes.
+	reportTimeout = 500 * time.Millisecond
+	// aloneFor is how long a node counts alone before it tries to tell again.
+	aloneFor = time.Second
+)
+
+// Counter adds n uses of a key in a minute to a count of all nodes, of which at least known are used, and gives the sum.
+type Counter interface {
+	Add(ctx context.Context, k invalidation.Key, minute, n, known int64) (used int64, err error)
+}
 
 // Limiter counts for one server.
 type Limiter struct {
 	db     *sqldb.DB
 	log    *slog.Logger
+	quick  Counter // Redis; nil: none
+	nodes  func() int
 	shards [64]shard
+
+	aloneUntil atomic.Int64 // Unix nanoseconds
 }
 
 type shard struct {
@@ -50,9 +67,9 @@ type Decision struct {
 	Reset     time.Duration // until the minute is over
 }
 
-// New makes a limiter.
-func New(db *sqldb.DB, log *slog.Logger) *Limiter {
-	l := &Limiter{db: db, log: log}
+// New makes a limiter. quick, if any, is asked before the database; nodes tells how many nodes there are.
+func New(db *sqldb.DB, quick Counter, nodes func() int, log *slog.Logger) *Limiter {
+	l := &Limiter{db: db, log: log, quick: quick, nodes: nodes}
 	for i := range l.shards {
 		l.shards[i].counters = make(map[invalidation.Key]*counter)
 	}
@@ -86,50 +103,71 @@ func (l *Limiter) Take(ctx context.Context, k invalidation.Key, limit int, now t
 		c.minute, c.told, c.untold = minute, 0, 0
 	}
 	share := max(1, int64(limit)/shares)
-	if c.told+c.untold < int64(limit) {
-		c.untold++
+	if left := int64(limit) - c.told; c.untold < left {
 		d.Allowed = true
-		if c.untold >= share {
-			before := c.told + c.untold
-			told, err := l.tell(ctx, k, minute, c.untold)
+		if c.untold+1 >= share {
+			used, err := l.tell(ctx, k, minute, c.untold+1, c.told)
 			switch {
-			case err != nil:
-				l.log.WarnContext(ctx, "a rate limit is counted on this node alone", "error", err)
-			case told < before: // never: what was told is not taken back
-			case share == 1 && told > int64(limit): // exact: another node was quicker
+			case err != nil: // the others may be using theirs
+				d.Allowed = c.untold < max(1, left/int64(max(1, l.nodes())))
+			case share == 1 && used > int64(limit): // exact: another node was quicker
 				d.Allowed = false
-				c.told, c.untold = told, 0
+				c.told, c.untold = used, 0
 			default:
-				c.told, c.untold = told, 0
+				c.told, c.untold = used, -1
 			}
+		}
+		if d.Allowed {
+			c.untold++
 		}
 	}
 	d.Remaining = int(max(0, int64(limit)-c.told-c.untold))
 	return d
 }
 
-const tellSQL = `INSERT INTO rate_counts (organization_id, id, minute, used) VALUES ($1, $2, $3, $4)
-	ON CONFLICT (organization_id, id, minute) DO UPDATE SET used = rate_counts.used + excluded.used RETURNING used`
+// Spent tells whether a key's limit is used up, as far as this node knows, without using it.
+func (l *Limiter) Spent(k invalidation.Key, limit int, now time.Time) bool {
+	c := l.counter(k)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.minute == now.Unix()/60 && c.told+c.untold >= int64(limit)
+}
+
+var errAlone = errors.New("nobody answered a moment ago")
 
 // tell adds to the count of all nodes and gives it.
-func (l *Limiter) tell(ctx context.Context, k invalidation.Key, minute, n int64) (used int64, err error) {
+func (l *Limiter) tell(ctx context.Context, k invalidation.Key, minute, n, known int64) (used int64, err error) {
+	if l.quick != nil {
+		if used, err := l.quick.Add(ctx, k, minute, n, known); err == nil {
+			return used, nil
+		}
+	}
+	if time.Now().UnixNano() < l.aloneUntil.Load() {
+		return 0, errAlone
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportTimeout)
 	defer cancel()
 	if l.db.Engine() == sqldb.Postgres {
-		err = l.db.Statement(k.Organization).QueryRow(ctx, tellSQL, k.Organization, k.ID, minute, n).Scan(&used)
+		err = l.db.Statement(k.Organization).QueryRow(ctx, tellSQL, k.Organization, k.ID, minute, n, known).Scan(&used)
 	} else {
 		err = l.db.Tx(ctx, k.Organization, func(tx *sqldb.Tx) error {
-			return tx.QueryRow(ctx, tellSQL, k.Organization, k.ID, minute, n).Scan(&used)
+			return tx.QueryRow(ctx, tellSQL, k.Organization, k.ID, minute, n, known).Scan(&used)
 		})
 	}
 	if err != nil {
+		l.aloneUntil.Store(time.Now().Add(aloneFor).UnixNano())
+		l.log.WarnContext(ctx, "limits are counted on this node alone", "error", err)
 		return 0, fmt.Errorf("ratelimit: %w", err)
 	}
 	return used, nil
 }
 
-// Forget lets go of counters of minutes that are over, here and in the database.
-func (l *Limiter) Forget(ctx context.Context, now time.Time) error {
+const tellSQL = `INSERT INTO rate_counts (organization_id, id, minute, used) VALUES ($1, $2, $3, CAST($4 AS BIGINT) + CAST($5 AS BIGINT))
+	ON CONFLICT (organization_id, id, minute) DO UPDATE SET
+	used = CASE WHEN rate_counts.used < CAST($5 AS BIGINT) THEN CAST($5 AS BIGINT) ELSE rate_counts.used END + CAST($4 AS BIGINT) RETURNING used`
+
+// Forget lets go of this node's counters of minutes that are over.
+func (l *Limiter) Forget(now time.Time) {
 	minute := now.Unix() / 60
 	for i := range l.shards {
 		s := &l.shards[i]
@@ -144,10 +182,16 @@ func (l *Limiter) Forget(ctx context.Context, now time.Time) error {
 		}
 		s.mu.Unlock()
 	}
-	return l.db.PlatformTx(ctx, "forget the rate counts of past minutes", func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(ctx, `DELETE FROM rate_counts WHERE minute < $1`, minute-1)
+}
+
+// Purge removes counts of minutes that are over from the database, at most limit of them.
+func (l *Limiter) Purge(ctx context.Context, now time.Time, limit int) (n int64, err error) {
+	err = l.db.PlatformTx(ctx, "forget the rate counts of past minutes", func(tx *sqldb.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM rate_counts WHERE (organization_id, id, minute) IN (SELECT organization_id, id, minute FROM rate_counts WHERE minute < $1 LIMIT $2)`, now.Unix()/60-1, limit)
+		n = tag.RowsAffected()
 		return err
 	})
+	return n, err
 }
 
 // Key names what is limited.

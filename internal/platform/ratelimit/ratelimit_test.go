@@ -42,7 +42,7 @@ func TestG8_Shares(t *testing.T) {
 		}
 		for _, limit := range []int{1, 5, 19, 20, 21, 600, 1999} {
 			key := "one of " + time.Duration(limit).String()
-			a, b := New(db, quiet()), New(db, quiet())
+			a, b := New(db, nil, func() int { return 1 }, quiet()), New(db, nil, func() int { return 1 }, quiet())
 			if got := take(a, key, limit, start, limit+50); got != limit {
 				t.Errorf("limit %d: one node lets %d through", limit, got)
 			}
@@ -57,12 +57,12 @@ func TestG8_Shares(t *testing.T) {
 				t.Errorf("limit %d: another key lets %d through", limit, got)
 			}
 		}
-		l := New(db, quiet())
+		l := New(db, nil, func() int { return 1 }, quiet())
 		d := l.Take(t.Context(), Key(org, "reset"), 10, start.Add(15*time.Second))
 		if d.Limit != 10 || d.Remaining != 9 || d.Reset != 45*time.Second {
 			t.Errorf("%+v", d)
 		}
-		if err := l.Forget(t.Context(), start.Add(5*time.Minute)); err != nil {
+		if _, err := l.Purge(t.Context(), start.Add(5*time.Minute), 1000); err != nil {
 			t.Fatal(err)
 		}
 		var rows int
@@ -76,7 +76,7 @@ func TestG8_Shares(t *testing.T) {
 func TestG8_WithoutDatabase(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
-		l := New(db, quiet())
+		l := New(db, nil, func() int { return 1 }, quiet())
 		db.Close()
 		for _, limit := range []int{3, 100} {
 			allowed := 0

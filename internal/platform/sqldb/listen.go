@@ -18,10 +18,14 @@ type Listener struct {
 	Current func(at time.Time)
 	// Reset says: something may have been missed.
 	Reset func()
+
+	// Hello is announced once the listener hears, Alive every few seconds: PostgreSQL only, where others may listen elsewhere.
+	Hello, Alive string
 }
 
 const (
 	beatEvery = 200 * time.Millisecond
+	aliveEach = 25 // beats
 	tailEvery = 15 * time.Millisecond
 	tailGap   = keepInvalidations / 2
 )
@@ -53,9 +57,16 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 	go func() {
 		tick := time.NewTicker(beatEvery)
 		defer tick.Stop()
-		for {
+		said := false
+		for n := 0; ; n++ {
 			beatCtx, done := context.WithTimeout(ctx, 5*beatEvery)
 			p.pool.Exec(beatCtx, `SELECT pg_notify($1, $2)`, beatChannel, strconv.FormatInt(int64(time.Since(start)), 10)) // a lost beat shows as silence
+			if !said {
+				_, err := p.pool.Exec(beatCtx, `SELECT pg_notify($1, $2)`, Channel, l.Hello+"\n"+l.Alive)
+				said = err == nil
+			} else if n%aliveEach == 0 {
+				p.pool.Exec(beatCtx, `SELECT pg_notify($1, $2)`, Channel, l.Alive)
+			}
 			done()
 			select {
 			case <-ctx.Done():

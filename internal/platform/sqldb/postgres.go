@@ -65,7 +65,7 @@ func (p *postgres) now(ctx context.Context) (t time.Time, err error) {
 	err = p.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&t)
 	return t, err
 }
-func (p *postgres) close()                             { p.pool.Close() }
+func (p *postgres) close() { p.pool.Close() }
 
 // scoped sends the role, the organization and one statement in a single round trip.
 type scoped struct {

@@ -70,9 +70,9 @@ func patient(ctx context.Context, open func(ctx context.Context) error) error {
 	}
 }
 
-func (l *lite) tenant(id.Organization) Queryer { return liteQueryer{conn: l.reader} }
-func (l *lite) platform() Queryer              { return liteQueryer{conn: l.reader} }
-func (l *lite) ping(ctx context.Context) error { return l.reader.PingContext(ctx) }
+func (l *lite) tenant(id.Organization) Queryer         { return liteQueryer{conn: l.reader} }
+func (l *lite) platform() Queryer                      { return liteQueryer{conn: l.reader} }
+func (l *lite) ping(ctx context.Context) error         { return l.reader.PingContext(ctx) }
 func (l *lite) now(context.Context) (time.Time, error) { return time.Now(), nil } // the same machine's
 func (l *lite) begin(ctx context.Context, _ id.Organization) (engineTx, error) {
 	tx, err := l.writer.BeginTx(ctx, nil)

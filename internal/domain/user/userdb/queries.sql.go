@@ -543,6 +543,19 @@ func (q *Queries) PlatformCountRole(ctx context.Context, role string) (int64, er
 	return column_1, err
 }
 
+const platformPurgeInvitations = `-- name: PlatformPurgeInvitations :execrows
+DELETE FROM invitations WHERE (organization_id, id) IN (
+    SELECT i.organization_id, i.id FROM invitations i WHERE i.expires_at < $1 ORDER BY i.expires_at LIMIT CAST($2 AS BIGINT))
+`
+
+func (q *Queries) PlatformPurgeInvitations(ctx context.Context, before sqldb.Millis, rowLimit int64) (int64, error) {
+	result, err := q.db.Exec(ctx, platformPurgeInvitations, before, rowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const rehash = `-- name: Rehash :exec
 UPDATE users SET password_hash = $1 WHERE organization_id = $2 AND id = $3 AND password_hash = $4
 `
