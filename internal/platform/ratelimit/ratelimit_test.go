@@ -1,12 +1,20 @@
 package ratelimit
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"gatehouse/internal/core/id"
+	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/redis"
 	"gatehouse/internal/platform/sqldb"
 	"gatehouse/test/sqldbtest"
 )
@@ -87,6 +95,108 @@ func TestG8_WithoutDatabase(t *testing.T) {
 			}
 			if allowed != limit {
 				t.Errorf("%d let through, limit %d", allowed, limit)
+			}
+		}
+	})
+}
+
+// lossy is a Redis that a test can cut off and empty.
+type lossy struct {
+	mu    sync.Mutex
+	gone  bool
+	used  map[string]int64
+	asked int
+}
+
+func (l *lossy) Add(_ context.Context, k invalidation.Key, minute, n, known int64) (int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.asked++
+	if l.gone {
+		return 0, errors.New("cut off")
+	}
+	name := fmt.Sprint(k, minute)
+	l.used[name] = max(l.used[name], known) + n
+	return l.used[name], nil
+}
+
+// G8: three nodes at once let at most two shares through beyond a limit, by the database and by Redis; a Redis that loses its counters, or
+// itself, in the middle costs each node at most what it did not know of the others.
+func TestG8_Nodes(t *testing.T) {
+	t.Parallel()
+	const nodes, limit = 3, 600
+	share := limit / shares
+	quick := func() *lossy { return &lossy{used: make(map[string]int64)} }
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		organize(t, db)
+		client, err := redis.New(os.Getenv("GATEHOUSE_TEST_REDIS"), quiet(), func([]string) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+		client.Start()
+		t.Cleanup(client.Close)
+		for end := time.Now().Add(5 * time.Second); !client.Up(); time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatal("Redis does not answer")
+			}
+		}
+		emptied, cut := quick(), quick()
+		for _, c := range []struct {
+			name   string
+			quick  Counter
+			middle func() // when half of the limit is used
+			most   int
+		}{
+			{"database", nil, func() {}, limit + (nodes-1)*share},
+			{"redis", client, func() {}, limit + (nodes-1)*share},
+			{"redis emptied", emptied, func() { emptied.mu.Lock(); clear(emptied.used); emptied.mu.Unlock() }, limit + 2*(nodes-1)*share},
+			{"redis cut off", cut, func() { cut.mu.Lock(); cut.gone = true; cut.mu.Unlock() }, limit + 2*(nodes-1)*share},
+		} {
+			var all [nodes]*Limiter
+			for i := range all {
+				all[i] = New(db, c.quick, func() int { return nodes }, quiet())
+			}
+			at := time.Unix(1_700_000_040, 0)
+			k := Key(org, c.name+time.Now().String())
+			var allowed atomic.Int64
+			var once sync.Once
+			var wg sync.WaitGroup
+			for i := range all {
+				wg.Go(func() {
+					for range limit {
+						if all[i].Take(t.Context(), k, limit, at).Allowed && allowed.Add(1) == limit/2 {
+							once.Do(c.middle)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if n := int(allowed.Load()); n < limit || n > c.most {
+				t.Errorf("%s: %d of %d nodes' requests let through, limit %d, at most %d", c.name, n, nodes, limit, c.most)
+			}
+			if l, ok := c.quick.(*lossy); ok && l.asked == 0 {
+				t.Errorf("%s: never asked", c.name)
+			}
+		}
+	})
+}
+
+// G8: when neither Redis nor the database answers, each of the nodes has its part of what is left, and no node all of it.
+func TestG8_NodesAlone(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		db.Close()
+		const nodes = 4
+		for _, limit := range []int{2, 8, 400} {
+			l := New(db, nil, func() int { return nodes }, quiet())
+			allowed := 0
+			for range 2 * limit {
+				if l.Take(t.Context(), Key(org, "alone"), limit, time.Unix(1_700_000_040, 0)).Allowed {
+					allowed++
+				}
+			}
+			if want := max(1, limit/nodes); allowed != want {
+				t.Errorf("limit %d: one of %d nodes lets %d through, want %d", limit, nodes, allowed, want)
 			}
 		}
 	})
