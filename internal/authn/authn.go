@@ -118,14 +118,14 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credential, accepted
 		if err := a.joinPassword(ctx, c.value, r, &s); err != nil {
 			return Result{}, err
 		}
-	} else if err := a.resolve(ctx, c, accepted, &s); err != nil {
+	} else if err := a.resolve(ctx, c, accepted, r.Source.Address, &s); err != nil {
 		return Result{}, err
 	}
 	return a.admit(ctx, &s, r)
 }
 
 // resolve finds the kind of a credential, asks that kind's one verifier and joins what it refers to.
-func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Kind, s *subject) error {
+func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Kind, address string, s *subject) error {
 	s.kind = c.Kind
 	var v *verified
 	if c.Kind == jsonWebToken {
@@ -147,11 +147,11 @@ func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Ki
 		if err := a.Tokens.JudgeLongLived(v.long); err != nil {
 			return err
 		}
-		return a.joinCredential(ctx, v.long.Kind, v.digest, s)
+		return a.joinCredential(ctx, v.long.Kind, v.digest, address, s)
 	case APIKey:
-		return a.joinValue(ctx, credential.APIKey, c.value, s)
+		return a.joinValue(ctx, credential.APIKey, c.value, address, s)
 	case AccessToken:
-		return a.joinValue(ctx, credential.AccessToken, c.value, s)
+		return a.joinValue(ctx, credential.AccessToken, c.value, address, s)
 	}
 	return errMissing()
 }
@@ -288,19 +288,19 @@ func (a *Authenticator) joinClient(ctx context.Context, access *token.Access, s 
 }
 
 // joinValue looks for a value whose form was already told by its prefix; a garbled one does not reach the database.
-func (a *Authenticator) joinValue(ctx context.Context, kind credential.Kind, value string, s *subject) error {
+func (a *Authenticator) joinValue(ctx context.Context, kind credential.Kind, value, address string, s *subject) error {
 	if !kind.Matches(value) {
 		return errUnknown(kind)
 	}
-	return a.joinCredential(ctx, kind, a.Credentials.Digest(kind, value), s)
+	return a.joinCredential(ctx, kind, a.Credentials.Digest(kind, value), address, s)
 }
 
 var principalKinds = map[credential.Kind]principal.Kind{credential.APIKey: principal.APIKey, credential.AccessToken: principal.AccessToken,
 	credential.SystemToken: principal.SystemToken, credential.ApplicationToken: principal.ApplicationToken}
 
 // joinCredential finds the row of a digest and joins it with its owner and organization.
-func (a *Authenticator) joinCredential(ctx context.Context, kind credential.Kind, digest string, s *subject) (err error) {
-	if s.credential, err = a.Credentials.Find(ctx, digest); err != nil {
+func (a *Authenticator) joinCredential(ctx context.Context, kind credential.Kind, digest, address string, s *subject) (err error) {
+	if s.credential, err = a.lookUp(ctx, digest, address); err != nil {
 		if fault.Is(err, fault.NotFound) {
 			return errUnknown(kind)
 		}

@@ -132,7 +132,7 @@ type Clients struct {
 
 // Authenticate proves a client. Every failure is the same answer; why is in the log, since a right secret in the wrong place is how a stolen one shows.
 func (a *Clients) Authenticate(ctx context.Context, at ClientDoor, c ClientCredential, source principal.Source) (token.ClientProof, ratelimit.Decision, error) {
-	proof, err := a.prove(ctx, c)
+	proof, err := a.prove(ctx, c, source.Address)
 	proof.Door = at.Door
 	if err == nil {
 		err = a.place(ctx, at, proof, source)
@@ -184,10 +184,10 @@ func (a *Clients) place(ctx context.Context, at ClientDoor, proof token.ClientPr
 	return nil
 }
 
-func (a *Clients) prove(ctx context.Context, c ClientCredential) (token.ClientProof, error) {
+func (a *Clients) prove(ctx context.Context, c ClientCredential, address string) (token.ClientProof, error) {
 	switch {
 	case !c.secret.IsZero():
-		return a.bySecret(ctx, c)
+		return a.bySecret(ctx, c, address)
 	case c.assertion != "":
 		return a.byAssertion(ctx, c)
 	case len(c.chain) > 0:
@@ -200,12 +200,12 @@ func (a *Clients) prove(ctx context.Context, c ClientCredential) (token.ClientPr
 func because(why string) error { return errClient().Because(errors.New(why)) }
 
 // bySecret finds the secret by its digest and then asks whose it is, so that an unknown client and a wrong secret are the same work.
-func (a *Clients) bySecret(ctx context.Context, c ClientCredential) (proof token.ClientProof, err error) {
+func (a *Clients) bySecret(ctx context.Context, c ClientCredential, address string) (proof token.ClientProof, err error) {
 	value := c.secret.Reveal()
 	if !credential.ClientSecret.Matches(value) {
 		return proof, because("not a client secret")
 	}
-	found, err := a.Credentials.Find(ctx, a.Credentials.Digest(credential.ClientSecret, value))
+	found, err := a.lookUp(ctx, a.Credentials.Digest(credential.ClientSecret, value), address)
 	if fault.Is(err, fault.NotFound) {
 		return proof, because("unknown secret")
 	}

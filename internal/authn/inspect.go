@@ -43,7 +43,7 @@ func (a *Authenticator) Inspect(ctx context.Context, value string) (Inspection, 
 		return a.inspectRefresh(ctx, value)
 	}
 	var s subject
-	if err := a.resolve(ctx, c, Tokens, &s); err != nil {
+	if err := a.resolve(ctx, c, Tokens, "", &s); err != nil {
 		return Inspection{}, err
 	}
 	i := Inspection{Kind: s.kind, Principal: s.principal, Access: s.access, Credential: s.credential, Client: s.client.ID, Thumbprint: s.thumbprint, IssuedAt: s.credential.CreatedAt, ExpiresAt: s.principal.ExpiresAt}

@@ -22,6 +22,9 @@ type place struct {
 	id  id.Credential
 }
 
+// Known tells whether the row of a digest is in memory.
+func (s *Service) Known(digest string) bool { return s.places.Present(invalidation.Key{ID: digest}) }
+
 // Find gives the credential that a digest opens now, in whatever state: judging it is Live's and Holder's. None is NotFound.
 func (s *Service) Find(ctx context.Context, digest string) (Credential, error) {
 	at, err := s.places.Get(ctx, invalidation.Key{ID: digest}, func(ctx context.Context) (place, error) {

@@ -114,9 +114,16 @@ type Grant struct {
 // SigningKey gives the key of the next pair. It is asked for before a transaction, since finding it may need the database.
 func (s *Service) SigningKey() (jwt.PrivateKey, error) { return s.keys.Signing(signingkey.Session) }
 
+// shortDeadline is below which a refresh token is given the lifetime of its access token besides: a quarter of an hour matters there.
+const shortDeadline = 24 * time.Hour
+
 // prepare chooses the claims of the next pair.
 func (s *Service) prepare(key jwt.PrivateKey, org organization.Organization, u user.User, permissions permission.Set, f session.Session, family id.Family, now time.Time) (Grant, error) {
-	g := Grant{key: key, jti: rand.Text(), expires: now.Add(AccessLifetime).Truncate(time.Second), deadline: f.Deadline(now), organization: org.ID}
+	g := Grant{key: key, jti: rand.Text(), expires: now.Add(AccessLifetime).Truncate(time.Second), organization: org.ID}
+	g.deadline = f.Deadline(now)
+	if g.deadline.Sub(now) < shortDeadline { // the access token may be used, and so the session slide, until it expires; the session's row decides
+		g.deadline = f.Deadline(g.expires)
+	}
 	registered := jwt.Registered{Issuer: s.issuer, Subject: string(u.ID), IssuedAt: now.Unix(), NotBefore: now.Unix()}
 	access := AccessClaims{Registered: registered, Email: u.Email, OrganizationID: string(org.ID), Role: u.Role, SessionID: string(f.ID), Permissions: permissions.Strings(),
 		AuthTime: f.AuthTime.Unix(), AMR: []string{"pwd"}}

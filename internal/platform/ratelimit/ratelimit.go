@@ -125,12 +125,13 @@ func (l *Limiter) Take(ctx context.Context, k invalidation.Key, limit int, now t
 	return d
 }
 
-// Spent tells whether a key's limit is used up, as far as this node knows, without using it.
-func (l *Limiter) Spent(k invalidation.Key, limit int, now time.Time) bool {
+// Spent tells whether a key's limit is used up, as far as this node knows, without using it, and how long that lasts.
+func (l *Limiter) Spent(k invalidation.Key, limit int, now time.Time) (left time.Duration, spent bool) {
+	minute := now.Unix() / 60
 	c := l.counter(k)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.minute == now.Unix()/60 && c.told+c.untold >= int64(limit)
+	return time.Unix((minute+1)*60, 0).Sub(now), c.minute == minute && c.told+c.untold >= int64(limit)
 }
 
 var errAlone = errors.New("nobody answered a moment ago")
