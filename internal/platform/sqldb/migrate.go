@@ -38,14 +38,43 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 	}
 	defer done()
 	if pending, err := p.HasPending(ctx); err == nil && !pending {
-		return 0, nil // the usual start: no lock to wait for
+		return 0, db.newer(ctx, p) // the usual start: no lock to wait for
+	}
+	if db.kind == Postgres {
+		login, err := db.Login(ctx)
+		if err != nil {
+			return 0, err
+		}
+		if sql := login.Missing(); sql != "" {
+			return 0, fmt.Errorf("sqldb: migrate: the role %s may not make the roles that statements run as. Let somebody who may run: %s", login.Name, sql)
+		}
 	}
 	results, err := p.Up(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("sqldb: migrate: %w", err)
 	}
+	if e, ok := db.engine.(*postgres); ok { // the connections that are there were made before there was anything to note
+		e.pool.Reset()
+	}
 	return len(results), nil
 }
+
+// newer refuses a database that a later release has changed in a way that this one may not know. Steps only add, so that one release apart works
+// side by side.
+func (db *DB) newer(ctx context.Context, p *goose.Provider) error {
+	have, err := p.GetDBVersion(ctx)
+	if err != nil {
+		return fmt.Errorf("sqldb: schema version: %w", err)
+	}
+	sources := p.ListSources()
+	if last := sources[len(sources)-1].Version; have > last+aheadAtMost {
+		return fmt.Errorf("sqldb: the database is at step %d and this release knows %d: it is too old for it", have, last)
+	}
+	return nil
+}
+
+// aheadAtMost is by how many steps a database may be ahead of the program: those of the next release, so that old and new nodes run side by side.
+const aheadAtMost = 10
 
 // Migrations lists every step and whether it is applied.
 func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
