@@ -26,6 +26,9 @@ type cli struct {
 	Demo    demoCommand        `cmd:"" help:"Run a demo on embedded storage in a temporary folder."`
 	Serve   serveCommand       `cmd:"" help:"Run the server."`
 	Migrate migrateCommand     `cmd:"" help:"Bring the database schema up to date."`
+	Backup  backupCommand      `cmd:"" help:"Copy the SQLite database to a file, while the server runs."`
+	Restore restoreCommand     `cmd:"" help:"Put a backup in place, and let nothing that was revoked since come back to life."`
+	Doctor  doctorCommand      `cmd:"" help:"Check an installation and say what to mend."`
 	ConfigC configCommand      `cmd:"" name:"config" help:"Look at the configuration."`
 	Admin   adminCommand       `cmd:"" help:"Manage the platform's operators."`
 	Keys    keysCommand        `cmd:"" help:"Manage the signing keys."`

@@ -29,6 +29,15 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 }
 
+// drain tells load balancers and clients with open connections to go elsewhere, and serves on while they do.
+func (s *Server) drain(servers ...*http.Server) {
+	s.draining.Store(true)
+	for _, h := range servers {
+		h.SetKeepAlivesEnabled(false) // the next answer on a connection is its last
+	}
+	time.Sleep(time.Duration(s.Config.ShutdownDelay))
+}
+
 // ServeOn serves plain HTTP on one listener that is open already, until ctx ends, and drains.
 func (s *Server) ServeOn(ctx context.Context, l net.Listener, ready func()) error {
 	h := newHTTP(s.Handler, s.log)
@@ -39,6 +48,7 @@ func (s *Server) ServeOn(ctx context.Context, l net.Listener, ready func()) erro
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
+		s.drain(h)
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(s.Config.ShutdownGrace))
 	defer cancel()
@@ -115,6 +125,11 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 	var err error
 	select {
 	case <-ctx.Done():
+		servers := make([]*http.Server, len(listeners))
+		for i, l := range listeners {
+			servers[i] = l.server
+		}
+		s.drain(servers...)
 	case err = <-failed:
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.ShutdownGrace))

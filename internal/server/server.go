@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -102,6 +103,9 @@ type Server struct {
 	tracing *telemetry.Tracing
 	stop    context.CancelFunc
 	running sync.WaitGroup
+	release func() // the lock on the SQLite file
+
+	draining atomic.Bool
 }
 
 // New opens and migrates the database and builds the node. Call Start before serving and Close at the end.
@@ -149,20 +153,28 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	release := func() {}
+	if address := c.Database.Reveal(); !sqldb.IsPostgres(address) {
+		if release, err = sqldb.LockShared(sqldb.FilePath(address)); err != nil {
+			return nil, err
+		}
+	}
 	db, err := sqldb.Open(ctx, c.Database.Reveal(), sqldb.Options{MaxConns: c.DatabasePool, KeepAfterFailover: c.Failover == config.Keep})
 	if err != nil {
+		release()
 		return nil, err
 	}
 	ok := false
 	defer func() {
 		if !ok {
 			db.Close()
+			release()
 		}
 	}()
 	if _, err := db.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	s := &Server{Config: c, Public: public, DB: db, log: o.Log, now: o.Now, Metrics: prometheus.NewRegistry()}
+	s := &Server{Config: c, Public: public, DB: db, release: release, log: o.Log, now: o.Now, Metrics: prometheus.NewRegistry()}
 	s.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.Feed = invalidation.New(db, o.Log)
 	caches := &cache.Group{Feed: s.Feed}
@@ -232,7 +244,14 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	}
 	console.Register(s.Kit)
 	health.Register(s.Kit, []health.Check{
+		{Name: "draining", Run: func(context.Context) error {
+			if s.draining.Load() {
+				return errors.New("the node is stopping")
+			}
+			return nil
+		}},
 		{Name: "database", Run: db.Ping},
+		{Name: "clock", Run: func(ctx context.Context) error { return s.checkClock(ctx) }},
 		{Name: "signing_keys", Run: func(context.Context) error { _, err := s.Keys.Signing(signingkey.Session); return err }},
 		{Name: "invalidation", Run: func(context.Context) error {
 			if !s.Feed.Trusted() {
@@ -250,6 +269,22 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	}
 	ok = true
 	return s, nil
+}
+
+// maxSkew is how far a node's clock may be from the database's; expiry would be judged wrongly on a node further off.
+const maxSkew = 5 * time.Second
+
+// checkClock compares this node's clock with the database's.
+func (s *Server) checkClock(ctx context.Context) error {
+	before := s.now()
+	there, err := s.DB.Now(ctx)
+	if err != nil {
+		return err
+	}
+	if after := s.now(); there.Before(before.Add(-maxSkew)) || there.After(after.Add(maxSkew)) {
+		return fmt.Errorf("the clock is %v off the database's", before.Sub(there).Round(time.Millisecond))
+	}
+	return nil
 }
 
 // The rhythm of housekeeping.
@@ -342,5 +377,6 @@ func (s *Server) Close(ctx context.Context) error {
 		err = errors.Join(err, s.tracing.Stop(ctx))
 	}
 	s.DB.Close()
+	s.release()
 	return err
 }

@@ -107,7 +107,7 @@ var platformCallers = map[string]int{
 	"internal/authn/authn.go":                  1, // an operator acts in a tenant: recorded in both
 	"internal/domain/attempt/attempt.go":       4, // counters belong to names and addresses, not to organizations
 	"internal/domain/client/service.go":        1, // a token request names its client by client_id alone
-	"internal/domain/credential/use.go":        1, // a credential's digest is all there is
+	"internal/domain/credential/use.go":        2, // a credential's digest is all there is; how old all are
 	"internal/domain/token/revoked.go":         1, // purge
 	"internal/platform/ratelimit/ratelimit.go": 1, // forget past minutes
 	"internal/platform/jobs/lease.go":          2, // leases belong to the installation

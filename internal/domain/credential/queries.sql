@@ -54,3 +54,10 @@ WHERE organization_id = @organization_id AND id > @after AND state <> 'revoked' 
         OR (CASE WHEN rotated_at > created_at THEN rotated_at ELSE created_at END) < @old_before
         OR (CASE WHEN last_used_at > created_at THEN last_used_at ELSE created_at END) < @idle_before)
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: PlatformAges :one
+SELECT CAST(count(*) AS BIGINT) AS active,
+    CAST(COALESCE(SUM(CASE WHEN expires_at = 0 THEN 1 ELSE 0 END), 0) AS BIGINT) AS unending,
+    CAST(COALESCE(SUM(CASE WHEN created_at < @old_before AND rotated_at < @old_before THEN 1 ELSE 0 END), 0) AS BIGINT) AS old,
+    CAST(COALESCE(SUM(CASE WHEN created_at < @idle_before AND last_used_at < @idle_before THEN 1 ELSE 0 END), 0) AS BIGINT) AS idle
+FROM credentials WHERE state = 'active' AND (expires_at = 0 OR expires_at > @now);

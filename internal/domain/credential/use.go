@@ -127,3 +127,18 @@ func later(a, b time.Time) time.Time {
 	}
 	return a
 }
+
+// Ages counts the working credentials of the whole installation that deserve a look.
+type Ages struct {
+	Active, NeverExpire, Old, Idle int64
+}
+
+// Ages counts over all organizations.
+func (s *Service) Ages(ctx context.Context, olderThan, idleFor time.Duration) (Ages, error) {
+	now := s.now()
+	row, err := credentialdb.New(s.db.Platform("how old the credentials of the installation are")).PlatformAges(ctx, sqldb.MillisOf(now.Add(-olderThan)), sqldb.MillisOf(now.Add(-idleFor)), sqldb.MillisOf(now))
+	if err != nil {
+		return Ages{}, fmt.Errorf("credential: ages: %w", err)
+	}
+	return Ages{row.Active, row.Unending, row.Old, row.Idle}, nil
+}

@@ -53,6 +53,7 @@ type Kit struct {
 	shapes   []shape
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
+	ignored  prometheus.Counter
 }
 
 // Info is what the pipeline knows of a request. Handlers get it from the context; services get its parts as arguments.
@@ -96,9 +97,10 @@ func New(o Options) *Kit {
 			Name: "gatehouse_http_request_duration_seconds", Help: "Time to answer, by route and status.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"method", "route", "status"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_http_requests_in_flight", Help: "Requests being answered."})}
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_http_requests_in_flight", Help: "Requests being answered."}),
+		ignored:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_forwarded_ignored_total", Help: "Requests whose X-Forwarded-For came from an address that is not trusted."})}
 	if o.Metrics != nil {
-		o.Metrics.MustRegister(k.duration, k.inFlight)
+		o.Metrics.MustRegister(k.duration, k.inFlight, k.ignored)
 	}
 	k.mux.HandleFunc("/", k.unmatched)
 	return k
@@ -188,6 +190,9 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k.inFlight.Inc()
 	defer k.inFlight.Dec()
 	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(), logger: k.o.Log}
+	if len(r.Header["X-Forwarded-For"]) > 0 && !fromTrusted(r, k.o.TrustedProxies) {
+		k.ignored.Inc()
+	}
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 	r = r.WithContext(context.WithValue(r.Context(), infoKey{}, info))
 	h := w.Header()

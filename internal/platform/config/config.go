@@ -44,6 +44,7 @@ type Config struct {
 	Hashing        Hashing         `yaml:"password_hashing"`
 	DatabasePool   int             `yaml:"database_connections" doc:"Most connections to PostgreSQL, or readers of the SQLite file."`
 	Housekeeping   Duration        `yaml:"housekeeping_every" doc:"How often one of the nodes removes what has expired."`
+	ShutdownDelay  Duration        `yaml:"shutdown_delay" doc:"How long a node that is told to stop goes on serving while /readyz says that it is stopping, so that load balancers send nothing more."`
 	ShutdownGrace  Duration        `yaml:"shutdown_grace" doc:"How long running requests may finish when the server stops."`
 }
 
@@ -259,6 +260,9 @@ func (c *Config) faults() []error {
 	}
 	if c.DatabasePool < 2 || c.DatabasePool > 1000 {
 		add("database_connections", "must be from 2 to 1000")
+	}
+	if c.ShutdownDelay < 0 || time.Duration(c.ShutdownDelay) > 10*time.Minute {
+		add("shutdown_delay", "must be from 0s to 10m")
 	}
 	if c.ShutdownGrace < 0 || time.Duration(c.ShutdownGrace) > 10*time.Minute {
 		add("shutdown_grace", "must be from 0s to 10m")

@@ -88,3 +88,27 @@ func (db *DB) Unprotected(ctx context.Context) ([]string, error) {
 	}
 	return out, trouble(rows.Err())
 }
+
+// ServerFacts are what a PostgreSQL server tells about itself.
+type ServerFacts struct {
+	Version             int // as server_version_num: 150018
+	MaxConnections      int
+	SynchronousStandbys string
+	TellsTimeline       bool // else failovers are not noticed
+}
+
+// Server asks the PostgreSQL server about itself.
+func (db *DB) Server(ctx context.Context) (f ServerFacts, err error) {
+	p, ok := db.engine.(*postgres)
+	if !ok {
+		return f, fmt.Errorf("sqldb: %s is no server", db.kind)
+	}
+	err = p.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('max_connections')::int, current_setting('synchronous_standby_names')`).Scan(&f.Version, &f.MaxConnections, &f.SynchronousStandbys)
+	if err != nil {
+		return f, fmt.Errorf("sqldb: server: %w", trouble(err))
+	}
+	p.line.mu.Lock()
+	f.TellsTimeline = p.line.known != ""
+	p.line.mu.Unlock()
+	return f, nil
+}

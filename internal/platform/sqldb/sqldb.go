@@ -81,12 +81,17 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 		db.engine = e
 		return db, nil
 	}
-	path := strings.TrimPrefix(strings.TrimPrefix(url, "sqlite://"), "sqlite:")
+	path := FilePath(url)
 	e, err := openSQLite(ctx, path, o)
 	if err != nil {
 		return nil, err
 	}
 	return &DB{engine: e, kind: SQLite, url: path}, nil
+}
+
+// FilePath is the SQLite file that a database address names.
+func FilePath(url string) string {
+	return strings.TrimPrefix(strings.TrimPrefix(url, "sqlite://"), "sqlite:")
 }
 
 // IsPostgres tells which engine a database address names.

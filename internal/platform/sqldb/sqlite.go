@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net/url"
 	"os"
 	"sync"
 	"time"
@@ -28,7 +27,7 @@ func openSQLite(ctx context.Context, path string, o Options) (*lite, error) {
 	}
 	f.Close()
 	common := "_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=cache_size(-8192)&_pragma=journal_mode(WAL)"
-	file := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
+	file := fileURL(path)
 	writer, err := sql.Open("sqlite", file+"?"+common+"&_pragma=synchronous(FULL)&_txlock=immediate")
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: open: %w", err)

@@ -181,6 +181,33 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]Credential, error
 	return items, nil
 }
 
+const platformAges = `-- name: PlatformAges :one
+SELECT CAST(count(*) AS BIGINT) AS active,
+    CAST(COALESCE(SUM(CASE WHEN expires_at = 0 THEN 1 ELSE 0 END), 0) AS BIGINT) AS unending,
+    CAST(COALESCE(SUM(CASE WHEN created_at < $1 AND rotated_at < $1 THEN 1 ELSE 0 END), 0) AS BIGINT) AS old,
+    CAST(COALESCE(SUM(CASE WHEN created_at < $2 AND last_used_at < $2 THEN 1 ELSE 0 END), 0) AS BIGINT) AS idle
+FROM credentials WHERE state = 'active' AND (expires_at = 0 OR expires_at > $3)
+`
+
+type PlatformAgesRow struct {
+	Active   int64
+	Unending int64
+	Old      int64
+	Idle     int64
+}
+
+func (q *Queries) PlatformAges(ctx context.Context, oldBefore sqldb.Millis, idleBefore sqldb.Millis, now sqldb.Millis) (PlatformAgesRow, error) {
+	row := q.db.QueryRow(ctx, platformAges, oldBefore, idleBefore, now)
+	var i PlatformAgesRow
+	err := row.Scan(
+		&i.Active,
+		&i.Unending,
+		&i.Old,
+		&i.Idle,
+	)
+	return i, err
+}
+
 const platformByDigest = `-- name: PlatformByDigest :one
 SELECT c.organization_id, c.id FROM credentials c WHERE c.digest = $1
 UNION ALL

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"gatehouse/internal/platform/telemetry"
+	"gatehouse/internal/server"
+)
+
+type doctorCommand struct {
+	JSON bool `name:"json" help:"Print JSON."`
+}
+
+// Run prints what it finds, a line each, and fails if something is to be mended.
+func (d doctorCommand) Run(c *cli, e *env) error {
+	cfg, err := c.load(e)
+	if err != nil {
+		return err
+	}
+	log, err := telemetry.Logger(e.stderr, "text", "error")
+	if err != nil {
+		return err
+	}
+	found := server.Doctor(e.ctx, cfg, log)
+	bad := 0
+	for _, f := range found {
+		if f.Verdict == server.Bad {
+			bad++
+		}
+	}
+	if d.JSON {
+		if err := json.NewEncoder(e.stdout).Encode(found); err != nil {
+			return err
+		}
+	} else {
+		for _, f := range found {
+			fmt.Fprintf(e.stdout, "%-5s %s: %s\n", f.Verdict, f.Check, f.Finding)
+			if f.Mend != "" {
+				fmt.Fprintf(e.stdout, "      → %s\n", f.Mend)
+			}
+		}
+	}
+	if bad > 0 {
+		return errors.New("something is to be mended")
+	}
+	return nil
+}

@@ -1,0 +1,294 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"gatehouse/test/sqldbtest"
+)
+
+// patch changes something as the operator.
+func (i *installation) send(method, path string, body any, bearer string) (int, map[string]any) {
+	i.t.Helper()
+	raw, err := json.Marshal(body)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	req, err := http.NewRequest(method, i.url+path, strings.NewReader(string(raw)))
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	status, answer, err := do(req, bearer)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return status, answer
+}
+
+func (i *installation) byKey(key string) int {
+	i.t.Helper()
+	req, err := http.NewRequest("GET", i.url+"/v1/auth/me", nil)
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	req.Header.Set("X-API-Key", key)
+	status, _, err := do(req, "")
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	return status
+}
+
+func (i *installation) newKey(access, name string) (key, id string) {
+	i.t.Helper()
+	status, body := i.send("POST", "/v1/api-keys", map[string]any{"name": name, "permissions": []string{"tickets:read:all"}}, access)
+	if status != 201 {
+		i.t.Fatalf("key: %d %v", status, body)
+	}
+	return body["key"].(string), body["id"].(string)
+}
+
+// FLT21, G11: a backup is taken while the server writes; restored, the data of its moment is there, and nothing that was revoked since comes back: not
+// where the database that was there can be asked what became of it, and not where it is lost.
+func TestFLT21_BackupAndRestore(t *testing.T) {
+	t.Parallel()
+	for _, lost := range []bool{false, true} {
+		for _, keep := range []bool{false, true} {
+			if !lost && keep {
+				continue
+			}
+			name := map[bool]string{false: "carried over", true: "lost"}[lost]
+			if keep {
+				name += ", machines kept"
+			}
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				database := filepath.Join(t.TempDir(), "gatehouse.db")
+				i := install(t, database)
+				i.operator()
+				p := i.start()
+				access, refresh := i.signIn()
+				stays, _ := i.newKey(access, "stays")
+				goes, goesID := i.newKey(access, "goes")
+
+				stop := make(chan struct{})
+				var writers sync.WaitGroup
+				writers.Go(func() { // the backup is taken under writes
+					for n := 0; ; n++ {
+						select {
+						case <-stop:
+							return
+						default:
+							i.post("/v1/auth/login", map[string]any{"email": "operator@platform.example", "password": "wrong, to write a failure"}, "")
+						}
+					}
+				})
+				file := filepath.Join(t.TempDir(), "backup.db")
+				if out, errs, code := i.run("", "backup", file); code != 0 || !strings.Contains(out, file) {
+					t.Fatalf("backup: %d %s%s", code, out, errs)
+				}
+				close(stop)
+				writers.Wait()
+				if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {
+					t.Errorf("the backup is readable by others: %v %v", info.Mode(), err)
+				}
+				if _, errs, code := i.run("", "backup", file); code != 1 || !strings.Contains(errs, "exists already") {
+					t.Errorf("a backup over a file: %d %s", code, errs)
+				}
+
+				// Since the backup: a key is revoked, another is made.
+				if status, body := i.send("DELETE", "/v1/api-keys/"+goesID, nil, access); status != 204 {
+					t.Fatalf("revoke: %d %v", status, body)
+				}
+				later, _ := i.newKey(access, "later")
+				if i.byKey(goes) != 401 || i.byKey(later) != 200 {
+					t.Fatal("the key that was revoked works, or the new one does not")
+				}
+				if _, errs, code := i.run("", "restore", file); code != 1 || !strings.Contains(errs, "in use") {
+					t.Errorf("a restore under a running server: %d %s", code, errs)
+				}
+				p.kill()
+				before, err := os.ReadFile(database)
+				if err != nil {
+					t.Fatal(err)
+				}
+				broken := filepath.Join(t.TempDir(), "broken.db")
+				image, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for at := 8192; at < 8192+4096 && at < len(image); at++ {
+					image[at] ^= 0xff
+				}
+				if err := os.WriteFile(broken, image, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				for _, bad := range []string{broken, filepath.Join(t.TempDir(), "nothing"), os.Args[0]} {
+					if _, errs, code := i.run("", "restore", bad); code != 1 {
+						t.Errorf("restore of %s: %d %s", bad, code, errs)
+					}
+				}
+				_ = before
+				if lost {
+					for _, ext := range []string{"", "-wal", "-shm"} {
+						if err := os.Remove(database + ext); err != nil && !os.IsNotExist(err) {
+							t.Fatal(err)
+						}
+					}
+				}
+				args := []string{"restore", file}
+				if keep {
+					args = append(args, "--keep-machines")
+				}
+				out, errs, code := i.run("", args...)
+				if code != 0 || strings.Contains(out, "carried over") == lost {
+					t.Fatalf("restore: %d %s%s", code, out, errs)
+				}
+				if !lost {
+					kept, err := filepath.Glob(database + ".before-restore-*Z")
+					if err != nil || len(kept) != 1 {
+						t.Errorf("the former database is kept as %v, %v", kept, err)
+					}
+				}
+				i.start()
+				if status, _, _ := i.get("/v1/auth/me", access); status != 401 {
+					t.Errorf("an access token from before: %d", status)
+				}
+				if status, _, _ := i.post("/v1/auth/refresh", map[string]any{"refreshToken": refresh}, ""); status != 401 {
+					t.Errorf("a refresh token from before: %d", status)
+				}
+				want := map[string]int{"stays": 200, "goes": 401, "later": 401}
+				switch {
+				case lost && keep:
+					want["goes"] = 200 // as the operator was told
+				case lost:
+					want["stays"] = 401
+				}
+				got := map[string]int{"stays": i.byKey(stays), "goes": i.byKey(goes), "later": i.byKey(later)}
+				for k, status := range want {
+					if got[k] != status {
+						t.Errorf("the key %q: %d, want %d", k, got[k], status)
+					}
+				}
+				time.Sleep(1100 * time.Millisecond) // tokens have whole seconds
+				access, _ = i.signIn()
+				status, events, err := i.get("/v1/audit-events?act=installation.restored", access)
+				if err != nil || status != 200 || len(events["data"].([]any)) != 1 {
+					t.Errorf("the audit log: %d %v %v", status, events, err)
+				}
+			})
+		}
+	}
+}
+
+// FLT21: a PostgreSQL database that was restored by its own means is made safe by one command.
+func TestFLT21_InPlace(t *testing.T) {
+	t.Parallel()
+	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
+		i := install(t, address)
+		i.operator()
+		i.start()
+		access, refresh := i.signIn()
+		key, id := i.newKey(access, "machine")
+		if i.byKey(key) != 200 {
+			t.Fatal("the key does not work")
+		}
+		for _, args := range [][]string{{"restore"}, {"restore", "file", "--in-place"}} {
+			if _, _, code := i.run("", args...); code != 2 {
+				t.Errorf("%v: %d", args, code)
+			}
+		}
+		if out, errs, code := i.run("", "restore", "--in-place"); code != 0 || !strings.Contains(out, "1 credentials") {
+			t.Fatalf("%d %s%s", code, out, errs)
+		}
+		time.Sleep(100 * time.Millisecond) // the server runs on and hears it
+		if status, _, _ := i.get("/v1/auth/me", access); status != 401 {
+			t.Errorf("an access token from before: %d", status)
+		}
+		if status, _, _ := i.post("/v1/auth/refresh", map[string]any{"refreshToken": refresh}, ""); status != 401 {
+			t.Errorf("a refresh token from before: %d", status)
+		}
+		if status := i.byKey(key); status != 401 {
+			t.Errorf("a key that nobody vouched for: %d", status)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		access, _ = i.signIn()
+		if status, body := i.send("PATCH", "/v1/api-keys/"+id, map[string]any{"state": "active"}, access); status != 200 || i.byKey(key) != 200 {
+			t.Errorf("switched on again: %d %v", status, body)
+		}
+	})
+}
+
+// doctor finds an installation well, and names what is not.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
+		i := install(t, address)
+		if strings.HasPrefix(address, "postgres") {
+			i.env = append(i.env, "GATEHOUSE_REDIS="+os.Getenv("GATEHOUSE_TEST_REDIS"))
+		}
+		i.operator()
+		i.start()
+		look := func(more ...string) (map[string]map[string]string, int) {
+			t.Helper()
+			cmd := i.command("doctor", "--json")
+			cmd.Env = append(cmd.Env, more...)
+			out, err := cmd.Output()
+			var found []map[string]string
+			if e := json.Unmarshal(out, &found); e != nil {
+				t.Fatalf("%v, %v: %s", e, err, out)
+			}
+			code := cmd.ProcessState.ExitCode()
+			by := make(map[string]map[string]string)
+			for _, f := range found {
+				by[f["check"]] = f
+			}
+			return by, code
+		}
+		found, code := look()
+		for end := time.Now().Add(20 * time.Second); found["keys"]["verdict"] == "warn" && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+			found, code = look() // the server makes keys for later in the background
+		}
+		if code != 0 {
+			t.Errorf("a good installation: %d %v", code, found)
+		}
+		checks := []string{"database", "clock", "schema", "keys", "credentials", "invalidation feed", "public URL", "proxy headers"}
+		if strings.HasPrefix(address, "postgres") {
+			checks = append(checks, "database role", "row-level security", "Redis")
+		}
+		for _, c := range checks {
+			if found[c]["verdict"] != "ok" {
+				t.Errorf("%s: %v", c, found[c])
+			}
+		}
+		for check, settings := range map[string]string{
+			"public URL":                    "GATEHOUSE_PUBLIC_URL=http://127.0.0.1:" + freePort(t),
+			"keys":                          "GATEHOUSE_ENCRYPTION_KEYS=GkYKRk9aVZyG2B5Dv0S8b3mXb2ml3sN0kH0m9Zx1y4Q=",
+			"itempath.default_organization": "GATEHOUSE_ITEMPATH_DEFAULT_ORGANIZATION=acme-corp",
+			"proxy headers":                 "GATEHOUSE_PUBLIC_URL=https://auth.example.com",
+			"database":                      "GATEHOUSE_REDIS= GATEHOUSE_DATABASE=" + filepath.Join(t.TempDir(), "no.db"),
+		} {
+			setting := strings.Fields(settings)
+			found, code := look(setting...)
+			if f := found[check]; f["verdict"] == "ok" || f["verdict"] == "" || f["mend"] == "" {
+				t.Errorf("%s with %s: %v", check, setting, f)
+			}
+			if found[check]["verdict"] == "FAIL" && code != 1 {
+				t.Errorf("%s: exit %d", check, code)
+			}
+		}
+		if strings.HasPrefix(address, "postgres") {
+			found, _ := look("GATEHOUSE_REDIS=redis://127.0.0.1:" + freePort(t))
+			if found["Redis"]["verdict"] != "FAIL" {
+				t.Errorf("no Redis: %v", found["Redis"])
+			}
+		}
+	})
+}
