@@ -43,6 +43,7 @@ import (
 	"gatehouse/internal/edge/web"
 	"gatehouse/internal/platform/cache"
 	"gatehouse/internal/platform/config"
+	"gatehouse/internal/platform/failpoint"
 	"gatehouse/internal/platform/hashing"
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/jobs"
@@ -67,7 +68,7 @@ type Options struct {
 }
 
 // Clock gives the time as the server uses it: UTC, in milliseconds, as the database keeps it.
-func Clock() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
+func Clock() time.Time { return failpoint.Clock(time.Now()).UTC().Truncate(time.Millisecond) }
 
 // Server is one node.
 type Server struct {

@@ -25,6 +25,7 @@ import (
 	"gatehouse/internal/domain/token/tokendb"
 	"gatehouse/internal/domain/user"
 	"gatehouse/internal/platform/cache"
+	"gatehouse/internal/platform/failpoint"
 	"gatehouse/internal/platform/sqldb"
 )
 
@@ -357,14 +358,21 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 		}
 		row.OverlapUntil, row.Successor = sqldb.MillisOf(now.Add(time.Duration(overlap)*time.Second)), string(text)
 	}
+	if err := failpoint.Hit(ctx, "rotate.before"); err != nil {
+		return Pair{}, err
+	}
 	rotated, err := s.rotate(ctx, row, f, source.Address)
 	if err != nil {
+		return Pair{}, err
+	}
+	if err := failpoint.Hit(ctx, "rotate.committed"); err != nil {
 		return Pair{}, err
 	}
 	if !rotated {
 		return s.again(ctx, source, c, now)
 	}
-	return s.Sign(g)
+	pair, err := s.Sign(g)
+	return pair, errors.Join(err, failpoint.Hit(ctx, "rotate.signed"))
 }
 
 // holder joins who a refresh token belongs to and refuses if anything on the way is switched off.

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"gatehouse/internal/core/id"
+	"gatehouse/internal/platform/failpoint"
 )
 
 // Channel is the NOTIFY channel of announcements.
@@ -75,6 +76,9 @@ type scoped struct {
 }
 
 func (s scoped) send(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
+	if err := failpoint.Hit(ctx, "statement"); err != nil {
+		return nil, trouble(err)
+	}
 	conn, err := acquire(ctx, s.pool)
 	if err != nil {
 		return nil, err
@@ -231,6 +235,10 @@ type statement struct {
 // send runs what is queued and then a statement; the caller reads the statement's result from what comes back and closes it.
 func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
 	if t.failed != nil {
+		return nil, t.failed
+	}
+	if err := failpoint.Hit(ctx, "statement"); err != nil {
+		t.failed = trouble(err)
 		return nil, t.failed
 	}
 	b := &pgx.Batch{}

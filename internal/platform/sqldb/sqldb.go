@@ -12,6 +12,7 @@ import (
 	"modernc.org/sqlite"
 
 	"gatehouse/internal/core/id"
+	"gatehouse/internal/platform/failpoint"
 )
 
 // Engine names the database behind a DB.
@@ -183,7 +184,11 @@ func (db *DB) run(ctx context.Context, org id.Organization, fn func(tx *Tx) erro
 	done = true
 	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
-	err = etx.commit(commitCtx)
+	if err = failpoint.Hit(ctx, "tx.before_commit"); err != nil {
+		etx.rollback(commitCtx)
+		return trouble(err)
+	}
+	err = errors.Join(etx.commit(commitCtx), trouble(failpoint.Hit(ctx, "tx.committed")))
 	if db.onCommit != nil && len(tx.messages) > 0 {
 		db.onCommit(tx.messages) // after a failed commit too: it may have happened
 	}

@@ -15,6 +15,7 @@ import (
 	"modernc.org/sqlite"
 
 	"gatehouse/internal/core/id"
+	"gatehouse/internal/platform/failpoint"
 )
 
 // lite is SQLite: one connection that writes, with every commit on disk before it is acknowledged, and a few that only read.
@@ -116,6 +117,9 @@ type liteQueryer struct {
 // prepare does so once per pool. Inside a transaction it prepares on the transaction's own connection: the pool has only that one, and
 // waiting for another would be for ever.
 func (q liteQueryer) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
+	if err := failpoint.Hit(ctx, "statement"); err != nil {
+		return nil, err
+	}
 	if q.tx == nil {
 		return q.conn.statement(ctx, text)
 	}

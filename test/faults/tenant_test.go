@@ -1,0 +1,99 @@
+//go:build faults
+
+package faults
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// admin signs in the administrator of a fresh tenant; the operator makes both.
+func (l *lab) tenant(at *node, slug string) (access string, org string) {
+	l.Helper()
+	org = at.must(201, "POST", "/v1/organizations", l.admin, map[string]any{"slug": slug, "name": slug}).text("id")
+	email := "admin@" + slug + ".example"
+	l.person(at, slug, email, "tenant_admin")
+	return at.must(200, "POST", "/v1/auth/login", "", map[string]any{"email": email, "password": personPassword}).text("accessToken"), org
+}
+
+const personPassword = "a sentence that nobody knows"
+
+// person makes a user of a tenant with a password.
+func (l *lab) person(at *node, slug, email, role string) (id string) {
+	l.Helper()
+	cmd := at.request("POST", "/v1/users", l.admin, map[string]any{"email": email, "role": role})
+	cmd.Header.Set("X-Tenant-Slug", slug)
+	r := at.send(cmd)
+	if r.status != 201 {
+		l.Fatalf("user: %d %v %v", r.status, r.body, r.err)
+	}
+	_, token, _ := strings.Cut(r.text("setPasswordUrl"), "#token=")
+	at.must(200, "POST", "/v1/auth/password/set", "", map[string]any{"token": token, "password": personPassword})
+	return r.text("id")
+}
+
+// right is something that opens a door and can be taken away.
+type right struct {
+	kind  string
+	value string
+	path  string
+	end   func(at *node) reply
+}
+
+// rights makes one of each kind in a tenant of its own.
+func (l *lab) rights(at *node, slug string) []right {
+	l.Helper()
+	admin, org := l.tenant(at, slug)
+	email := "worker@" + slug + ".example"
+	user := l.person(at, slug, email, "service_desk_manager")
+	signIn := func() (access, session string) {
+		r := at.must(200, "POST", "/v1/auth/login", "", map[string]any{"email": email, "password": personPassword})
+		s := at.must(200, "GET", "/v1/auth/me", r.text("accessToken"), nil).text("sessionId")
+		return r.text("accessToken"), s
+	}
+	made := func(path string, body map[string]any, member string) (string, string) {
+		r := at.must(201, "POST", path, admin, body)
+		return r.text(member), r.text("id")
+	}
+	ends := func(method, path string, body any) func(*node) reply {
+		return func(at *node) reply { return at.call(method, path, admin, body) }
+	}
+	var out []right
+	session, id := signIn()
+	out = append(out, right{"session", session, "/v1/auth/me", ends("DELETE", "/v1/auth/sessions/"+id, nil)})
+	key, id := made("/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "rateLimitPerMinute": 100000}, "key")
+	out = append(out, right{"api key", key, "/v1/tickets", ends("DELETE", "/v1/api-keys/"+id, nil)})
+	pat, id := made("/v1/access-tokens", map[string]any{"name": "x"}, "token")
+	out = append(out, right{"access token", pat, "/v1/tickets", ends("DELETE", "/v1/access-tokens/"+id, nil)})
+	sat, id := made("/v1/system-tokens", map[string]any{"name": "x"}, "token")
+	out = append(out, right{"system token", sat, "/v1/tickets", ends("DELETE", "/v1/system-tokens/"+id, nil)})
+	grant := func() (token, client string) {
+		r := at.must(201, "POST", "/v1/clients", admin, map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}})
+		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {r.text("id")}, "client_secret": {r.text("clientSecret")}}
+		return at.must(200, "POST", "/oauth2/token", "", form.Encode()).text("access_token"), r.text("id")
+	}
+	token, client := grant()
+	out = append(out, right{"client", token, "/v1/tickets", ends("PATCH", "/v1/clients/"+client, map[string]any{"state": "off"})})
+	access, _ := signIn()
+	out = append(out, right{"user", access, "/v1/auth/me", ends("PATCH", "/v1/users/"+user, map[string]any{"state": "disabled"})})
+	last, _ := made("/v1/api-keys", map[string]any{"name": "y", "permissions": []string{"tickets:read:all"}, "rateLimitPerMinute": 100000}, "key")
+	out = append(out, right{"organization", last, "/v1/tickets", func(at *node) reply {
+		return at.call("PATCH", "/v1/organizations/"+org, l.admin, map[string]any{"state": "suspended"})
+	}})
+	for _, r := range out {
+		if r.value == "" {
+			l.Fatalf("there is no %s", r.kind)
+		}
+	}
+	return out
+}
+
+var names int
+
+// slug is a name that no other tenant of the process has.
+func slug() string {
+	names++
+	return fmt.Sprintf("tenant-%d-%d", time.Now().UnixMilli()%1_000_000, names)
+}
