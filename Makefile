@@ -5,7 +5,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 RACE_PACKAGES := ./internal/core/... ./internal/authn/... ./internal/platform/... ./internal/edge/...
 
-.PHONY: run build test race check generate fuzz bench clean
+.PHONY: run build test race check generate fuzz bench faults clean
 
 run: build
 	./bin/gatehouse demo
@@ -15,7 +15,7 @@ build:
 
 test: build
 	scripts/need gcc gcc libc6-dev
-	scripts/with-servers sh -c '$(GO) test -timeout 20m ./... && CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(RACE_PACKAGES)'
+	scripts/with-servers sh -c '$(GO) test -timeout 20m ./... && $(GO) test -tags faults -short -count=1 -timeout 20m ./test/faults && CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(RACE_PACKAGES)'
 
 check:
 	scripts/check
@@ -25,6 +25,9 @@ generate:
 
 bench: build
 	GATEHOUSE_TEST_FSYNC=on scripts/with-servers sh -c '$(GO) run ./bench && $(GO) run ./bench -growth -rounds 3'
+
+faults:
+	scripts/with-servers $(GO) test -tags faults -count=1 -timeout 90m -v ./test/faults
 
 fuzz:
 	scripts/fuzz

@@ -388,4 +388,3 @@ func (l *lab) sideBySide(former string) (errors, tokensLost int) {
 	}
 	return errors, tokensLost
 }
-

@@ -143,4 +143,3 @@ func (p *proxy) move(target string) {
 	p.cut()
 	p.heal()
 }
-

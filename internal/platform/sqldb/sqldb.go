@@ -181,14 +181,14 @@ func (db *DB) run(ctx context.Context, org id.Organization, fn func(tx *Tx) erro
 			return fmt.Errorf("announce: %w", err)
 		}
 	}
-	done = true
 	commitCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	if err = failpoint.Hit(ctx, "tx.before_commit"); err != nil {
-		etx.rollback(commitCtx)
 		return trouble(err)
 	}
-	err = errors.Join(etx.commit(commitCtx), trouble(failpoint.Hit(ctx, "tx.committed")))
+	err = etx.commit(commitCtx)
+	done = true
+	err = errors.Join(err, trouble(failpoint.Hit(ctx, "tx.committed")))
 	if db.onCommit != nil && len(tx.messages) > 0 {
 		db.onCommit(tx.messages) // after a failed commit too: it may have happened
 	}
