@@ -371,7 +371,12 @@ func (d *doctor) ignoredForwards() (n float64, ok bool) {
 		return 0, false
 	}
 	client := &http.Client{Timeout: 2 * time.Second}
-	res, err := client.Get("http://" + d.c.Metrics.Listen + "/metrics")
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, "http://"+d.c.Metrics.Listen+"/metrics", nil)
+	if err != nil {
+		return 0, false
+	}
+	req.Header.Set("Authorization", "Bearer "+d.c.Metrics.Token.Reveal())
+	res, err := client.Do(req)
 	if err != nil {
 		return 0, false
 	}

@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
+	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -13,6 +15,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"gatehouse/internal/core/secret"
 )
 
 // The bounds of a connection: slow senders and idle ones are let go.
@@ -107,7 +111,7 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 		}
 	}
 	metrics := http.NewServeMux()
-	metrics.Handle("GET /metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{}))
+	metrics.Handle("GET /metrics", onlyWith(c.Metrics.Token, promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})))
 	if err := listen(c.Metrics.Listen, metrics, nil); err != nil {
 		return err
 	}
@@ -145,6 +149,23 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 	}
 	wg.Wait()
 	return err
+}
+
+// onlyWith asks for a token, if there is one.
+func onlyWith(token secret.Secret, h http.Handler) http.Handler {
+	if token.IsZero() {
+		return h
+	}
+	want := sha256.Sum256([]byte("Bearer " + token.Reveal()))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		got := sha256.Sum256([]byte(r.Header.Get("Authorization")))
+		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", "Bearer")
+			http.Error(w, "metrics.token is needed", http.StatusUnauthorized)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // certificates loads a certificate and takes up changed files without a restart. A file that cannot be read keeps the former one.

@@ -80,7 +80,8 @@ type Outbound struct {
 
 // Metrics is the Prometheus listener.
 type Metrics struct {
-	Listen string `yaml:"listen" doc:"Loopback address for Prometheus metrics (GET /metrics), or none."`
+	Listen string        `yaml:"listen" doc:"Address for Prometheus metrics (GET /metrics), or none. Loopback, unless metrics.token is set."`
+	Token  secret.Secret `yaml:"token" doc:"What a scraper sends as Authorization: Bearer; at least 16 characters. Empty: nothing is asked, and only this machine can ask."`
 }
 
 // Tracing is the OpenTelemetry export.
@@ -227,8 +228,11 @@ func (c *Config) faults() []error {
 	if _, err := networks(c.Outbound.AllowedNetworks); err != nil {
 		add("outbound.allowed_networks", "%v", err)
 	}
-	if host, _, err := net.SplitHostPort(c.Metrics.Listen); err == nil && !isLoopback(host) {
-		add("metrics.listen", "must be a loopback address: metrics are not for everyone")
+	if host, _, err := net.SplitHostPort(c.Metrics.Listen); err == nil && !isLoopback(host) && c.Metrics.Token.IsZero() {
+		add("metrics.listen", "must be a loopback address, or set metrics.token: metrics are not for everyone")
+	}
+	if !c.Metrics.Token.IsZero() && len(c.Metrics.Token.Reveal()) < 16 {
+		add("metrics.token", "must have at least 16 characters")
 	}
 	if c.Tracing.Endpoint != "" {
 		if u, err := url.Parse(c.Tracing.Endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
