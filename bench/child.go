@@ -57,11 +57,18 @@ func child(role, database string) error {
 	cfg := config.Default()
 	cfg.PublicURL, cfg.Database = url, secret.New(database)
 	cfg.EncryptionKeys = []secret.Secret{keyring.Generate()}
+	if key := os.Getenv(benchKey); key != "" { // a node of several
+		cfg.PublicURL, cfg.EncryptionKeys, cfg.Redis = os.Getenv(benchPublic), []secret.Secret{secret.New(key)}, secret.New(os.Getenv(benchRedis))
+	}
 	cfg.ItemPath.DefaultOrganization = server.DemoTenant
 	debug.SetGCPercent(200) // as cmd/gatehouse does
 	s, err := server.New(context.Background(), cfg, server.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return err
+	}
+	if role == "node" {
+		s.Start()
+		return s.ServeOn(context.Background(), l, func() { ready(url, nil) })
 	}
 	seeds, err := s.SeedDemo(context.Background())
 	if err != nil {

@@ -23,6 +23,8 @@ var (
 	growth   = flag.Bool("growth", false, "measure how the paths grow with tenants, credentials and sessions instead")
 	small    = flag.Int("small", 1000, "growth: credentials and sessions of the small database")
 	large    = flag.Int("large", 1_000_000, "growth: credentials and sessions of the large one")
+	nodes    = flag.Bool("nodes", false, "measure PostgreSQL with Redis, one node and two, instead")
+	rotate   = flag.Int("rotations", 0, "rotate refresh families so many times and show what became of the table, instead")
 	only     = flag.String("only", "", "run only the case of this name")
 	role     = flag.String("role", "", "internal: what a child process is")
 	address  = flag.String("database", "", "internal: the database of a child process")
@@ -55,6 +57,17 @@ func run() error {
 	} else if pg != "" {
 		defer drop()
 		databases = append(databases, struct{ name, address string }{"postgres", pg})
+	}
+	if *nodes {
+		return measureNodes(databases[len(databases)-1].address)
+	}
+	if *rotate > 0 {
+		for _, d := range databases {
+			if err := measureRotations(d.name, d.address, *rotate); err != nil {
+				return fmt.Errorf("%s: %w", d.name, err)
+			}
+		}
+		return nil
 	}
 	if *growth {
 		for _, d := range databases {
