@@ -1,6 +1,9 @@
 package e2e
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"database/sql"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -76,6 +79,12 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				p := i.start()
 				access, refresh := i.signIn()
 				stays, _ := i.newKey(access, "stays")
+				status, body := i.send("POST", "/v1/users", map[string]any{"email": "worker@platform.example", "role": "end_user"}, access)
+				if status != 201 {
+					t.Fatalf("user: %d %v", status, body)
+				}
+				worker := body["id"].(string)
+				_, link, _ := strings.Cut(body["setPasswordUrl"].(string), "#token=")
 				goes, goesID := i.newKey(access, "goes")
 
 				stop := make(chan struct{})
@@ -103,7 +112,10 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 					t.Errorf("a backup over a file: %d %s", code, errs)
 				}
 
-				// Since the backup: a key is revoked, another is made.
+				// Since the backup: a user is disabled, a key is revoked, another is made.
+				if status, body := i.send("PATCH", "/v1/users/"+worker, map[string]any{"state": "disabled"}, access); status != 200 {
+					t.Fatalf("disable: %d %v", status, body)
+				}
 				if status, body := i.send("DELETE", "/v1/api-keys/"+goesID, nil, access); status != 204 {
 					t.Fatalf("revoke: %d %v", status, body)
 				}
@@ -130,12 +142,25 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				if err := os.WriteFile(broken, image, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				for _, bad := range []string{broken, filepath.Join(t.TempDir(), "nothing"), os.Args[0]} {
+				whole, err := os.ReadFile(file)
+				if err != nil {
+					t.Fatal(err)
+				}
+				foreign := filepath.Join(t.TempDir(), "foreign.db")
+				if other, err := sql.Open("sqlite", foreign); err != nil {
+					t.Fatal(err)
+				} else if _, err := other.Exec("CREATE TABLE x (y)"); err != nil || other.Close() != nil {
+					t.Fatal(err)
+				}
+				for _, bad := range []string{broken, foreign, filepath.Join(t.TempDir(), "nothing"), os.Args[0]} {
 					if _, errs, code := i.run("", "restore", bad); code != 1 {
 						t.Errorf("restore of %s: %d %s", bad, code, errs)
 					}
 				}
-				_ = before
+				if after, err := os.ReadFile(database); err != nil || !bytes.Equal(before, after) {
+					t.Errorf("a refused restore changed the database: %v", err)
+				}
+				digest := sha256.Sum256(whole)
 				if lost {
 					for _, ext := range []string{"", "-wal", "-shm"} {
 						if err := os.Remove(database + ext); err != nil && !os.IsNotExist(err) {
@@ -150,6 +175,12 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				out, errs, code := i.run("", args...)
 				if code != 0 || strings.Contains(out, "carried over") == lost {
 					t.Fatalf("restore: %d %s%s", code, out, errs)
+				}
+				if whole, err = os.ReadFile(file); err != nil || sha256.Sum256(whole) != digest {
+					t.Errorf("the restore changed the backup: %v", err)
+				}
+				if left, _ := filepath.Glob(database + ".restoring*"); len(left) > 0 {
+					t.Errorf("left behind: %v", left)
 				}
 				if !lost {
 					kept, err := filepath.Glob(database + ".before-restore-*Z")
@@ -179,6 +210,12 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				}
 				time.Sleep(1100 * time.Millisecond) // tokens have whole seconds
 				access, _ = i.signIn()
+				if status, _ := i.send("POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "a sentence that nobody knows"}, ""); status != 401 {
+					t.Errorf("a link from before: %d", status)
+				}
+				if _, body, _ := i.get("/v1/users/"+worker, access); (body["state"] == "disabled") == lost {
+					t.Errorf("the user who was disabled since the backup is %v", body["state"])
+				}
 				status, events, err := i.get("/v1/audit-events?act=installation.restored", access)
 				if err != nil || status != 200 || len(events["data"].([]any)) != 1 {
 					t.Errorf("the audit log: %d %v %v", status, events, err)

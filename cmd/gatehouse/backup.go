@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 
 	"gatehouse/internal/platform/sqldb"
 	"gatehouse/internal/platform/telemetry"
@@ -20,7 +21,12 @@ func (b backupCommand) Run(c *cli, e *env) error {
 	if err != nil {
 		return err
 	}
-	db, err := sqldb.Open(e.ctx, cfg.Database.Reveal(), sqldb.Options{MaxConns: 2})
+	if address := cfg.Database.Reveal(); !sqldb.IsPostgres(address) { // opening would make it
+		if _, err := os.Stat(sqldb.FilePath(address)); err != nil {
+			return fmt.Errorf("there is no database to back up: %w", err)
+		}
+	}
+	db, err := sqldb.Open(e.ctx, cfg.Database.Reveal(), sqldb.Options{MaxConns: 2, KeepAfterFailover: true})
 	if err != nil {
 		return err
 	}
@@ -73,7 +79,7 @@ func (r restoreCommand) Run(c *cli, e *env) error {
 	}
 	fmt.Fprintf(e.stdout, "%s is restored.\n", r.From)
 	if done.Former != "" {
-		fmt.Fprintf(e.stdout, "The database that was there is kept as %s.\n", done.Former)
+		fmt.Fprintf(e.stdout, "The database that was there is kept as %s; what happened since the backup is in its audit log only.\n", done.Former)
 	}
 	r.tell(e, done.Voided, done.Carried)
 	return nil

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"gatehouse/internal/platform/config"
 	"gatehouse/internal/platform/sqldb"
 )
 
@@ -15,7 +16,7 @@ func (m migrateCommand) Run(c *cli, e *env) error {
 	if err != nil {
 		return err
 	}
-	db, err := sqldb.Open(e.ctx, cfg.Database.Reveal(), sqldb.Options{MaxConns: 2})
+	db, err := sqldb.Open(e.ctx, cfg.Database.Reveal(), sqldb.Options{MaxConns: 2, KeepAfterFailover: cfg.Failover == config.Keep})
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,11 @@ func (readyCommand) Run(c *cli, e *env) error {
 		host = "127.0.0.1"
 	}
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}} //nolint:gosec // the own machine, by address; nothing is told or believed
-	res, err := client.Get(scheme + "://" + net.JoinHostPort(host, port) + "/readyz")
+	req, err := http.NewRequestWithContext(e.ctx, http.MethodGet, scheme+"://"+net.JoinHostPort(host, port)+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		return errors.New("the server does not answer")
 	}

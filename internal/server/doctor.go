@@ -51,7 +51,7 @@ func (d *doctor) say(check string, v Verdict, mend, format string, args ...any) 
 	d.found = append(d.found, Diagnosis{check, v, fmt.Sprintf(format, args...), mend})
 }
 
-// Doctor looks at an installation, running or not, and changes nothing.
+// Doctor looks at an installation, running or not, and changes nothing in it; a database that no server has opened yet gets its first keys.
 func Doctor(ctx context.Context, c config.Config, log *slog.Logger) []Diagnosis {
 	d := &doctor{ctx: ctx, c: c, log: log}
 	if d.database() {
@@ -215,13 +215,14 @@ func (d *doctor) feed(s *Server) {
 	const wait = 3 * time.Second
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer cancel()
-	other, err := sqldb.Open(ctx, d.c.Database.Reveal(), sqldb.Options{MaxConns: 2, KeepAfterFailover: true})
+	other, err := sqldb.Open(ctx, d.c.Database.Reveal(), sqldb.Options{MaxConns: 2, KeepAfterFailover: d.c.Failover == config.Keep})
 	if err != nil {
 		d.say("invalidation feed", Bad, "", "%v", err)
 		return
 	}
 	defer other.Close()
 	feed := invalidation.New(other, d.log)
+	feed.Quiet()
 	heard := make(chan struct{}, 1)
 	feed.Subscribe("doctor", listener(heard))
 	done := make(chan struct{})
@@ -326,7 +327,12 @@ func (d *doctor) public() {
 		return
 	}
 	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := client.Get(u.JoinPath("/.well-known/oauth-authorization-server").String())
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, u.JoinPath("/.well-known/oauth-authorization-server").String(), nil)
+	if err != nil {
+		d.say("public URL", Bad, "Correct public_url.", "%v", err)
+		return
+	}
+	res, err := client.Do(req)
 	if err != nil {
 		d.say("public URL", Warn, "Start the server; or let this machine reach "+u.Host+".", "%s cannot be reached from here: %v", u, errors.Unwrap(err))
 		return
@@ -355,7 +361,7 @@ func (d *doctor) proxies() {
 	}
 	mend := "Name the proxy in trusted_proxies, such as 127.0.0.1 or its network."
 	if ignored, ok := d.ignoredForwards(); ok && ignored > 0 {
-		d.say("proxy headers", Bad, mend, "%.0f requests came with X-Forwarded-For from an address that is not trusted: all of them count as one client", ignored)
+		d.say("proxy headers", Warn, mend+" If there is no proxy, clients invented the header, and it was rightly ignored.", "%.0f requests came with X-Forwarded-For from an address that is not trusted: if that is a proxy, everyone counts as one client", ignored)
 		return
 	}
 	if _, port, err := net.SplitHostPort(d.c.Listen); len(d.c.TrustedProxies) == 0 && d.c.TLS.Listen == "" && u.Scheme == "https" && err == nil {

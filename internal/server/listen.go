@@ -34,17 +34,24 @@ func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
 }
 
 // drain tells load balancers and clients with open connections to go elsewhere, and serves on while they do.
-func (s *Server) drain(servers ...*http.Server) {
+func (s *Server) drain() {
 	s.draining.Store(true)
-	for _, h := range servers {
-		h.SetKeepAlivesEnabled(false) // the next answer on a connection is its last
-	}
 	time.Sleep(time.Duration(s.Config.ShutdownDelay))
+}
+
+// parting closes each connection with the answer that is its last; an idle one may still bring a request.
+func (s *Server) parting(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.draining.Load() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // ServeOn serves plain HTTP on one listener that is open already, until ctx ends, and drains.
 func (s *Server) ServeOn(ctx context.Context, l net.Listener, ready func()) error {
-	h := newHTTP(s.Handler, s.log)
+	h := newHTTP(s.parting(s.Handler), s.log)
 	failed := make(chan error, 1)
 	go func() { failed <- h.Serve(l) }()
 	ready()
@@ -52,7 +59,7 @@ func (s *Server) ServeOn(ctx context.Context, l net.Listener, ready func()) erro
 	case err := <-failed:
 		return err
 	case <-ctx.Done():
-		s.drain(h)
+		s.drain()
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(s.Config.ShutdownGrace))
 	defer cancel()
@@ -87,7 +94,7 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 		if tlsConfig != nil {
 			l = tls.NewListener(l, tlsConfig)
 		}
-		listeners = append(listeners, listener{l, newHTTP(h, s.log)})
+		listeners = append(listeners, listener{l, newHTTP(s.parting(h), s.log)})
 		return nil
 	}
 	c := s.Config
@@ -129,11 +136,7 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 	var err error
 	select {
 	case <-ctx.Done():
-		servers := make([]*http.Server, len(listeners))
-		for i, l := range listeners {
-			servers[i] = l.server
-		}
-		s.drain(servers...)
+		s.drain()
 	case err = <-failed:
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.ShutdownGrace))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"time"
@@ -30,7 +31,25 @@ func (s *Server) Restored(ctx context.Context, reason string, keepMachines bool)
 	if err != nil {
 		return v, err
 	}
-	return v, s.Keys.Load(ctx)
+	return v, errors.Join(s.Keys.Ensure(ctx), s.Keys.Prepare(ctx))
+}
+
+// copyFile copies a backup without opening it as a database, which would write to it.
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	_, err = io.Copy(out, in)
+	if err = errors.Join(err, out.Close()); err != nil {
+		return fmt.Errorf("restore: %w", err)
+	}
+	return nil
 }
 
 // RestoreFile is what RestoreSQLite did.
@@ -40,7 +59,7 @@ type RestoreFile struct {
 	Carried bool   // what had become of accounts and credentials was taken from it
 }
 
-// RestoreSQLite puts a backup in the place of the configured SQLite database, which no server may have open. Where the database that was there is sound,
+// RestoreSQLite puts a backup in the place of the configured SQLite database, which no server may have open. Where the database that was there is sound and descends from the backup,
 // what became of accounts and credentials since the backup is carried over from it; else, unless keepMachines, the credentials of machines are
 // switched off. Until the last step nothing that was there is touched.
 func RestoreSQLite(ctx context.Context, c config.Config, o Options, from string, keepMachines bool) (done RestoreFile, err error) {
@@ -67,24 +86,23 @@ func RestoreSQLite(ctx context.Context, c config.Config, o Options, from string,
 			return done, fmt.Errorf("restore: %w", err)
 		}
 	}
-	source, err := sqldb.Open(ctx, from, sqldb.Options{MaxConns: 1})
-	if err != nil {
+	defer func() {
+		for _, ext := range []string{"", ".lock", ".migration-lock"} {
+			os.Remove(part + ext)
+		}
+	}()
+	if err := copyFile(from, part); err != nil {
 		return done, err
 	}
-	err = source.Backup(ctx, part)
-	source.Close()
-	if err != nil {
-		return done, err
-	}
-	defer os.Remove(part)
 	c.Database = secret.New(part)
 	s, err := New(ctx, c, o)
 	if err != nil {
 		return done, err
 	}
 	if former {
-		err = s.DB.CarryOver(ctx, to)
-		done.Carried = err == nil
+		if done.Carried, err = s.DB.Descends(ctx, to); err == nil && done.Carried {
+			err = s.DB.CarryOver(ctx, to)
+		}
 	}
 	if err == nil {
 		done.Voided, err = s.Restored(ctx, "restored from a backup file", keepMachines || done.Carried)

@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -185,7 +186,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 			return nil, fmt.Errorf("redis: %w", err)
 		}
 		s.Feed.UsePush(s.Redis)
-		caches.Store, quick = cache.NewStore(s.Redis, ring), s.Redis
+		caches.Store, quick = cache.NewStore(s.Redis, ring, strings.Join(c.Resources, " ")), s.Redis
 		s.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatehouse_redis_up", Help: "1 while Redis answers; the server works without it."}, func() float64 {
 			if s.Redis.Up() {
 				return 1

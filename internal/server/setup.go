@@ -109,12 +109,3 @@ func (s *Server) hash(ctx context.Context, client string, org organization.Organ
 	}
 	return hash, nil
 }
-
-// VoidTokens makes every token void that was issued until now, on every node: after a restore, what was revoked or used since would be good again.
-func (s *Server) VoidTokens(ctx context.Context, reason string) error {
-	platform, err := s.EnsurePlatform(ctx)
-	if err != nil {
-		return err
-	}
-	return s.Keys.Raise(ctx, principal.NewSystem("restore", platform.ID), reason)
-}

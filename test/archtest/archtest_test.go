@@ -110,12 +110,13 @@ var platformCallers = map[string]int{
 	"internal/domain/credential/use.go":        2, // a credential's digest is all there is; how old all are
 	"internal/domain/token/revoked.go":         1, // purge
 	"internal/platform/ratelimit/ratelimit.go": 1, // forget past minutes
+	"internal/server/doctor.go":                1, // an announcement, to see that it is heard
 	"internal/platform/jobs/lease.go":          2, // leases belong to the installation
 	"internal/domain/user/invitation.go":       1, // purge
 	"internal/domain/onetime/onetime.go":       2, // a secret's digest is all there is; purge
 	"internal/domain/organization/service.go":  7, // organizations themselves
 	"internal/domain/session/session.go":       1, // purge
-	"internal/domain/signingkey/service.go":    7, // keys serve all; since when tokens count
+	"internal/domain/signingkey/service.go":    6, // keys serve all; since when tokens count
 	"internal/domain/user/service.go":          2, // a sign-in name without an organization; is there an operator
 }
 

@@ -40,7 +40,7 @@ func TestFLT12_SignInBurst(t *testing.T) {
 	l.operator(n)
 	n.must(200, "PATCH", "/v1/organization", l.admin, map[string]any{"settings": map[string]any{"sessionsPerUser": 0}})
 	f := l.signIn(n)
-	_, idle := n.rss()
+	idle, _ := n.rss()
 	burst := scale(600, 10_000)
 	var done, shed, wrong, odd atomic.Int64
 	var mu sync.Mutex

@@ -42,7 +42,12 @@ func (l *lab) delayOf(r right, at, other *node) time.Duration {
 	if got := at.call("GET", r.path, r.value, nil); got.status == 200 {
 		l.Errorf("G7: %s works on the node that ended it", r.kind)
 	}
-	time.Sleep(150 * time.Millisecond)
+	for end := time.Now().Add(5 * time.Second); other.call("GET", r.path, r.value, nil).status == 200; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			l.Fatalf("I3: %s works on another node five seconds after its end", r.kind)
+		}
+	}
+	time.Sleep(30 * time.Millisecond) // it stays so
 	stop()
 	return max(0, time.Duration(last.Load())-acknowledged)
 }

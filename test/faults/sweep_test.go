@@ -31,6 +31,8 @@ type try struct {
 	form   bool
 	table  string // a row of this is made by a success
 	act    string // and one event of this
+
+	probe func() string // what is wrong after a success; for what leaves no new row
 }
 
 // FLT20: for each kind of request the first, second, … statement, and the commit before and after it is done, fails, or the handler panics there. What is answered is
@@ -80,10 +82,17 @@ func TestFLT20_Sweep(t *testing.T) {
 				return try{name: "sign in", method: "POST", path: "/v1/auth/login", body: map[string]any{"email": servertest.Agent, "password": server.DemoPassword}, good: 200, table: "sessions", act: "session.created"}
 			},
 			func() try {
-				return try{name: "refresh", method: "POST", path: "/v1/auth/refresh", body: map[string]any{"refreshToken": s.Login(t, servertest.Agent).RefreshToken}, good: 200}
+				token := s.Login(t, servertest.Agent).RefreshToken
+				return try{name: "refresh", method: "POST", path: "/v1/auth/refresh", body: map[string]any{"refreshToken": token}, good: 200, probe: func() string {
+					if s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": token}).Status == 200 {
+						return "the used token works"
+					}
+					return ""
+				}}
 			},
 			func() try {
-				return try{name: "sign out", method: "POST", path: "/v1/auth/logout", as: servertest.Bearer(s.Login(t, servertest.EndUser).AccessToken), good: 200}
+				as := servertest.Bearer(s.Login(t, servertest.EndUser).AccessToken)
+				return try{name: "sign out", method: "POST", path: "/v1/auth/logout", as: as, good: 200, probe: ended(t, s, as)}
 			},
 			func() try {
 				return try{name: "client credentials", method: "POST", path: "/oauth2/token", form: true, good: 200,
@@ -100,16 +109,21 @@ func TestFLT20_Sweep(t *testing.T) {
 			post("ticket", "/v1/tickets", map[string]any{"title": "ticket", "type": "incident", "priority": "low"}, "tickets", ""),
 			post("invitation", "/v1/invitations", map[string]any{"email": "u", "role": "end_user"}, "invitations", "invitation.created"),
 			func() try {
-				id := made("/v1/api-keys", map[string]any{"name": "gone", "permissions": []string{"tickets:read:all"}})
-				return try{name: "revoke a key", method: "DELETE", path: "/v1/api-keys/" + id, as: admin, good: 204}
+				r := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "gone", "permissions": []string{"tickets:read:all"}}, admin).Want(t, 201)
+				return try{name: "revoke a key", method: "DELETE", path: "/v1/api-keys/" + r.String("id"), as: admin, good: 204, probe: ended(t, s, servertest.Header("X-API-Key", r.String("key")))}
 			},
 			func() try {
-				id := made("/v1/api-keys", map[string]any{"name": "turned", "permissions": []string{"tickets:read:all"}})
-				return try{name: "rotate a key", method: "POST", path: "/v1/api-keys/" + id + "/rotate", body: map[string]any{}, as: admin, good: 200}
+				r := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "turned", "permissions": []string{"tickets:read:all"}}, admin).Want(t, 201)
+				return try{name: "rotate a key", method: "POST", path: "/v1/api-keys/" + r.String("id") + "/rotate", body: map[string]any{}, as: admin, good: 200, probe: ended(t, s, servertest.Header("X-API-Key", r.String("key")))}
 			},
 			func() try {
 				id := made("/v1/users", map[string]any{"email": fresh("left") + "@acme-corp.example", "role": "end_user"})
-				return try{name: "disable a user", method: "PATCH", path: "/v1/users/" + id, body: map[string]any{"state": "disabled"}, as: admin, good: 200}
+				return try{name: "disable a user", method: "PATCH", path: "/v1/users/" + id, body: map[string]any{"state": "disabled"}, as: admin, good: 200, probe: func() string {
+					if s.Do(t, "GET", "/v1/users/"+id, nil, admin).String("state") != "disabled" {
+						return "the user is active"
+					}
+					return ""
+				}}
 			},
 			func() try {
 				return try{name: "an operator abroad", method: "GET", path: "/v1/users", as: both(operator, servertest.Header("X-Tenant-Slug", server.DemoTenant)), good: 200}
@@ -166,6 +180,14 @@ func TestFLT20_Sweep(t *testing.T) {
 						if strings.Contains(string(r.Body), "failpoint") || strings.Contains(string(r.Body), "SELECT") {
 							bad("I9: %s tells internals: %s", c.name, r.Body)
 						}
+						if hit && err == nil && r.Status == c.good && c.probe != nil {
+							if wrong := c.probe(); wrong != "" {
+								bad("I9: %s, %s %d of %s: answered %d, and %s", c.name, action, nth, point, r.Status, wrong)
+							}
+						}
+						if hit && err == nil && r.Status == c.good && c.table != "" && rows(`SELECT count(*) FROM `+c.table) == rowsBefore {
+							bad("I9: %s, %s %d of %s: answered %d, and there is no row", c.name, action, nth, point, r.Status)
+						}
 						if c.act != "" {
 							if de, dr := rows(`SELECT count(*) FROM audit_events WHERE act = $1`, c.act)-events, rows(`SELECT count(*) FROM `+c.table)-rowsBefore; (dr > 0) != (de > 0) || dr > 1 && c.table != "credentials" {
 								bad("I7: %s, %s %d of %s: %d rows and %d events", c.name, action, nth, point, dr, de)
@@ -198,6 +220,16 @@ func TestFLT20_Sweep(t *testing.T) {
 		}
 		(&lab{T: t}).report("FLT20", "%s endpoints=%d fault_points=%d violations=%d goroutines=%d→%d", s.DB.Engine(), len(makes), points, violations, before, runtime.NumGoroutine())
 	})
+}
+
+// ended tells whether a credential still works.
+func ended(t *testing.T, s *servertest.Server, as servertest.Change) func() string {
+	return func() string {
+		if s.Do(t, "GET", "/v1/auth/me", nil, as).Status == 200 {
+			return "what was ended works"
+		}
+		return ""
+	}
 }
 
 func both(a, b servertest.Change) servertest.Change {

@@ -197,6 +197,9 @@ func TestFLT18_RollingRestart(t *testing.T) {
 	elapsed := time.Since(began).Seconds()
 	stop()
 	watch()
+	if held := strings.Count(fmt.Sprint(runs), ":"); held == 0 {
+		t.Error("no node told how often it did the housekeeping")
+	}
 	total := 0.0
 	for _, n := range runs {
 		total += n

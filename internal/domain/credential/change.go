@@ -50,7 +50,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 	if err := s.check(&after); err != nil {
 		return Credential{}, err
 	}
-	if after.State != before.State && !table[kind].Switch {
+	if after.State != before.State && !table[kind].Switch && (before.State != Off || after.State != Active) { // a restore switches every kind off
 		return Credential{}, fault.Invalidf("state", "cannot be changed for this kind; revoke it instead")
 	}
 	if after.State != Active && after.State != Off {

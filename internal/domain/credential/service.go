@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"github.com/maypok86/otter/v2"
 	"hash"
 	"net/netip"
 	"slices"
@@ -51,6 +52,7 @@ type Service struct {
 	facts   *cache.Cache[Credential]
 	places  *cache.Cache[place]
 	uses    *stamp.Batch[time.Time]
+	good    *otter.Cache[string, struct{}] // digests that opened a credential lately
 }
 
 // stampEvery is how exactly the last use is known.
@@ -61,7 +63,8 @@ func New(db *sqldb.DB, caches *cache.Group, ring *keyring.Ring, organizations *o
 	key := ring.Subkey("credentials")
 	return &Service{db: db, now: now, digests: sync.Pool{New: func() any { return newDigester(key) }}, organizations: organizations, roles: roles, users: users, clients: clients,
 		facts: cache.NewShared(caches, "credential", 200_000, cache.As(toShared, fromShared)), places: cache.NewShared(caches, "credential_place", 200_000, cache.As(func(p place) [2]string { return [2]string{string(p.org), string(p.id)} },
-			func(w [2]string) place { return place{id.Organization(w[0]), id.Credential(w[1])} })), uses: stamp.New[time.Time](stampEvery)}
+			func(w [2]string) place { return place{id.Organization(w[0]), id.Credential(w[1])} })), uses: stamp.New[time.Time](stampEvery),
+		good: otter.Must(&otter.Options[string, struct{}]{MaximumSize: 200_000})}
 }
 
 // UseMinter names who signs.

@@ -22,8 +22,11 @@ type place struct {
 	id  id.Credential
 }
 
-// Known tells whether the row of a digest is in memory.
-func (s *Service) Known(digest string) bool { return s.places.Present(invalidation.Key{ID: digest}) }
+// Known tells whether a digest opened a credential lately: what is looked up for it is not looked up for nothing.
+func (s *Service) Known(digest string) bool {
+	_, ok := s.good.GetIfPresent(digest)
+	return ok
+}
 
 // Find gives the credential that a digest opens now, in whatever state: judging it is Live's and Holder's. None is NotFound.
 func (s *Service) Find(ctx context.Context, digest string) (Credential, error) {
@@ -41,10 +44,16 @@ func (s *Service) Find(ctx context.Context, digest string) (Credential, error) {
 		return Credential{}, err
 	}
 	c, err := s.Facts(ctx, at.org, at.id)
-	if err == nil && !c.opens(digest, s.now()) {
+	if err != nil {
+		return Credential{}, err
+	}
+	if !c.opens(digest, s.now()) {
 		return Credential{}, errNone()
 	}
-	return c, err
+	if !s.Known(digest) {
+		s.good.Set(digest, struct{}{})
+	}
+	return c, nil
 }
 
 // Facts gives a credential in any state, from the cache.

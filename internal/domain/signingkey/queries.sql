@@ -7,9 +7,6 @@ SELECT * FROM signing_keys ORDER BY created_at, id;
 -- name: PlatformNotBefore :one
 SELECT not_before FROM installation;
 
--- name: PlatformRaise :execrows
-UPDATE installation SET not_before = @now, reason = @reason WHERE not_before < @now;
-
 -- name: PlatformRetire :execrows
 UPDATE signing_keys SET state = 'retired', retired_at = @now, verify_until = @verify_until WHERE id = @id AND state = 'active';
 

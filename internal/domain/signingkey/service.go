@@ -130,6 +130,9 @@ func (s *Service) read(ctx context.Context) error {
 			next.active[k.Purpose] = k
 		}
 	}
+	if old.all != nil && next.notBefore.After(old.notBefore) {
+		s.log.Warn("every token issued until now is void: the database was restored or failed over", "notBefore", next.notBefore)
+	}
 	s.current.Store(next)
 	return nil
 }
@@ -141,22 +144,6 @@ func (s *Service) NotBefore() (time.Time, error) {
 		return time.Time{}, err
 	}
 	return keys.notBefore, nil
-}
-
-// Raise makes every token void that was issued until now: the database came back to an earlier state, and what was revoked, used or rotated since
-// would be good again.
-func (s *Service) Raise(ctx context.Context, p principal.Principal, reason string) error {
-	err := s.db.PlatformTx(ctx, "make all tokens void", func(tx *sqldb.Tx) error {
-		if _, err := signingkeydb.New(tx).PlatformRaise(ctx, sqldb.MillisOf(s.now()), reason); err != nil {
-			return err
-		}
-		tx.Announce(invalidation.Message(factKind, invalidation.Key{}))
-		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "tokens.voided", TargetKind: "installation", Details: map[string]string{"reason": reason}})
-	})
-	if err != nil {
-		return fmt.Errorf("signing keys: raise: %w", err)
-	}
-	return s.Load(ctx)
 }
 
 // Ensure loads the keys and makes the session key if there is none yet; Prepare makes the rest without haste.

@@ -5,6 +5,7 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -26,13 +27,16 @@ type Cache[V any] struct {
 	entries *otter.Cache[invalidation.Key, V]
 	shared  *shared[V] // nil: memory only
 
+	loading sync.Mutex
+	flights map[invalidation.Key]*flight[V]
+
 	mu         sync.Mutex
 	generation uint64 // grows with every invalidation
 }
 
 // New makes a cache of at most size facts and subscribes it to the feed. Its facts stay in this process.
 func New[V any](g *Group, kind string, size int) *Cache[V] {
-	c := &Cache[V]{kind: kind, feed: g.Feed, entries: otter.Must(&otter.Options[invalidation.Key, V]{MaximumSize: size})}
+	c := &Cache[V]{kind: kind, feed: g.Feed, entries: otter.Must(&otter.Options[invalidation.Key, V]{MaximumSize: size}), flights: make(map[invalidation.Key]*flight[V])}
 	g.Feed.Subscribe(kind, c)
 	return c
 }
@@ -65,7 +69,7 @@ func (c *Cache[V]) Get(ctx context.Context, k invalidation.Key, load func(contex
 		}
 	}
 	read := time.Now()
-	v, err := load(ctx)
+	v, err := c.once(ctx, k, load)
 	if err != nil || !trusted {
 		return v, err
 	}
@@ -75,14 +79,49 @@ func (c *Cache[V]) Get(ctx context.Context, k invalidation.Key, load func(contex
 	return v, nil
 }
 
-// Present tells whether a fact is in memory and trusted.
-func (c *Cache[V]) Present(k invalidation.Key) bool {
-	if !c.feed.Trusted() {
-		return false
-	}
-	_, ok := c.entries.GetIfPresent(k)
-	return ok
+// flight is one load that several may wait for.
+type flight[V any] struct {
+	done  chan struct{}
+	value V
+	err   error
 }
+
+// once loads a fact for all who asked before the load began, so that a database that comes back is not asked the same a thousand times. Nobody gets what was read
+// before they asked: at most one load is waited for that is on its way already.
+func (c *Cache[V]) once(ctx context.Context, k invalidation.Key, load func(context.Context) (V, error)) (V, error) {
+	var none V
+	for waited := false; ; waited = true {
+		c.loading.Lock()
+		f, on := c.flights[k]
+		if !on {
+			f = &flight[V]{done: make(chan struct{}), err: errLoadEnded}
+			c.flights[k] = f
+		}
+		c.loading.Unlock()
+		if !on {
+			func() {
+				defer func() { // after a panic of load too
+					c.loading.Lock()
+					delete(c.flights, k)
+					c.loading.Unlock()
+					close(f.done)
+				}()
+				f.value, f.err = load(ctx)
+			}()
+			return f.value, f.err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return none, ctx.Err()
+		}
+		if waited && (f.err == nil || !errors.Is(f.err, context.Canceled) && !errors.Is(f.err, errLoadEnded)) { // it began after the first one ended
+			return f.value, f.err
+		}
+	}
+}
+
+var errLoadEnded = errors.New("cache: the load ended without a result")
 
 func (c *Cache[V]) now() uint64 {
 	c.mu.Lock()
@@ -102,7 +141,12 @@ func (c *Cache[V]) keep(k invalidation.Key, v V, began uint64) bool {
 }
 
 // Drop lets go of a fact that seems too old to be used, though nothing was announced about it. The next look-up asks the database.
-func (c *Cache[V]) Drop(k invalidation.Key) { c.Invalidate(k) }
+func (c *Cache[V]) Drop(k invalidation.Key) {
+	c.entries.Invalidate(k)
+	if c.shared != nil {
+		c.shared.distrust(c.feed.Epoch(), k)
+	}
+}
 
 // Invalidate drops one fact.
 func (c *Cache[V]) Invalidate(k invalidation.Key) {
@@ -122,7 +166,7 @@ func (c *Cache[V]) Flush() {
 	c.entries.InvalidateAll()
 	c.mu.Unlock()
 	if c.shared != nil {
-		c.shared.distrustAll(c.feed.Epoch())
+		c.shared.distrustAll(c.feed.Epoch)
 	}
 }
 

@@ -2,11 +2,12 @@ package cache
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"encoding/json" // it writes every kind of field, and tells nil from empty
 	"sync"
 	"time"
-
-	"github.com/go-json-experiment/json"
 
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/keyring"
@@ -24,10 +25,13 @@ type Remote interface {
 type Store struct {
 	remote Remote
 	ring   *keyring.Ring
+	with   string
 }
 
-// NewStore seals what goes to remote with ring.
-func NewStore(remote Remote, ring *keyring.Ring) *Store { return &Store{remote, ring} }
+// NewStore seals what goes to remote with ring. Only nodes that are configured alike, as with tells, share: what one cannot understand of a fact it must not pass on.
+func NewStore(remote Remote, ring *keyring.Ring, with string) *Store {
+	return &Store{remote, ring, with}
+}
 
 const (
 	// shareFor is how long a shared fact may be used after it was read from the database.
@@ -74,7 +78,13 @@ type shared[V any] struct {
 }
 
 func newShared[V any](store *Store, kind string, codec Codec[V]) *shared[V] {
-	return &shared[V]{store: store, kind: kind, codec: codec, distrusted: make(map[invalidation.Key]time.Time)}
+	var zero V
+	shape, err := codec.Encode(zero) // nodes whose facts have other fields keep theirs to themselves
+	if err != nil {
+		panic(err) // of a type that cannot be written at all
+	}
+	sum := sha256.Sum256(append([]byte(store.with+"\x00"), shape...))
+	return &shared[V]{store: store, kind: kind + "." + hex.EncodeToString(sum[:6]), codec: codec, distrusted: make(map[invalidation.Key]time.Time)}
 }
 
 // name is typed and length-prefixed: no two facts share one.
@@ -144,8 +154,8 @@ func (s *shared[V]) distrust(epoch string, k invalidation.Key) {
 }
 
 // distrustAll believes nothing more of this epoch. The next begins when a node joins.
-func (s *shared[V]) distrustAll(epoch string) {
+func (s *shared[V]) distrustAll(epoch func() string) {
 	s.mu.Lock()
-	s.void = epoch
+	s.void = epoch() // asked in here: a later one must not be overwritten by an earlier one
 	s.mu.Unlock()
 }

@@ -87,7 +87,7 @@ func join(t *testing.T, address string, row *atomic.Int64, push bool) *node {
 		n.feed.UsePush(client)
 	}
 	n.vault = &vault{Client: client, kept: make(map[string]string)}
-	g := &cache.Group{Feed: n.feed, Store: cache.NewStore(n.vault, ring())}
+	g := &cache.Group{Feed: n.feed, Store: cache.NewStore(n.vault, ring(), "")}
 	n.facts, n.other = cache.NewShared(g, "fact", 100, cache.Plain[int64]()), cache.NewShared(g, "fa", 100, cache.Plain[int64]())
 	client.Start()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -52,7 +52,7 @@ type Plan struct {
 	hits   atomic.Int64
 }
 
-// NewPlan makes a plan for the n-th hit; persistent plans fail each from then on.
+// NewPlan makes a plan for the n-th hit.
 func NewPlan(name, action string, n int64) *Plan {
 	p := &Plan{Name: name, Action: action}
 	p.left.Store(n)

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -38,6 +39,7 @@ type Feed struct {
 	start        time.Time
 	kinds        map[string]Subscriber
 	push         Push
+	quiet        bool
 	epoch        atomic.Pointer[string]
 	node         string
 
@@ -69,6 +71,16 @@ func New(db *sqldb.DB, log *slog.Logger) *Feed {
 
 // UsePush sends what this process announces by a quicker way, too. Before Run.
 func (f *Feed) UsePush(p Push) { f.push = p }
+
+// Quiet makes a feed that only listens: it is no node, and begins no epoch. Before Run.
+func (f *Feed) Quiet() { f.quiet = true }
+
+func (f *Feed) hello() string {
+	if f.quiet {
+		return ""
+	}
+	return Message(kindEpoch, Key{ID: rand.Text()})
+}
 
 // The kinds of messages of the feed itself.
 const (
@@ -113,7 +125,7 @@ func (f *Feed) Run(ctx context.Context) {
 				f.epoch.Store(new(string))
 				f.flush()
 			},
-			Hello: Message(kindEpoch, Key{ID: rand.Text()}),
+			Hello: f.hello(),
 			Alive: Message(kindNode, Key{ID: f.node}),
 			Current: func(at time.Time) {
 				f.trustedUntil.Store(int64(at.Add(TrustFor).Sub(f.start)))
@@ -157,6 +169,10 @@ func (f *Feed) follow(messages []string) {
 		}
 	}
 	f.Heard(messages)
+	if slices.Contains(messages, sqldb.Everything) { // what was read before it is not to be shared any more; all hear it in the same place
+		joined := f.Epoch() + "*"
+		f.epoch.Store(&joined)
+	}
 }
 
 // Heard drops what announcements name, by whatever way they came.

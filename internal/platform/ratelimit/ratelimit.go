@@ -2,7 +2,8 @@
 // used a share of the limit (a twentieth), through Redis or, where there is none or it fails, through the database; the answer is what all nodes have
 // told. One node alone is exact. With several, each may be one share ahead of what the others know, so at most (nodes - 1) / 20 of the limit are
 // let through beyond it; a limit under twenty is told with every request and is exact. What a node knows it says each time it tells, so a counter
-// that was lost is lifted again. When nobody answers, a node goes on with its part of what is left, one of as many as there were nodes: never
+// that was lost in the middle of a minute is lifted again; what a node had not yet heard of the others is forgotten with it, so that up to as much as the limit may be let
+// through once more in that minute. When nobody answers, a node goes on with its part of what is left, one of as many as there were nodes: never
 // without a limit.
 package ratelimit
 
@@ -107,6 +108,7 @@ func (l *Limiter) Take(ctx context.Context, k invalidation.Key, limit int, now t
 		d.Allowed = true
 		if c.untold+1 >= share {
 			used, err := l.tell(ctx, k, minute, c.untold+1, c.told)
+			used = max(used, c.told+c.untold+1) // whoever counts, it is not less than what is known here
 			switch {
 			case err != nil: // the others may be using theirs
 				d.Allowed = c.untold < max(1, left/int64(max(1, l.nodes())))

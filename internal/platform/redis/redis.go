@@ -60,7 +60,7 @@ func Check(address string) error {
 	return nil
 }
 
-// New makes a client; Start connects it. heard is told what other nodes push, and Everything when something may have been missed.
+// New makes a client; Start connects it. heard is told what other nodes push.
 func New(address string, log *slog.Logger, heard func(messages []string)) (*Client, error) {
 	option, err := rueidis.ParseURL(address)
 	if err != nil {
@@ -165,9 +165,7 @@ func (c *Client) write(ctx context.Context, client rueidis.Client) {
 		call, cancel := context.WithTimeout(ctx, callTimeout)
 		for _, r := range client.DoMulti(call, batch...) {
 			if err := r.Error(); err != nil {
-				if _, full := rueidis.IsRedisErr(err); !full { // it answers, if only that it has no room
-					c.failed(err)
-				}
+				c.judge(err)
 				break
 			}
 		}
@@ -185,6 +183,13 @@ func (c *Client) failed(err error) {
 	c.restsTo.Store(int64(time.Since(c.start) + restFor))
 	if c.up.Swap(false) {
 		c.log.Warn("Redis does not answer; the server works without it", "error", err)
+	}
+}
+
+// judge tells a server that does not answer from one that answers with an error, such as that it has no room.
+func (c *Client) judge(err error) {
+	if _, answer := rueidis.IsRedisErr(err); !answer {
+		c.failed(err)
 	}
 }
 
@@ -218,7 +223,7 @@ func (c *Client) Get(ctx context.Context, key string) (string, bool) {
 	defer cancel()
 	value, err := client.Do(call, client.B().Get().Key(factPrefix+key).Build()).ToString()
 	if err != nil && !rueidis.IsRedisNil(err) {
-		c.failed(err)
+		c.judge(err)
 		return "", false
 	}
 	c.answered()
@@ -268,7 +273,7 @@ func (c *Client) Add(ctx context.Context, k invalidation.Key, minute, n, known i
 	name := countPrefix + strconv.FormatInt(minute, 10) + ":" + string(k.Organization) + ":" + k.ID
 	used, err = addScript.Exec(call, client, []string{name}, []string{strconv.FormatInt(n, 10), strconv.FormatInt(known, 10), strconv.FormatInt(countLife.Milliseconds(), 10)}).AsInt64()
 	if err != nil {
-		c.failed(err)
+		c.judge(err)
 		return 0, fmt.Errorf("redis: count: %w", err)
 	}
 	c.answered()

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,6 +27,7 @@ type Listener struct {
 const (
 	beatEvery = 200 * time.Millisecond
 	aliveEach = 25 // beats
+	silence   = 15 * beatEvery
 	tailEvery = 15 * time.Millisecond
 	tailGap   = keepInvalidations / 2
 )
@@ -38,8 +40,8 @@ func (db *DB) Listen(ctx context.Context, l Listener) error {
 	return db.engine.(*postgres).listen(ctx, l)
 }
 
-// listen uses a connection of its own. The node's own heartbeat travels the whole way, through the pool, the server and back: when
-// one that left at t has come, so has everything committed before t, since PostgreSQL delivers in order of commit.
+// listen uses a connection of its own, and another for the node's heartbeat, which waits behind no request. When a beat that left at t has come back, so
+// has everything committed before t, since PostgreSQL delivers in order of commit. A connection that falls silent, and one to a former primary, is given up.
 func (p *postgres) listen(ctx context.Context, l Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -47,27 +49,43 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	defer conn.Close(context.WithoutCancel(ctx))
+	defer func() { hangUp(conn) }()
+	if err := p.line.check(ctx, conn); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	beating, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	defer func() { hangUp(beating) }()
+	line := p.line.known()
 	beatChannel := "gatehouse_beat_" + strings.ToLower(rand.Text())
 	if _, err := conn.Exec(ctx, "LISTEN "+Channel+"; LISTEN "+beatChannel); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	l.Reset()
 	start := time.Now() // beats carry the time since, so that the wall clock does not matter
+	beats := make(chan struct{})
+	defer func() { cancel(); <-beats }()
 	go func() {
+		defer close(beats)
 		tick := time.NewTicker(beatEvery)
 		defer tick.Stop()
 		said := false
 		for n := 0; ; n++ {
 			beatCtx, done := context.WithTimeout(ctx, 5*beatEvery)
-			p.pool.Exec(beatCtx, `SELECT pg_notify($1, $2)`, beatChannel, strconv.FormatInt(int64(time.Since(start)), 10)) // a lost beat shows as silence
-			if !said {
-				_, err := p.pool.Exec(beatCtx, `SELECT pg_notify($1, $2)`, Channel, l.Hello+"\n"+l.Alive)
+			_, err := beating.Exec(beatCtx, `SELECT pg_notify($1, $2)`, beatChannel, strconv.FormatInt(int64(time.Since(start)), 10))
+			if err == nil && !said && l.Hello != "" {
+				_, err = beating.Exec(beatCtx, `SELECT pg_notify($1, $2)`, Channel, l.Hello+"\n"+l.Alive)
 				said = err == nil
-			} else if n%aliveEach == 0 {
-				p.pool.Exec(beatCtx, `SELECT pg_notify($1, $2)`, Channel, l.Alive)
+			} else if err == nil && said && n%aliveEach == 0 {
+				_, err = beating.Exec(beatCtx, `SELECT pg_notify($1, $2)`, Channel, l.Alive)
 			}
 			done()
+			if err != nil {
+				cancel() // nothing more will be heard of it
+				return
+			}
 			select {
 			case <-ctx.Done():
 				return
@@ -75,12 +93,18 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 			}
 		}
 	}()
-	for {
-		n, err := conn.WaitForNotification(ctx)
+	for last := time.Now(); ; {
+		waiting, done := context.WithDeadline(ctx, last.Add(silence))
+		n, err := conn.WaitForNotification(waiting)
+		done()
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
+		if p.line.known() != line {
+			return errors.New("listen: the database was failed over")
+		}
 		if n.Channel == beatChannel {
+			last = time.Now()
 			if since, err := strconv.ParseInt(n.Payload, 10, 64); err == nil {
 				l.Current(start.Add(time.Duration(since)))
 			}
@@ -88,6 +112,13 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 		}
 		l.Messages(strings.Split(n.Payload, "\n"))
 	}
+}
+
+// hangUp ends a connection without waiting for a server that may be gone.
+func hangUp(conn *pgx.Conn) {
+	ctx, cancel := context.WithTimeout(context.Background(), beatEvery)
+	defer cancel()
+	conn.Close(ctx) //nolint:errcheck // it is closed in any case
 }
 
 // listen tails the table of announcements. data_version tells in microseconds whether any other connection has committed at all.

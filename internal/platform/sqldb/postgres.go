@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,9 +47,16 @@ func openPostgres(ctx context.Context, url string, o Options, broken func()) (*p
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	line := &timeline{keep: o.KeepAfterFailover, broken: broken}
+	var opened atomic.Pointer[pgxpool.Pool]
+	line := &timeline{keep: o.KeepAfterFailover, broken: func() {
+		if pool := opened.Load(); pool != nil {
+			go pool.Reset() // connections to the former primary; not from within the making of one
+		}
+		broken()
+	}}
 	cfg.AfterConnect = line.check
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	opened.Store(pool)
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: open pool: %w", err)
 	}
@@ -86,7 +94,7 @@ func (s scoped) send(ctx context.Context, sql string, args []any) (pgx.BatchResu
 	b := &pgx.Batch{}
 	b.Queue(s.set, s.org)
 	b.Queue(sql, args...)
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := within(ctx)
 	br := bounded{conn.SendBatch(ctx, b), func() { cancel(); conn.Release() }}
 	if _, err := br.Exec(); err != nil {
 		br.Close()
@@ -100,6 +108,20 @@ const (
 	acquireTimeout   = time.Second
 	statementTimeout = 10 * time.Second
 )
+
+type patientKey struct{}
+
+// patiently lets the statements of a context take as long as they need: for maintenance, not for requests.
+func patiently(ctx context.Context) context.Context {
+	return context.WithValue(ctx, patientKey{}, true)
+}
+
+func within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if ctx.Value(patientKey{}) != nil {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, statementTimeout)
+}
 
 // errNoConnection is told when the pool is exhausted or the server does not take connections.
 var errNoConnection = errors.New("sqldb: no connection to the database is free")
@@ -257,7 +279,7 @@ func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.Batc
 	t.queued = nil
 	before := b.Len()
 	b.Queue(sql, args...)
-	ctx, cancel := context.WithTimeout(ctx, statementTimeout)
+	ctx, cancel := within(ctx)
 	br := bounded{t.conn.SendBatch(ctx, b), cancel}
 	for range before {
 		if _, err := br.Exec(); err != nil {

@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"time"
 )
@@ -14,17 +15,27 @@ type Voided struct {
 // Restored makes sure that nothing comes back to life that was revoked since the backup, which nobody knows any more: every token, session and link
 // ends, and the credentials of machines are switched off until somebody looks at them, unless keepMachines. One transaction; record is called in it.
 func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMachines bool, record func(tx *Tx, v Voided) error) (v Voided, err error) {
+	ctx = patiently(ctx)
+	err = db.PlatformTx(ctx, "tokens are void, whatever becomes of the rest", func(tx *Tx) error {
+		tx.Announce(Everything)
+		_, err := tx.Exec(ctx, `UPDATE installation SET not_before = $1, reason = $2 WHERE not_before < $1`, now.UnixMilli(), reason)
+		return err
+	})
+	if err != nil {
+		return v, fmt.Errorf("sqldb: restored: %w", err)
+	}
 	err = db.PlatformTx(ctx, "nothing revoked since a backup comes back to life", func(tx *Tx) error {
 		steps := []struct {
 			count *int64
 			sql   string
 			args  []any
 		}{
-			{new(int64), `UPDATE installation SET not_before = $1, reason = $2`, []any{now.UnixMilli(), reason}},
 			{&v.Sessions, `UPDATE sessions SET state = 'ended', end_reason = 'restored', ended_at = $1 WHERE state = 'active'`, []any{now.UnixMilli()}},
 			{new(int64), `UPDATE client_grants SET state = 'ended', ended_at = $1 WHERE state = 'active'`, []any{now.UnixMilli()}},
 			{&v.Links, `UPDATE onetime SET used_at = $1 WHERE used_at = 0`, []any{now.UnixMilli()}},
 			{new(int64), `DELETE FROM leases`, nil},
+			// A key that leaked and was revoked since would sign again; no token of these keys is good any more.
+			{new(int64), `UPDATE signing_keys SET state = 'revoked', retired_at = $1, verify_until = $1, private_seal = '' WHERE purpose = 'session' AND state <> 'revoked'`, []any{now.UnixMilli()}},
 		}
 		if !keepMachines {
 			steps = append(steps, []struct {
@@ -56,15 +67,36 @@ func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMa
 
 // carried are the rows whose present state decides who may do what. What a former database knows of them is newer than a backup.
 var carried = []struct{ table, columns string }{
-	{"organizations", "state, settings"},
+	{"organizations", "state, settings, machine_credential"},
 	{"roles", "permissions"},
-	{"users", "state, role, password_hash, password_changed_at, mfa_exempt"},
+	{"users", "state, kind, role, password_hash, password_changed_at, mfa_exempt"},
 	{"credentials", "state, digest, previous_digest, overlap_until, expires_at, permissions, resources, rate_limit, allowed_addresses, owner_kind, owner_id, revoked_at"},
+	{"invitations", "state, role"},
 	{"clients", "state, authentication, permissions, refresh_allowed, certificate_bound, rate_limit, allowed_addresses"},
-	{"signing_keys", "state, verify_until, private_seal"},
 }
 
-// CarryOver takes from the SQLite database at former, which was in use until now, what became of the accounts and credentials that are in this one: who
+// Descends tells whether the database at former is this one, later: the same installation, and nothing is missing from it that is here.
+func (db *DB) Descends(ctx context.Context, former string) (bool, error) {
+	if err := db.sqliteOnly(); err != nil {
+		return false, err
+	}
+	var platform, last string
+	q := db.Platform("which installation and state a backup is of")
+	err := q.QueryRow(ctx, `SELECT COALESCE((SELECT id FROM organizations WHERE platform), ''), COALESCE((SELECT MAX(id) FROM audit_events), '')`).Scan(&platform, &last)
+	if err != nil || platform == "" || last == "" {
+		return false, err
+	}
+	other, err := sql.Open("sqlite", fileURL(former)+"?mode=ro")
+	if err != nil {
+		return false, fmt.Errorf("sqldb: %w", err)
+	}
+	defer other.Close()
+	var same bool
+	err = other.QueryRowContext(ctx, `SELECT EXISTS (SELECT 1 FROM organizations WHERE platform AND id = $1) AND EXISTS (SELECT 1 FROM audit_events WHERE id = $2)`, platform, last).Scan(&same)
+	return same, err
+}
+
+// CarryOver takes from the SQLite database at former, which Descends from this one and was in use until now, what became of the accounts and credentials that are in this one: who
 // was disabled, what was revoked or rotated, which password was changed. Those that are not in former any more are switched off.
 func (db *DB) CarryOver(ctx context.Context, former string) error {
 	if err := db.sqliteOnly(); err != nil {
@@ -86,20 +118,40 @@ func (db *DB) CarryOver(ctx context.Context, former string) error {
 	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing left to do
 	for _, c := range carried {
 		same := "f.id = " + c.table + ".id"
-		if c.table != "organizations" && c.table != "signing_keys" {
+		if c.table != "organizations" {
 			same += " AND f.organization_id = " + c.table + ".organization_id"
 		}
-		sql := fmt.Sprintf(`UPDATE main.%[1]s SET (%[2]s) = (SELECT %[2]s FROM former.%[1]s f WHERE %[3]s) WHERE EXISTS (SELECT 1 FROM former.%[1]s f WHERE %[3]s)`, c.table, c.columns, same)
-		if _, err := tx.ExecContext(ctx, sql); err != nil {
+		text := fmt.Sprintf(`UPDATE main.%[1]s SET (%[2]s) = (SELECT %[2]s FROM former.%[1]s f WHERE %[3]s) WHERE EXISTS (SELECT 1 FROM former.%[1]s f WHERE %[3]s)`, c.table, c.columns, same)
+		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return fmt.Errorf("sqldb: carry over %s: %w", c.table, err)
 		}
-		gone := map[string]string{"users": "disabled", "credentials": "revoked", "clients": "off", "organizations": "suspended"}[c.table]
+		gone := map[string]string{"users": "disabled", "credentials": "revoked", "clients": "off", "organizations": "suspended", "invitations": "revoked"}[c.table]
 		if gone == "" {
 			continue
 		}
-		sql = fmt.Sprintf(`UPDATE main.%[1]s SET state = '%[2]s' WHERE state = 'active' AND NOT EXISTS (SELECT 1 FROM former.%[1]s f WHERE %[3]s)`, c.table, gone, same)
-		if _, err := tx.ExecContext(ctx, sql); err != nil {
+		text = fmt.Sprintf(`UPDATE main.%[1]s SET state = '%[2]s' WHERE state IN ('active', 'pending') AND NOT EXISTS (SELECT 1 FROM former.%[1]s f WHERE %[3]s)`, c.table, gone, same)
+		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return fmt.Errorf("sqldb: carry over %s: %w", c.table, err)
+		}
+	}
+	for _, text := range []string{
+		`DELETE FROM main.team_members WHERE NOT EXISTS (SELECT 1 FROM former.team_members f
+			WHERE f.organization_id = team_members.organization_id AND f.team_id = team_members.team_id AND f.user_id = team_members.user_id)`,
+		`DELETE FROM main.organization_origins`,
+		`INSERT INTO main.organization_origins SELECT * FROM former.organization_origins f WHERE EXISTS (SELECT 1 FROM main.organizations o WHERE o.id = f.organization_id)`,
+	} {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return fmt.Errorf("sqldb: carry over teams and origins: %w", err)
+		}
+	}
+	for _, text := range []string{ // long-lived keys: first none is active, so that two never are
+		`UPDATE main.signing_keys SET state = 'retired' WHERE purpose = 'long_lived' AND state IN ('active', 'next')`,
+		`UPDATE main.signing_keys SET (state, verify_until, private_seal) = (SELECT f.state, f.verify_until, f.private_seal FROM former.signing_keys f WHERE f.id = signing_keys.id)
+			WHERE purpose = 'long_lived' AND EXISTS (SELECT 1 FROM former.signing_keys f WHERE f.id = signing_keys.id)`,
+		`UPDATE main.signing_keys SET state = 'revoked', private_seal = '' WHERE purpose = 'long_lived' AND NOT EXISTS (SELECT 1 FROM former.signing_keys f WHERE f.id = signing_keys.id)`,
+	} {
+		if _, err := tx.ExecContext(ctx, text); err != nil {
+			return fmt.Errorf("sqldb: carry over keys: %w", err)
 		}
 	}
 	return tx.Commit()

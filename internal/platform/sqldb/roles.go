@@ -107,8 +107,6 @@ func (db *DB) Server(ctx context.Context) (f ServerFacts, err error) {
 	if err != nil {
 		return f, fmt.Errorf("sqldb: server: %w", trouble(err))
 	}
-	p.line.mu.Lock()
-	f.TellsTimeline = p.line.known != ""
-	p.line.mu.Unlock()
+	f.TellsTimeline = p.line.known() != ""
 	return f, nil
 }

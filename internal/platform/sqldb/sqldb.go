@@ -189,6 +189,9 @@ func (db *DB) run(ctx context.Context, org id.Organization, fn func(tx *Tx) erro
 	err = etx.commit(commitCtx)
 	done = true
 	err = errors.Join(err, trouble(failpoint.Hit(ctx, "tx.committed")))
+	if len(tx.messages) > 0 { // the moment between a commit and telling anybody by a quicker way
+		err = errors.Join(err, failpoint.Hit(ctx, "tx.announced"))
+	}
 	if db.onCommit != nil && len(tx.messages) > 0 {
 		db.onCommit(tx.messages) // after a failed commit too: it may have happened
 	}

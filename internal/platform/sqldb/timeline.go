@@ -4,93 +4,112 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"gatehouse/internal/core/id"
 )
 
 // timeline notices that PostgreSQL was failed over or restored. Its timeline then has another number, and commits may be missing that clients were
-// told of: rotations and revocations that never were. So the first connection that sees the new number makes every token void that was issued
-// before, in the database, for all nodes. It refuses servers that cannot be written to, and one that comes back from an older timeline.
+// told of: rotations and revocations that never were. So the first connection that sees another number than the database remembers makes every token
+// and link void that was issued before, in the database, for all nodes. It refuses servers that cannot be written to, and one that comes back from an
+// older timeline.
 type timeline struct {
 	keep   bool
-	broken func()
+	broken func() // called when the number changed: whatever is connected or remembered may be of the former primary
 
-	mu    sync.Mutex
-	known string
+	highest atomic.Pointer[string]
+}
+
+// known is the highest timeline that this process has seen; empty: none was told.
+func (l *timeline) known() string {
+	if t := l.highest.Load(); t != nil {
+		return *t
+	}
+	return ""
 }
 
 // errStandby keeps a node off a server that only reads: what it says may be old.
 var errStandby = errors.New("sqldb: the PostgreSQL server is a standby")
 
-// check is asked about each new connection.
+// check is asked about each new connection. Nobody waits for anybody else's check.
 func (l *timeline) check(ctx context.Context, conn *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
 	var now string
 	err := conn.QueryRow(ctx, `SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)`).Scan(&now)
 	var refused *pgconn.PgError
-	switch {
-	case err == nil:
-	case errors.As(err, &refused) && refused.Code == "55000":
-		return errStandby
-	case errors.As(err, &refused):
-		return nil // a service that does not tell: doctor says what to do by hand
-	default:
+	if errors.As(err, &refused) {
+		switch refused.Code {
+		case "55000":
+			return errStandby
+		case "0A000", "42501", "42883":
+			return nil // a service that does not tell: doctor says what to do by hand
+		}
+	}
+	if err != nil {
 		return err
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if now == l.known {
-		return nil
+	before := l.known()
+	if now < before {
+		return fmt.Errorf("sqldb: the PostgreSQL server is on timeline %s, and %s was seen before: a former primary came back", now, before)
 	}
-	if now < l.known {
-		return fmt.Errorf("sqldb: the PostgreSQL server is on timeline %s, and %s was seen before: a former primary came back", now, l.known)
-	}
-	if err := l.record(ctx, conn, now); err != nil {
+	voided, err := l.record(ctx, conn, now)
+	if err != nil {
 		return err
+	}
+	for before < now && !l.highest.CompareAndSwap(l.highest.Load(), &now) {
+		before = l.known()
+	}
+	if voided || (before != "" && before != now) {
+		l.broken()
 	}
 	return nil
 }
 
-// record notes the timeline and, if it is another than the database knows, makes tokens void.
-func (l *timeline) record(ctx context.Context, conn *pgx.Conn, now string) error {
+// record notes the timeline and, if it is another than the database remembers, makes tokens and links void.
+func (l *timeline) record(ctx context.Context, conn *pgx.Conn, now string) (voided bool, err error) {
 	tx, err := conn.Begin(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // after a commit there is nothing left to do
 	var there bool
 	if err := tx.QueryRow(ctx, `SELECT to_regclass('installation') IS NOT NULL`).Scan(&there); err != nil || !there {
-		return err // before the first migration there is nothing to void
+		return false, err // before the first migration there is nothing to void
+	}
+	if _, err := tx.Exec(ctx, asPlatform, ""); err != nil {
+		return false, err
 	}
 	var before string
-	if _, err := tx.Exec(ctx, asPlatform, ""); err != nil {
-		return err
+	if err := tx.QueryRow(ctx, `SELECT timeline FROM installation`).Scan(&before); err != nil || before == now {
+		return false, err
 	}
-	if err := tx.QueryRow(ctx, `SELECT timeline FROM installation FOR UPDATE`).Scan(&before); err != nil {
-		return err
+	if err := tx.QueryRow(ctx, `SELECT timeline FROM installation FOR UPDATE`).Scan(&before); err != nil || before == now {
+		return false, err // another was quicker
 	}
-	changed := before != "" && before != now && !l.keep
-	if before != now {
-		if _, err := tx.Exec(ctx, `UPDATE installation SET timeline = $1`, now); err != nil {
-			return err
+	if voided = before != "" && !l.keep; voided {
+		at := time.Now().UnixMilli()
+		for _, sql := range []string{`UPDATE installation SET not_before = GREATEST(not_before, $1), reason = 'the database was failed over or restored'`, `UPDATE onetime SET used_at = $1 WHERE used_at = 0`} {
+			if _, err := tx.Exec(ctx, sql, at); err != nil {
+				return false, err
+			}
 		}
-	}
-	if changed {
-		if _, err := tx.Exec(ctx, `UPDATE installation SET not_before = $1, reason = $2`, time.Now().UnixMilli(), "timeline "+before+" became "+now); err != nil {
-			return err
+		_, err := tx.Exec(ctx, `INSERT INTO audit_events (organization_id, id, at, act, outcome, actor_kind, actor_id, actor_home, target_kind, target_id, address, user_agent, request_id, details)
+			SELECT id, $1, $2, 'installation.failed_over', 'success', 'system', 'database', id, 'installation', '', '', '', '', jsonb_build_object('from', $3::text, 'to', $4::text)::text FROM organizations WHERE platform`,
+			id.New[id.Event](), at, before, now)
+		if err != nil {
+			return false, err
 		}
 		if _, err := tx.Exec(ctx, `SELECT pg_notify($1, $2)`, Channel, Everything); err != nil {
-			return err
+			return false, err
 		}
 	}
-	if err := tx.Commit(ctx); err != nil {
-		return err
+	if _, err := tx.Exec(ctx, `UPDATE installation SET timeline = $1`, now); err != nil {
+		return false, err
 	}
-	l.known = now
-	if changed {
-		l.broken()
-	}
-	return nil
+	return voided, tx.Commit(ctx)
 }

@@ -114,18 +114,6 @@ func (q *Queries) PlatformNotBefore(ctx context.Context) (sqldb.Millis, error) {
 	return not_before, err
 }
 
-const platformRaise = `-- name: PlatformRaise :execrows
-UPDATE installation SET not_before = $1, reason = $2 WHERE not_before < $1
-`
-
-func (q *Queries) PlatformRaise(ctx context.Context, now sqldb.Millis, reason string) (int64, error) {
-	result, err := q.db.Exec(ctx, platformRaise, now, reason)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const platformRetire = `-- name: PlatformRetire :execrows
 UPDATE signing_keys SET state = 'retired', retired_at = $1, verify_until = $2 WHERE id = $3 AND state = 'active'
 `
