@@ -137,7 +137,7 @@ func (d *doctor) roles(db *sqldb.DB) {
 		d.say("PostgreSQL", Bad, "Use PostgreSQL 15 or newer.", "version %d", facts.Version/10000)
 	}
 	if facts.MaxConnections < 2*d.c.DatabasePool {
-		d.say("connections", Warn, "Raise max_connections or lower database_connections: all nodes share them.", "the server takes %d, one node up to %d", facts.MaxConnections, d.c.DatabasePool+1)
+		d.say("connections", Warn, "Raise max_connections or lower database_connections: all nodes share them.", "the server takes %d, one node up to %d", facts.MaxConnections, d.c.DatabasePool+4)
 	}
 	if d.c.Failover == config.Keep && facts.SynchronousStandbys == "" {
 		d.say("failover", Warn, "Set synchronous_standby_names, or database_failover: sign_in_again.", "database_failover is keep, but replication is not synchronous: a failover could bring revoked tokens back to life")

@@ -80,16 +80,18 @@ func (l *lab) rights(at *node, slug string) []right {
 	out = append(out, right{"single token", again, "/v1/auth/me", func(at *node) reply {
 		return at.call("POST", "/oauth2/revoke", again, url.Values{"token": {again}}.Encode())
 	}})
+	access, _ := signIn()
 	req := at.request("POST", "/api/users/login", "", map[string]any{"username": email, "password": personPassword})
 	req.Header.Set("X-Tenant-Slug", slug)
 	item := at.send(req)
 	if item.status != 200 {
 		l.Fatalf("ItemPath sign-in: %d %v", item.status, item.body)
 	}
+	list, _ := at.must(200, "GET", "/v1/users/"+user+"/sessions", admin, nil).body["data"].([]any)
+	newest, _ := list[len(list)-1].(map[string]any)["id"].(string) // in order of their beginning
 	out = append(out, right{"itempath session", item.text("accessToken"), "/verify", func(at *node) reply {
-		return at.call("DELETE", "/v1/users/"+user+"/sessions", admin, nil)
+		return at.call("DELETE", "/v1/auth/sessions/"+newest, admin, nil)
 	}})
-	access, _ := signIn()
 	out = append(out, right{"user", access, "/v1/auth/me", ends("PATCH", "/v1/users/"+user, map[string]any{"state": "disabled"})})
 	last, _ := made("/v1/api-keys", map[string]any{"name": "y", "permissions": []string{"tickets:read:all"}, "rateLimitPerMinute": 100000}, "key")
 	out = append(out, right{"organization", last, "/v1/tickets", func(at *node) reply {

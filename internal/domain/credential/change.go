@@ -261,6 +261,7 @@ func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, 
 
 // Revoke ends a credential for good. It needs <resource>:delete for it. Revoking again changes nothing.
 func (s *Service) Revoke(ctx context.Context, p principal.Principal, kind Kind, c id.Credential) error {
+	ctx = sqldb.Urgent(ctx)
 	found, err := s.readable(ctx, p, kind, c, "delete")
 	if err != nil {
 		return err
@@ -270,6 +271,7 @@ func (s *Service) Revoke(ctx context.Context, p principal.Principal, kind Kind, 
 
 // RevokeHeld ends a credential whose value was shown. Whether the one who shows it may end it is the caller's to judge.
 func (s *Service) RevokeHeld(ctx context.Context, p principal.Principal, c Credential) error {
+	ctx = sqldb.Urgent(ctx)
 	return s.revoke(ctx, p, c, "token_revocation")
 }
 

@@ -250,6 +250,7 @@ const (
 
 // EndOwn ends one of the principal's own sessions.
 func (s *Service) EndOwn(ctx context.Context, p principal.Principal, session id.Session, reason string) error {
+	ctx = sqldb.Urgent(ctx)
 	f, err := one(sessiondb.New(s.db.Tenant(p.Home)).Get(ctx, p.Home, session))
 	if err != nil {
 		return err
@@ -262,6 +263,7 @@ func (s *Service) EndOwn(ctx context.Context, p principal.Principal, session id.
 
 // End ends one session: the principal's own, or another's in the organization with sessions:delete:all and no fewer rights than its user.
 func (s *Service) End(ctx context.Context, p principal.Principal, session id.Session, reason string) error {
+	ctx = sqldb.Urgent(ctx)
 	org := p.Home
 	f, err := one(sessiondb.New(s.db.Tenant(org)).Get(ctx, org, session))
 	if own := err == nil && p.Kind == principal.User && f.User == p.UserID(); !own {
@@ -304,6 +306,7 @@ func (s *Service) ended(ctx context.Context, tx *sqldb.Tx, p principal.Principal
 // CheckDevice holds a session to the device fingerprint it began with (A47): a session that has one wants the same wherever one is shown, and at a
 // refresh always. Another ends the session until its user signs in again. shown are the values of the request; several are another.
 func (s *Service) CheckDevice(ctx context.Context, f Session, shown []string, needed bool, source principal.Source) error {
+	ctx = sqldb.Urgent(ctx)
 	if f.Fingerprint == "" || (len(shown) == 0 && !needed) {
 		return nil
 	}
@@ -324,11 +327,13 @@ func ErrWaiting() error {
 
 // EndHeld ends a session whose refresh token was shown by someone who may end it.
 func (s *Service) EndHeld(ctx context.Context, p principal.Principal, org id.Organization, session id.Session, reason string) error {
+	ctx = sqldb.Urgent(ctx)
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error { return s.end(ctx, tx, p, org, session, reason) })
 }
 
 // EndStolen ends a session whose refresh token was used twice.
 func (s *Service) EndStolen(ctx context.Context, p principal.Principal, org id.Organization, session id.Session) error {
+	ctx = sqldb.Urgent(ctx)
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error { return s.end(ctx, tx, p, org, session, "refresh_token_reused") })
 }
 
@@ -346,6 +351,7 @@ func (s *Service) EndAll(ctx context.Context, tx *sqldb.Tx, org id.Organization,
 
 // EndAllOf ends every session of a user: one's own, or another's with sessions:delete:all and no fewer rights.
 func (s *Service) EndAllOf(ctx context.Context, p principal.Principal, u id.User, reason string) (n int, err error) {
+	ctx = sqldb.Urgent(ctx)
 	org := p.Organization
 	if p.UserID() == u {
 		org = p.Home

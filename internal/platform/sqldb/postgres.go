@@ -29,8 +29,9 @@ const (
 )
 
 type postgres struct {
-	pool *pgxpool.Pool
-	line *timeline
+	pool    *pgxpool.Pool
+	reserve *pgxpool.Pool // for what must get through when the pool is exhausted
+	line    *timeline
 }
 
 // connectTimeout bounds what a dead address may cost a request; a longer wait is not better than an answer.
@@ -47,10 +48,15 @@ func openPostgres(ctx context.Context, url string, o Options, broken func()) (*p
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	var opened atomic.Pointer[pgxpool.Pool]
+	var opened, kept atomic.Pointer[pgxpool.Pool]
 	line := &timeline{keep: o.KeepAfterFailover, broken: func() {
 		if pool := opened.Load(); pool != nil {
-			go pool.Reset() // connections to the former primary; not from within the making of one
+			go func() {
+				pool.Reset()
+				if aside := kept.Load(); aside != nil {
+					aside.Reset()
+				}
+			}() // connections to the former primary; not from within the making of one
 		}
 		broken()
 	}}
@@ -64,21 +70,37 @@ func openPostgres(ctx context.Context, url string, o Options, broken func()) (*p
 		pool.Close()
 		return nil, fmt.Errorf("sqldb: connect: %w", err)
 	}
-	return &postgres{pool, line}, nil
+	aside := cfg.Copy()
+	aside.MaxConns, aside.MinConns = reserved, 0
+	reserve, err := pgxpool.NewWithConfig(ctx, aside) // connects when it is needed
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("sqldb: open pool: %w", err)
+	}
+	kept.Store(reserve)
+	return &postgres{pool, reserve, line}, nil
 }
 
-func (p *postgres) tenant(org id.Organization) Queryer { return scoped{p.pool, asTenant, string(org)} }
-func (p *postgres) platform() Queryer                  { return scoped{p.pool, asPlatform, ""} }
+// reserved is how many connections are kept for urgent work.
+const reserved = 2
+
+type urgentKey struct{}
+
+// Urgent marks work that must get through though everyone else waits for a connection: taking rights away.
+func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
+
+func (p *postgres) tenant(org id.Organization) Queryer { return scoped{p, asTenant, string(org)} }
+func (p *postgres) platform() Queryer                  { return scoped{p, asPlatform, ""} }
 func (p *postgres) ping(ctx context.Context) error     { return p.pool.Ping(ctx) }
 func (p *postgres) now(ctx context.Context) (t time.Time, err error) {
 	err = p.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&t)
 	return t, err
 }
-func (p *postgres) close() { p.pool.Close() }
+func (p *postgres) close() { p.pool.Close(); p.reserve.Close() }
 
 // scoped sends the role, the organization and one statement in a single round trip.
 type scoped struct {
-	pool *pgxpool.Pool
+	from *postgres
 	set  string
 	org  string
 }
@@ -87,7 +109,7 @@ func (s scoped) send(ctx context.Context, sql string, args []any) (pgx.BatchResu
 	if err := failpoint.Hit(ctx, "statement"); err != nil {
 		return nil, trouble(err)
 	}
-	conn, err := acquire(ctx, s.pool)
+	conn, err := s.from.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +148,23 @@ func within(ctx context.Context) (context.Context, context.CancelFunc) {
 // errNoConnection is told when the pool is exhausted or the server does not take connections.
 var errNoConnection = errors.New("sqldb: no connection to the database is free")
 
-func acquire(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
+// urgentAfter is how long urgent work waits with everyone else.
+const urgentAfter = 100 * time.Millisecond
+
+func (p *postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	if ctx.Value(urgentKey{}) != nil {
+		waiting, cancel := context.WithTimeout(ctx, urgentAfter)
+		conn, err := p.pool.Acquire(waiting)
+		cancel()
+		if err == nil {
+			return conn, nil
+		}
+		return take(ctx, p.reserve)
+	}
+	return take(ctx, p.pool)
+}
+
+func take(ctx context.Context, pool *pgxpool.Pool) (*pgxpool.Conn, error) {
 	waiting, cancel := context.WithTimeout(ctx, acquireTimeout)
 	defer cancel()
 	conn, err := pool.Acquire(waiting)
@@ -234,14 +272,14 @@ func (r *batchRows) Err() error {
 
 func (p *postgres) begin(_ context.Context, org id.Organization) (engineTx, error) {
 	if org == "" {
-		return &postgresTx{pool: p.pool, set: asPlatform}, nil
+		return &postgresTx{from: p, set: asPlatform}, nil
 	}
-	return &postgresTx{pool: p.pool, set: asTenant, org: string(org)}, nil
+	return &postgresTx{from: p, set: asTenant, org: string(org)}, nil
 }
 
 // postgresTx begins with its first statement: BEGIN, the role and organization, and the statement travel in one round trip.
 type postgresTx struct {
-	pool   *pgxpool.Pool
+	from   *postgres
 	set    string
 	org    string
 	conn   *pgxpool.Conn // nil until the first statement
@@ -265,7 +303,7 @@ func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.Batc
 	}
 	b := &pgx.Batch{}
 	if t.conn == nil {
-		conn, err := acquire(ctx, t.pool)
+		conn, err := t.from.acquire(ctx)
 		if err != nil {
 			return nil, err
 		}
