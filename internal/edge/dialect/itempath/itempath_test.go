@@ -428,17 +428,22 @@ func TestB7_IssueAgainstDeactivation(t *testing.T) {
 			var mu sync.Mutex
 			var tokens []string
 			var wg sync.WaitGroup
+			first := make(chan struct{})
+			once := sync.OnceFunc(func() { close(first) })
 			for range 4 {
 				wg.Go(func() {
+					defer once()
 					for range 4 {
 						if r, err := s.Try("POST", "/api/users/application-token", nil, session); err == nil && r.Status == 200 {
 							mu.Lock()
 							tokens = append(tokens, r.String("token"))
 							mu.Unlock()
+							once()
 						}
 					}
 				})
 			}
+			<-first // some come before
 			s.Do(t, "PATCH", user, object{"state": "disabled"}, admin).Want(t, 200)
 			wg.Wait()
 			s.Do(t, "PATCH", user, object{"state": "active"}, admin).Want(t, 200)
