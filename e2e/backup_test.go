@@ -225,6 +225,35 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 	}
 }
 
+// FLT21: what was started anew on the lost disk is not asked what became of the accounts: it is another installation, and knows none of them.
+func TestFLT21_AnotherInstallation(t *testing.T) {
+	t.Parallel()
+	database := filepath.Join(t.TempDir(), "gatehouse.db")
+	i := install(t, database)
+	i.operator()
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if _, errs, code := i.run("", "backup", file); code != 0 {
+		t.Fatal(errs)
+	}
+	if err := os.Remove(database); err != nil {
+		t.Fatal(err)
+	}
+	if _, errs, code := i.run("", "backup", filepath.Join(t.TempDir(), "nothing.db")); code != 1 || !strings.Contains(errs, "no database") {
+		t.Errorf("a backup of nothing: %d %s", code, errs)
+	}
+	if out, errs, code := i.run("another long sentence, of somebody else\n", "admin", "create", "--email", "somebody@platform.example"); code != 0 {
+		t.Fatalf("%s%s", out, errs)
+	}
+	if out, errs, code := i.run("", "restore", file); code != 0 || strings.Contains(out, "carried over") {
+		t.Fatalf("%d %s%s", code, out, errs)
+	}
+	i.start()
+	i.signIn()
+	if status, _, _ := i.post("/v1/auth/login", map[string]any{"email": "somebody@platform.example", "password": "another long sentence, of somebody else"}, ""); status != 401 {
+		t.Errorf("an account of the other installation: %d", status)
+	}
+}
+
 // FLT21: a PostgreSQL database that was restored by its own means is made safe by one command.
 func TestFLT21_InPlace(t *testing.T) {
 	t.Parallel()
@@ -237,12 +266,16 @@ func TestFLT21_InPlace(t *testing.T) {
 		if i.byKey(key) != 200 {
 			t.Fatal("the key does not work")
 		}
+		status, pat := i.send("POST", "/v1/access-tokens", map[string]any{"name": "of a person"}, access)
+		if status != 201 {
+			t.Fatalf("access token: %d %v", status, pat)
+		}
 		for _, args := range [][]string{{"restore"}, {"restore", "file", "--in-place"}} {
 			if _, _, code := i.run("", args...); code != 2 {
 				t.Errorf("%v: %d", args, code)
 			}
 		}
-		if out, errs, code := i.run("", "restore", "--in-place"); code != 0 || !strings.Contains(out, "1 credentials") {
+		if out, errs, code := i.run("", "restore", "--in-place"); code != 0 || !strings.Contains(out, "2 credentials") {
 			t.Fatalf("%d %s%s", code, out, errs)
 		}
 		time.Sleep(100 * time.Millisecond) // the server runs on and hears it
@@ -259,6 +292,18 @@ func TestFLT21_InPlace(t *testing.T) {
 		access, _ = i.signIn()
 		if status, body := i.send("PATCH", "/v1/api-keys/"+id, map[string]any{"state": "active"}, access); status != 200 || i.byKey(key) != 200 {
 			t.Errorf("switched on again: %d %v", status, body)
+		}
+		// Kinds that nobody can switch off can be switched on again, too.
+		works := func() int { status, _, _ := i.get("/v1/tickets", pat["token"].(string)); return status }
+		if status := works(); status != 401 {
+			t.Errorf("an access token that nobody vouched for: %d", status)
+		}
+		path := "/v1/access-tokens/" + pat["id"].(string)
+		if status, body := i.send("PATCH", path, map[string]any{"state": "active"}, access); status != 200 || works() != 200 {
+			t.Errorf("switched on again: %d %v, then %d", status, body, works())
+		}
+		if status, _ := i.send("PATCH", path, map[string]any{"state": "off"}, access); status != 400 {
+			t.Errorf("switched off by hand: %d", status)
 		}
 	})
 }

@@ -21,12 +21,14 @@ func (b backupCommand) Run(c *cli, e *env) error {
 	if err != nil {
 		return err
 	}
-	if address := cfg.Database.Reveal(); !sqldb.IsPostgres(address) { // opening would make it
-		if _, err := os.Stat(sqldb.FilePath(address)); err != nil {
-			return fmt.Errorf("there is no database to back up: %w", err)
-		}
+	address := cfg.Database.Reveal()
+	if sqldb.IsPostgres(address) {
+		return errors.New("this is for SQLite: back PostgreSQL up with its own tools, such as pg_dump or a base backup")
 	}
-	db, err := sqldb.Open(e.ctx, cfg.Database.Reveal(), sqldb.Options{MaxConns: 2, KeepAfterFailover: true})
+	if _, err := os.Stat(sqldb.FilePath(address)); err != nil { // opening would make it
+		return fmt.Errorf("there is no database to back up: %w", err)
+	}
+	db, err := sqldb.Open(e.ctx, address, sqldb.Options{MaxConns: 2})
 	if err != nil {
 		return err
 	}

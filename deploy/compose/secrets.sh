@@ -13,6 +13,6 @@ printf '%s' "$postgres" > secrets.part/postgres_password
 printf '%s' "$redis" > secrets.part/redis_password
 printf 'postgres://gatehouse:%s@postgres:5432/gatehouse?sslmode=disable' "$postgres" > secrets.part/database
 printf 'redis://:%s@redis:6379/0' "$redis" > secrets.part/redis
-chmod 755 secrets.part && chmod 644 secrets.part/* # the containers' users read them; the folder above is yours to close
+chmod 644 secrets.part/* # the containers' users read the files, each mounted by itself; the folder stays closed to everyone else here
 mv secrets.part secrets
 echo "secrets/ is made"

@@ -30,7 +30,10 @@ func (s *Services) lookUp(ctx context.Context, digest, address string) (credenti
 		return credential.Credential{}, fault.Limitedf(fault.CodeRateLimited, left, "Too many unknown credentials from this address.")
 	}
 	c, err := s.Credentials.Find(ctx, digest)
-	if fault.Is(err, fault.NotFound) {
+	switch {
+	case err == nil:
+		s.Credentials.Remember(digest)
+	case fault.Is(err, fault.NotFound):
 		s.Limiter.Take(ctx, k, unknownLimit, now)
 	}
 	return c, err

@@ -37,6 +37,16 @@ func hostOf(t *testing.T, address string) string {
 	return u.Host
 }
 
+// clients gives what those who keep nodes busy come with: an API key and four sessions.
+func (l *lab) clients(at *node) (key string, families []family) {
+	l.Helper()
+	key = l.rights(at, slug())[1].value
+	for range 4 {
+		families = append(families, l.signIn(at))
+	}
+	return key, families
+}
+
 // mixed keeps a node busy: most calls are authenticated requests with a credential, some refresh, some ask the database in any case.
 func (l *lab) mixed(h *history, at []*node, credential string, families []family) (stop func()) {
 	return repeat(len(families), func(w int) {
@@ -76,11 +86,7 @@ func TestFLT05_PostgresRestart(t *testing.T) {
 	l := open(t, pg.url())
 	nodes := []*node{l.node().start(), l.node().start()}
 	l.operator(nodes[0])
-	key := l.rights(nodes[0], slug())[1].value
-	families := make([]family, 4)
-	for i := range families {
-		families[i] = l.signIn(nodes[0])
-	}
+	key, families := l.clients(nodes[0])
 	h := newHistory()
 	stop := l.mixed(h, nodes, key, families)
 	var dead, red atomic.Int64

@@ -17,11 +17,7 @@ func TestFLT07_RedisLoss(t *testing.T) {
 	l.env = append(l.env, "GATEHOUSE_REDIS=redis://"+redis.address())
 	nodes := []*node{l.node().start(), l.node().start()}
 	l.operator(nodes[0])
-	key := l.rights(nodes[0], slug())[1].value
-	families := make([]family, 4)
-	for i := range families {
-		families[i] = l.signIn(nodes[0])
-	}
+	key, families := l.clients(nodes[0])
 	h := newHistory()
 	stop := l.mixed(h, nodes, key, families)
 	revocations := 0

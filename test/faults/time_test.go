@@ -197,7 +197,7 @@ func TestFLT18_RollingRestart(t *testing.T) {
 	elapsed := time.Since(began).Seconds()
 	stop()
 	watch()
-	if held := strings.Count(fmt.Sprint(runs), ":"); held == 0 {
+	if len(runs) == 0 {
 		t.Error("no node told how often it did the housekeeping")
 	}
 	total := 0.0

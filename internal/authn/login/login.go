@@ -177,6 +177,11 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 		return org, err
 	}
 	defer leave()
+	place, err := s.hasher.Enter(attempt.Network(in.Source.Address)) // before anything is counted: who is sent away has tried nothing
+	if err != nil {
+		return org, err
+	}
+	defer place.Leave()
 	reservation, err := s.attempts.Reserve(ctx, counter, string(u.ID), in.Source.Address)
 	if err != nil {
 		return org, err // a locked try leaves no event: the one that locked did, and a flood must not fill the log
@@ -185,7 +190,8 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 	if found && u.PasswordHash() != "" && !reservation.AccountLocked {
 		hash = u.PasswordHash()
 	}
-	ok, outdated, err := s.hasher.Verify(ctx, attempt.Network(in.Source.Address), in.Password, hash)
+	ok, outdated, err := place.Verify(ctx, in.Password, hash)
+	place.Leave()
 	if err != nil {
 		if e := s.attempts.NotMade(context.WithoutCancel(ctx), reservation); e != nil {
 			s.log.ErrorContext(ctx, "a reservation was not taken back", "error", e)

@@ -28,6 +28,9 @@ func (s *Service) Known(digest string) bool {
 	return ok
 }
 
+// Remember makes a digest that opened a credential Known.
+func (s *Service) Remember(digest string) { s.good.Set(digest, struct{}{}) }
+
 // Find gives the credential that a digest opens now, in whatever state: judging it is Live's and Holder's. None is NotFound.
 func (s *Service) Find(ctx context.Context, digest string) (Credential, error) {
 	at, err := s.places.Get(ctx, invalidation.Key{ID: digest}, func(ctx context.Context) (place, error) {
@@ -44,16 +47,10 @@ func (s *Service) Find(ctx context.Context, digest string) (Credential, error) {
 		return Credential{}, err
 	}
 	c, err := s.Facts(ctx, at.org, at.id)
-	if err != nil {
-		return Credential{}, err
-	}
-	if !c.opens(digest, s.now()) {
+	if err == nil && !c.opens(digest, s.now()) {
 		return Credential{}, errNone()
 	}
-	if !s.Known(digest) {
-		s.good.Set(digest, struct{}{})
-	}
-	return c, nil
+	return c, err
 }
 
 // Facts gives a credential in any state, from the cache.

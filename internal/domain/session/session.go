@@ -306,7 +306,6 @@ func (s *Service) ended(ctx context.Context, tx *sqldb.Tx, p principal.Principal
 // CheckDevice holds a session to the device fingerprint it began with (A47): a session that has one wants the same wherever one is shown, and at a
 // refresh always. Another ends the session until its user signs in again. shown are the values of the request; several are another.
 func (s *Service) CheckDevice(ctx context.Context, f Session, shown []string, needed bool, source principal.Source) error {
-	ctx = sqldb.Urgent(ctx)
 	if f.Fingerprint == "" || (len(shown) == 0 && !needed) {
 		return nil
 	}
@@ -314,6 +313,7 @@ func (s *Service) CheckDevice(ctx context.Context, f Session, shown []string, ne
 		return nil
 	}
 	holder := principal.Principal{Kind: principal.User, ID: string(f.User), Home: f.Organization, Organization: f.Organization, Session: f.ID, Source: source}
+	ctx = sqldb.Urgent(ctx)
 	if err := s.db.Tx(ctx, f.Organization, func(tx *sqldb.Tx) error { return s.end(ctx, tx, holder, f.Organization, f.ID, reasonDevice) }); err != nil {
 		return err
 	}

@@ -69,11 +69,11 @@ func (c *Cache[V]) Get(ctx context.Context, k invalidation.Key, load func(contex
 		}
 	}
 	read := time.Now()
-	v, err := c.once(ctx, k, load)
+	v, own, err := c.once(ctx, k, load)
 	if err != nil || !trusted {
 		return v, err
 	}
-	if c.keep(k, v, began) && epoch != "" && c.feed.Epoch() == epoch {
+	if c.keep(k, v, began) && own && epoch != "" && c.feed.Epoch() == epoch {
 		c.shared.put(epoch, k, v, read)
 	}
 	return v, nil
@@ -87,9 +87,8 @@ type flight[V any] struct {
 }
 
 // once loads a fact for all who asked before the load began, so that a database that comes back is not asked the same a thousand times. Nobody gets what was read
-// before they asked: at most one load is waited for that is on its way already.
-func (c *Cache[V]) once(ctx context.Context, k invalidation.Key, load func(context.Context) (V, error)) (V, error) {
-	var none V
+// before they asked: at most one load is waited for that is on its way already. own tells whether the load was the caller's.
+func (c *Cache[V]) once(ctx context.Context, k invalidation.Key, load func(context.Context) (V, error)) (v V, own bool, err error) {
 	for waited := false; ; waited = true {
 		c.loading.Lock()
 		f, on := c.flights[k]
@@ -108,15 +107,15 @@ func (c *Cache[V]) once(ctx context.Context, k invalidation.Key, load func(conte
 				}()
 				f.value, f.err = load(ctx)
 			}()
-			return f.value, f.err
+			return f.value, true, f.err
 		}
 		select {
 		case <-f.done:
 		case <-ctx.Done():
-			return none, ctx.Err()
+			return v, false, ctx.Err()
 		}
 		if waited && (f.err == nil || !errors.Is(f.err, context.Canceled) && !errors.Is(f.err, errLoadEnded)) { // it began after the first one ended
-			return f.value, f.err
+			return f.value, false, f.err
 		}
 	}
 }

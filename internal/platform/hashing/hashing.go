@@ -16,8 +16,8 @@ import (
 type Options struct {
 	Params     password.Params
 	Slots      int           // hashes at once; default 2
-	MaxWaiting int           // callers waiting in all; default 256
-	PerClient  int           // callers waiting of one client; default 32
+	MaxWaiting int           // callers beside those whose hash runs; default 256
+	PerClient  int           // of one client; default 32
 	MaxWait    time.Duration // longest wait; default 5 s
 }
 
@@ -26,6 +26,8 @@ type Pool struct {
 	o Options
 
 	mu      sync.Mutex
+	places  map[string]int // callers within, of each client
+	within  int            // callers within
 	running int
 	waiting int
 	queues  map[string][]*waiter
@@ -46,7 +48,7 @@ func New(o Options) *Pool {
 	if o.MaxWait == 0 {
 		o.MaxWait = 5 * time.Second
 	}
-	return &Pool{o: o, queues: make(map[string][]*waiter)}
+	return &Pool{o: o, places: make(map[string]int), queues: make(map[string][]*waiter)}
 }
 
 func or(n, fallback int) int {
@@ -59,24 +61,74 @@ func or(n, fallback int) int {
 // Params are the costs of new hashes.
 func (p *Pool) Params() password.Params { return p.o.Params }
 
+// A Place is a caller's right to one hash soon. Whoever has work to do before its hash, such as to count a try, enters first: it is sent away before
+// that work or not at all, but for the longest wait.
+type Place struct {
+	p      *Pool
+	client string
+	left   bool
+}
+
+// Enter takes a place, or tells at once that there is none: Unavailable. The caller leaves it.
+func (p *Pool) Enter(client string) (*Place, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.used = true
+	if p.within >= p.o.Slots+p.o.MaxWaiting || p.places[client] >= p.o.Slots+p.o.PerClient {
+		return nil, busy()
+	}
+	p.within++
+	p.places[client]++
+	return &Place{p: p, client: client}, nil
+}
+
+// Leave gives the place back. It may be called again.
+func (l *Place) Leave() {
+	l.p.mu.Lock()
+	defer l.p.mu.Unlock()
+	if l.left {
+		return
+	}
+	l.left = true
+	l.p.within--
+	if l.p.places[l.client]--; l.p.places[l.client] == 0 {
+		delete(l.p.places, l.client)
+	}
+}
+
+// Verify compares plain with a PHC string; outdated says that its costs are below the pool's.
+func (l *Place) Verify(ctx context.Context, plain, encoded string) (ok, outdated bool, err error) {
+	var used password.Params
+	if e := l.p.do(ctx, l.client, func() { ok, used, err = password.Verify(plain, encoded) }); e != nil {
+		return false, false, e
+	}
+	return ok, used.Weaker(l.p.o.Params), err
+}
+
 // Hash makes a PHC string with the pool's costs.
 func (p *Pool) Hash(ctx context.Context, client, plain string) (encoded string, err error) {
 	if len(plain) > password.MaxBytes {
 		return "", password.ErrTooLong
 	}
+	l, err := p.Enter(client)
+	if err != nil {
+		return "", err
+	}
+	defer l.Leave()
 	if e := p.do(ctx, client, func() { encoded, err = password.Hash(plain, p.o.Params) }); e != nil {
 		return "", e
 	}
 	return encoded, err
 }
 
-// Verify compares plain with a PHC string; outdated says that its costs are below the pool's.
+// Verify is that of a place taken for it alone.
 func (p *Pool) Verify(ctx context.Context, client, plain, encoded string) (ok, outdated bool, err error) {
-	var used password.Params
-	if e := p.do(ctx, client, func() { ok, used, err = password.Verify(plain, encoded) }); e != nil {
-		return false, false, e
+	l, err := p.Enter(client)
+	if err != nil {
+		return false, false, err
 	}
-	return ok, used.Weaker(p.o.Params), err
+	defer l.Leave()
+	return l.Verify(ctx, plain, encoded)
 }
 
 // Quiet tells, once after a busy time, that no hash ran since it was last asked: the moment to give the memory of hashes back.
@@ -109,17 +161,12 @@ func (p *Pool) Done() uint64 {
 
 func (p *Pool) acquire(ctx context.Context, client string) error {
 	p.mu.Lock()
-	p.used = true
 	if p.running < p.o.Slots && p.waiting == 0 {
 		p.running++
 		p.mu.Unlock()
 		return nil
 	}
 	queue := p.queues[client]
-	if p.waiting >= p.o.MaxWaiting || len(queue) >= p.o.PerClient {
-		p.mu.Unlock()
-		return busy()
-	}
 	w := &waiter{make(chan struct{})}
 	if len(queue) == 0 {
 		p.turns = append(p.turns, client)

@@ -14,14 +14,20 @@ func pool(o Options) *Pool { return New(o) }
 // ATK58: no more hashes run at once than there are slots, and who waits beyond the queue is sent away at once with a time to come back.
 func TestATK58_SlotsAndShedding(t *testing.T) {
 	t.Parallel()
-	p := pool(Options{Slots: 2, MaxWaiting: 3, PerClient: 3})
+	p := pool(Options{Slots: 2, MaxWaiting: 3, PerClient: 2})
 	block := make(chan struct{})
 	var mu sync.Mutex
 	running, most := 0, 0
 	var wg sync.WaitGroup
-	for range 5 {
+	for _, client := range []string{"a", "a", "a", "a", "b"} {
 		wg.Go(func() {
-			if err := p.do(context.Background(), "a", func() {
+			place, err := p.Enter(client)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer place.Leave()
+			if err := p.do(context.Background(), client, func() {
 				mu.Lock()
 				running++
 				most = max(most, running)
@@ -44,16 +50,31 @@ func TestATK58_SlotsAndShedding(t *testing.T) {
 		}
 		time.Sleep(time.Millisecond)
 	}
-	err := p.do(context.Background(), "b", func() { t.Error("ran") })
-	if f := fault.Of(err); f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
-		t.Errorf("%v", err)
+	refused := func(why, client string) {
+		_, err := p.Hash(context.Background(), client, "a password")
+		if f := fault.Of(err); f.Kind != fault.Unavailable || f.RetryAfter <= 0 {
+			t.Errorf("%s: %v", why, err)
+		}
 	}
+	refused("full", "c")
 	close(block)
 	wg.Wait()
+	places := make([]*Place, 4)
+	for i := range places {
+		places[i], _ = p.Enter("a")
+	}
+	refused("enough of one client", "a")
+	if _, err := p.Hash(context.Background(), "c", "a password"); err != nil {
+		t.Errorf("another client: %v", err)
+	}
+	for _, place := range places {
+		place.Leave()
+		place.Leave()
+	}
 	if most != 2 {
 		t.Errorf("%d ran at once", most)
 	}
-	if p.running != 0 || p.waiting != 0 || len(p.queues) != 0 || len(p.turns) != 0 {
+	if p.running != 0 || p.waiting != 0 || len(p.queues) != 0 || len(p.turns) != 0 || p.within != 0 || len(p.places) != 0 {
 		t.Errorf("left behind: %+v", p)
 	}
 }

@@ -103,28 +103,31 @@ func (l *Limiter) Take(ctx context.Context, k invalidation.Key, limit int, now t
 	if c.minute != minute {
 		c.minute, c.told, c.untold = minute, 0, 0
 	}
-	share := max(1, int64(limit)/shares)
-	if left := int64(limit) - c.told; c.untold < left {
-		d.Allowed = true
-		if c.untold+1 >= share {
-			used, err := l.tell(ctx, k, minute, c.untold+1, c.told)
-			used = max(used, c.told+c.untold+1) // whoever counts, it is not less than what is known here
-			switch {
-			case err != nil: // the others may be using theirs
-				d.Allowed = c.untold < max(1, left/int64(max(1, l.nodes())))
-			case share == 1 && used > int64(limit): // exact: another node was quicker
-				d.Allowed = false
-				c.told, c.untold = used, 0
-			default:
-				c.told, c.untold = used, -1
-			}
-		}
-		if d.Allowed {
-			c.untold++
-		}
-	}
+	d.Allowed = l.use(ctx, c, k, int64(limit))
 	d.Remaining = int(max(0, int64(limit)-c.told-c.untold))
 	return d
+}
+
+// use takes one of what is left for this node, and tells the others when a share is used. The counter is locked.
+func (l *Limiter) use(ctx context.Context, c *counter, k invalidation.Key, limit int64) bool {
+	left, share := limit-c.told, max(1, limit/shares)
+	if c.untold >= left {
+		return false
+	}
+	if c.untold+1 < share {
+		c.untold++
+		return true
+	}
+	used, err := l.tell(ctx, k, c.minute, c.untold+1, c.told)
+	if err != nil { // the others may be using theirs
+		if c.untold >= max(1, left/int64(max(1, l.nodes()))) {
+			return false
+		}
+		c.untold++
+		return true
+	}
+	c.told, c.untold = max(used, c.told+c.untold+1), 0 // whoever counts, it is not less than what is known here
+	return share > 1 || c.told <= limit                // told with every request it is exact: another node may have been quicker
 }
 
 // Spent tells whether a key's limit is used up, as far as this node knows, without using it, and how long that lasts.

@@ -73,7 +73,7 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 		defer tick.Stop()
 		said := false
 		for n := 0; ; n++ {
-			beatCtx, done := context.WithTimeout(ctx, 5*beatEvery)
+			beatCtx, done := context.WithTimeout(ctx, silence) // a late beat proves little, but is no reason to begin anew
 			_, err := beating.Exec(beatCtx, `SELECT pg_notify($1, $2)`, beatChannel, strconv.FormatInt(int64(time.Since(start)), 10))
 			if err == nil && !said && l.Hello != "" {
 				_, err = beating.Exec(beatCtx, `SELECT pg_notify($1, $2)`, Channel, l.Hello+"\n"+l.Alive)

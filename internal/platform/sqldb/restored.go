@@ -13,7 +13,8 @@ type Voided struct {
 }
 
 // Restored makes sure that nothing comes back to life that was revoked since the backup, which nobody knows any more: every token, session and link
-// ends, and the credentials of machines are switched off until somebody looks at them, unless keepMachines. One transaction; record is called in it.
+// ends, and the credentials of machines are switched off until somebody looks at them, unless keepMachines. First
+// the tokens, in a transaction of their own; then the rest, in another, in which record is called.
 func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMachines bool, record func(tx *Tx, v Voided) error) (v Voided, err error) {
 	ctx = patiently(ctx)
 	err = db.PlatformTx(ctx, "tokens are void, whatever becomes of the rest", func(tx *Tx) error {
@@ -25,27 +26,24 @@ func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMa
 		return v, fmt.Errorf("sqldb: restored: %w", err)
 	}
 	err = db.PlatformTx(ctx, "nothing revoked since a backup comes back to life", func(tx *Tx) error {
-		steps := []struct {
+		at := now.UnixMilli()
+		type step struct {
 			count *int64
 			sql   string
-			args  []any
-		}{
-			{&v.Sessions, `UPDATE sessions SET state = 'ended', end_reason = 'restored', ended_at = $1 WHERE state = 'active'`, []any{now.UnixMilli()}},
-			{new(int64), `UPDATE client_grants SET state = 'ended', ended_at = $1 WHERE state = 'active'`, []any{now.UnixMilli()}},
-			{&v.Links, `UPDATE onetime SET used_at = $1 WHERE used_at = 0`, []any{now.UnixMilli()}},
-			{new(int64), `DELETE FROM leases`, nil},
+		}
+		steps := []step{
+			{&v.Sessions, `UPDATE sessions SET state = 'ended', end_reason = 'restored', ended_at = $1 WHERE state = 'active'`},
+			{new(int64), `UPDATE client_grants SET state = 'ended', ended_at = $1 WHERE state = 'active'`},
+			{&v.Links, `UPDATE onetime SET used_at = $1 WHERE used_at = 0`},
+			{new(int64), `UPDATE leases SET expires_at = 0 WHERE expires_at <> $1`},
 			// A key that leaked and was revoked since would sign again; no token of these keys is good any more.
-			{new(int64), `UPDATE signing_keys SET state = 'revoked', retired_at = $1, verify_until = $1, private_seal = '' WHERE purpose = 'session' AND state <> 'revoked'`, []any{now.UnixMilli()}},
+			{new(int64), `UPDATE signing_keys SET state = 'revoked', retired_at = $1, verify_until = $1, private_seal = '' WHERE purpose = 'session' AND state <> 'revoked'`},
 		}
 		if !keepMachines {
-			steps = append(steps, []struct {
-				count *int64
-				sql   string
-				args  []any
-			}{
-				{&v.Credentials, `UPDATE credentials SET state = 'off', updated_at = $1 WHERE state = 'active'`, []any{now.UnixMilli()}},
-				{&v.Clients, `UPDATE clients SET state = 'off', updated_at = $1 WHERE state = 'active'`, []any{now.UnixMilli()}},
-			}...)
+			steps = append(steps,
+				step{&v.Credentials, `UPDATE credentials SET state = 'off', updated_at = $1 WHERE state = 'active'`},
+				step{&v.Clients, `UPDATE clients SET state = 'off', updated_at = $1 WHERE state = 'active'`},
+			)
 		}
 		if db.kind == Postgres {
 			if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
@@ -53,7 +51,7 @@ func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMa
 			}
 		}
 		for _, s := range steps {
-			tag, err := tx.Exec(ctx, s.sql, s.args...)
+			tag, err := tx.Exec(ctx, s.sql, at)
 			if err != nil {
 				return fmt.Errorf("sqldb: restored: %w", err)
 			}

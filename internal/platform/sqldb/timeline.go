@@ -61,8 +61,11 @@ func (l *timeline) check(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil {
 		return err
 	}
-	for before < now && !l.highest.CompareAndSwap(l.highest.Load(), &now) {
-		before = l.known()
+	for {
+		seen := l.highest.Load()
+		if seen != nil && *seen >= now || l.highest.CompareAndSwap(seen, &now) {
+			break
+		}
 	}
 	if voided || (before != "" && before != now) {
 		l.broken()
