@@ -2,10 +2,13 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -372,5 +375,63 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("no Redis: %v", found["Redis"])
 			}
 		}
+
+		// What only the tables tell.
+		access, _ := i.signIn()
+		key, _ := i.newKey(access, "old")
+		expect := func(check, verdict, mend string, settings ...string) {
+			t.Helper()
+			found, _ := look(settings...)
+			if f := found[check]; f["verdict"] != verdict || !strings.Contains(f["mend"], mend) {
+				t.Errorf("%s: %v, want %s and %q", check, f, verdict, mend)
+			}
+		}
+		expect("credentials", "ok", "")
+		execute(t, address, `UPDATE credentials SET created_at = 1000, last_used_at = 0`)
+		expect("credentials", "warn", "credentials report")
+		if i.byKey(key) != 200 {
+			t.Error("the key does not work")
+		}
+		execute(t, address, `UPDATE signing_keys SET state = 'retired' WHERE state = 'next'`)
+		expect("keys", "warn", "run for a moment")
+		if !strings.HasPrefix(address, "postgres") {
+			if err := os.Chmod(address, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			expect("database file", "FAIL", "chmod 600")
+			return
+		}
+		execute(t, address, `ALTER TABLE teams NO FORCE ROW LEVEL SECURITY`)
+		expect("row-level security", "FAIL", "FORCE ROW LEVEL SECURITY")
+		execute(t, address, `ALTER TABLE teams FORCE ROW LEVEL SECURITY; ALTER TABLE roles DISABLE ROW LEVEL SECURITY`)
+		expect("row-level security", "FAIL", "ENABLE ROW LEVEL SECURITY")
+		u, err := url.Parse(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stranger := fmt.Sprintf("stranger_%d", time.Now().UnixNano())
+		execute(t, address, `CREATE ROLE `+stranger+` LOGIN`)
+		t.Cleanup(func() { execute(t, address, `DROP ROLE `+stranger) })
+		u.User = url.User(stranger)
+		expect("database role", "FAIL", "GRANT gatehouse_app", "GATEHOUSE_DATABASE="+u.String())
+		expect("failover", "warn", "synchronous_standby_names", "GATEHOUSE_DATABASE_FAILOVER=keep")
+		expect("connections", "warn", "max_connections", "GATEHOUSE_DATABASE_CONNECTIONS=300")
 	})
+}
+
+// execute runs SQL in a database beside the program, as its owner.
+func execute(t *testing.T, address, statement string) {
+	t.Helper()
+	driver := "sqlite"
+	if strings.HasPrefix(address, "postgres") {
+		driver = "pgx"
+	}
+	db, err := sql.Open(driver, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(context.WithoutCancel(t.Context()), statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
 }

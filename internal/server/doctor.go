@@ -16,6 +16,7 @@ import (
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/domain/signingkey"
 	"gatehouse/internal/platform/config"
+	"gatehouse/internal/platform/failpoint"
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/redis"
 	"gatehouse/internal/platform/sqldb"
@@ -76,7 +77,11 @@ func (d *doctor) database() bool {
 		}
 	}
 	db, err := sqldb.Open(d.ctx, d.c.Database.Reveal(), sqldb.Options{MaxConns: 2, KeepAfterFailover: d.c.Failover == config.Keep})
-	if err != nil {
+	switch {
+	case sqldb.IsForbidden(err): // it may connect, and is no member of our roles
+		d.say("database role", Bad, "Let somebody who may run: GRANT gatehouse_app TO login; GRANT gatehouse_platform TO login; with the login of `database`.", "the login may not do what statements need: %v", err)
+		return false
+	case err != nil:
 		d.say("database", Bad, "Check the address, the password and that the server runs.", "it cannot be opened: %v", err)
 		return false
 	}
@@ -148,13 +153,13 @@ func (d *doctor) roles(db *sqldb.DB) {
 }
 
 func (d *doctor) clock(db *sqldb.DB) {
-	before := time.Now()
+	before := failpoint.Clock(time.Now())
 	there, err := db.Now(d.ctx)
 	if err != nil {
 		d.say("clock", Bad, "", "%v", err)
 		return
 	}
-	skew := there.Sub(before.Add(time.Since(before) / 2)).Round(time.Millisecond)
+	skew := there.Sub(before.Add(failpoint.Clock(time.Now()).Sub(before) / 2)).Round(time.Millisecond)
 	if skew.Abs() > maxSkew {
 		d.say("clock", Bad, "Let both machines follow NTP.", "this machine is %v off the database's", skew)
 		return

@@ -69,32 +69,27 @@ func (s *Service) Reserve(ctx context.Context, name, account, address string) (R
 	if r.account = r.nobody; account != "" {
 		r.account = s.digest("account", account)
 	}
-	var refused error
-	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
+	now := s.now()
+	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error { // a refusal takes back what was counted beside the lock
 		q := attemptdb.New(tx)
-		_, wait, err := s.reserve(ctx, q, r.address, s.limits.AddressFailures, s.limits.AddressWindow, true)
+		counted, err := s.reserve(ctx, q, r, now)
 		if err != nil {
 			return err
 		}
-		if wait > 0 {
-			refused = fault.Limitedf(fault.CodeRateLimited, wait, "Too many failed sign-ins from this address.")
-			return nil
+		if counted[r.address] == 0 {
+			return s.refuse(ctx, q, r.address, now, fault.CodeRateLimited, "Too many failed sign-ins from this address.")
 		}
-		if r.Locks, wait, err = s.reserve(ctx, q, r.name, s.limits.AccountFailures, s.limits.ForgetAfter, false); err != nil {
-			return err
+		if counted[r.name] == 0 {
+			return s.refuse(ctx, q, r.name, now, fault.CodeAccountLocked, "Too many failed sign-ins for this account. Wait and try again.")
 		}
-		if wait > 0 {
-			refused = fault.Limitedf(fault.CodeAccountLocked, wait, "Too many failed sign-ins for this account. Wait and try again.")
-			return q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address)
-		}
-		locks, wait, err := s.reserve(ctx, q, r.account, s.limits.AccountFailures, s.limits.ForgetAfter, false)
-		r.Locks, r.AccountLocked = r.Locks || locks, wait > 0
-		return err
+		r.AccountLocked = counted[r.account] == 0
+		r.Locks = max(counted[r.name], counted[r.account]) >= int64(s.limits.AccountFailures)
+		return nil
 	})
 	if err != nil {
 		return Reservation{}, fmt.Errorf("attempt: reserve: %w", err)
 	}
-	return r, refused
+	return r, nil
 }
 
 // Network is what one client of an address surely shares: itself for IPv4, the /64 it may choose from for IPv6.
@@ -110,24 +105,25 @@ func Network(address string) string {
 	return p.String()
 }
 
-// reserve counts one try and tells whether it is the one that locks, or how long a lock there is lasts.
-func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, digest string, limit int, forget time.Duration, fixedWindow bool) (locks bool, wait time.Duration, err error) {
-	now := s.now()
-	failures, err := q.PlatformReserve(ctx, attemptdb.PlatformReserveParams{
-		Digest: digest, Now: sqldb.MillisOf(now), Forget: sqldb.MillisOf(now.Add(-forget)),
-		MaxFailures: int64(limit), LockUnit: s.limits.LockUnit.Milliseconds(), FixedWindow: fixedWindow,
-	})
-	if err == nil {
-		return failures >= int64(limit), 0, nil
+// reserve counts a try at all three and gives the failures of each; none of one that is locked.
+func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, r Reservation, now time.Time) (map[string]int64, error) {
+	rows, err := q.PlatformReserve(ctx, attemptdb.PlatformReserveParams{Address: r.address, Name: r.name, Account: r.account, Now: sqldb.MillisOf(now),
+		WindowStart: now.Add(-s.limits.AddressWindow).UnixMilli(), Forget: now.Add(-s.limits.ForgetAfter).UnixMilli(),
+		AddressFailures: int64(s.limits.AddressFailures), AccountFailures: int64(s.limits.AccountFailures), LockUnit: s.limits.LockUnit.Milliseconds()})
+	counted := make(map[string]int64, len(rows))
+	for _, row := range rows {
+		counted[row.Digest] = row.Failures
 	}
-	if !errors.Is(err, sqldb.ErrNoRows) {
-		return false, 0, err
-	}
+	return counted, err
+}
+
+// refuse tells how long a lock lasts.
+func (s *Service) refuse(ctx context.Context, q *attemptdb.Queries, digest string, now time.Time, code, text string) error {
 	until, err := q.PlatformLockedUntil(ctx, digest)
 	if err != nil {
-		return false, 0, err
+		return err
 	}
-	return false, max(until.Time().Sub(now), time.Second), nil
+	return fault.Limitedf(code, max(until.Time().Sub(now), time.Second), "%s", text)
 }
 
 // Succeeded forgives the account's failures and takes the try back from the address.

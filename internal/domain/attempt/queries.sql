@@ -1,17 +1,18 @@
--- name: PlatformReserve :one
--- A reservation counts as a failure before anything is verified. While locked the row is left alone and no row comes back. A fixed window
--- keeps the moment of its first failure; else each failure moves it.
-INSERT INTO login_attempts (digest, failures, locks, locked_until, updated_at) VALUES (@digest, 1, 0, 0, @now)
+-- name: PlatformReserve :many
+-- A reservation counts as a failure before anything is verified: at the address, at the name and at the account, whose rows are locked in this order. A row
+-- that is locked is left alone and does not come back. An address's window is fixed and keeps the moment of its first failure; else each failure moves it.
+INSERT INTO login_attempts (digest, failures, locks, locked_until, updated_at) VALUES (@address, 1, 0, 0, @now), (@name, 1, 0, 0, @now), (@account, 1, 0, 0, @now)
 ON CONFLICT (digest) DO UPDATE SET
-    failures = CASE WHEN login_attempts.updated_at < @forget THEN 1 ELSE login_attempts.failures + 1 END,
-    locks = CASE WHEN login_attempts.updated_at < @forget THEN 0
-                 WHEN login_attempts.failures + 1 >= CAST(@max_failures AS BIGINT) THEN login_attempts.locks + 1
+    failures = CASE WHEN login_attempts.updated_at < CASE login_attempts.digest WHEN @address THEN CAST(@window_start AS BIGINT) ELSE CAST(@forget AS BIGINT) END THEN 1 ELSE login_attempts.failures + 1 END,
+    locks = CASE WHEN login_attempts.updated_at < CASE login_attempts.digest WHEN @address THEN CAST(@window_start AS BIGINT) ELSE CAST(@forget AS BIGINT) END THEN 0
+                 WHEN login_attempts.failures + 1 >= CASE login_attempts.digest WHEN @address THEN CAST(@address_failures AS BIGINT) ELSE CAST(@account_failures AS BIGINT) END THEN login_attempts.locks + 1
                  ELSE login_attempts.locks END,
-    locked_until = CASE WHEN login_attempts.updated_at < @forget OR login_attempts.failures + 1 < CAST(@max_failures AS BIGINT) THEN 0
+    locked_until = CASE WHEN login_attempts.updated_at < CASE login_attempts.digest WHEN @address THEN CAST(@window_start AS BIGINT) ELSE CAST(@forget AS BIGINT) END
+                          OR login_attempts.failures + 1 < CASE login_attempts.digest WHEN @address THEN CAST(@address_failures AS BIGINT) ELSE CAST(@account_failures AS BIGINT) END THEN 0
                         ELSE CAST(@lock_unit AS BIGINT) * CASE login_attempts.locks WHEN 0 THEN 1 WHEN 1 THEN 2 WHEN 2 THEN 4 WHEN 3 THEN 8 ELSE 15 END + CAST(@now AS BIGINT) END,
-    updated_at = CASE WHEN CAST(@fixed_window AS BOOLEAN) AND login_attempts.updated_at >= @forget THEN login_attempts.updated_at ELSE @now END
+    updated_at = CASE WHEN login_attempts.digest = @address AND login_attempts.updated_at >= CAST(@window_start AS BIGINT) THEN login_attempts.updated_at ELSE @now END
 WHERE login_attempts.locked_until <= @now
-RETURNING failures;
+RETURNING digest, failures;
 
 -- name: PlatformLockedUntil :one
 SELECT locked_until FROM login_attempts WHERE digest = $1;

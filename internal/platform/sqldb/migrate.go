@@ -2,13 +2,16 @@ package sqldb
 
 import (
 	"context"
-	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"testing/fstest"
+	"time"
 
-	_ "github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib" // goose speaks database/sql
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 )
@@ -49,14 +52,43 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 			return 0, fmt.Errorf("sqldb: migrate: the role %s may not make the roles that statements run as. Let somebody who may run: %s", login.Name, sql)
 		}
 	}
-	results, err := p.Up(ctx)
+	n, err := up(ctx, p)
 	if err != nil {
-		return 0, fmt.Errorf("sqldb: migrate: %w", err)
+		return n, fmt.Errorf("sqldb: migrate: %w", err)
 	}
 	if e, ok := db.engine.(*postgres); ok { // the connections that are there were made before there was anything to note
 		e.pool.Reset()
 	}
-	return len(results), nil
+	return n, nil
+}
+
+// A step that waits for a table's lock makes everyone else wait behind it. It gives up soon, lets them through, and tries again.
+const (
+	migrationLockWait = 2 * time.Second
+	migrationPause    = time.Second
+	migrationTries    = 200 // ten minutes: a reader that is longer is better ended
+)
+
+// up runs the steps that are left, each in a transaction of its own.
+func up(ctx context.Context, p *goose.Provider) (n int, err error) {
+	for try := 1; ; try++ {
+		var results []*goose.MigrationResult
+		results, err = p.Up(ctx)
+		var partial *goose.PartialError
+		if errors.As(err, &partial) {
+			results = partial.Applied
+		}
+		n += len(results)
+		var pg *pgconn.PgError
+		if try == migrationTries || !errors.As(err, &pg) || pg.Code != "55P03" { // lock_not_available
+			return n, err
+		}
+		select {
+		case <-ctx.Done():
+			return n, ctx.Err()
+		case <-time.After(migrationPause):
+		}
+	}
 }
 
 // newer refuses a database that a later release has changed in a way that this one may not know. Steps only add, so that one release apart works
@@ -103,10 +135,14 @@ func (db *DB) provider() (*goose.Provider, func(), error) {
 		p, err := goose.NewProvider(goose.DialectSQLite3, db.engine.(*lite).writer.DB, files)
 		return p, func() {}, err
 	}
-	conn, err := sql.Open("pgx", db.url)
+	cfg, err := pgx.ParseConfig(db.url)
 	if err != nil {
-		return nil, nil, fmt.Errorf("sqldb: migrate: %w", err)
+		return nil, nil, errors.New("sqldb: migrate: the postgres:// address cannot be read") // pgx's own error quotes the address
 	}
+	conn := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, fmt.Sprintf(`SET lock_timeout = %d`, migrationLockWait.Milliseconds()))
+		return err
+	}))
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {
 		conn.Close()

@@ -221,6 +221,12 @@ func IsForeignKey(err error) bool {
 	return errors.As(err, &lite) && lite.Code() == 787
 }
 
+// IsForbidden tells whether the login lacks the right to what it asked for. SQLite has no rights.
+func IsForbidden(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42501"
+}
+
 // Millis is a moment in Unix milliseconds, as the database keeps it; 0 is none.
 type Millis int64
 

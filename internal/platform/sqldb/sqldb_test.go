@@ -2,6 +2,7 @@ package sqldb_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"strings"
 	"sync"
@@ -195,5 +196,38 @@ func TestMigrateInParallel(t *testing.T) {
 			})
 		}
 		wg.Wait()
+	})
+}
+
+// A release refuses a database that is further ahead than the next release may have left it, and says so.
+func TestMigrateRefusesTheFuture(t *testing.T) {
+	t.Parallel()
+	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
+		db := sqldbtest.Open(t, address)
+		all, err := db.Migrations(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		driver := "sqlite"
+		if db.Engine() == sqldb.Postgres {
+			driver = "pgx"
+		}
+		direct, err := sql.Open(driver, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer direct.Close()
+		last := all[len(all)-1].Version
+		for ahead, refused := range map[int64]bool{10: false, 11: true} {
+			if _, err := direct.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES ($1, true)`, last+ahead); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := db.Migrate(t.Context()); (err != nil) != refused || refused && !strings.Contains(err.Error(), "too old") {
+				t.Errorf("%d steps ahead: %v", ahead, err)
+			}
+			if _, err := direct.Exec(`DELETE FROM goose_db_version WHERE version_id > $1`, last); err != nil {
+				t.Fatal(err)
+			}
+		}
 	})
 }

@@ -96,41 +96,66 @@ func (q *Queries) PlatformReleaseShared(ctx context.Context, maxFailures int64, 
 	return err
 }
 
-const platformReserve = `-- name: PlatformReserve :one
-INSERT INTO login_attempts (digest, failures, locks, locked_until, updated_at) VALUES ($1, 1, 0, 0, $2)
+const platformReserve = `-- name: PlatformReserve :many
+INSERT INTO login_attempts (digest, failures, locks, locked_until, updated_at) VALUES ($1, 1, 0, 0, $2), ($3, 1, 0, 0, $2), ($4, 1, 0, 0, $2)
 ON CONFLICT (digest) DO UPDATE SET
-    failures = CASE WHEN login_attempts.updated_at < $3 THEN 1 ELSE login_attempts.failures + 1 END,
-    locks = CASE WHEN login_attempts.updated_at < $3 THEN 0
-                 WHEN login_attempts.failures + 1 >= CAST($4 AS BIGINT) THEN login_attempts.locks + 1
+    failures = CASE WHEN login_attempts.updated_at < CASE login_attempts.digest WHEN $1 THEN CAST($5 AS BIGINT) ELSE CAST($6 AS BIGINT) END THEN 1 ELSE login_attempts.failures + 1 END,
+    locks = CASE WHEN login_attempts.updated_at < CASE login_attempts.digest WHEN $1 THEN CAST($5 AS BIGINT) ELSE CAST($6 AS BIGINT) END THEN 0
+                 WHEN login_attempts.failures + 1 >= CASE login_attempts.digest WHEN $1 THEN CAST($7 AS BIGINT) ELSE CAST($8 AS BIGINT) END THEN login_attempts.locks + 1
                  ELSE login_attempts.locks END,
-    locked_until = CASE WHEN login_attempts.updated_at < $3 OR login_attempts.failures + 1 < CAST($4 AS BIGINT) THEN 0
-                        ELSE CAST($5 AS BIGINT) * CASE login_attempts.locks WHEN 0 THEN 1 WHEN 1 THEN 2 WHEN 2 THEN 4 WHEN 3 THEN 8 ELSE 15 END + CAST($2 AS BIGINT) END,
-    updated_at = CASE WHEN CAST($6 AS BOOLEAN) AND login_attempts.updated_at >= $3 THEN login_attempts.updated_at ELSE $2 END
+    locked_until = CASE WHEN login_attempts.updated_at < CASE login_attempts.digest WHEN $1 THEN CAST($5 AS BIGINT) ELSE CAST($6 AS BIGINT) END
+                          OR login_attempts.failures + 1 < CASE login_attempts.digest WHEN $1 THEN CAST($7 AS BIGINT) ELSE CAST($8 AS BIGINT) END THEN 0
+                        ELSE CAST($9 AS BIGINT) * CASE login_attempts.locks WHEN 0 THEN 1 WHEN 1 THEN 2 WHEN 2 THEN 4 WHEN 3 THEN 8 ELSE 15 END + CAST($2 AS BIGINT) END,
+    updated_at = CASE WHEN login_attempts.digest = $1 AND login_attempts.updated_at >= CAST($5 AS BIGINT) THEN login_attempts.updated_at ELSE $2 END
 WHERE login_attempts.locked_until <= $2
-RETURNING failures
+RETURNING digest, failures
 `
 
 type PlatformReserveParams struct {
-	Digest      string
-	Now         sqldb.Millis
-	Forget      sqldb.Millis
-	MaxFailures int64
-	LockUnit    int64
-	FixedWindow bool
+	Address         string
+	Now             sqldb.Millis
+	Name            string
+	Account         string
+	WindowStart     int64
+	Forget          int64
+	AddressFailures int64
+	AccountFailures int64
+	LockUnit        int64
 }
 
-// A reservation counts as a failure before anything is verified. While locked the row is left alone and no row comes back. A fixed window
-// keeps the moment of its first failure; else each failure moves it.
-func (q *Queries) PlatformReserve(ctx context.Context, arg PlatformReserveParams) (int64, error) {
-	row := q.db.QueryRow(ctx, platformReserve,
-		arg.Digest,
+type PlatformReserveRow struct {
+	Digest   string
+	Failures int64
+}
+
+// A reservation counts as a failure before anything is verified: at the address, at the name and at the account, whose rows are locked in this order. A row
+// that is locked is left alone and does not come back. An address's window is fixed and keeps the moment of its first failure; else each failure moves it.
+func (q *Queries) PlatformReserve(ctx context.Context, arg PlatformReserveParams) ([]PlatformReserveRow, error) {
+	rows, err := q.db.Query(ctx, platformReserve,
+		arg.Address,
 		arg.Now,
+		arg.Name,
+		arg.Account,
+		arg.WindowStart,
 		arg.Forget,
-		arg.MaxFailures,
+		arg.AddressFailures,
+		arg.AccountFailures,
 		arg.LockUnit,
-		arg.FixedWindow,
 	)
-	var failures int64
-	err := row.Scan(&failures)
-	return failures, err
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PlatformReserveRow{}
+	for rows.Next() {
+		var i PlatformReserveRow
+		if err := rows.Scan(&i.Digest, &i.Failures); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
