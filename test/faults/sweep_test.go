@@ -4,11 +4,13 @@ package faults
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,189 +22,181 @@ import (
 	"gatehouse/test/sqldbtest"
 )
 
-// try is one request of the sweep: each call of make gives a fresh one that would succeed.
-type try struct {
-	name   string
-	method string
-	path   string
-	body   any
-	as     servertest.Change
-	good   int
-	form   bool
-	table  string // a row of this is made by a success
-	act    string // and one event of this
-
-	probe func() string // what is wrong after a success; for what leaves no new row
+// A fault is what goes wrong within one request.
+type fault struct {
+	point, action string
+	lasting       bool   // from then on everything
+	and           string // a second point that fails as well: what should clean up
 }
 
-// FLT20: for each kind of request the first, second, … statement, and the commit before and after it is done, fails, or the handler panics there. What is answered is
-// never a success that did not happen, never a half: each row has its event (I7), and the same request succeeds right after (I6, I9). Nothing leaks.
+func (f fault) String() string {
+	s := f.action + " at " + f.point
+	if f.lasting {
+		s += " and ever after"
+	}
+	if f.and != "" {
+		s += " and at " + f.and
+	}
+	return s
+}
+
+func (f fault) plans(nth int64) (first *failpoint.Plan, all []*failpoint.Plan) {
+	first = failpoint.NewPlan(f.point, f.action, nth, f.lasting)
+	all = append(all, first)
+	if f.and != "" {
+		all = append(all, failpoint.NewPlan(f.and, "error", 1, true))
+	}
+	return first, all
+}
+
+var faults = []fault{
+	{point: "statement", action: "error"},
+	{point: "tx.before_commit", action: "error"},
+	{point: "tx.committed", action: "error"}, // an answer that is lost
+	{point: "redis", action: "error", lasting: true},
+}
+
+// moreFaults are those of the long version.
+var moreFaults = []fault{
+	{point: "statement", action: "panic"},
+	{point: "statement", action: "cancel"},
+	{point: "statement", action: "error", lasting: true},
+	{point: "statement", action: "error", and: "tx.rollback"},
+	{point: "tx.before_commit", action: "panic"},
+	{point: "tx.before_commit", action: "cancel"},
+	{point: "tx.before_commit", action: "error", and: "tx.rollback"},
+	{point: "redis", action: "error"},
+}
+
+// FLT20: at every route, for each kind of fault, the first, second, … statement, commit or call of Redis goes wrong. What a request does, it does in full or
+// not at all: the tables that it changes, its event among them (I7), are all changed or none. It is never answered as done when it is not, never with internals
+// (I9), and the same request succeeds right after, also when the next one met the same fault (I6). Nothing leaks (I8).
 func TestFLT20_Sweep(t *testing.T) {
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
-		var planned *failpoint.Plan
-		s := servertest.New(t, address, servertest.WithoutRedis)
+		var planned []*failpoint.Plan
+		s := servertest.New(t, address)
 		h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("X-Faulty") != "" {
-				r = r.WithContext(failpoint.With(r.Context(), planned))
+				ctx, cancel := failpoint.With(r.Context(), planned...)
+				defer cancel()
+				r = r.WithContext(ctx)
 			}
 			s.Handler.ServeHTTP(w, r)
 		}))
 		t.Cleanup(h.Close)
 		s.URL = h.URL
-		admin, operator := s.As(t, servertest.Admin), s.As(t, servertest.Operator)
-		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"sessionsPerUser": 0}}, admin).Want(t, 200)
-		client := s.Seeds.Clients[0]
-		n := 0
-		fresh := func(what string) string { n++; return fmt.Sprintf("%s-%d", what, n) }
-		post := func(name, path string, body map[string]any, table, act string) func() try {
-			return func() try {
-				b := make(map[string]any)
-				for k, v := range body {
-					b[k] = v
-				}
-				for _, k := range []string{"name", "title", "email"} {
-					if v, ok := b[k].(string); ok {
-						b[k] = fresh(v)
-						if k == "email" {
-							b[k] = fresh("user") + "@acme-corp.example"
-						}
-					}
-				}
-				return try{name: name, method: "POST", path: path, body: b, as: admin, good: 201, table: table, act: act}
+		q := &requests{t: t, s: s, broker: s.Provision(t, "sweep", "SystemAccessToken")}
+		q.signIn()
+		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"sessionsPerUser": 0}}, q.admin).Want(t, 200)
+		table := q.table()
+		for _, r := range s.Kit.Routes() {
+			name := r.Method + " " + r.Pattern
+			if r.Method == "" {
+				name = "any " + r.Pattern
+			}
+			if table[name] == nil {
+				t.Errorf("%s is not swept", name)
 			}
 		}
-		get := func(path string) func() try {
-			return func() try { return try{name: path, method: "GET", path: path, as: admin, good: 200} }
+		names := slices.Sorted(maps.Keys(table))
+		direct := openDirectly(t, address)
+		touched := watch(t, direct, s.DB.Engine())
+		kinds := faults
+		if !testing.Short() {
+			kinds = append(slices.Clone(faults), moreFaults...)
 		}
-		made := func(path string, body map[string]any) string {
-			return s.Do(t, "POST", path, body, admin).Want(t, 201).String("id")
-		}
-		makes := []func() try{
-			func() try {
-				return try{name: "sign in", method: "POST", path: "/v1/auth/login", body: map[string]any{"email": servertest.Agent, "password": server.DemoPassword}, good: 200, table: "sessions", act: "session.created"}
-			},
-			func() try {
-				token := s.Login(t, servertest.Agent).RefreshToken
-				return try{name: "refresh", method: "POST", path: "/v1/auth/refresh", body: map[string]any{"refreshToken": token}, good: 200, probe: func() string {
-					if s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": token}).Status == 200 {
-						return "the used token works"
-					}
-					return ""
-				}}
-			},
-			func() try {
-				as := servertest.Bearer(s.Login(t, servertest.EndUser).AccessToken)
-				return try{name: "sign out", method: "POST", path: "/v1/auth/logout", as: as, good: 200, probe: ended(t, s, as)}
-			},
-			func() try {
-				return try{name: "client credentials", method: "POST", path: "/oauth2/token", form: true, good: 200,
-					body: url.Values{"grant_type": {"client_credentials"}, "client_id": {client.ClientID}, "client_secret": {client.ClientSecret}}.Encode()}
-			},
-			func() try {
-				return try{name: "item path sign in", method: "POST", path: "/api/users/login", body: map[string]any{"username": "agent", "password": server.DemoPassword}, good: 200, table: "sessions", act: "session.created"}
-			},
-			post("user", "/v1/users", map[string]any{"email": "u", "role": "end_user"}, "users", "user.created"),
-			post("team", "/v1/teams", map[string]any{"name": "team"}, "teams", "team.created"),
-			post("api key", "/v1/api-keys", map[string]any{"name": "key", "permissions": []string{"tickets:read:all"}}, "credentials", "api_key.created"),
-			post("system token", "/v1/system-tokens", map[string]any{"name": "sat"}, "credentials", "system_token.created"),
-			post("client", "/v1/clients", map[string]any{"name": "client", "permissions": []string{"tickets:read:all"}}, "clients", "client.created"),
-			post("ticket", "/v1/tickets", map[string]any{"title": "ticket", "type": "incident", "priority": "low"}, "tickets", ""),
-			post("invitation", "/v1/invitations", map[string]any{"email": "u", "role": "end_user"}, "invitations", "invitation.created"),
-			func() try {
-				r := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "gone", "permissions": []string{"tickets:read:all"}}, admin).Want(t, 201)
-				return try{name: "revoke a key", method: "DELETE", path: "/v1/api-keys/" + r.String("id"), as: admin, good: 204, probe: ended(t, s, servertest.Header("X-API-Key", r.String("key")))}
-			},
-			func() try {
-				r := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "turned", "permissions": []string{"tickets:read:all"}}, admin).Want(t, 201)
-				return try{name: "rotate a key", method: "POST", path: "/v1/api-keys/" + r.String("id") + "/rotate", body: map[string]any{}, as: admin, good: 200, probe: ended(t, s, servertest.Header("X-API-Key", r.String("key")))}
-			},
-			func() try {
-				id := made("/v1/users", map[string]any{"email": fresh("left") + "@acme-corp.example", "role": "end_user"})
-				return try{name: "disable a user", method: "PATCH", path: "/v1/users/" + id, body: map[string]any{"state": "disabled"}, as: admin, good: 200, probe: func() string {
-					if s.Do(t, "GET", "/v1/users/"+id, nil, admin).String("state") != "disabled" {
-						return "the user is active"
-					}
-					return ""
-				}}
-			},
-			func() try {
-				return try{name: "an operator abroad", method: "GET", path: "/v1/users", as: both(operator, servertest.Header("X-Tenant-Slug", server.DemoTenant)), good: 200}
-			},
-			get("/v1/users"), get("/v1/tickets"), get("/v1/audit-events"), get("/v1/organization"), get("/v1/auth/sessions"), get("/v1/api-keys"), get("/verify?permission=tickets:read"),
-			get("/.well-known/jwks.json"),
-		}
-		rows := func(sql string, args ...any) (n int) {
-			t.Helper()
-			if err := s.DB.Platform("what a sweep left behind").QueryRow(context.Background(), sql, args...).Scan(&n); err != nil {
-				t.Fatal(err)
-			}
-			return n
-		}
+
 		before := runtime.NumGoroutine()
 		points, violations, rounds := 0, 0, 0
 		bad := func(format string, args ...any) {
 			violations++
-			if violations < 20 {
+			if violations < 30 {
 				t.Errorf(format, args...)
 			}
 		}
-		for _, make := range makes {
-			for _, point := range []string{"statement", "tx.before_commit", "tx.committed"} {
-				for _, action := range []string{"error", "panic"} {
-					if action == "panic" && point == "tx.committed" {
-						continue // the same as killed: FLT01
+		send := func(c request, more ...servertest.Change) (servertest.Response, error) {
+			if c.as != nil {
+				more = append(more, c.as)
+			}
+			return s.Try(c.method, c.path, c.body, more...)
+		}
+		fresh := func(name string) request {
+			s.Clock.Advance(2 * time.Minute) // no limit of the round before, and no lock
+			if _, err := direct.Exec(`DELETE FROM login_attempts`); err != nil {
+				t.Fatal(err)
+			}
+			if rounds++; rounds%5 == 0 {
+				q.signIn()
+			}
+			if strings.Contains(name, "{account}") { // the first use of a password within an hour leaves an event
+				s.Do(t, "GET", "/api/v1/"+server.DemoTenant+"/requests", nil, servertest.Demo("admin")).Want(t, 200)
+			}
+			return table[name]()
+		}
+		for _, name := range names {
+			c := fresh(name)
+			start := touched()
+			if r, err := send(c); err != nil || r.Status != c.good {
+				bad("%s without a fault: %v %d %s", name, err, r.Status, r.Body)
+				continue
+			}
+			whole := changed(start, touched())
+			if len(whole) > 0 && whole["audit_events"] == 0 && name != "POST /v1/auth/refresh" { // one of a session that has its event
+				bad("I7: %s changes %v without an event", name, whole)
+			}
+			for _, f := range kinds {
+				for nth := int64(1); nth < 60; nth++ {
+					what := fmt.Sprintf("%s, %s %d", name, f, nth)
+					c := fresh(name)
+					start := touched()
+					var first *failpoint.Plan
+					first, planned = f.plans(nth)
+					r, err := send(c, servertest.Header("X-Faulty", "1"))
+					if f.action == "cancel" {
+						time.Sleep(5 * time.Millisecond) // the handler may be at work still
 					}
-					for nth := int64(1); nth < 60; nth++ {
-						s.Clock.Advance(2 * time.Minute) // no lock or limit of the round before
-						if rounds++; rounds%5 == 0 {
-							admin, operator = s.As(t, servertest.Admin), s.As(t, servertest.Operator)
+					hit := first.Hits() >= nth
+					if hit {
+						points++
+					}
+					done := changed(start, touched())
+					switch {
+					case err != nil && f.action == "error":
+						bad("%s: no answer: %v", what, err)
+					case err != nil:
+					case strings.Contains(string(r.Body), "failpoint") || strings.Contains(string(r.Body), "SELECT"):
+						bad("I9: %s tells internals: %s", what, r.Body)
+					case r.Status == c.good && !maps.Equal(done, whole):
+						bad("I9: %s: answered %d, and changed %v, not %v", what, r.Status, done, whole)
+					case r.Status == c.good && c.probe != nil:
+						if wrong := c.probe(); wrong != "" {
+							bad("I9: %s: answered %d, and %s", what, r.Status, wrong)
 						}
-						c := make()
-						events, rowsBefore := 0, 0
-						if c.act != "" {
-							events, rowsBefore = rows(`SELECT count(*) FROM audit_events WHERE act = $1`, c.act), rows(`SELECT count(*) FROM `+c.table)
+					case f.point == "redis" && r.Status != c.good:
+						bad("A46: %s: %d %s", what, r.Status, r.Body)
+					case hit && f.action == "error" && r.Status == 500:
+						bad("I9: %s: a database that does not answer is 500: %s", what, r.Body)
+					case hit && r.Status < 500 && r.Status != c.good && r.Status != 401 && !(r.Status == 403 && r.Code() == "UNAVAILABLE"): // what a proxy is told
+						bad("%s: %d %s", what, r.Status, r.Body)
+					}
+					if !maps.Equal(done, whole) && !nothing(done) {
+						bad("I7: %s: %d, and %v changed, of %v", what, r.Status, done, whole)
+					}
+					if !hit {
+						if err != nil || r.Status != c.good {
+							bad("%s was never there: %v %d %s", what, err, r.Status, r.Body)
 						}
-						planned = failpoint.NewPlan(point, action, nth)
-						r, err := send(s, c, servertest.Header("X-Faulty", "1"))
-						if err != nil && action != "panic" {
-							bad("%s, %s %d of %s: no answer: %v", c.name, action, nth, point, err)
-						}
-						hit := planned.Hits() >= nth
-						if hit {
-							points++
-						}
-						if hit && err == nil && r.Status < 500 && r.Status != c.good && r.Status != 401 && !(r.Status == 403 && r.Code() == "UNAVAILABLE") { // what a proxy is told
-							bad("%s, %s %d of %s: %d %s", c.name, action, nth, point, r.Status, r.Body)
-						}
-						if hit && err == nil && r.Status == 500 && action == "error" {
-							bad("I9: %s, %s %d of %s: a database that does not answer is 500: %s", c.name, action, nth, point, r.Body)
-						}
-						if strings.Contains(string(r.Body), "failpoint") || strings.Contains(string(r.Body), "SELECT") {
-							bad("I9: %s tells internals: %s", c.name, r.Body)
-						}
-						if hit && err == nil && r.Status == c.good && c.probe != nil {
-							if wrong := c.probe(); wrong != "" {
-								bad("I9: %s, %s %d of %s: answered %d, and %s", c.name, action, nth, point, r.Status, wrong)
-							}
-						}
-						if hit && err == nil && r.Status == c.good && c.table != "" && rows(`SELECT count(*) FROM `+c.table) == rowsBefore {
-							bad("I9: %s, %s %d of %s: answered %d, and there is no row", c.name, action, nth, point, r.Status)
-						}
-						if c.act != "" {
-							if de, dr := rows(`SELECT count(*) FROM audit_events WHERE act = $1`, c.act)-events, rows(`SELECT count(*) FROM `+c.table)-rowsBefore; (dr > 0) != (de > 0) || dr > 1 && c.table != "credentials" {
-								bad("I7: %s, %s %d of %s: %d rows and %d events", c.name, action, nth, point, dr, de)
-							}
-						}
-						if !hit {
-							if err != nil || r.Status != c.good {
-								bad("%s without a fault: %v %d %s", c.name, err, r.Status, r.Body)
-							}
-							break
-						}
-						again := make()
-						if r, err := send(s, again); err != nil || r.Status != again.good {
-							bad("I6: %s after %s %d of %s: %v %d %s", c.name, action, nth, point, err, r.Status, r.Body)
-						}
+						break
+					}
+					// Once more with the same fault, then without.
+					again := fresh(name)
+					_, planned = f.plans(nth)
+					if _, err := send(again, servertest.Header("X-Faulty", "1")); err != nil && f.action == "error" {
+						bad("%s, again: no answer: %v", what, err)
+					}
+					again = fresh(name)
+					if r, err := send(again); err != nil || r.Status != again.good {
+						bad("I6: after %s: %v %d %s", what, err, r.Status, r.Body)
 					}
 				}
 			}
@@ -218,31 +212,116 @@ func TestFLT20_Sweep(t *testing.T) {
 		if err != nil {
 			t.Errorf("I8: %v", err)
 		}
-		(&lab{T: t}).report("FLT20", "%s endpoints=%d fault_points=%d violations=%d goroutines=%d→%d", s.DB.Engine(), len(makes), points, violations, before, runtime.NumGoroutine())
+		(&lab{T: t}).report("FLT20", "%s routes=%d fault_points=%d violations=%d goroutines=%d→%d", s.DB.Engine(), len(names), points, violations, before, runtime.NumGoroutine())
 	})
 }
 
-// ended tells whether a credential still works.
-func ended(t *testing.T, s *servertest.Server, as servertest.Change) func() string {
-	return func() string {
-		if s.Do(t, "GET", "/v1/auth/me", nil, as).Status == 200 {
-			return "what was ended works"
+// nothing tells whether nothing was changed but the record of a refusal.
+func nothing(done map[string]int64) bool {
+	return len(done) == 0 || len(done) == 1 && done["audit_events"] == 1
+}
+
+// changed tells which counts have grown, and of events by how much. (How many sessions end depends on what went wrong before.)
+func changed(before, after map[string]int64) map[string]int64 {
+	out := make(map[string]int64)
+	for name, n := range after {
+		if n > before[name] {
+			if out[name] = 1; name == "audit_events" {
+				out[name] = n - before[name]
+			}
 		}
-		return ""
 	}
+	return out
 }
 
-func both(a, b servertest.Change) servertest.Change {
-	return func(r *http.Request) { a(r); b(r) }
+// Tables that a request may change though it fails, and columns that are written later.
+var (
+	apart   = []string{"login_attempts", "rate_counts", "leases", "installation", "goose_db_version", "signing_keys", "touched", "invalidations", "sqlite_sequence"}
+	delayed = []string{"last_used_at", "last_used_address", "expires_at", "address", "updated_at"}
+)
+
+// openDirectly opens a database beside the server, as its owner.
+func openDirectly(t *testing.T, address string) *sql.DB {
+	t.Helper()
+	driver := "pgx"
+	if !sqldb.IsPostgres(address) {
+		driver, address = "sqlite", "file:"+address+"?_pragma=busy_timeout(10000)"
+	}
+	db, err := sql.Open(driver, address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	return db
 }
 
-func send(s *servertest.Server, c try, more ...servertest.Change) (servertest.Response, error) {
-	changes := more
-	if c.as != nil {
-		changes = append(changes, c.as)
+// watch makes the database count the rows that change in each table, within the same transactions, and gives the counts.
+func watch(t *testing.T, db *sql.DB, engine sqldb.Engine) func() map[string]int64 {
+	t.Helper()
+	exec := func(statement string, args ...any) {
+		t.Helper()
+		if _, err := db.Exec(statement, args...); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
 	}
-	if c.form {
-		changes = append(changes, func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") })
+	list := func(query string, args ...any) (out []string) {
+		t.Helper()
+		rows, err := db.Query(query, args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var v string
+			if err := rows.Scan(&v); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, v)
+		}
+		return out
 	}
-	return s.Try(c.method, c.path, c.body, changes...)
+	exec(`CREATE TABLE touched (name TEXT PRIMARY KEY, n BIGINT NOT NULL)`)
+	tables, columns := `SELECT name FROM sqlite_master WHERE type = 'table'`, `SELECT name FROM pragma_table_info($1)`
+	if engine == sqldb.Postgres {
+		tables, columns = `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`, `SELECT column_name FROM information_schema.columns WHERE table_name = $1`
+		exec(`CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN UPDATE touched SET n = n + 1 WHERE name = TG_TABLE_NAME; RETURN NULL; END $$`)
+	}
+	for _, table := range list(tables) {
+		if slices.Contains(apart, table) {
+			continue
+		}
+		exec(`INSERT INTO touched (name, n) VALUES ($1, 0)`, table)
+		var differs []string
+		for _, c := range list(columns, table) {
+			if !slices.Contains(delayed, c) {
+				differs = append(differs, fmt.Sprintf("OLD.%s IS DISTINCT FROM NEW.%s", c, c))
+			}
+		}
+		when := map[string]string{"UPDATE": "WHEN (" + strings.Join(differs, " OR ") + ")"}
+		for _, on := range []string{"INSERT", "UPDATE", "DELETE"} {
+			do := `BEGIN UPDATE touched SET n = n + 1 WHERE name = '` + table + `'; END`
+			if engine == sqldb.Postgres {
+				do = `EXECUTE FUNCTION touch()`
+			}
+			exec(fmt.Sprintf(`CREATE TRIGGER touch_%s_%s AFTER %s ON %s FOR EACH ROW %s %s`, table, strings.ToLower(on), on, table, when[on], do))
+		}
+	}
+	return func() map[string]int64 {
+		t.Helper()
+		rows, err := db.Query(`SELECT name, n FROM touched`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		out := make(map[string]int64)
+		for rows.Next() {
+			var name string
+			var n int64
+			if err := rows.Scan(&name, &n); err != nil {
+				t.Fatal(err)
+			}
+			out[name] = n
+		}
+		return out
+	}
 }

@@ -18,11 +18,17 @@ import (
 // ErrInjected is the failure that a fail point makes.
 var ErrInjected = fmt.Errorf("failpoint: injected: %w", os.ErrDeadlineExceeded)
 
-// A point does its action at the n-th hit. GATEHOUSE_FAILPOINTS is a list such as rotate.committed=kill@3,rotate.signed=sleep:200ms@1. The actions: kill
+// A point does its action at the n-th hit, or from it on. GATEHOUSE_FAILPOINTS is a list such as rotate.committed=kill@3,listen=error@1+. The actions: kill
 // (as kill -9), panic, error, sleep:duration.
 type point struct {
-	action string
-	left   atomic.Int64
+	action  string
+	lasting bool
+	left    atomic.Int64
+}
+
+func (p *point) due() bool {
+	n := p.left.Add(-1)
+	return n == 0 || n < 0 && p.lasting
 }
 
 var points = sync.OnceValue(func() map[string]*point {
@@ -30,6 +36,7 @@ var points = sync.OnceValue(func() map[string]*point {
 	for _, text := range strings.FieldsFunc(os.Getenv("GATEHOUSE_FAILPOINTS"), func(r rune) bool { return r == ',' }) {
 		name, rest, _ := strings.Cut(text, "=")
 		action, at, ok := strings.Cut(rest, "@")
+		at, lasting := strings.CutSuffix(at, "+")
 		n := int64(1)
 		if ok {
 			var err error
@@ -37,24 +44,24 @@ var points = sync.OnceValue(func() map[string]*point {
 				panic("GATEHOUSE_FAILPOINTS: " + text)
 			}
 		}
-		p := &point{action: action}
+		p := &point{action: action, lasting: lasting}
 		p.left.Store(n)
 		out[name] = p
 	}
 	return out
 })
 
-// Plan fails the n-th hit of one name within one request.
+// Plan fails the n-th hit of one name within one request, or from it on.
 type Plan struct {
-	Name   string
-	Action string
-	left   atomic.Int64
+	point
+	name   string
 	hits   atomic.Int64
+	cancel context.CancelFunc
 }
 
-// NewPlan makes a plan for the n-th hit.
-func NewPlan(name, action string, n int64) *Plan {
-	p := &Plan{Name: name, Action: action}
+// NewPlan makes a plan. Beside the actions of the environment there is cancel, as if the client had hung up.
+func NewPlan(name, action string, n int64, lasting bool) *Plan {
+	p := &Plan{name: name, point: point{action: action, lasting: lasting}}
 	p.left.Store(n)
 	return p
 }
@@ -62,20 +69,35 @@ func NewPlan(name, action string, n int64) *Plan {
 // Hits is how often the name was hit.
 func (p *Plan) Hits() int64 { return p.hits.Load() }
 
-type planKey struct{}
+type plansKey struct{}
 
-// With puts a plan into a context.
-func With(ctx context.Context, p *Plan) context.Context { return context.WithValue(ctx, planKey{}, p) }
+// With puts plans into a context; the caller cancels it in the end.
+func With(ctx context.Context, plans ...*Plan) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	for _, p := range plans {
+		p.cancel = cancel
+	}
+	return context.WithValue(ctx, plansKey{}, plans), cancel
+}
 
 // Hit is called where something may be made to go wrong.
 func Hit(ctx context.Context, name string) error {
-	if p, ok := points()[name]; ok && p.left.Add(-1) == 0 {
+	if p, ok := points()[name]; ok && p.due() {
 		return act(p.action)
 	}
-	if p, ok := ctx.Value(planKey{}).(*Plan); ok && p.Name == name {
+	plans, _ := ctx.Value(plansKey{}).([]*Plan)
+	for _, p := range plans {
+		if p.name != name {
+			continue
+		}
 		p.hits.Add(1)
-		if p.left.Add(-1) == 0 {
-			return act(p.Action)
+		switch {
+		case !p.due():
+		case p.action == "cancel":
+			p.cancel()
+			return ctx.Err()
+		default:
+			return act(p.action)
 		}
 	}
 	return nil
@@ -101,10 +123,19 @@ func act(action string) error {
 	return errors.New("failpoint: no such action: " + action)
 }
 
-var offset = sync.OnceValue(func() time.Duration {
-	d, _ := time.ParseDuration(os.Getenv("GATEHOUSE_FAULT_CLOCK"))
-	return d
-})
+// clockEnv holds by how much the clock is off, such as -3s, or @ and the name of a file that does, which may change.
+const clockEnv = "GATEHOUSE_FAULT_CLOCK"
 
-// Clock is the time of a clock that is off by GATEHOUSE_FAULT_CLOCK.
-func Clock(t time.Time) time.Time { return t.Add(offset()) }
+// Clock is the time of a clock that is off.
+func Clock(t time.Time) time.Time {
+	text := os.Getenv(clockEnv)
+	if path, ok := strings.CutPrefix(text, "@"); ok {
+		read, err := os.ReadFile(path) //nolint:gosec // the laboratory's own
+		if err != nil {
+			return t
+		}
+		text = strings.TrimSpace(string(read))
+	}
+	d, _ := time.ParseDuration(text)
+	return t.Add(d)
+}

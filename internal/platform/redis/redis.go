@@ -13,6 +13,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"gatehouse/internal/platform/failpoint"
 	"gatehouse/internal/platform/invalidation"
 )
 
@@ -206,6 +207,9 @@ func (c *Client) ready(ctx context.Context) (rueidis.Client, context.Context, co
 	client := c.client.Load()
 	if client == nil || !c.rested() {
 		return nil, nil, nil, errResting
+	}
+	if err := failpoint.Hit(ctx, "redis"); err != nil {
+		return nil, nil, nil, err
 	}
 	call, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	return *client, call, cancel, nil

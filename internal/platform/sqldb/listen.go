@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"gatehouse/internal/platform/failpoint"
 )
 
 // Listener hears what committed transactions announced, in order of their commits.
@@ -45,6 +47,9 @@ func (db *DB) Listen(ctx context.Context, l Listener) error {
 func (p *postgres) listen(ctx context.Context, l Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := failpoint.Hit(ctx, "listen"); err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
 	conn, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)

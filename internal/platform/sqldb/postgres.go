@@ -409,7 +409,9 @@ func (t *postgresTx) rollback(ctx context.Context) {
 	defer t.release()
 	ctx, cancel := context.WithTimeout(ctx, rollbackTimeout)
 	defer cancel()
-	_, _ = t.conn.Exec(ctx, "rollback")
+	if failpoint.Hit(ctx, "tx.rollback") == nil {
+		_, _ = t.conn.Exec(ctx, "rollback")
+	}
 }
 
 func (t *postgresTx) release() {
