@@ -21,6 +21,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"gatehouse/internal/platform/keyring"
 	"gatehouse/test/sqldbtest"
 )
@@ -58,6 +60,7 @@ type lab struct {
 	*testing.T
 	env      []string
 	database string
+	ended    string // the database's address at the end, where it moved
 	url      string // the public one, which no node listens on: clients know the nodes
 	dice     *rand.Rand
 	nodes    []*node
@@ -77,14 +80,68 @@ func open(t *testing.T, database string) *lab {
 	return l
 }
 
-// report prints the one line of a scenario.
+// report looks at what a scenario leaves behind and prints its one line.
 func (l *lab) report(id, format string, args ...any) {
 	l.Helper()
+	if l.database != "" {
+		l.audited()
+		l.bounded()
+	}
 	verdict := "pass"
 	if l.Failed() {
 		verdict = "FAIL"
 	}
 	fmt.Printf("%s %s %s seed=%d\n", id, verdict, fmt.Sprintf(format, args...), *seed)
+}
+
+// audited is I7, over the final database: what was made or ended has its event, once.
+func (l *lab) audited() {
+	l.Helper()
+	conn, err := pgx.Connect(context.Background(), l.final())
+	if err != nil {
+		l.Errorf("I7: the database at the end: %v", err)
+		return
+	}
+	defer conn.Close(context.Background())
+	for what, sql := range map[string]string{
+		"sessions without exactly one session.created": `SELECT count(*) FROM sessions s WHERE 1 <> (SELECT count(*) FROM audit_events a WHERE a.act = 'session.created' AND a.target_id = s.id AND a.organization_id = s.organization_id)`,
+		"session.created without a session":            `SELECT count(*) FROM audit_events a WHERE a.act = 'session.created' AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.id = a.target_id)`,
+		"session.ended of a live session":              `SELECT count(*) FROM audit_events a JOIN sessions s ON s.id = a.target_id WHERE a.act = 'session.ended' AND s.state = 'active'`,
+		"session.ended twice":                          `SELECT count(*) FROM (SELECT 1 FROM audit_events WHERE act = 'session.ended' GROUP BY target_id HAVING count(*) > 1) x`,
+		"ended sessions without an event": `SELECT count(*) FROM sessions s WHERE s.state <> 'active' AND NOT EXISTS (SELECT 1 FROM audit_events a WHERE a.outcome = 'success'
+			AND (a.target_id IN (s.id, s.user_id, s.organization_id) OR a.act = 'installation.failed_over') AND a.act NOT IN ('session.created', 'user.created'))`,
+		"credentials without exactly one event of their making": `SELECT count(*) FROM credentials c WHERE 1 <> (SELECT count(*) FROM audit_events a WHERE a.target_id = c.id AND a.organization_id = c.organization_id AND a.act LIKE '%created')`,
+	} {
+		var n int
+		if err := conn.QueryRow(context.Background(), sql).Scan(&n); err != nil {
+			l.Errorf("I7: %s: %v", what, err)
+		} else if n > 0 {
+			l.Errorf("I7: %d %s", n, what)
+		}
+	}
+}
+
+// final is the address of the database that the scenario ended with.
+func (l *lab) final() string {
+	if l.ended != "" {
+		return l.ended
+	}
+	return l.database
+}
+
+// bounded is I8: no node that runs holds more than its caps.
+func (l *lab) bounded() {
+	l.Helper()
+	for _, n := range l.nodes {
+		if !n.running() {
+			continue
+		}
+		now, _ := n.rss()
+		files, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.Process.Pid))
+		if now > 400 || len(files) > 800 {
+			l.Errorf("I8: a node holds %d MiB and %d descriptors at the end", now, len(files))
+		}
+	}
 }
 
 // node is one server process.

@@ -18,7 +18,7 @@ type proxy struct {
 	mu    sync.Mutex
 	conns map[net.Conn]bool
 	down  bool
-	stall chan struct{} // closed: traffic flows
+	stall [2]chan struct{} // closed: traffic flows, to the server and from it
 	delay atomic.Int64
 }
 
@@ -28,8 +28,11 @@ func newProxy(t *testing.T, target string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, conns: make(map[net.Conn]bool), stall: make(chan struct{})}
-	close(p.stall)
+	p := &proxy{listener: l, conns: make(map[net.Conn]bool)}
+	for way := range p.stall {
+		p.stall[way] = make(chan struct{})
+		close(p.stall[way])
+	}
 	p.target.Store(&target)
 	go p.serve()
 	t.Cleanup(func() { l.Close(); p.cut() })
@@ -72,12 +75,12 @@ func (p *proxy) link(c net.Conn) {
 		c.Close()
 		return
 	}
-	pipe := func(to, from net.Conn) {
+	pipe := func(to, from net.Conn, way int) {
 		buf := make([]byte, 32<<10)
 		for {
 			n, err := from.Read(buf)
 			p.mu.Lock()
-			stall := p.stall
+			stall := p.stall[way]
 			p.mu.Unlock()
 			<-stall
 			if d := time.Duration(p.delay.Load()); d > 0 {
@@ -99,8 +102,8 @@ func (p *proxy) link(c net.Conn) {
 			}
 		}
 	}
-	go pipe(s, c)
-	pipe(c, s)
+	go pipe(s, c, there)
+	pipe(c, s, back)
 }
 
 // cut ends every connection and refuses new ones.
@@ -118,19 +121,32 @@ func (p *proxy) cut() {
 func (p *proxy) heal() {
 	p.mu.Lock()
 	p.down = false
-	select {
-	case <-p.stall:
-	default:
-		close(p.stall)
+	for _, stall := range p.stall {
+		select {
+		case <-stall:
+		default:
+			close(stall)
+		}
 	}
 	p.mu.Unlock()
 	p.delay.Store(0)
 }
 
-// hang keeps connections open and lets nothing through: a half-open link.
-func (p *proxy) hang() {
+// The two ways of a link.
+const (
+	there = iota
+	back
+)
+
+// hang keeps connections open and lets nothing through: a half-open link. With ways, only those are lost.
+func (p *proxy) hang(ways ...int) {
+	if len(ways) == 0 {
+		ways = []int{there, back}
+	}
 	p.mu.Lock()
-	p.stall = make(chan struct{})
+	for _, way := range ways {
+		p.stall[way] = make(chan struct{})
+	}
 	p.mu.Unlock()
 }
 

@@ -16,15 +16,15 @@ import (
 func (l *lab) delayOf(r right, at, other *node) time.Duration {
 	l.Helper()
 	for _, n := range []*node{at, other} { // warm: the answer is cached
-		if got := n.call("GET", r.path, r.value, nil); got.status != 200 {
-			l.Fatalf("%s: %d %v %v before it ends", r.kind, got.status, got.body, got.err)
+		if !r.open(n) {
+			l.Fatalf("%s does not work before it ends", r.kind)
 		}
 	}
 	var last atomic.Int64 // start of the last accepted call
 	began := time.Now()
 	stop := repeat(4, func(int) {
 		start := time.Since(began)
-		if other.call("GET", r.path, r.value, nil).status == 200 {
+		if r.open(other) {
 			for {
 				old := last.Load()
 				if int64(start) <= old || last.CompareAndSwap(old, int64(start)) {
@@ -39,10 +39,10 @@ func (l *lab) delayOf(r right, at, other *node) time.Duration {
 	if answer.status >= 300 || answer.status == 0 {
 		l.Errorf("%s: its end: %d %v %v", r.kind, answer.status, answer.body, answer.err)
 	}
-	if got := at.call("GET", r.path, r.value, nil); got.status == 200 {
+	if r.open(at) {
 		l.Errorf("G7: %s works on the node that ended it", r.kind)
 	}
-	for end := time.Now().Add(5 * time.Second); other.call("GET", r.path, r.value, nil).status == 200; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); r.open(other); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			l.Fatalf("I3: %s works on another node five seconds after its end", r.kind)
 		}

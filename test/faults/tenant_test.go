@@ -4,6 +4,7 @@ package faults
 
 import (
 	"fmt"
+	"maps"
 	"net/url"
 	"strings"
 	"time"
@@ -38,8 +39,13 @@ func (l *lab) person(at *node, slug, email, role string) (id string) {
 type right struct {
 	kind  string
 	value string
-	path  string
+	open  func(at *node) bool
 	end   func(at *node) reply
+}
+
+// opens asks for a path with a credential.
+func opens(path, credential string) func(at *node) bool {
+	return func(at *node) bool { return at.call("GET", path, credential, nil).status == 200 }
 }
 
 // rights makes one of each kind in a tenant of its own.
@@ -62,24 +68,60 @@ func (l *lab) rights(at *node, slug string) []right {
 	}
 	var out []right
 	session, id := signIn()
-	out = append(out, right{"session", session, "/v1/auth/me", ends("DELETE", "/v1/auth/sessions/"+id, nil)})
+	out = append(out, right{"session", session, opens("/v1/auth/me", session), ends("DELETE", "/v1/auth/sessions/"+id, nil)})
 	key, id := made("/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "rateLimitPerMinute": 100000}, "key")
-	out = append(out, right{"api key", key, "/v1/tickets", ends("DELETE", "/v1/api-keys/"+id, nil)})
+	out = append(out, right{"api key", key, opens("/v1/tickets", key), ends("DELETE", "/v1/api-keys/"+id, nil)})
 	pat, id := made("/v1/access-tokens", map[string]any{"name": "x"}, "token")
-	out = append(out, right{"access token", pat, "/v1/tickets", ends("DELETE", "/v1/access-tokens/"+id, nil)})
+	out = append(out, right{"access token", pat, opens("/v1/tickets", pat), ends("DELETE", "/v1/access-tokens/"+id, nil)})
 	sat, id := made("/v1/system-tokens", map[string]any{"name": "x"}, "token")
-	out = append(out, right{"system token", sat, "/v1/tickets", ends("DELETE", "/v1/system-tokens/"+id, nil)})
+	out = append(out, right{"system token", sat, opens("/v1/tickets", sat), ends("DELETE", "/v1/system-tokens/"+id, nil)})
 	grant := func() (token, client string) {
 		r := at.must(201, "POST", "/v1/clients", admin, map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}})
 		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {r.text("id")}, "client_secret": {r.text("clientSecret")}}
 		return at.must(200, "POST", "/oauth2/token", "", form.Encode()).text("access_token"), r.text("id")
 	}
 	token, client := grant()
-	out = append(out, right{"client", token, "/v1/tickets", ends("PATCH", "/v1/clients/"+client, map[string]any{"state": "off"})})
+	out = append(out, right{"client", token, opens("/v1/tickets", token), ends("PATCH", "/v1/clients/"+client, map[string]any{"state": "off"})})
 	again, _ := signIn()
-	out = append(out, right{"single token", again, "/v1/auth/me", func(at *node) reply {
+	out = append(out, right{"single token", again, opens("/v1/auth/me", again), func(at *node) reply {
 		return at.call("POST", "/oauth2/revoke", again, url.Values{"token": {again}}.Encode())
 	}})
+
+	// What follows from something else.
+	r := at.must(201, "POST", "/v1/clients", admin, map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "refreshTokens": true})
+	basic := url.Values{"client_id": {r.text("id")}, "client_secret": {r.text("clientSecret")}}
+	oauth := func(at *node, path string, pairs ...string) reply {
+		form := maps.Clone(basic)
+		for i := 0; i < len(pairs); i += 2 {
+			form.Set(pairs[i], pairs[i+1])
+		}
+		return at.call("POST", path, "", form.Encode())
+	}
+	granted := oauth(at, "/oauth2/token", "grant_type", "client_credentials")
+	if granted.status != 200 || granted.text("refresh_token") == "" {
+		l.Fatalf("a client's grant: %d %v", granted.status, granted.body)
+	}
+	out = append(out, right{"grant", granted.text("access_token"), opens("/v1/tickets", granted.text("access_token")), func(at *node) reply {
+		return oauth(at, "/oauth2/revoke", "token", granted.text("refresh_token"))
+	}})
+	fresh := at.must(200, "POST", "/v1/auth/login", "", map[string]any{"email": email, "password": personPassword})
+	session = at.must(200, "GET", "/v1/auth/me", fresh.text("accessToken"), nil).text("sessionId")
+	out = append(out, right{"refresh token", fresh.text("refreshToken"), func(at *node) bool {
+		return oauth(at, "/oauth2/introspect", "token", fresh.text("refreshToken")).body["active"] == true
+	}, ends("DELETE", "/v1/auth/sessions/"+session, nil)})
+	made("/v1/roles", map[string]any{"name": "reader", "permissions": []string{"tickets:read:all"}}, "id")
+	made("/v1/roles", map[string]any{"name": "reporter", "permissions": []string{"reports:read:all"}}, "id")
+	reader := l.person(at, slug, "reader@"+slug+".example", "reader")
+	theirs, _ := made("/v1/access-tokens", map[string]any{"name": "x", "userId": reader}, "token")
+	out = append(out, right{"user's role", theirs, opens("/v1/tickets", theirs), ends("PATCH", "/v1/users/"+reader, map[string]any{"role": "reporter"})})
+	_, role := made("/v1/roles", map[string]any{"name": "other_reader", "permissions": []string{"tickets:read:all"}}, "id")
+	reader = l.person(at, slug, "other-reader@"+slug+".example", "other_reader")
+	theirs, _ = made("/v1/access-tokens", map[string]any{"name": "x", "userId": reader}, "token")
+	out = append(out, right{"permission of a role", theirs, opens("/v1/tickets", theirs), ends("PATCH", "/v1/roles/"+role, map[string]any{"permissions": []string{"teams:read:all"}})})
+	program := at.must(201, "POST", "/v1/users", admin, map[string]any{"email": "program@" + slug + ".example", "role": "service_desk_agent", "type": "application"}).text("id")
+	app, id := made("/v1/application-tokens", map[string]any{"name": "x", "userId": program}, "token")
+	out = append(out, right{"application token", app, opens("/v1/tickets", app), ends("DELETE", "/v1/application-tokens/"+id, nil)})
+
 	access, _ := signIn()
 	req := at.request("POST", "/api/users/login", "", map[string]any{"username": email, "password": personPassword})
 	req.Header.Set("X-Tenant-Slug", slug)
@@ -89,12 +131,12 @@ func (l *lab) rights(at *node, slug string) []right {
 	}
 	list, _ := at.must(200, "GET", "/v1/users/"+user+"/sessions", admin, nil).body["data"].([]any)
 	newest, _ := list[len(list)-1].(map[string]any)["id"].(string) // in order of their beginning
-	out = append(out, right{"itempath session", item.text("accessToken"), "/verify", func(at *node) reply {
+	out = append(out, right{"itempath session", item.text("accessToken"), opens("/verify", item.text("accessToken")), func(at *node) reply {
 		return at.call("DELETE", "/v1/auth/sessions/"+newest, admin, nil)
 	}})
-	out = append(out, right{"user", access, "/v1/auth/me", ends("PATCH", "/v1/users/"+user, map[string]any{"state": "disabled"})})
+	out = append(out, right{"user", access, opens("/v1/auth/me", access), ends("PATCH", "/v1/users/"+user, map[string]any{"state": "disabled"})})
 	last, _ := made("/v1/api-keys", map[string]any{"name": "y", "permissions": []string{"tickets:read:all"}, "rateLimitPerMinute": 100000}, "key")
-	out = append(out, right{"organization", last, "/v1/tickets", func(at *node) reply {
+	out = append(out, right{"organization", last, opens("/v1/tickets", last), func(at *node) reply {
 		return at.call("PATCH", "/v1/organizations/"+org, l.admin, map[string]any{"state": "suspended"})
 	}})
 	for _, r := range out {
