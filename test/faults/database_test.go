@@ -225,6 +225,7 @@ func TestFLT06_Failover(t *testing.T) {
 				n.waitReady(10 * time.Second)
 			}
 			l.signIn(nodes[0])
+			l.ended = standby.url()
 			l.report("FLT06", "%s rto=%s acked_lost=%d tokens_revived=%d", name, ms(rto), lostCommits, revived)
 		})
 	}

@@ -65,6 +65,27 @@ func (r *redisServer) cli(args ...string) string {
 	return string(out)
 }
 
+// everyFact begins a script that works on the facts that nodes share, whose names are binary.
+const everyFact = "local names = redis.call('KEYS', 'gatehouse:f:*') "
+
+// facts tells how many there are.
+func (r *redisServer) facts() int {
+	n, _ := strconv.Atoi(strings.TrimSpace(r.cli("EVAL", everyFact+"return #names", "0")))
+	return n
+}
+
+// exchange gives pairs of facts each other's value, and tells how many it did.
+func (r *redisServer) exchange() int {
+	n, _ := strconv.Atoi(strings.TrimSpace(r.cli("EVAL", everyFact+`local n = 0
+		for i = 1, #names - 1, 2 do
+			local a, b = redis.call('GET', names[i]), redis.call('GET', names[i + 1])
+			redis.call('SET', names[i], b, 'PX', 60000) redis.call('SET', names[i + 1], a, 'PX', 60000)
+			n = n + 2
+		end
+		return n`, "0")))
+	return n
+}
+
 func (r *redisServer) kill() {
 	r.cmd.Process.Kill()
 	r.cmd.Wait()
