@@ -313,7 +313,8 @@ func TestFLT11_Exhaustion(t *testing.T) {
 // build it is there, and of this one then run side by side on the new schema.
 func TestFLT17_Migration(t *testing.T) {
 	t.Parallel()
-	l := open(t, emptyDatabase(t))
+	pg := startPostgres(t)
+	l := open(t, pg.url())
 	at := l.node()
 	var wg sync.WaitGroup
 	var failures atomic.Int64
@@ -337,6 +338,7 @@ func TestFLT17_Migration(t *testing.T) {
 	if failures.Load() > 0 {
 		t.Errorf("%d migrators failed", failures.Load())
 	}
+	longest := l.readerInTheWay(pg)
 	out, err := at.command("migrate", "--plan").CombinedOutput()
 	if err != nil || !strings.Contains(string(out), "0 of ") {
 		t.Errorf("after it all: %v %s", err, out)
@@ -346,13 +348,64 @@ func TestFLT17_Migration(t *testing.T) {
 		errors, lost := l.sideBySide(former)
 		beside = fmt.Sprintf("errors=%d tokens_lost=%d", errors, lost)
 	}
-	l.report("FLT17", "migrators=4 killed=1 failed=%d side_by_side: %s", failures.Load(), beside)
+	l.report("FLT17", "migrators=4 killed=1 failed=%d lock_wait_max=%s side_by_side: %s", failures.Load(), ms(longest), beside)
 }
 
-func emptyDatabase(t *testing.T) string {
-	t.Helper()
-	pg := startPostgres(t)
-	return pg.url()
+// readerInTheWay migrates another database while somebody holds a table that the steps need, for longer than they may wait. They let others through and come back. It
+// gives the longest that anything waited for a lock.
+func (l *lab) readerInTheWay(pg *postgresServer) (longest time.Duration) {
+	l.Helper()
+	pg.sql("CREATE DATABASE other")
+	other := open(l.T, strings.Replace(pg.url(), "/gatehouse?", "/other?", 1))
+	at := other.node()
+	if out, err := at.command("migrate", "--plan").CombinedOutput(); err != nil { // makes the table of steps
+		l.Fatalf("%v %s", err, out)
+	}
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, other.database)
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer conn.Close(ctx)
+	for _, sql := range []string{"BEGIN", "LOCK TABLE goose_db_version IN SHARE MODE"} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			l.Fatal(err)
+		}
+	}
+	watcher, err := pgx.Connect(ctx, other.database) // within a transaction everyone's activity stands still
+	if err != nil {
+		l.Fatal(err)
+	}
+	defer watcher.Close(ctx)
+	cmd := at.command("migrate")
+	if err := cmd.Start(); err != nil {
+		l.Fatal(err)
+	}
+	waits := 0
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		var waited time.Duration
+		err := watcher.QueryRow(ctx, `SELECT COALESCE(max(clock_timestamp() - query_start), '0') FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'relation'`).Scan(&waited)
+		if err != nil {
+			l.Fatal(err)
+		}
+		if waited > 0 {
+			waits++
+		}
+		longest = max(longest, waited)
+	}
+	if _, err := conn.Exec(ctx, "COMMIT"); err != nil {
+		l.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		l.Errorf("a migration that met a reader: %v", err)
+	}
+	if out, err := at.command("migrate", "--plan").CombinedOutput(); err != nil || !strings.Contains(string(out), "0 of ") {
+		l.Errorf("after the reader: %v %s", err, out)
+	}
+	if waits == 0 || longest > 4*time.Second {
+		l.Errorf("waited %d times, at most %v: it is to let others through after two seconds", waits, longest)
+	}
+	return longest
 }
 
 // formerRelease builds the last commit before the present schema; empty where there is no history.

@@ -150,6 +150,7 @@ type node struct {
 	url  string
 	port string
 	env  []string
+	wrap func(cmd *exec.Cmd) // changes how it is started
 	*exec.Cmd
 	stderr *bytes.Buffer
 	done   chan struct{}
@@ -188,6 +189,9 @@ func (n *node) launch(more ...string) {
 	n.Cmd, n.stderr, n.done = n.command("serve"), &bytes.Buffer{}, make(chan struct{})
 	n.Cmd.Env = append(n.Cmd.Env, more...)
 	n.Cmd.Stderr = n.stderr
+	if n.wrap != nil {
+		n.wrap(n.Cmd)
+	}
 	if err := n.Cmd.Start(); err != nil {
 		n.Fatal(err)
 	}

@@ -4,9 +4,15 @@ package faults
 
 import (
 	"bufio"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -47,12 +53,107 @@ func TestFLT14_ClockSkew(t *testing.T) {
 			wrong++
 			t.Errorf("a token of a clock off by %s: %d", c.offset, got)
 		}
+		out, _ := n.doctor("GATEHOUSE_FAULT_CLOCK=" + c.offset)
+		if (out["clock"] == "FAIL") == c.ready {
+			wrong++
+			t.Errorf("doctor with a clock off by %s: %v", c.offset, out)
+		}
 		n.kill()
+	}
+	if out, code := a.doctor("GATEHOUSE_FAILPOINTS=listen=error@1+"); out["invalidation feed"] != "FAIL" || code != 1 {
+		t.Errorf("doctor where LISTEN does not work: %v, exit %d", out, code)
 	}
 	l.report("FLT14", "skews=5 not_ready=%d wrong=%d", refused, wrong)
 }
 
-// FLT15: signing keys are rotated without a pause under load on two nodes: no good token is refused. Then the active key is revoked: every token of it stops on both
+// doctor runs the command and gives the verdicts by check.
+func (n *node) doctor(env ...string) (verdicts map[string]string, code int) {
+	n.Helper()
+	cmd := n.command("doctor", "--json")
+	cmd.Env = append(cmd.Env, env...)
+	out, _ := cmd.Output()
+	var found []struct{ Check, Verdict string }
+	if err := json.Unmarshal(out, &found); err != nil {
+		n.Fatalf("doctor: %v in %s", err, out)
+	}
+	verdicts = make(map[string]string)
+	for _, f := range found {
+		verdicts[f.Check] = f.Verdict
+	}
+	return verdicts, cmd.ProcessState.ExitCode()
+}
+
+// FLT14: the clock of a node steps back and forth by ten seconds under load. It is not ready while it is off, and is again when it is not; what was used once is not
+// accepted again, what has ended is not accepted beyond the step, and the other node, whose clock is right, notices nothing.
+func TestFLT14_ClockJump(t *testing.T) {
+	t.Parallel()
+	l := open(t, "")
+	clock := filepath.Join(t.TempDir(), "clock")
+	set := func(offset string) {
+		t.Helper()
+		if err := os.WriteFile(clock+".next", []byte(offset), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(clock+".next", clock); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("0s")
+	steady := l.node().start()
+	n := l.node("GATEHOUSE_FAULT_CLOCK=@" + clock).start()
+	l.operator(steady)
+	key, families := l.clients(steady)
+	h := newHistory()
+	stop := l.mixed(h, []*node{steady}, key, families)
+	admin, _ := l.tenant(steady, slug())
+	doubles := 0
+	var late time.Duration
+	for range scale(1, 10) {
+		short := steady.must(201, "POST", "/v1/api-keys", admin, map[string]any{"name": "short", "permissions": []string{"tickets:read:all"}, "expiresAt": time.Now().Add(2 * time.Second)}).text("key")
+		ends := time.Now().Add(2 * time.Second)
+		used := l.signIn(n)
+		next := refreshAt(n, used.token)
+		if next.status != 200 {
+			t.Fatalf("a refresh: %d", next.status)
+		}
+		invited := n.must(201, "POST", "/v1/users", admin, map[string]any{"email": slug() + "@x.example", "role": "end_user"})
+		_, link, _ := strings.Cut(invited.text("setPasswordUrl"), "#token=")
+		n.must(200, "POST", "/v1/auth/password/set", "", map[string]any{"token": link, "password": personPassword})
+		for _, step := range []string{"-10s", "10s", "0s"} {
+			set(step)
+			waitFor(t, "readiness to tell the clock "+step, 20*time.Second, func() bool { return n.ready() == (step == "0s") })
+			for time.Now().Before(ends) {
+				time.Sleep(10 * time.Millisecond)
+			}
+			if n.call("GET", "/v1/tickets", short, nil).status == 200 {
+				late = max(late, time.Since(ends))
+			}
+			if refreshAt(n, used.token).status == 200 {
+				doubles++
+				t.Errorf("I1: a used refresh token is accepted by a clock at %s", step)
+			}
+			if n.call("POST", "/v1/auth/password/set", "", map[string]any{"token": link, "password": personPassword}).status == 200 {
+				doubles++
+				t.Errorf("I1: a used link is accepted by a clock at %s", step)
+			}
+		}
+		if r := n.call("GET", "/v1/tickets", short, nil); r.status != 401 {
+			t.Errorf("a key that has ended: %d, and the clock is right again", r.status)
+		}
+	}
+	stop()
+	s := h.check(l, "refresh", 0)
+	if s.errors+s.unknown > 0 {
+		t.Errorf("%d of %d calls of a node whose clock is right failed", s.errors+s.unknown, s.calls)
+	}
+	if late > 30*time.Second {
+		t.Errorf("a key was accepted %v after its end", late)
+	}
+	l.report("FLT14", "jumps=%d double_accept=%d late_accept=%s calls=%d err=%.2f%%", 3*scale(1, 10), doubles, ms(late), s.calls, s.errorShare())
+}
+
+// FLT15: signing keys are rotated without a pause under load on two nodes, one of which is stopped meanwhile for a second: no good token is refused, and no token is
+// signed by a key that the other node does not publish. Then the active key is revoked: every token of it stops on both
 // nodes, and new ones are signed by another (G2).
 func TestFLT15_KeyRotation(t *testing.T) {
 	t.Parallel()
@@ -68,7 +169,7 @@ func TestFLT15_KeyRotation(t *testing.T) {
 		return string(out)
 	}
 	waitFor(t, "the next key", 20*time.Second, func() bool { return strings.Count(run("keys", "list"), "next") == 2 })
-	var calls, falseDenials, errors atomic.Int64
+	var calls, falseDenials, errors, unpublished atomic.Int64
 	families := make([]family, 4)
 	for i := range families {
 		families[i] = l.signIn(nodes[0])
@@ -85,6 +186,9 @@ func TestFLT15_KeyRotation(t *testing.T) {
 			return
 		}
 		f.token, f.access = r.text("refreshToken"), r.text("accessToken")
+		if kid := keyID(f.access); !published(nodes[int(calls.Load())%2])[kid] {
+			unpublished.Add(1)
+		}
 		for _, n := range nodes {
 			calls.Add(1)
 			if got := n.call("GET", "/v1/auth/me", f.access, nil).status; got == 401 {
@@ -96,11 +200,21 @@ func TestFLT15_KeyRotation(t *testing.T) {
 		time.Sleep(5 * time.Millisecond)
 	})
 	rotations := scale(4, 30)
-	for range rotations {
+	for i := range rotations {
+		if i%4 == 1 {
+			nodes[1].Process.Signal(syscall.SIGSTOP)
+		}
 		run("keys", "rotate", "--force")
+		if i%4 == 1 {
+			time.Sleep(time.Second)
+			nodes[1].Process.Signal(syscall.SIGCONT)
+		}
 		time.Sleep(200 * time.Millisecond)
 	}
 	stop()
+	if unpublished.Load() > 0 {
+		t.Errorf("%d tokens were signed by a key that a node does not publish", unpublished.Load())
+	}
 	if falseDenials.Load()+errors.Load() > 0 {
 		t.Errorf("%d good tokens refused, %d errors", falseDenials.Load(), errors.Load())
 	}
@@ -133,7 +247,29 @@ func TestFLT15_KeyRotation(t *testing.T) {
 			t.Error("a new token after the revocation is refused")
 		}
 	}
-	l.report("FLT15", "rotations=%d calls=%d false_401=%d errors=%d reject_after_revoke=%s", rotations, calls.Load(), falseDenials.Load(), errors.Load(), ms(reject))
+	l.report("FLT15", "rotations=%d calls=%d false_401=%d errors=%d unpublished=%d reject_after_revoke=%s", rotations, calls.Load(), falseDenials.Load(), errors.Load(), unpublished.Load(), ms(reject))
+}
+
+// keyID is what a token's header names.
+func keyID(token string) string {
+	head, _, _ := strings.Cut(token, ".")
+	raw, _ := base64.RawURLEncoding.DecodeString(head)
+	var h struct{ Kid string }
+	json.Unmarshal(raw, &h)
+	return h.Kid
+}
+
+// published are the keys that a node tells verifiers.
+func published(n *node) map[string]bool {
+	out := make(map[string]bool)
+	keys, _ := n.call("GET", "/.well-known/jwks.json", "", nil).body["keys"].([]any)
+	for _, k := range keys {
+		if m, ok := k.(map[string]any); ok {
+			kid, _ := m["kid"].(string)
+			out[kid] = true
+		}
+	}
+	return out
 }
 
 // FLT18: three nodes are restarted in turn while clients go to whichever says that it is ready. No request fails, and housekeeping is done by one node at a time, which
@@ -145,7 +281,7 @@ func TestFLT18_RollingRestart(t *testing.T) {
 	metrics := make(map[*node]string)
 	for range 3 {
 		port := freePort(t)
-		n := l.node("GATEHOUSE_SHUTDOWN_DELAY=300ms", "GATEHOUSE_HOUSEKEEPING_EVERY=1s", "GATEHOUSE_METRICS_LISTEN=127.0.0.1:"+port)
+		n := l.node("GATEHOUSE_SHUTDOWN_DELAY=300ms", "GATEHOUSE_SHUTDOWN_GRACE=2s", "GATEHOUSE_HOUSEKEEPING_EVERY=1s", "GATEHOUSE_METRICS_LISTEN=127.0.0.1:"+port)
 		metrics[n] = "http://127.0.0.1:" + port + "/metrics"
 		nodes = append(nodes, n.start())
 	}
@@ -197,6 +333,21 @@ func TestFLT18_RollingRestart(t *testing.T) {
 	elapsed := time.Since(began).Seconds()
 	stop()
 	watch()
+	// A request that never ends does not keep a node from ending.
+	port := nodes[0].port
+	hanging, err := net.Dial("tcp", "127.0.0.1:"+port)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hanging.Close()
+	fmt.Fprintf(hanging, "POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+	time.Sleep(50 * time.Millisecond)
+	asked := time.Now()
+	nodes[0].stop()
+	hung := time.Since(asked)
+	if hung > 10*time.Second { // two are its grace
+		t.Errorf("a node with a request that hangs ended after %v", hung)
+	}
 	if len(runs) == 0 {
 		t.Error("no node told how often it did the housekeeping")
 	}
@@ -211,7 +362,7 @@ func TestFLT18_RollingRestart(t *testing.T) {
 	if total > elapsed+float64(restarts)+2 || total < 1 {
 		t.Errorf("housekeeping ran %.0f times in %.0f s: more than one node did it, or none", total, elapsed)
 	}
-	l.report("FLT18", "restarts=%d calls=%d failed=%d housekeeping=%.0f in %.0fs p99=%s", restarts, s.calls, s.calls-countOutcome(h, ok), total, elapsed, ms(s.p99))
+	l.report("FLT18", "restarts=%d calls=%d failed=%d housekeeping=%.0f in %.0fs p99=%s ended_with_a_hanging_request=%s", restarts, s.calls, s.calls-countOutcome(h, ok), total, elapsed, ms(s.p99), ms(hung))
 }
 
 func countOutcome(h *history, o outcome) (n int) {
