@@ -89,6 +89,24 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				worker := body["id"].(string)
 				_, link, _ := strings.Cut(body["setPasswordUrl"].(string), "#token=")
 				goes, goesID := i.newKey(access, "goes")
+				made := func(path string, body map[string]any) (id, secret string) {
+					t.Helper()
+					status, answer := i.send("POST", path, body, access)
+					if status != 201 {
+						t.Fatalf("%s: %d %v", path, status, answer)
+					}
+					secret, _ = answer["clientSecret"].(string)
+					return answer["id"].(string), secret
+				}
+				role, _ := made("/v1/roles", map[string]any{"name": "reader", "permissions": []string{"tickets:read:all", "teams:read:all"}})
+				team, _ := made("/v1/teams", map[string]any{"name": "Desk"})
+				tenant, _ := made("/v1/organizations", map[string]any{"slug": "acme-corp", "name": "Acme"})
+				client, clientSecret := made("/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "refreshTokens": true})
+				member := "/v1/teams/" + team + "/members/" + worker
+				if status, _ := i.send("PUT", member, nil, access); status != 204 {
+					t.Fatalf("member: %d", status)
+				}
+				grant := i.grant(client, clientSecret)
 
 				stop := make(chan struct{})
 				var writers sync.WaitGroup
@@ -121,6 +139,17 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				}
 				if status, body := i.send("DELETE", "/v1/api-keys/"+goesID, nil, access); status != 204 {
 					t.Fatalf("revoke: %d %v", status, body)
+				}
+				for _, c := range []struct {
+					method, path string
+					body         any
+				}{
+					{"PATCH", "/v1/roles/" + role, map[string]any{"permissions": []string{"teams:read:all"}}}, {"DELETE", member, nil},
+					{"PATCH", "/v1/organizations/" + tenant, map[string]any{"state": "suspended"}}, {"PATCH", "/v1/clients/" + client, map[string]any{"state": "off"}},
+				} {
+					if status, body := i.send(c.method, c.path, c.body, access); status != 200 && status != 204 {
+						t.Fatalf("%s %s: %d %v", c.method, c.path, status, body)
+					}
 				}
 				later, _ := i.newKey(access, "later")
 				if i.byKey(goes) != 401 || i.byKey(later) != 200 {
@@ -218,6 +247,24 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				}
 				if _, body, _ := i.get("/v1/users/"+worker, access); (body["state"] == "disabled") == lost {
 					t.Errorf("the user who was disabled since the backup is %v", body["state"])
+				}
+				// What was taken away since the backup is carried over, where it can be asked for.
+				_, body, _ = i.get("/v1/roles/"+role, access)
+				if held := fmt.Sprint(body["permissions"]); strings.Contains(held, "tickets:read") != lost {
+					t.Errorf("the role holds %s", held)
+				}
+				_, body, _ = i.get("/v1/teams/"+team+"/members", access)
+				if members := len(body["data"].([]any)); (members == 0) == lost {
+					t.Errorf("the team has %d members", members)
+				}
+				if _, body, _ = i.get("/v1/organizations/"+tenant, access); (body["state"] == "suspended") == lost {
+					t.Errorf("the organization that was suspended since the backup is %v", body["state"])
+				}
+				if _, body, _ = i.get("/v1/clients/"+client, access); (body["state"] == "off") == keep {
+					t.Errorf("the client that was switched off since the backup is %v", body["state"])
+				}
+				if n := count(t, database, `SELECT count(*) FROM client_grants WHERE state = 'active'`); n != 0 || grant == "" {
+					t.Errorf("%d grants of clients live on", n)
 				}
 				status, events, err := i.get("/v1/audit-events?act=installation.restored", access)
 				if err != nil || status != 200 || len(events["data"].([]any)) != 1 {
@@ -417,6 +464,36 @@ func TestDoctor(t *testing.T) {
 		expect("failover", "warn", "synchronous_standby_names", "GATEHOUSE_DATABASE_FAILOVER=keep")
 		expect("connections", "warn", "max_connections", "GATEHOUSE_DATABASE_CONNECTIONS=300")
 	})
+}
+
+// grant gets a client's token and refresh token.
+func (i *installation) grant(client, secret string) (refresh string) {
+	i.t.Helper()
+	req, err := http.NewRequest("POST", i.url+"/oauth2/token", strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "client_id": {client}, "client_secret": {secret}}.Encode()))
+	if err != nil {
+		i.t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	status, body, err := do(req, "")
+	if err != nil || status != 200 {
+		i.t.Fatalf("grant: %d %v %v", status, body, err)
+	}
+	refresh, _ = body["refresh_token"].(string)
+	return refresh
+}
+
+// count asks a SQLite database beside the program.
+func count(t *testing.T, database, query string) (n int) {
+	t.Helper()
+	db, err := sql.Open("sqlite", database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if err := db.QueryRow(query).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
 }
 
 // execute runs SQL in a database beside the program, as its owner.

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"gatehouse/internal/platform/sqldb"
 	"gatehouse/test/servertest"
 	"gatehouse/test/sqldbtest"
 )
@@ -236,5 +237,28 @@ func TestG8_UnknownCredentials(t *testing.T) {
 			t.Errorf("%d of 400 unknown keys were told to wait, want about 100", limited)
 		}
 		me(key).Want(t, 200)
+	})
+}
+
+// FLT06, FLT21, I2: a node that has not heard yet that tokens are void rotates none of them: the statement that decides looks for itself.
+func TestFLT06_RotationAsksTheDatabase(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		user := s.Login(t, servertest.Agent)
+		client := s.Client(t, s.As(t, servertest.Admin), map[string]any{"refreshTokens": true}, "tickets:read:all")
+		grant := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, servertest.Basic(client.Client, client.Secret)).Want(t, 200).String("refresh_token")
+		void := s.Clock.Now().Add(time.Minute)
+		err := s.DB.PlatformTx(t.Context(), "as after a failover, and nobody says so", func(tx *sqldb.Tx) error {
+			tag, err := tx.Exec(t.Context(), `UPDATE installation SET not_before = $1`, void.UnixMilli())
+			if err == nil && tag.RowsAffected() != 1 {
+				t.Errorf("%d rows", tag.RowsAffected())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(user.AccessToken)).Want(t, 200) // it has not heard
+		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": user.RefreshToken}).Want(t, 401)
+		s.PostForm(t, "/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token", grant}, servertest.Basic(client.Client, client.Secret)).Want(t, 400)
 	})
 }

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"gatehouse/internal/core/secret"
 	"gatehouse/internal/platform/cache"
 	"gatehouse/internal/platform/invalidation"
@@ -261,5 +263,76 @@ func TestATK25_PoisonedStore(t *testing.T) {
 		if v := b.get(t, victim); v != 7 || b.loads.Load() != loads {
 			t.Errorf("untouched: %d after %d loads; the rounds before proved nothing", v, b.loads.Load()-loads)
 		}
+	})
+}
+
+// A46: what the store holds is for those who heard everything since it was read. A node that may have missed something believes nothing of the epoch; what is read while
+// a node joins is not shared; and a connection to the feed that broke begins another epoch.
+func TestA46_Epochs(t *testing.T) {
+	t.Parallel()
+	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
+		if !sqldb.IsPostgres(address) {
+			t.Skip("Redis goes with PostgreSQL")
+		}
+		var row atomic.Int64
+		a := join(t, address, &row, true)
+		b := join(t, address, &row, true)
+		together(t, a, b)
+		fresh := func() invalidation.Key {
+			return invalidation.Key{Organization: "org_1", ID: fmt.Sprint(time.Now().UnixNano())}
+		}
+		puts := func(n *node) int { n.vault.mu.Lock(); defer n.vault.mu.Unlock(); return len(n.vault.kept) }
+
+		// A flush: something may have been missed.
+		k := fresh()
+		a.get(t, k)
+		a.wait(t, func() bool { _, ok := b.vault.Client.Get(t.Context(), only(a.vault.kept)); return ok })
+		row.Add(1) // and nobody said so
+		b.facts.Flush()
+		if v := b.get(t, k); v != row.Load() {
+			t.Errorf("after a flush the store is believed: %d", v)
+		}
+		if n := puts(b); n != 0 {
+			t.Errorf("after a flush %d facts were shared in the same epoch", n)
+		}
+
+		// A change that is heard while the store answers.
+		k = fresh()
+		c := join(t, address, &row, true)
+		together(t, a, b, c)
+		a.get(t, k)
+		a.wait(t, func() bool { return puts(a) == 2 })
+		time.Sleep(20 * time.Millisecond)
+		b.vault.tamper(func(_, value string) string { row.Add(1); b.facts.Invalidate(k); return value })
+		if v := b.get(t, k); v != row.Load() {
+			t.Errorf("a change was heard while the store answered, and %d is believed", v)
+		}
+		b.vault.tamper(nil)
+
+		// A node joins while a fact is read.
+		k = fresh()
+		before, epoch := puts(a), a.feed.Epoch()
+		_, err := a.facts.Get(t.Context(), k, func(context.Context) (int64, error) {
+			d := join(t, address, &row, true)
+			d.wait(t, func() bool { return a.feed.Epoch() != epoch && a.feed.Epoch() == d.feed.Epoch() })
+			return row.Load(), nil
+		})
+		if err != nil || puts(a) != before {
+			t.Errorf("what was read while a node joined is shared: %v", err)
+		}
+
+		// The feed's connections break.
+		epoch = b.feed.Epoch()
+		conn, err := pgx.Connect(t.Context(), address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		if _, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
+			t.Fatal(err)
+		}
+		b.wait(t, func() bool {
+			return b.feed.Trusted() && b.feed.Epoch() != "" && b.feed.Epoch() != epoch && a.feed.Epoch() == b.feed.Epoch()
+		})
 	})
 }
