@@ -327,7 +327,9 @@ func (n *node) request(method, path, credential string, body any) *http.Request 
 	return req
 }
 
-func (n *node) send(req *http.Request) reply {
+func (n *node) send(req *http.Request) reply { return sendBy(client, req) }
+
+func sendBy(client *http.Client, req *http.Request) reply {
 	start := time.Now()
 	res, err := client.Do(req)
 	if err != nil {

@@ -5,6 +5,7 @@ package faults
 import (
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -42,6 +43,8 @@ func TestFLT12_SignInBurst(t *testing.T) {
 	f := l.signIn(n)
 	idle, _ := n.rss()
 	burst := scale(600, 10_000)
+	crowd := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: burst}} // everyone on a connection of their own
+	defer crowd.CloseIdleConnections()
 	var done, shed, wrong, odd atomic.Int64
 	var mu sync.Mutex
 	var times []time.Duration
@@ -69,7 +72,7 @@ func TestFLT12_SignInBurst(t *testing.T) {
 			}
 			req := n.request("POST", "/v1/auth/login", "", body)
 			req.Header.Set("X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i%250))
-			r := n.send(req)
+			r := sendBy(crowd, req)
 			switch r.status {
 			case 200:
 				done.Add(1)
@@ -119,7 +122,7 @@ func TestFLT12_SignInBurst(t *testing.T) {
 			}
 			req := n.request("POST", "/v1/auth/login", "", body)
 			req.Header.Set("X-Forwarded-For", fmt.Sprintf("198.51.100.%d", offered%250))
-			r := n.send(req)
+			r := sendBy(crowd, req)
 			switch {
 			case r.status == 200 || r.status == 401:
 				mu.Lock()

@@ -5,6 +5,7 @@ import (
 	"hash/crc32"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -174,6 +175,21 @@ func TestA48_SessionsPerUser(t *testing.T) {
 		}
 		s.Login(t, servertest.Manager)
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(all[4].AccessToken)).Want(t, 200)
+
+		var wg sync.WaitGroup // all at once, they are no more
+		for range 12 {
+			wg.Go(func() {
+				if r, err := s.Try("POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": pw}); err != nil || r.Status != 200 {
+					t.Errorf("%d %s %v", r.Status, r.Body, err)
+				}
+			})
+		}
+		wg.Wait()
+		var list struct{ Data []any }
+		s.Do(t, "GET", "/v1/users/"+s.UserID(t, servertest.Agent)+"/sessions", nil, s.As(t, servertest.Admin)).Want(t, 200).Into(t, &list)
+		if len(list.Data) != 3 {
+			t.Errorf("%d sessions after many sign-ins at once", len(list.Data))
+		}
 	})
 }
 
