@@ -137,11 +137,16 @@ func (l *lab) bounded() {
 			continue
 		}
 		now, _ := n.rss()
-		files, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.Process.Pid))
-		if now > 400 || len(files) > 800 {
-			l.Errorf("I8: a node holds %d MiB and %d descriptors at the end", now, len(files))
+		if now > 400 || n.descriptors() > 800 {
+			l.Errorf("I8: a node holds %d MiB and %d descriptors at the end", now, n.descriptors())
 		}
 	}
+}
+
+// descriptors is how many a node has open.
+func (n *node) descriptors() int {
+	files, _ := os.ReadDir(fmt.Sprintf("/proc/%d/fd", n.Process.Pid))
+	return len(files)
 }
 
 // node is one server process.
