@@ -182,7 +182,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	caches := &cache.Group{Feed: s.Feed}
 	var quick ratelimit.Counter
 	if !c.Redis.IsZero() {
-		if s.Redis, err = redis.New(c.Redis.Reveal(), o.Log, s.Feed.Heard); err != nil {
+		if s.Redis, err = redis.New(c.Redis.Reveal(), o.Log, s.Feed.Pushed); err != nil {
 			return nil, fmt.Errorf("redis: %w", err)
 		}
 		s.Feed.UsePush(s.Redis)

@@ -81,7 +81,7 @@ func join(t *testing.T, address string, row *atomic.Int64, push bool) *node {
 	}
 	log := slog.New(slog.DiscardHandler)
 	n := &node{db: db, feed: invalidation.New(db, log), row: row}
-	client, err := redis.New(os.Getenv("GATEHOUSE_TEST_REDIS"), log, n.feed.Heard)
+	client, err := redis.New(os.Getenv("GATEHOUSE_TEST_REDIS"), log, n.feed.Pushed)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -296,12 +296,23 @@ func TestA46_Epochs(t *testing.T) {
 			t.Errorf("after a flush %d facts were shared in the same epoch", n)
 		}
 
-		// A change that is heard while the store answers.
-		k = fresh()
+		// Garbage that somebody pushes is not a flush.
 		c := join(t, address, &row, true)
 		together(t, a, b, c)
+		k = fresh()
+		had := puts(b)
+		a.vault.Client.Push([]string{"*", "garbage", "fact|org_1|" + k.ID})
+		time.Sleep(50 * time.Millisecond)
+		b.get(t, fresh())
+		if puts(b) == had {
+			t.Error("after a pushed garbage nothing is shared any more")
+		}
+
+		// A change that is heard while the store answers.
+		k = fresh()
+		had = puts(a)
 		a.get(t, k)
-		a.wait(t, func() bool { return puts(a) == 2 })
+		a.wait(t, func() bool { return puts(a) == had+1 })
 		time.Sleep(20 * time.Millisecond)
 		b.vault.tamper(func(_, value string) string { row.Add(1); b.facts.Invalidate(k); return value })
 		if v := b.get(t, k); v != row.Load() {

@@ -175,7 +175,13 @@ func (f *Feed) follow(messages []string) {
 	}
 }
 
-// Heard drops what announcements name, by whatever way they came.
+// Pushed drops what is told by a quicker way, which tells nothing that the database does not tell a moment later. Whatever names no fact is left to that, so that
+// nobody who can write there can make nodes forget everything.
+func (f *Feed) Pushed(messages []string) {
+	f.Heard(slices.DeleteFunc(messages, func(m string) bool { return strings.Count(m, "|") != 2 }))
+}
+
+// Heard drops what announcements name.
 func (f *Feed) Heard(messages []string) {
 	for _, m := range messages {
 		kind, rest, _ := strings.Cut(m, "|")
