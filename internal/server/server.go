@@ -226,7 +226,7 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	services := authn.Services{DB: db, Now: o.Now, Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions, Tokens: s.Tokens, Credentials: s.Credentials, Clients: s.Clients,
 		Limiter: s.Limiter, Certificates: web.ClientCertificates(c.MTLS.CertificateHeader, proxies), Login: signIn}
 	authenticator := authn.New(services)
-	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log, Organizations: s.Organizations, Metrics: s.Metrics, Authenticator: authenticator})
+	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log, Organizations: s.Organizations, Metrics: s.Metrics, Authenticator: authenticator, MaxRequests: c.MaxRequests})
 	cursors := web.NewCursors(ring.Subkey("list cursors"))
 	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Now: o.Now, Cursors: cursors, Login: signIn, Tokens: s.Tokens,
 		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions, Credentials: s.Credentials, Clients: s.Clients, Audit: audit.New(db), Desk: s.Desk, Setup: s})

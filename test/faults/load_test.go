@@ -145,9 +145,11 @@ func TestFLT12_SignInBurst(t *testing.T) {
 	if odd.Load() > 0 {
 		t.Errorf("%d odd answers", odd.Load())
 	}
-	if peak > 400 {
-		t.Errorf("I8: %d MiB at the peak", peak)
+	if most := scale(400, 800); peak > most { // ten thousand connections are some three hundred of it
+		t.Errorf("I8: %d MiB at the peak, want at most %d", peak, most)
 	}
+	crowd.CloseIdleConnections()
+	waitFor(t, "memory to be given back", time.Minute, func() bool { now, _ := n.rss(); return n.descriptors() < 100 && now < 300 })
 	if done.Load() == 0 || shed.Load() == 0 {
 		t.Errorf("done %d, shed %d: nothing was tried", done.Load(), shed.Load())
 	}

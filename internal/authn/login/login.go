@@ -141,11 +141,23 @@ func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error)
 	return s.begin(ctx, proven.Organization, proven.User, in)
 }
 
-// Prove checks a password and begins nothing. Whatever is wrong, the path is: one look-up, one reservation, one hash, one event.
+// Prove checks a password and begins nothing, for few at a time of one name and no more than can be hashed soon. Whatever is wrong, the path is: one
+// look-up, one reservation, one hash, one event.
 func (s *Service) Prove(ctx context.Context, in Password) (Proven, error) {
 	if len(in.Password) > password.MaxBytes {
 		return Proven{}, fault.Invalidf("password", "must have at most %d characters", password.MaxLength)
 	}
+	counter := in.Tenant.counter(in.Name)
+	leave, err := s.turnstile.enter(ctx, counter)
+	if err != nil {
+		return Proven{}, err
+	}
+	defer leave()
+	place, err := s.hasher.Enter(attempt.Network(in.Source.Address)) // before anything is asked or counted: who is sent away has tried nothing
+	if err != nil {
+		return Proven{}, err
+	}
+	defer place.Leave()
 	tenant := in.Tenant.ID
 	if in.Tenant.Unknown {
 		tenant = unknownTenant
@@ -154,7 +166,7 @@ func (s *Service) Prove(ctx context.Context, in Password) (Proven, error) {
 	if err != nil {
 		return Proven{}, err
 	}
-	org, err := s.prove(ctx, in, u, found)
+	org, err := s.prove(ctx, in, u, found, counter, place)
 	return Proven{u, org}, err
 }
 
@@ -168,20 +180,8 @@ func (s *Service) passes(ctx context.Context, org organization.Organization, u u
 	return !wanted, err
 }
 
-// prove checks the password of an account that was found or not, one of few at a time for a name, and counts the try. No spelling, name, hint or
-// door gives an account further tries.
-func (s *Service) prove(ctx context.Context, in Password, u user.User, found bool) (org organization.Organization, err error) {
-	counter := in.Tenant.counter(in.Name)
-	leave, err := s.turnstile.enter(ctx, counter)
-	if err != nil {
-		return org, err
-	}
-	defer leave()
-	place, err := s.hasher.Enter(attempt.Network(in.Source.Address)) // before anything is counted: who is sent away has tried nothing
-	if err != nil {
-		return org, err
-	}
-	defer place.Leave()
+// prove checks the password of an account that was found or not, and counts the try. No spelling, name, hint or door gives an account further tries.
+func (s *Service) prove(ctx context.Context, in Password, u user.User, found bool, counter string, place *hashing.Place) (org organization.Organization, err error) {
 	reservation, err := s.attempts.Reserve(ctx, counter, string(u.ID), in.Source.Address)
 	if err != nil {
 		return org, err // a locked try leaves no event: the one that locked did, and a flood must not fill the log

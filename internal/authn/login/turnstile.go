@@ -22,18 +22,23 @@ type gate struct {
 
 const (
 	triesAtOnce   = 2 // fewer than the failures that lock, on this node
+	triesWaiting  = 64
 	turnstileWait = 5 * time.Second
 )
 
 func newTurnstile() *turnstile { return &turnstile{gates: make(map[string]*gate)} }
 
-// enter waits for a place; leave must be called.
+// enter waits for a place, unless many wait already; leave must be called.
 func (t *turnstile) enter(ctx context.Context, account string) (leave func(), err error) {
 	t.mu.Lock()
 	g := t.gates[account]
 	if g == nil {
 		g = &gate{slots: make(chan struct{}, triesAtOnce)}
 		t.gates[account] = g
+	}
+	if g.users >= triesAtOnce+triesWaiting {
+		t.mu.Unlock()
+		return nil, crowded()
 	}
 	g.users++
 	t.mu.Unlock()
@@ -52,8 +57,12 @@ func (t *turnstile) enter(ctx context.Context, account string) (leave func(), er
 	case <-ctx.Done():
 		err = ctx.Err()
 	case <-timer.C:
-		err = fault.Unavailablef(2*time.Second, "Too many sign-ins of this account at once. Try again shortly.")
+		err = crowded()
 	}
 	forget()
 	return nil, err
+}
+
+func crowded() error {
+	return fault.Unavailablef(2*time.Second, "Too many sign-ins of this account at once. Try again shortly.")
 }

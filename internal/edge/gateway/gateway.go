@@ -45,6 +45,14 @@ func Register(kit *web.Kit, tokens *token.Service, rules *Rules, now func() time
 	g := &Gateway{kit: kit, tokens: tokens, rules: rules, now: now, log: log, minted: otter.Must(&otter.Options[string, minted]{MaximumSize: 10_000}),
 		asked: otter.Must(&otter.Options[string, question]{MaximumSize: 1000})}
 	kit.HandleRaw(web.Route{Pattern: Pattern, Self: "a proxy asks whether the caller may pass; the permission is the question's or the routes file's", Accepts: web.Anyone}, g)
+	kit.Shape(Pattern, func(w http.ResponseWriter, r *http.Request, err error) { // what is said before the question is read
+		f := *fault.Of(err)
+		if f.Kind == fault.Unavailable { // most proxies pass nothing else on
+			f.Kind = fault.Forbidden
+			w.Header().Set("X-Auth-Error", "unavailable")
+		}
+		web.WriteProblem(w, r, &f)
+	})
 }
 
 // question is what a proxy asks.

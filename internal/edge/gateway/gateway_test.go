@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"gatehouse/internal/platform/config"
 	"gatehouse/internal/server"
 	"gatehouse/test/servertest"
+	"gatehouse/test/sqldbtest"
 )
 
 // integrated is a server for an API with stations behind a proxy on this machine.
@@ -370,4 +372,40 @@ func TestWEB01_CookieBehindProxy(t *testing.T) {
 			}
 		}
 	}, integrated(t, ""))
+}
+
+// I6: a proxy that asks when the server has too much to do is told no, in the words that proxies understand.
+func TestF1_TooMuchToDo(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, sqldbtest.SQLite(t), func(c *config.Config, _ *server.Options) { c.MaxRequests = 1 })
+	token := servertest.Bearer(s.Login(t, servertest.Agent).AccessToken)
+	body, end := io.Pipe()
+	done := make(chan error)
+	go func() { // a request whose body does not come
+		req, err := http.NewRequest("POST", s.URL+"/v1/auth/login", body)
+		if err == nil {
+			req.Header.Set("Content-Type", "application/json")
+			_, err = http.DefaultClient.Do(req)
+		}
+		done <- err
+	}()
+	if _, err := end.Write([]byte("{")); err != nil {
+		t.Fatal(err)
+	}
+	var r servertest.Response
+	for range 200 { // until the server has it
+		if r = s.Do(t, "GET", "/verify", nil, token); r.Status != 200 {
+			break
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	if r.Status != 403 || r.Code() != "UNAVAILABLE" || r.Header.Get("X-Auth-Error") != "unavailable" {
+		t.Errorf("%d %s %v", r.Status, r.Body, r.Header)
+	}
+	s.Do(t, "GET", "/v1/auth/me", nil, token).Want(t, 503, "UNAVAILABLE")
+	end.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	s.Do(t, "GET", "/verify", nil, token).Want(t, 200)
 }

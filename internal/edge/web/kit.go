@@ -41,6 +41,7 @@ type Options struct {
 	Authenticator  *authn.Authenticator
 	Organizations  *organization.Service
 	Metrics        prometheus.Registerer
+	MaxRequests    int // at once; 0: no bound
 }
 
 // Kit serves routes.
@@ -54,6 +55,8 @@ type Kit struct {
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 	ignored  prometheus.Counter
+	working  atomic.Int64 // requests being answered
+	shed     prometheus.Counter
 }
 
 // Info is what the pipeline knows of a request. Handlers get it from the context; services get its parts as arguments.
@@ -98,9 +101,10 @@ func New(o Options) *Kit {
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"method", "route", "status"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_http_requests_in_flight", Help: "Requests being answered."}),
+		shed:     prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_http_requests_shed_total", Help: "Requests sent away because too many were being answered."}),
 		ignored:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_forwarded_ignored_total", Help: "Requests whose X-Forwarded-For came from an address that is not trusted."})}
 	if o.Metrics != nil {
-		o.Metrics.MustRegister(k.duration, k.inFlight, k.ignored)
+		o.Metrics.MustRegister(k.duration, k.inFlight, k.ignored, k.shed)
 	}
 	k.mux.HandleFunc("/", k.unmatched)
 	return k
@@ -189,6 +193,8 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	k.inFlight.Inc()
 	defer k.inFlight.Dec()
+	working := k.working.Add(1)
+	defer k.working.Add(-1)
 	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(), logger: k.o.Log}
 	if len(r.Header["X-Forwarded-For"]) > 0 && !fromTrusted(r, k.o.TrustedProxies) {
 		k.ignored.Inc()
@@ -219,6 +225,11 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				slog.Int("status", rec.status), slog.Duration("took", time.Since(start)), slog.String("address", info.Source.Address))
 		}
 	}()
+	if k.tooMany(working, r) {
+		k.shed.Inc()
+		k.writeError(rec, r, fault.Unavailablef(time.Second, "The server has too much to do. Try again shortly."))
+		return
+	}
 	if k.serveRaw(rec, r, info) {
 		return
 	}
@@ -236,6 +247,16 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	k.mux.ServeHTTP(rec, r)
+}
+
+// tooMany bounds what is done at once, and so the memory it takes: beyond it requests are sent away before their credential or body is looked at. Probes are always
+// answered, and a tenth more is kept for taking things away.
+func (k *Kit) tooMany(working int64, r *http.Request) bool {
+	most := int64(k.o.MaxRequests)
+	if most == 0 || working <= most || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+		return false
+	}
+	return r.Method != http.MethodDelete || working > most+most/10
 }
 
 // usual are the statuses whose histograms a route keeps at hand: finding one by its labels costs more than observing.

@@ -43,6 +43,7 @@ type Config struct {
 	Signing        Signing         `yaml:"signing"`
 	Hashing        Hashing         `yaml:"password_hashing"`
 	DatabasePool   int             `yaml:"database_connections" doc:"Most connections to PostgreSQL, or readers of the SQLite file."`
+	MaxRequests    int             `yaml:"max_requests" doc:"Most requests at once; more are answered 503, before anything is done."`
 	Housekeeping   Duration        `yaml:"housekeeping_every" doc:"How often one of the nodes removes what has expired."`
 	ShutdownDelay  Duration        `yaml:"shutdown_delay" doc:"How long a node that is told to stop goes on serving while /readyz says that it is stopping, so that load balancers send nothing more."`
 	ShutdownGrace  Duration        `yaml:"shutdown_grace" doc:"How long running requests may finish when the server stops."`
@@ -125,7 +126,7 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // Default is what holds where nothing is said.
 func Default() Config {
 	return Config{Listen: "127.0.0.1:8080", Metrics: Metrics{Listen: "127.0.0.1:9090"}, Log: Log{"info", "json"}, Signing: Signing{KeyBits: 2048},
-		Hashing: Hashing{MaxWaiting: 256}, DatabasePool: 16, ShutdownGrace: Duration(20 * time.Second), Failover: SignInAgain, Housekeeping: Duration(10 * time.Minute)}
+		Hashing: Hashing{MaxWaiting: 256}, DatabasePool: 16, MaxRequests: 1000, ShutdownGrace: Duration(20 * time.Second), Failover: SignInAgain, Housekeeping: Duration(10 * time.Minute)}
 }
 
 // The choices of database_failover.
@@ -264,6 +265,9 @@ func (c *Config) faults() []error {
 	}
 	if c.DatabasePool < 2 || c.DatabasePool > 1000 {
 		add("database_connections", "must be from 2 to 1000")
+	}
+	if c.MaxRequests < 10 || c.MaxRequests > 1_000_000 {
+		add("max_requests", "must be from 10 to 1000000")
 	}
 	if c.ShutdownDelay < 0 || time.Duration(c.ShutdownDelay) > 10*time.Minute {
 		add("shutdown_delay", "must be from 0s to 10m")
