@@ -85,7 +85,9 @@ func TestFLT12_SignInBurst(t *testing.T) {
 				}
 			case 400, 413:
 			default:
-				odd.Add(1)
+				if r.status != 0 || i%100 != 0 { // who sends a megabyte and is refused before it is read may see the connection end
+					odd.Add(1)
+				}
 			}
 			if r.status == 200 || r.status == 401 {
 				mu.Lock()

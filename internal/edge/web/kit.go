@@ -55,7 +55,7 @@ type Kit struct {
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 	ignored  prometheus.Counter
-	working  atomic.Int64 // requests being answered
+	bound    bound
 	shed     prometheus.Counter
 }
 
@@ -95,7 +95,7 @@ func InfoOf(ctx context.Context) *Info {
 
 // New makes a kit without routes.
 func New(o Options) *Kit {
-	k := &Kit{o: o, origin: o.PublicURL.Scheme + "://" + o.PublicURL.Host, mux: http.NewServeMux(),
+	k := &Kit{o: o, bound: bound{most: int64(o.MaxRequests)}, origin: o.PublicURL.Scheme + "://" + o.PublicURL.Host, mux: http.NewServeMux(),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "gatehouse_http_request_duration_seconds", Help: "Time to answer, by route and status.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
@@ -193,13 +193,13 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	k.inFlight.Inc()
 	defer k.inFlight.Dec()
-	working := k.working.Add(1)
-	defer k.working.Add(-1)
+	refused := k.bound.enter(r)
+	defer k.bound.leave()
 	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(), logger: k.o.Log}
 	if len(r.Header["X-Forwarded-For"]) > 0 && !fromTrusted(r, k.o.TrustedProxies) {
 		k.ignored.Inc()
 	}
-	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+	rec := &recorder{ResponseWriter: w, bound: &k.bound, status: http.StatusOK}
 	r = r.WithContext(context.WithValue(r.Context(), infoKey{}, info))
 	h := w.Header()
 	h["X-Request-Id"] = []string{string(info.Source.Request)}
@@ -225,7 +225,7 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				slog.Int("status", rec.status), slog.Duration("took", time.Since(start)), slog.String("address", info.Source.Address))
 		}
 	}()
-	if k.tooMany(working, r) {
+	if refused {
 		k.shed.Inc()
 		k.writeError(rec, r, fault.Unavailablef(time.Second, "The server has too much to do. Try again shortly."))
 		return
@@ -247,16 +247,6 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	k.mux.ServeHTTP(rec, r)
-}
-
-// tooMany bounds what is done at once, and so the memory it takes: beyond it requests are sent away before their credential or body is looked at. Probes are always
-// answered, and a tenth more is kept for taking things away.
-func (k *Kit) tooMany(working int64, r *http.Request) bool {
-	most := int64(k.o.MaxRequests)
-	if most == 0 || working <= most || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
-		return false
-	}
-	return r.Method != http.MethodDelete || working > most+most/10
 }
 
 // usual are the statuses whose histograms a route keeps at hand: finding one by its labels costs more than observing.
@@ -286,6 +276,7 @@ var (
 
 type recorder struct {
 	http.ResponseWriter
+	bound  *bound
 	status int
 	wrote  bool
 }
@@ -299,7 +290,7 @@ func (r *recorder) WriteHeader(status int) {
 
 func (r *recorder) Write(b []byte) (int, error) {
 	r.wrote = true
-	return r.ResponseWriter.Write(b)
+	return r.bound.write(r.ResponseWriter, b)
 }
 
 // Unwrap lets http.ResponseController reach the connection.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"gatehouse/internal/core/fault"
 )
@@ -57,7 +59,44 @@ func TestFLT12_MaxRequests(t *testing.T) {
 	close(end)
 	wg.Wait()
 	expect("GET", "/other", 200, "")
-	if n := k.working.Load(); n != 0 {
+
+	// Who sends a body a byte at a time, or does not read, keeps nobody out.
+	k.Handle(Route{Method: "POST", Pattern: "/body", Public: "a test"}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		begun <- struct{}{}
+		io.Copy(w, r.Body)
+	}))
+	var ends []*io.PipeWriter
+	for range 20 {
+		body, end := io.Pipe()
+		ends = append(ends, end)
+		wg.Go(func() {
+			r := httptest.NewRequest("POST", "/body", body)
+			r.Header.Set("Content-Type", "application/json")
+			w := unread{httptest.NewRecorder(), make(chan struct{})}
+			go func() { time.Sleep(50 * time.Millisecond); close(w.read) }()
+			k.ServeHTTP(w, r)
+			if w.Code != 200 || w.Body.String() != "xx" {
+				t.Errorf("a slow body: %d %s", w.Code, w.Body)
+			}
+		})
+		<-begun
+		end.Write([]byte("x"))
+	}
+	expect("GET", "/other", 200, "")
+	for _, end := range ends {
+		end.Write([]byte("x"))
+		end.Close()
+	}
+	wg.Wait()
+	if n := k.bound.working.Load(); n != 0 {
 		t.Errorf("%d requests are counted after all have ended", n)
 	}
 }
+
+// unread is a client that does not read for a while.
+type unread struct {
+	*httptest.ResponseRecorder
+	read chan struct{}
+}
+
+func (u unread) Write(p []byte) (int, error) { <-u.read; return u.ResponseRecorder.Write(p) }
