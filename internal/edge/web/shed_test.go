@@ -28,7 +28,7 @@ func TestFLT12_MaxRequests(t *testing.T) {
 		k.Handle(Route{Method: "GET", Pattern: path, Public: "a test"}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	}
 	k.Shape("/dialect", func(w http.ResponseWriter, _ *http.Request, err error) {
-		http.Error(w, "dialect: "+fault.Of(err).Code, 503)
+		http.Error(w, "dialect: "+fault.Of(err).Code, http.StatusServiceUnavailable)
 	})
 	send := func(method, path string) *httptest.ResponseRecorder {
 		w := httptest.NewRecorder()
