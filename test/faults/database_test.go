@@ -244,6 +244,7 @@ func TestFLT11_Exhaustion(t *testing.T) {
 		families[i] = l.signIn(n)
 		sessions[i] = n.must(200, "GET", "/v1/auth/me", families[i].access, nil).text("sessionId")
 	}
+	leaving := n.must(201, "POST", "/v1/users", l.admin, map[string]any{"email": "leaving@platform.example", "role": "end_user"}).text("id")
 	conn, err := pgx.Connect(context.Background(), l.database)
 	if err != nil {
 		t.Fatal(err)
@@ -278,7 +279,7 @@ func TestFLT11_Exhaustion(t *testing.T) {
 	revoked, attempts := 0, 0
 	const tries = 5
 	for i := range tries {
-		for range 40 { // a client that is told to come back does so
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); { // a client that is told to come back does so
 			attempts++
 			if r := n.call("DELETE", "/v1/auth/sessions/"+sessions[i], l.admin, nil); r.status == 204 {
 				revoked++
@@ -288,6 +289,12 @@ func TestFLT11_Exhaustion(t *testing.T) {
 		}
 		if got := n.call("GET", "/v1/auth/me", families[i].access, nil).status; got == 200 && revoked == i+1 {
 			t.Error("I3: what was revoked under load works")
+		}
+	}
+	switched := 0
+	for end := time.Now().Add(10 * time.Second); switched == 0 && time.Now().Before(end); { // the same for a user who is to stop
+		if r := n.call("PATCH", "/v1/users/"+leaving, l.admin, map[string]any{"state": "disabled"}); r.status == 200 {
+			switched++
 		}
 	}
 	if r := n.call("GET", "/healthz", "", nil); r.status != 200 {
@@ -303,8 +310,8 @@ func TestFLT11_Exhaustion(t *testing.T) {
 		t.Errorf("I8: %d connections of a pool of 2, a reserve of 2, a listener and its heart, %v", connections, err)
 	}
 	s := h.check(l, "", 0)
-	if odd.Load() > 0 || revoked != tries {
-		t.Errorf("%d odd answers, %d of %d revocations", odd.Load(), revoked, tries)
+	if odd.Load() > 0 || revoked != tries || switched != 1 {
+		t.Errorf("%d odd answers, %d of %d revocations, %d of 1 user disabled", odd.Load(), revoked, tries, switched)
 	}
 	l.report("FLT11", "calls=%d err=%.1f%% revoke_success=%d/%d attempts=%d connections_after=%d p99=%s", s.calls, s.errorShare(), revoked, tries, attempts, connections, ms(s.p99))
 }

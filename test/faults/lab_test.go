@@ -109,7 +109,8 @@ func (l *lab) audited() {
 		"session.ended of a live session":              `SELECT count(*) FROM audit_events a JOIN sessions s ON s.id = a.target_id WHERE a.act = 'session.ended' AND s.state = 'active'`,
 		"session.ended twice":                          `SELECT count(*) FROM (SELECT 1 FROM audit_events WHERE act = 'session.ended' GROUP BY target_id HAVING count(*) > 1) x`,
 		"ended sessions without an event": `SELECT count(*) FROM sessions s WHERE s.state <> 'active' AND NOT EXISTS (SELECT 1 FROM audit_events a WHERE a.outcome = 'success'
-			AND (a.target_id IN (s.id, s.user_id, s.organization_id) OR a.act = 'installation.failed_over') AND a.act NOT IN ('session.created', 'user.created'))`,
+			AND (a.act = 'session.ended' AND a.target_id = s.id OR a.act IN ('user.sessions_ended', 'user.updated', 'user.disabled', 'user.password_set', 'user.password_changed') AND a.target_id = s.user_id
+				OR a.act IN ('organization.suspended', 'organization.deleted') AND a.target_id = s.organization_id OR a.act LIKE 'installation.%'))`,
 		"credentials without exactly one event of their making": `SELECT count(*) FROM credentials c WHERE 1 <> (SELECT count(*) FROM audit_events a WHERE a.target_id = c.id AND a.organization_id = c.organization_id AND a.act LIKE '%created')`,
 	} {
 		var n int

@@ -24,6 +24,7 @@ func TestFLT07_RedisLoss(t *testing.T) {
 	h := newHistory()
 	stop := l.mixed(h, nodes, key, families)
 	revocations, exchanged := 0, 0
+	var gone []string // what was revoked
 	asked := l.commits()
 	time.Sleep(time.Second)
 	usual, most := l.commits()-asked, 0.0 // transactions a second
@@ -68,6 +69,7 @@ func TestFLT07_RedisLoss(t *testing.T) {
 			session := nodes[0].must(200, "GET", "/v1/auth/me", rights[0].access, nil).text("sessionId")
 			nodes[0].must(204, "DELETE", "/v1/auth/sessions/"+session, l.admin, nil)
 			h.revoke(session)
+			gone = append(gone, rights[0].access)
 			revocations++
 			for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 				for _, n := range nodes {
@@ -78,6 +80,13 @@ func TestFLT07_RedisLoss(t *testing.T) {
 		}
 	}
 	stop()
+	for _, token := range gone { // after all that has happened to Redis since
+		for _, n := range nodes {
+			if n.call("GET", "/v1/auth/me", token, nil).status == 200 {
+				t.Error("I3: what was revoked has come back")
+			}
+		}
+	}
 	if exchanged < 2 {
 		t.Error("Redis held no facts to exchange")
 	}
@@ -203,7 +212,7 @@ func TestFLT08_Partition(t *testing.T) {
 		if worst > bound[c.how] {
 			t.Errorf("I3: %s: accepted for %v", c.name, worst)
 		}
-		if slowest > 1500*time.Millisecond { // without a bound the slow Redis takes two seconds a call, and the hanging one for ever
+		if slowest > 900*time.Millisecond { // the bound is 50 ms; a slow Redis takes two seconds a call, and a hanging one for ever
 			t.Errorf("%s: a call took %v", c.name, slowest)
 		}
 		text += fmt.Sprintf(" [%s: stale=%s", c.name, ms(worst))

@@ -38,7 +38,8 @@ func TestFLT01_KillInRotation(t *testing.T) {
 	steady.start()
 	l.operator(steady)
 	h := newHistory()
-	points := []string{"statement", "rotate.before", "tx.before_commit", "tx.committed", "rotate.committed", "rotate.signed", "whatever it is at"}
+	const byChance = "whatever it is at"
+	points := []string{"statement", "rotate.before", "tx.before_commit", "tx.committed", "rotate.committed", "rotate.signed", byChance}
 	const clients = 6
 	families := make([]family, clients)
 	for i := range families {
@@ -48,8 +49,12 @@ func TestFLT01_KillInRotation(t *testing.T) {
 	var recovery time.Duration
 	for range scale(2, 20) {
 		for _, point := range points {
-			dying.start(fmt.Sprintf("GATEHOUSE_FAILPOINTS=%s=kill@%d", point, 20+l.dice.IntN(40)))
-			chance := time.AfterFunc(time.Duration(300+l.dice.IntN(300))*time.Millisecond, dying.kill) // a point that is not on the way, or its turn does not come
+			dying.start(fmt.Sprintf("GATEHOUSE_FAILPOINTS=%s=kill@%d", point, 10+l.dice.IntN(30)))
+			wait := 10 * time.Second // a point that is not on the way
+			if point == byChance {
+				wait = time.Duration(100+l.dice.IntN(300)) * time.Millisecond
+			}
+			chance := time.AfterFunc(wait, dying.kill)
 			var mu sync.Mutex
 			var wg sync.WaitGroup
 			for c := range clients {
@@ -79,7 +84,9 @@ func TestFLT01_KillInRotation(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			chance.Stop()
+			if !chance.Stop() && point != byChance {
+				t.Errorf("%s was not reached", point)
+			}
 			kills++
 			start := time.Now()
 			dying.start()

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -147,10 +148,9 @@ func (l *lab) rights(at *node, slug string) []right {
 	return out
 }
 
-var names int
+var names atomic.Int64
 
 // slug is a name that no other tenant of the process has.
 func slug() string {
-	names++
-	return fmt.Sprintf("tenant-%d-%d", time.Now().UnixMilli()%1_000_000, names)
+	return fmt.Sprintf("tenant-%d-%d", time.Now().UnixMilli()%1_000_000, names.Add(1))
 }

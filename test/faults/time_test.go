@@ -146,7 +146,7 @@ func TestFLT14_ClockJump(t *testing.T) {
 	if s.errors+s.unknown > 0 {
 		t.Errorf("%d of %d calls of a node whose clock is right failed", s.errors+s.unknown, s.calls)
 	}
-	if late > 30*time.Second {
+	if late > 11*time.Second { // the step, and a moment
 		t.Errorf("a key was accepted %v after its end", late)
 	}
 	l.report("FLT14", "jumps=%d double_accept=%d late_accept=%s calls=%d err=%.2f%%", 3*scale(1, 10), doubles, ms(late), s.calls, s.errorShare())
@@ -359,8 +359,8 @@ func TestFLT18_RollingRestart(t *testing.T) {
 	if bad := s.calls - countOutcome(h, ok); bad > 0 {
 		t.Errorf("%d of %d calls failed", bad, s.calls)
 	}
-	if total > elapsed+float64(restarts)+2 || total < 1 {
-		t.Errorf("housekeeping ran %.0f times in %.0f s: more than one node did it, or none", total, elapsed)
+	if total > elapsed+float64(restarts)+2 || total < elapsed/4 { // a lease that is not given back rests for a minute
+		t.Errorf("housekeeping ran %.0f times in %.0f s: more than one node did it, or it was not handed over", total, elapsed)
 	}
 	l.report("FLT18", "restarts=%d calls=%d failed=%d housekeeping=%.0f in %.0fs p99=%s ended_with_a_hanging_request=%s", restarts, s.calls, s.calls-countOutcome(h, ok), total, elapsed, ms(s.p99), ms(hung))
 }

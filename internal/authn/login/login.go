@@ -148,16 +148,19 @@ func (s *Service) Prove(ctx context.Context, in Password) (Proven, error) {
 		return Proven{}, fault.Invalidf("password", "must have at most %d characters", password.MaxLength)
 	}
 	counter := in.Tenant.counter(in.Name)
-	leave, err := s.turnstile.enter(ctx, counter)
-	if err != nil {
+	if err := s.attempts.Locked(counter, in.Source.Address); err != nil {
 		return Proven{}, err
 	}
-	defer leave()
 	place, err := s.hasher.Enter(attempt.Network(in.Source.Address)) // before anything is asked or counted: who is sent away has tried nothing
 	if err != nil {
 		return Proven{}, err
 	}
 	defer place.Leave()
+	leave, err := s.turnstile.enter(ctx, counter)
+	if err != nil {
+		return Proven{}, err
+	}
+	defer leave()
 	tenant := in.Tenant.ID
 	if in.Tenant.Unknown {
 		tenant = unknownTenant
@@ -191,7 +194,7 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 		hash = u.PasswordHash()
 	}
 	ok, outdated, err := place.Verify(ctx, in.Password, hash)
-	place.Leave()
+	place.Leave() // the next may hash while this one is written down
 	if err != nil {
 		if e := s.attempts.NotMade(context.WithoutCancel(ctx), reservation); e != nil {
 			s.log.ErrorContext(ctx, "a reservation was not taken back", "error", e)
@@ -303,11 +306,16 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, cur
 	if err != nil {
 		return 0, err
 	}
+	place, err := s.hasher.Enter(attempt.Network(p.Source.Address))
+	if err != nil {
+		return 0, err
+	}
+	defer place.Leave()
 	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(u.Email), string(u.ID), p.Source.Address)
 	if err != nil {
 		return 0, err
 	}
-	ended, err = s.users.ChangePassword(ctx, p, current, plain)
+	ended, err = s.users.ChangePassword(ctx, p, place, current, plain)
 	switch f := fault.Of(err); {
 	case err == nil:
 		return ended, s.attempts.Succeeded(ctx, reservation)

@@ -22,7 +22,7 @@ type gate struct {
 
 const (
 	triesAtOnce   = 2 // fewer than the failures that lock, on this node
-	triesWaiting  = 64
+	triesWaiting  = 32
 	turnstileWait = 5 * time.Second
 )
 

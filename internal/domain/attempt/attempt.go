@@ -15,6 +15,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/maypok86/otter/v2"
+
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/secret"
 	"gatehouse/internal/domain/attempt/attemptdb"
@@ -42,11 +44,24 @@ type Service struct {
 	key    []byte
 	limits Limits
 	now    func() time.Time
+	locked *otter.Cache[string, lock] // digests that were just seen locked
 }
+
+// lock is one that was seen a moment ago.
+type lock struct {
+	seen    time.Time
+	refusal *fault.Error
+}
+
+// remembered is how long a lock that was seen is believed without asking: not longer, since a try that is taken back lifts the lock that it made.
+const remembered = time.Second
+
+// maxRemembered bounds how many are.
+const maxRemembered = 10_000
 
 // New makes the service.
 func New(db *sqldb.DB, ring *keyring.Ring, limits Limits, now func() time.Time) *Service {
-	return &Service{db: db, key: ring.Subkey("attempt counters"), limits: limits, now: now}
+	return &Service{db: db, key: ring.Subkey("attempt counters"), limits: limits, now: now, locked: otter.Must(&otter.Options[string, lock]{MaximumSize: maxRemembered})}
 }
 
 // Reservation is one counted try.
@@ -61,6 +76,19 @@ func (s *Service) digest(kind, name string) string {
 	return secret.Digest(s.key, secret.New(kind+"\x00"+name))
 }
 
+// Locked refuses a try at a name or from an address that was seen locked a moment ago: at no cost, so that who is locked out does not keep others waiting. Nil does not
+// mean that neither is.
+func (s *Service) Locked(name, address string) error {
+	for _, digest := range []string{s.digest("address", Network(address)), s.digest("name", name)} {
+		if l, ok := s.locked.GetIfPresent(digest); ok {
+			if since := s.now().Sub(l.seen); since >= 0 && since < remembered {
+				return l.refusal
+			}
+		}
+	}
+	return nil
+}
+
 // Reserve counts a try at a name (canonical, as typed) from an address. account is whose password it is tried at, or empty: the name locks
 // whatever the account, so that known and unknown names, and hints, are alike; a success forgives only its own account's failures. Tries
 // while the name is locked are refused with Limited and not counted.
@@ -69,9 +97,8 @@ func (s *Service) Reserve(ctx context.Context, name, account, address string) (R
 	if r.account = r.nobody; account != "" {
 		r.account = s.digest("account", account)
 	}
-	now := s.now()
 	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error { // a refusal takes back what was counted beside the lock
-		q := attemptdb.New(tx)
+		q, now := attemptdb.New(tx), s.now()
 		counted, err := s.reserve(ctx, q, r, now)
 		if err != nil {
 			return err
@@ -123,7 +150,9 @@ func (s *Service) refuse(ctx context.Context, q *attemptdb.Queries, digest strin
 	if err != nil {
 		return err
 	}
-	return fault.Limitedf(code, max(until.Time().Sub(now), time.Second), "%s", text)
+	refusal := fault.Limitedf(code, max(until.Time().Sub(now), time.Second), "%s", text)
+	s.locked.Set(digest, lock{now, refusal})
+	return refusal
 }
 
 // Succeeded forgives the account's failures and takes the try back from the address.

@@ -13,6 +13,7 @@ import (
 	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/user/userdb"
+	"gatehouse/internal/platform/hashing"
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/sqldb"
 )
@@ -31,8 +32,8 @@ func (s *Service) hashNew(ctx context.Context, client, field string, org organiz
 	return s.hasher.Hash(ctx, client, plain)
 }
 
-// ChangePassword replaces the principal's own password, proven by the current one, and ends their other sessions.
-func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, current, plain string) (ended int, err error) {
+// ChangePassword replaces the principal's own password, proven by the current one, and ends their other sessions. place is theirs in the hash queue.
+func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, place *hashing.Place, current, plain string) (ended int, err error) {
 	u, err := one(userdb.New(s.db.Tenant(p.Home)).Get(ctx, p.Home, id.User(p.ID)))
 	if err != nil {
 		return 0, err
@@ -44,14 +45,17 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, cur
 	if u.passwordHash == "" {
 		return 0, fault.Conflictf("This account has no password.")
 	}
-	ok, _, err := s.hasher.Verify(ctx, p.Source.Address, current, u.passwordHash)
+	ok, _, err := place.Verify(ctx, current, u.passwordHash)
 	if err != nil {
 		return 0, err
 	}
 	if !ok {
 		return 0, fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials, "The current password is wrong.")
 	}
-	hash, err := s.hashNew(ctx, p.Source.Address, "newPassword", org, u, plain)
+	if err := s.policy(org, contextWords(u)...).Check(plain); err != nil {
+		return 0, fault.Invalidf("newPassword", "%v", err)
+	}
+	hash, err := place.Hash(ctx, plain)
 	if err != nil {
 		return 0, err
 	}

@@ -378,3 +378,45 @@ func TestATK44_TakenBackTwice(t *testing.T) {
 		}
 	})
 }
+
+// ATK58, A5: who is locked out takes no place of those who are not: a try from a locked address, and one at a locked name, is refused though no place is left, and others wait
+// for theirs; the lock is believed for a second only.
+func TestATK58_LockedTakeNoPlace(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		from := func(address string) servertest.Change { return servertest.Header("X-Forwarded-For", address) }
+		for i := range 11 {
+			try(s, fmt.Sprintf("nobody%d@acme-corp.example", i), "wrong", from("203.0.113.1"))
+		}
+		for range 6 {
+			try(s, servertest.Manager, "wrong", from("203.0.113.2"))
+		}
+		var places []*hashing.Place
+		for i := 0; ; i++ {
+			place, err := s.Hasher.Enter(fmt.Sprint(i))
+			if err != nil {
+				break
+			}
+			places = append(places, place)
+		}
+		expect := func(name, email, address string, status int) {
+			t.Helper()
+			if r := try(s, email, pw, from(address)); r.Status != status {
+				t.Errorf("%s: %d %s, want %d", name, r.Status, r.Body, status)
+			}
+		}
+		expect("a locked address", servertest.Agent, "203.0.113.1", 429)
+		expect("a locked name", servertest.Manager, "203.0.113.3", 429)
+		expect("anybody else", servertest.Agent, "203.0.113.3", 503)
+		s.Clock.Advance(2 * time.Second)
+		expect("a locked address, which is not believed unasked", servertest.Agent, "203.0.113.1", 503)
+		for _, place := range places {
+			place.Leave()
+		}
+		expect("a locked address", servertest.Agent, "203.0.113.1", 429)
+		expect("anybody else", servertest.Agent, "203.0.113.3", 200)
+	}, func(c *config.Config, o *server.Options) {
+		o.Limits = attempt.DefaultLimits
+		o.Limits.AddressFailures = 10
+		c.TrustedProxies = []string{"127.0.0.1"}
+	})
+}

@@ -47,12 +47,20 @@ func Register(kit *web.Kit, tokens *token.Service, rules *Rules, now func() time
 	kit.HandleRaw(web.Route{Pattern: Pattern, Self: "a proxy asks whether the caller may pass; the permission is the question's or the routes file's", Accepts: web.Anyone}, g)
 	kit.Shape(Pattern, func(w http.ResponseWriter, r *http.Request, err error) { // what is said before the question is read
 		f := *fault.Of(err)
-		if f.Kind == fault.Unavailable { // most proxies pass nothing else on
-			f.Kind = fault.Forbidden
+		if f.Kind != fault.Unauthenticated && f.Kind != fault.Forbidden {
 			w.Header().Set("X-Auth-Error", "unavailable")
+			f = *fault.Unavailablef(time.Second, "The request cannot be judged at the moment.")
+			if !native(r, rules) {
+				f.Kind = fault.Forbidden
+			}
 		}
 		web.WriteProblem(w, r, &f)
 	})
+}
+
+// native tells whether the proxy that asks passes 429 and 503 on, as far as it can be told without reading the question.
+func native(r *http.Request, rules *Rules) bool {
+	return rules != nil && rules.native || r.URL.Path == Pattern && r.URL.Query().Get("status") == "native"
 }
 
 // question is what a proxy asks.

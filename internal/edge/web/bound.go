@@ -13,16 +13,34 @@ type bound struct {
 	working atomic.Int64
 }
 
-// enter counts a request; leave must be called. refused: there are too many. Probes are always answered, and a tenth more takes things away.
-func (b *bound) enter(r *http.Request) (refused bool) {
-	working := b.working.Add(1)
+// enter counts a request, unless there are too many; leave must be called if it did. A tenth more may take rights away. Probes are not counted and always answered.
+func (b *bound) enter(r *http.Request) (leave func(), ok bool) {
+	if b.most == 0 || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
+		return func() {}, true
+	}
+	most := b.most
+	if takesAway(r) {
+		most += most / 10
+	}
+	if b.working.Add(1) > most {
+		b.leave()
+		return nil, false
+	}
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = slowBody{r.Body, b}
 	}
-	if b.most == 0 || working <= b.most || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
-		return false
+	return b.leave, true
+}
+
+// takesAway tells whether a request may take a right away: those get through when others have to wait.
+func takesAway(r *http.Request) bool {
+	switch r.Method {
+	case http.MethodDelete, http.MethodPatch:
+		return true
+	case http.MethodPost:
+		return r.URL.Path == "/oauth2/revoke" || r.URL.Path == "/v1/auth/logout"
 	}
-	return r.Method != http.MethodDelete || working > b.most+b.most/10
+	return false
 }
 
 func (b *bound) leave() { b.working.Add(-1) }

@@ -30,6 +30,7 @@ import (
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/platform/ratelimit"
+	"gatehouse/internal/platform/sqldb"
 )
 
 // Options are what the kit needs from the outside.
@@ -193,14 +194,20 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	k.inFlight.Inc()
 	defer k.inFlight.Dec()
-	refused := k.bound.enter(r)
-	defer k.bound.leave()
+	leave, ok := k.bound.enter(r)
+	if ok {
+		defer leave()
+	}
 	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(), logger: k.o.Log}
 	if len(r.Header["X-Forwarded-For"]) > 0 && !fromTrusted(r, k.o.TrustedProxies) {
 		k.ignored.Inc()
 	}
 	rec := &recorder{ResponseWriter: w, bound: &k.bound, status: http.StatusOK}
-	r = r.WithContext(context.WithValue(r.Context(), infoKey{}, info))
+	ctx := context.WithValue(r.Context(), infoKey{}, info)
+	if takesAway(r) {
+		ctx = sqldb.Urgent(ctx)
+	}
+	r = r.WithContext(ctx)
 	h := w.Header()
 	h["X-Request-Id"] = []string{string(info.Source.Request)}
 	h["X-Content-Type-Options"] = nosniff
@@ -225,7 +232,7 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 				slog.Int("status", rec.status), slog.Duration("took", time.Since(start)), slog.String("address", info.Source.Address))
 		}
 	}()
-	if refused {
+	if !ok {
 		k.shed.Inc()
 		k.writeError(rec, r, fault.Unavailablef(time.Second, "The server has too much to do. Try again shortly."))
 		return

@@ -136,6 +136,12 @@ func Clock(t time.Time) time.Time {
 		}
 		text = strings.TrimSpace(string(read))
 	}
-	d, _ := time.ParseDuration(text)
+	if text == "" {
+		return t
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		panic(clockEnv + ": " + text) // else a scenario would pass without its fault
+	}
 	return t.Add(d)
 }

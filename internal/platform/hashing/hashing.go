@@ -61,8 +61,8 @@ func or(n, fallback int) int {
 // Params are the costs of new hashes.
 func (p *Pool) Params() password.Params { return p.o.Params }
 
-// A Place is a caller's right to one hash soon. Whoever has work to do before its hash, such as to count a try, enters first: it is sent away before
-// that work or not at all, but for the longest wait.
+// A Place is a caller's right to hash soon. Whoever has work to do before its hash, such as to count a try, enters first: it is sent away before that
+// work or, but for the longest wait, not at all. A place is held meanwhile, so the work must be short.
 type Place struct {
 	p      *Pool
 	client string
@@ -73,7 +73,6 @@ type Place struct {
 func (p *Pool) Enter(client string) (*Place, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.used = true
 	if p.within >= p.o.Slots+p.o.MaxWaiting || p.places[client] >= p.o.Slots+p.o.PerClient {
 		return nil, busy()
 	}
@@ -106,19 +105,24 @@ func (l *Place) Verify(ctx context.Context, plain, encoded string) (ok, outdated
 }
 
 // Hash makes a PHC string with the pool's costs.
-func (p *Pool) Hash(ctx context.Context, client, plain string) (encoded string, err error) {
+func (l *Place) Hash(ctx context.Context, plain string) (encoded string, err error) {
 	if len(plain) > password.MaxBytes {
 		return "", password.ErrTooLong
 	}
+	if e := l.p.do(ctx, l.client, func() { encoded, err = password.Hash(plain, l.p.o.Params) }); e != nil {
+		return "", e
+	}
+	return encoded, err
+}
+
+// Hash is that of a place taken for it alone.
+func (p *Pool) Hash(ctx context.Context, client, plain string) (encoded string, err error) {
 	l, err := p.Enter(client)
 	if err != nil {
 		return "", err
 	}
 	defer l.Leave()
-	if e := p.do(ctx, client, func() { encoded, err = password.Hash(plain, p.o.Params) }); e != nil {
-		return "", e
-	}
-	return encoded, err
+	return l.Hash(ctx, plain)
 }
 
 // Verify is that of a place taken for it alone.
@@ -148,6 +152,7 @@ func (p *Pool) do(ctx context.Context, client string, fn func()) error {
 	fn()
 	p.mu.Lock()
 	p.done++
+	p.used = true
 	p.mu.Unlock()
 	return nil
 }

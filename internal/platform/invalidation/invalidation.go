@@ -175,8 +175,8 @@ func (f *Feed) follow(messages []string) {
 	}
 }
 
-// Pushed drops what is told by a quicker way, which tells nothing that the database does not tell a moment later. Whatever names no fact is left to that, so that
-// nobody who can write there can make nodes forget everything.
+// Pushed drops what is told by a quicker way, which tells nothing that the database does not tell a moment later. Whatever does not name one fact is left to that, so that
+// nobody who can write there makes nodes forget everything with one word.
 func (f *Feed) Pushed(messages []string) {
 	f.Heard(slices.DeleteFunc(messages, func(m string) bool { return strings.Count(m, "|") != 2 }))
 }

@@ -39,7 +39,7 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer done()
+	defer func() { done() }()
 	if pending, err := p.HasPending(ctx); err == nil && !pending {
 		return 0, db.newer(ctx, p) // the usual start: no lock to wait for
 	}
@@ -52,7 +52,24 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 			return 0, fmt.Errorf("sqldb: migrate: the role %s may not make the roles that statements run as. Let somebody who may run: %s", login.Name, sql)
 		}
 	}
-	n, err := up(ctx, p)
+	n := 0
+	for try := 1; ; try++ {
+		var steps int
+		steps, err = up(ctx, p)
+		if n += steps; try == migrationTries || !isLocked(err) {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return n, fmt.Errorf("sqldb: migrate: %w", errors.Join(ctx.Err(), err))
+		case <-time.After(migrationPause):
+		}
+		done()
+		if p, done, err = db.provider(); err != nil { // its lock has only so many tries
+			done = func() {}
+			return n, err
+		}
+	}
 	if err != nil {
 		return n, fmt.Errorf("sqldb: migrate: %w", err)
 	}
@@ -69,26 +86,19 @@ const (
 	migrationTries    = 200 // ten minutes: a reader that is longer is better ended
 )
 
-// up runs the steps that are left, each in a transaction of its own.
-func up(ctx context.Context, p *goose.Provider) (n int, err error) {
-	for try := 1; ; try++ {
-		var results []*goose.MigrationResult
-		results, err = p.Up(ctx)
-		var partial *goose.PartialError
-		if errors.As(err, &partial) {
-			results = partial.Applied
-		}
-		n += len(results)
-		var pg *pgconn.PgError
-		if try == migrationTries || !errors.As(err, &pg) || pg.Code != "55P03" { // lock_not_available
-			return n, err
-		}
-		select {
-		case <-ctx.Done():
-			return n, ctx.Err()
-		case <-time.After(migrationPause):
-		}
+// up runs the steps that are left, each in a transaction of its own, and tells how many it did.
+func up(ctx context.Context, p *goose.Provider) (int, error) {
+	results, err := p.Up(ctx)
+	var partial *goose.PartialError
+	if errors.As(err, &partial) {
+		results = partial.Applied
 	}
+	return len(results), err
+}
+
+func isLocked(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "55P03" // lock_not_available
 }
 
 // newer refuses a database that a later release has changed in a way that this one may not know. Steps only add, so that one release apart works

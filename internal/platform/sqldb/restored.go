@@ -35,7 +35,7 @@ func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMa
 			{&v.Sessions, `UPDATE sessions SET state = 'ended', end_reason = 'restored', ended_at = $1 WHERE state = 'active'`},
 			{new(int64), `UPDATE client_grants SET state = 'ended', ended_at = $1 WHERE state = 'active'`},
 			{&v.Links, `UPDATE onetime SET used_at = $1 WHERE used_at = 0`},
-			{new(int64), `UPDATE leases SET expires_at = 0 WHERE expires_at <> $1`},
+			{new(int64), `UPDATE leases SET expires_at = $1`},
 			// A key that leaked and was revoked since would sign again; no token of these keys is good any more.
 			{new(int64), `UPDATE signing_keys SET state = 'revoked', retired_at = $1, verify_until = $1, private_seal = '' WHERE purpose = 'session' AND state <> 'revoked'`},
 		}

@@ -221,10 +221,11 @@ func IsForeignKey(err error) bool {
 	return errors.As(err, &lite) && lite.Code() == 787
 }
 
-// IsForbidden tells whether the login lacks the right to what it asked for. SQLite has no rights.
+// IsForbidden tells whether a login that may connect lacks the right to what it asked for. SQLite has no rights.
 func IsForbidden(err error) bool {
 	var pg *pgconn.PgError
-	return errors.As(err, &pg) && pg.Code == "42501"
+	var connect *pgconn.ConnectError
+	return errors.As(err, &pg) && pg.Code == "42501" && !errors.As(err, &connect)
 }
 
 // Millis is a moment in Unix milliseconds, as the database keeps it; 0 is none.
