@@ -41,6 +41,7 @@ func hostOf(t *testing.T, address string) string {
 func (l *lab) clients(at *node) (key string, families []family) {
 	l.Helper()
 	key = l.rights(at, slug())[1].value
+	at.must(201, "POST", "/v1/tickets", l.admin, map[string]any{"type": "task", "title": "of another organization"})
 	for range 4 {
 		families = append(families, l.signIn(at))
 	}
@@ -70,7 +71,10 @@ func (l *lab) mixed(h *history, at []*node, credential string, families []family
 					}
 				}
 			case i%4 == 1:
-				h.note(w, "list", "", func() reply { return n.call("GET", "/v1/tickets", credential, nil) })
+				r := h.note(w, "list", "", func() reply { return n.call("GET", "/v1/tickets", credential, nil) })
+				if list, _ := r.body["data"].([]any); len(list) > 0 {
+					l.Errorf("I5: an organization without tickets sees %v", list)
+				}
 			default:
 				h.note(w, "me", "", func() reply { return n.call("GET", "/v1/auth/me", credential, nil) })
 			}

@@ -13,10 +13,10 @@ type bound struct {
 	working atomic.Int64
 }
 
-// enter counts a request, unless there are too many; leave must be called if it did. A tenth more may take rights away. Probes are not counted and always answered.
-func (b *bound) enter(r *http.Request) (leave func(), ok bool) {
+// enter counts a request, unless there are too many; leave must be called if it is counted. A tenth more may take rights away. Probes are not counted and always answered.
+func (b *bound) enter(r *http.Request) (counted, ok bool) {
 	if b.most == 0 || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
-		return func() {}, true
+		return false, true
 	}
 	most := b.most
 	if takesAway(r) {
@@ -24,12 +24,12 @@ func (b *bound) enter(r *http.Request) (leave func(), ok bool) {
 	}
 	if b.working.Add(1) > most {
 		b.leave()
-		return nil, false
+		return false, false
 	}
 	if r.Body != nil && r.Body != http.NoBody {
 		r.Body = slowBody{r.Body, b}
 	}
-	return b.leave, true
+	return true, true
 }
 
 // takesAway tells whether a request may take a right away: those get through when others have to wait.

@@ -194,9 +194,9 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
 	k.inFlight.Inc()
 	defer k.inFlight.Dec()
-	leave, ok := k.bound.enter(r)
-	if ok {
-		defer leave()
+	counted, ok := k.bound.enter(r)
+	if counted {
+		defer k.bound.leave()
 	}
 	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(), logger: k.o.Log}
 	if len(r.Header["X-Forwarded-For"]) > 0 && !fromTrusted(r, k.o.TrustedProxies) {
