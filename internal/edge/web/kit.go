@@ -202,7 +202,10 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if len(r.Header["X-Forwarded-For"]) > 0 && !fromTrusted(r, k.o.TrustedProxies) {
 		k.ignored.Inc()
 	}
-	rec := &recorder{ResponseWriter: w, bound: &k.bound, status: http.StatusOK}
+	rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+	if counted {
+		rec.bound = &k.bound
+	}
 	ctx := context.WithValue(r.Context(), infoKey{}, info)
 	if takesAway(r) {
 		ctx = sqldb.Urgent(ctx)
@@ -283,7 +286,7 @@ var (
 
 type recorder struct {
 	http.ResponseWriter
-	bound  *bound
+	bound  *bound // that counts the request; nil: none does
 	status int
 	wrote  bool
 }
@@ -297,6 +300,9 @@ func (r *recorder) WriteHeader(status int) {
 
 func (r *recorder) Write(b []byte) (int, error) {
 	r.wrote = true
+	if r.bound == nil {
+		return r.ResponseWriter.Write(b)
+	}
 	return r.bound.write(r.ResponseWriter, b)
 }
 
