@@ -153,8 +153,8 @@ func TestATK47_ParallelOverAllDoors(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if hashes := s.Hasher.Done() - before; hashes > 10 || counts[401] > 10 || counts[401]+counts[429] != 500 {
-			t.Errorf("%d hashes, answers %v: want at most 10 looked at and the rest 429", hashes, counts)
+		if hashes := s.Hasher.Done() - before; hashes > 10 || counts[401] > 10 || counts[401]+counts[429]+counts[503] != 500 { // 503: too many wait for the one name
+			t.Errorf("%d hashes, answers %v: want at most 10 looked at and the rest 429 or 503", hashes, counts)
 		}
 		for _, name := range []string{"agent", servertest.Agent} {
 			if r := passwordDoors[1].try(s, name, server.DemoPassword); r.Status == 200 {

@@ -10,6 +10,7 @@ import (
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/urgent"
 	"gatehouse/internal/domain/credential/credentialdb"
 	"gatehouse/internal/platform/sqldb"
 )
@@ -261,7 +262,7 @@ func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, 
 
 // Revoke ends a credential for good. It needs <resource>:delete for it. Revoking again changes nothing.
 func (s *Service) Revoke(ctx context.Context, p principal.Principal, kind Kind, c id.Credential) error {
-	ctx = sqldb.Urgent(ctx)
+	ctx = urgent.With(ctx)
 	found, err := s.readable(ctx, p, kind, c, "delete")
 	if err != nil {
 		return err
@@ -271,7 +272,7 @@ func (s *Service) Revoke(ctx context.Context, p principal.Principal, kind Kind, 
 
 // RevokeHeld ends a credential whose value was shown. Whether the one who shows it may end it is the caller's to judge.
 func (s *Service) RevokeHeld(ctx context.Context, p principal.Principal, c Credential) error {
-	ctx = sqldb.Urgent(ctx)
+	ctx = urgent.With(ctx)
 	return s.revoke(ctx, p, c, "token_revocation")
 }
 

@@ -12,6 +12,7 @@ import (
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/urgent"
 	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/session/sessiondb"
@@ -250,7 +251,7 @@ const (
 
 // EndOwn ends one of the principal's own sessions.
 func (s *Service) EndOwn(ctx context.Context, p principal.Principal, session id.Session, reason string) error {
-	ctx = sqldb.Urgent(ctx)
+	ctx = urgent.With(ctx)
 	f, err := one(sessiondb.New(s.db.Tenant(p.Home)).Get(ctx, p.Home, session))
 	if err != nil {
 		return err
@@ -263,7 +264,7 @@ func (s *Service) EndOwn(ctx context.Context, p principal.Principal, session id.
 
 // End ends one session: the principal's own, or another's in the organization with sessions:delete:all and no fewer rights than its user.
 func (s *Service) End(ctx context.Context, p principal.Principal, session id.Session, reason string) error {
-	ctx = sqldb.Urgent(ctx)
+	ctx = urgent.With(ctx)
 	org := p.Home
 	f, err := one(sessiondb.New(s.db.Tenant(org)).Get(ctx, org, session))
 	if own := err == nil && p.Kind == principal.User && f.User == p.UserID(); !own {
@@ -313,7 +314,7 @@ func (s *Service) CheckDevice(ctx context.Context, f Session, shown []string, ne
 		return nil
 	}
 	holder := principal.Principal{Kind: principal.User, ID: string(f.User), Home: f.Organization, Organization: f.Organization, Session: f.ID, Source: source}
-	ctx = sqldb.Urgent(ctx)
+	ctx = urgent.With(ctx)
 	if err := s.db.Tx(ctx, f.Organization, func(tx *sqldb.Tx) error { return s.end(ctx, tx, holder, f.Organization, f.ID, reasonDevice) }); err != nil {
 		return err
 	}
@@ -327,13 +328,13 @@ func ErrWaiting() error {
 
 // EndHeld ends a session whose refresh token was shown by someone who may end it.
 func (s *Service) EndHeld(ctx context.Context, p principal.Principal, org id.Organization, session id.Session, reason string) error {
-	ctx = sqldb.Urgent(ctx)
+	ctx = urgent.With(ctx)
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error { return s.end(ctx, tx, p, org, session, reason) })
 }
 
 // EndStolen ends a session whose refresh token was used twice.
 func (s *Service) EndStolen(ctx context.Context, p principal.Principal, org id.Organization, session id.Session) error {
-	ctx = sqldb.Urgent(ctx)
+	ctx = urgent.With(ctx)
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error { return s.end(ctx, tx, p, org, session, "refresh_token_reused") })
 }
 
@@ -351,7 +352,7 @@ func (s *Service) EndAll(ctx context.Context, tx *sqldb.Tx, org id.Organization,
 
 // EndAllOf ends every session of a user: one's own, or another's with sessions:delete:all and no fewer rights.
 func (s *Service) EndAllOf(ctx context.Context, p principal.Principal, u id.User, reason string) (n int, err error) {
-	ctx = sqldb.Urgent(ctx)
+	ctx = urgent.With(ctx)
 	org := p.Organization
 	if p.UserID() == u {
 		org = p.Home

@@ -102,8 +102,8 @@ func TestATK47_ParallelGuesses(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if counts[401] > 5 || counts[401]+counts[429] != n {
-			t.Errorf("answers %v: want at most 5 × 401 and the rest 429", counts)
+		if counts[401] > 5 || counts[401]+counts[429]+counts[503] != n { // 503: too many wait for the one name
+			t.Errorf("answers %v: want at most 5 × 401 and the rest 429 or 503", counts)
 		}
 	})
 }

@@ -28,9 +28,9 @@ import (
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/urgent"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/platform/ratelimit"
-	"gatehouse/internal/platform/sqldb"
 )
 
 // Options are what the kit needs from the outside.
@@ -208,7 +208,7 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx := context.WithValue(r.Context(), infoKey{}, info)
 	if takesAway(r) {
-		ctx = sqldb.Urgent(ctx)
+		ctx = urgent.With(ctx)
 	}
 	r = r.WithContext(ctx)
 	h := w.Header()

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/urgent"
 	"gatehouse/internal/platform/failpoint"
 )
 
@@ -84,11 +85,6 @@ func openPostgres(ctx context.Context, url string, o Options, broken func()) (*p
 // reserved is how many connections are kept for urgent work.
 const reserved = 2
 
-type urgentKey struct{}
-
-// Urgent marks work that must get through though everyone else waits for a connection: taking rights away.
-func Urgent(ctx context.Context) context.Context { return context.WithValue(ctx, urgentKey{}, true) }
-
 func (p *postgres) tenant(org id.Organization) Queryer { return scoped{p, asTenant, string(org)} }
 func (p *postgres) platform() Queryer                  { return scoped{p, asPlatform, ""} }
 func (p *postgres) ping(ctx context.Context) error     { return p.pool.Ping(ctx) }
@@ -152,7 +148,7 @@ var errNoConnection = errors.New("sqldb: no connection to the database is free")
 const urgentAfter = 100 * time.Millisecond
 
 func (p *postgres) acquire(ctx context.Context) (*pgxpool.Conn, error) {
-	if ctx.Value(urgentKey{}) != nil {
+	if urgent.Is(ctx) {
 		waiting, cancel := context.WithTimeout(ctx, urgentAfter)
 		conn, err := p.pool.Acquire(waiting)
 		cancel()
