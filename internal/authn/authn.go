@@ -19,6 +19,7 @@ import (
 	"gatehouse/internal/core/jwt"
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/secret"
 	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/client"
 	"gatehouse/internal/domain/credential"
@@ -116,6 +117,15 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credential, accepted
 			return Result{}, errScheme()
 		}
 		if err := a.joinPassword(ctx, c.value, r, &s); err != nil {
+			return Result{}, err
+		}
+	} else if c.Kind == WaitingSignIn {
+		if !slices.Contains(accepted, WaitingSignIn) {
+			return Result{}, errWrongKind()
+		}
+		var err error
+		s.kind = WaitingSignIn
+		if s.principal, s.organization, err = a.Login.Enrolling(ctx, secret.New(c.value), r.Source); err != nil {
 			return Result{}, err
 		}
 	} else if err := a.resolve(ctx, c, accepted, r.Source.Address, &s); err != nil {
@@ -222,6 +232,9 @@ func (a *Authenticator) joinSession(ctx context.Context, access *token.Access, s
 	}
 	if s.organization.State == organization.Suspended {
 		return errSuspended()
+	}
+	if err := a.Sessions.Proven(ctx, s.organization, u, s.session); err != nil {
+		return err
 	}
 	s.access = access
 	s.principal = principal.Principal{Kind: principal.User, ID: c.Subject, Name: u.Name, Home: home, Organization: home, OrganizationSlug: s.organization.Slug, Permissions: access.Permissions,
@@ -352,7 +365,7 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 	var limit int
 	var addresses []netip.Prefix
 	switch s.kind {
-	case SessionToken, ItemPathToken, ItemPathRefresh, Password:
+	case SessionToken, ItemPathToken, ItemPathRefresh, Password, WaitingSignIn:
 	case ClientToken, BrokerToken, SecuriThingsToken:
 		limit, addresses = s.client.RateLimit, s.client.Addresses
 	default:
@@ -391,7 +404,7 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 		}
 	}
 	switch s.kind {
-	case Password:
+	case Password, WaitingSignIn:
 	case SessionToken, ItemPathToken, ItemPathRefresh:
 		a.Sessions.Touch(s.session, now, r.Source.Address)
 	case ClientToken, BrokerToken, SecuriThingsToken:

@@ -31,6 +31,9 @@ const (
 	BrokerToken       Kind = "servicebroker_token"
 	SecuriThingsToken Kind = "securithings_token"
 
+	// WaitingSignIn is the token of a sign-in that waits for its first second factor: it opens enrolment and nothing else (A27).
+	WaitingSignIn Kind = "mfa_token"
+
 	// Password is user name and password with each request (RFC 7617). It proves a person and begins no session.
 	Password Kind = "password"
 
@@ -100,6 +103,9 @@ func Read(r *http.Request) (Credential, error) {
 		}
 		if strings.HasPrefix(value, "gth_") {
 			return Credential{Kind: AccessToken, value: value}, nil
+		}
+		if strings.HasPrefix(value, "mfa_") {
+			return Credential{Kind: WaitingSignIn, value: value}, nil
 		}
 		return Credential{Kind: jsonWebToken, value: value}, nil
 	}

@@ -29,6 +29,7 @@ import (
 	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/client"
 	"gatehouse/internal/domain/credential"
+	"gatehouse/internal/domain/mfa"
 	"gatehouse/internal/domain/onetime"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/role"
@@ -49,6 +50,7 @@ import (
 	"gatehouse/internal/platform/invalidation"
 	"gatehouse/internal/platform/jobs"
 	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/mail"
 	"gatehouse/internal/platform/ratelimit"
 	"gatehouse/internal/platform/redis"
 	"gatehouse/internal/platform/sqldb"
@@ -64,8 +66,8 @@ type Options struct {
 	Hashing  hashing.Options
 	Limits   attempt.Limits
 
-	// SecondStep tells whether an account has or needs a second factor; nil: none has.
-	SecondStep login.SecondStep
+	// Mail sends mails instead of the configured server.
+	Mail mail.Sender
 }
 
 // Clock gives the time as the server uses it: UTC, in milliseconds, as the database keeps it.
@@ -92,6 +94,9 @@ type Server struct {
 	Keys          *signingkey.Service
 	Desk          *servicedesk.Service
 	OneTime       *onetime.Service
+	Factors       *mfa.Service
+	Login         *login.Service
+	Mails         *mail.Outbox
 	Attempts      *attempt.Service
 	Hasher        *hashing.Pool
 	Feed          *invalidation.Feed
@@ -120,9 +125,6 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	}
 	if o.Generate == nil {
 		o.Generate = func(bits int) (*rsa.PrivateKey, error) { return signingkey.Generate(bits) }
-	}
-	if o.SecondStep == nil {
-		o.SecondStep = func(context.Context, organization.Organization, user.User) (bool, error) { return false, nil }
 	}
 	if o.Limits == (attempt.Limits{}) {
 		o.Limits = attempt.DefaultLimits
@@ -194,7 +196,14 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 			return 0
 		}))
 	}
-	s.Leases = jobs.NewLeases(db, rand.Text(), o.Now)
+	node := rand.Text()
+	s.Leases = jobs.NewLeases(db, node, o.Now)
+	if o.Mail == nil && c.Mail.SMTP != "" {
+		if o.Mail, err = mail.NewSMTP(c.SMTP()); err != nil {
+			return nil, fmt.Errorf("mail: %w", err)
+		}
+	}
+	s.Mails = mail.NewOutbox(db, ring, public, o.Mail, node, o.Now, o.Log)
 	s.Hasher = hashing.New(o.Hashing)
 	s.Metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gatehouse_password_hashes_total", Help: "Password hashes computed."},
 		func() float64 { return float64(s.Hasher.Done()) }))
@@ -203,9 +212,9 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s.Metrics.MustRegister(s.housekeeping, s.purged)
 	s.OneTime = onetime.New(db, ring)
 	s.Attempts = attempt.New(db, ring, o.Limits, o.Now)
-	s.Organizations = organization.New(db, caches, o.Now)
+	s.Organizations = organization.New(db, caches, organization.MFAPolicy(c.DefaultMFA), o.Now)
 	s.Roles = role.New(db, caches, o.Now)
-	s.Users = user.New(db, caches, s.Organizations, s.Roles, s.OneTime, s.Hasher, o.Now)
+	s.Users = user.New(db, caches, s.Organizations, s.Roles, s.OneTime, s.Hasher, s.Mails, o.Now)
 	s.Roles.UsePresent(s.Users.Present)
 	s.Keys = signingkey.New(db, s.Feed, ring, c.Signing.KeyBits, o.Generate, o.Now, o.Log)
 	s.Sessions = session.New(db, caches, s.Organizations, s.Users, s.Keys, o.Now)
@@ -220,15 +229,19 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s.Limiter = ratelimit.New(db, quick, s.Feed.Nodes, o.Log)
 	s.Tokens = token.New(db, caches, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, s.Credentials, o.Now)
 	s.Desk = servicedesk.New(db, o.Now)
-	signIn := login.New(db, s.Hasher, s.Attempts, s.Organizations, s.Users, s.Sessions, s.Tokens, o.SecondStep, o.Now, o.Log)
+	rpID, origins := c.RelyingParty()
+	s.Factors = mfa.New(db, ring, s.Organizations, s.Users, s.Sessions, s.OneTime, s.Mails, mfa.RelyingParties{Default: mfa.RelyingParty{ID: rpID, Origins: origins}, TenantHosts: c.TenantHosts}, o.Now)
+	signIn := login.New(login.Services{DB: db, Now: o.Now, Log: o.Log, Hasher: s.Hasher, Attempts: s.Attempts, Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions, Tokens: s.Tokens,
+		Factors: s.Factors, OneTime: s.OneTime, Mails: s.Mails})
+	s.Login = signIn
 
 	s.Credentials.UseMinter(s.Tokens)
 	services := authn.Services{DB: db, Now: o.Now, Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions, Tokens: s.Tokens, Credentials: s.Credentials, Clients: s.Clients,
 		Limiter: s.Limiter, Certificates: web.ClientCertificates(c.MTLS.CertificateHeader, proxies), Login: signIn}
 	authenticator := authn.New(services)
-	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log, Organizations: s.Organizations, Metrics: s.Metrics, Authenticator: authenticator, MaxRequests: c.MaxRequests})
+	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log, Organizations: s.Organizations, Metrics: s.Metrics, Authenticator: authenticator, MaxRequests: c.MaxRequests, Now: o.Now})
 	cursors := web.NewCursors(ring.Subkey("list cursors"))
-	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Now: o.Now, Cursors: cursors, Login: signIn, Tokens: s.Tokens,
+	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Now: o.Now, Cursors: cursors, Login: signIn, Factors: s.Factors, Tokens: s.Tokens,
 		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions, Credentials: s.Credentials, Clients: s.Clients, Audit: audit.New(db), Desk: s.Desk, Setup: s})
 	clients, err := s.clientAuthentication(services, issuer)
 	if err != nil {
@@ -295,6 +308,8 @@ const (
 	quietEvery = 15 * time.Second
 
 	forgetEvery = 2 * time.Minute
+
+	deliverEvery = time.Second
 )
 
 // flush writes the last uses of everything that has one.
@@ -328,6 +343,8 @@ func (s *Server) Start() {
 			return nil
 		})
 	})
+	s.running.Go(func() { s.Login.MailResets(ctx) })
+	s.running.Go(func() { jobs.Every(ctx, s.log, "mail", deliverEvery, s.Mails.Deliver) })
 	s.running.Go(func() { jobs.Every(ctx, s.log, "housekeeping", time.Duration(s.Config.Housekeeping), s.housekeep) })
 }
 
@@ -345,6 +362,8 @@ func (s *Server) housekeep(ctx context.Context) error {
 		func() (int64, error) { return s.Sessions.Purge(ctx, purgeBatch) },
 		func() (int64, error) { return s.Tokens.Purge(ctx, purgeBatch) },
 		func() (int64, error) { return s.Users.PurgeInvitations(ctx, purgeBatch) },
+		func() (int64, error) { return s.Factors.Purge(ctx, purgeBatch) },
+		func() (int64, error) { return s.Mails.Purge(ctx, purgeBatch) },
 		func() (int64, error) { return s.Limiter.Purge(ctx, s.now(), purgeBatch) },
 	} {
 		for {

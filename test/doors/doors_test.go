@@ -81,6 +81,7 @@ func holders(t *testing.T, s *servertest.Server) []holder {
 		holder{authn.BrokerToken, broker.SID, servertest.Bearer(s.BrokerToken(t, broker.ClientID, broker.ClientSecret))},
 		holder{authn.SecuriThingsToken, "acme-corp", servertest.Bearer(s.SecuriThings(t))},
 		holder{authn.Password, "acme-corp", servertest.Demo("manager")},
+		holder{authn.WaitingSignIn, "acme-corp", servertest.Bearer(s.MustEnroll(t, servertest.EndUser))},
 	)
 }
 
@@ -142,8 +143,8 @@ func TestG12_KindByPlace(t *testing.T) {
 func TestG12_AsTheContractSays(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, sqlite(t))
-	session, key, act, sat, app, client, broker, things, item, refresh, basic := authn.SessionToken, authn.APIKey, authn.AccessToken, authn.SystemToken, authn.ApplicationToken, authn.ClientToken,
-		authn.BrokerToken, authn.SecuriThingsToken, authn.ItemPathToken, authn.ItemPathRefresh, authn.Password
+	session, key, act, sat, app, client, broker, things, item, refresh, basic, waiting := authn.SessionToken, authn.APIKey, authn.AccessToken, authn.SystemToken, authn.ApplicationToken, authn.ClientToken,
+		authn.BrokerToken, authn.SecuriThingsToken, authn.ItemPathToken, authn.ItemPathRefresh, authn.Password, authn.WaitingSignIn
 	machines := []authn.Kind{act, sat, app, client, broker, things}
 	for _, c := range []struct {
 		place string // a pattern begins with it
@@ -151,13 +152,14 @@ func TestG12_AsTheContractSays(t *testing.T) {
 	}{
 		{"/v1/tickets", append([]authn.Kind{session, key}, machines...)}, {"/v1/reports", append([]authn.Kind{session, key}, machines...)}, {"/v1/sla-policies", append([]authn.Kind{session, key}, machines...)},
 		{"/v1/auth/me", append([]authn.Kind{session, key}, machines...)}, {"/verify", append([]authn.Kind{session, key, item}, machines...)},
-		{"/v1/users", []authn.Kind{session, key}}, {"/v1/organization", []authn.Kind{session, key}}, {"/v1/auth/sessions", []authn.Kind{session}}, {"/v1/auth/password", []authn.Kind{session}},
+		{"/v1/users", []authn.Kind{session, key}}, {"/v1/organization", []authn.Kind{session, key}}, {"/v1/auth/sessions", []authn.Kind{session}}, {"/v1/auth/password", []authn.Kind{session}}, {"/v1/auth/reauthenticate", []authn.Kind{session}}, {"/v1/auth/mfa", []authn.Kind{session, waiting}},
 		{"/api/users/refresh", []authn.Kind{refresh}}, {"/api/users/application-tokens", []authn.Kind{item, app}}, {"/api/v1/", []authn.Kind{act, basic}},
 		{"/up/v5/entity", []authn.Kind{sat, broker}}, {"/up/v5/oauth2/userInfo", []authn.Kind{broker}},
 	} {
 		seen := 0
 		for _, r := range s.Kit.Routes() {
-			if r.Public != "" || !strings.HasPrefix(r.Pattern, c.place) || strings.HasPrefix(r.Pattern, "/v1/users/{id}/sessions") || strings.HasPrefix(r.Pattern, "/v1/users/{id}/password") {
+			if r.Public != "" || !strings.HasPrefix(r.Pattern, c.place) || strings.HasPrefix(r.Pattern, "/v1/users/{id}/sessions") || strings.HasPrefix(r.Pattern, "/v1/users/{id}/password") ||
+				strings.HasPrefix(r.Pattern, "/v1/users/{id}/mfa") || r.Pattern == "/v1/users/{id}/unlock" {
 				continue
 			}
 			seen++
@@ -166,7 +168,7 @@ func TestG12_AsTheContractSays(t *testing.T) {
 					t.Errorf("%s %s accepts a %s", r.Method, r.Pattern, k)
 				}
 			}
-			if c.place != "/api/users/application-tokens" && len(r.Accepts) != len(c.kinds) {
+			if c.place != "/api/users/application-tokens" && c.place != "/v1/auth/mfa" && len(r.Accepts) != len(c.kinds) {
 				t.Errorf("%s %s accepts %v, not %v", r.Method, r.Pattern, r.Accepts, c.kinds)
 			}
 		}

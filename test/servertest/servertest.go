@@ -43,6 +43,7 @@ type Server struct {
 	Clock *Clock
 	Seeds server.Demo
 	Logs  *Logs
+	Mails *Mails
 
 	// Broken says that the test took the database away, so that closing cannot end well.
 	Broken bool
@@ -133,17 +134,18 @@ func New(t testing.TB, address string, options ...Option) *Server {
 // Join starts another node on a database that is in use already.
 func Join(t testing.TB, address string, options ...Option) *Server {
 	t.Helper()
-	s := &Server{Clock: &Clock{}, Logs: &Logs{}}
+	s := &Server{Clock: &Clock{}, Logs: &Logs{}, Mails: &Mails{}}
 	cfg := config.Default()
 	cfg.PublicURL = PublicURL
 	cfg.Database = secret.New(address)
 	cfg.EncryptionKeys = []secret.Secret{EncryptionKey}
 	cfg.DatabasePool = 6
 	cfg.ItemPath.DefaultOrganization = server.DemoTenant
+	cfg.DefaultMFA = "optional"    // most tests are about something else
 	if sqldb.IsPostgres(address) { // in production the two go together; WithoutRedis is for the rest
 		cfg.Redis = secret.New(os.Getenv(RedisEnv))
 	}
-	o := server.Options{Log: slog.New(slog.NewTextHandler(s.Logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: s.Clock.Now, Generate: generator(),
+	o := server.Options{Mail: s.Mails, Log: slog.New(slog.NewTextHandler(s.Logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: s.Clock.Now, Generate: generator(),
 		Hashing: hashing.Options{Params: CheapHash, Slots: 2, PerClient: 256}, Limits: attempt.DefaultLimits}
 	for _, option := range options {
 		option(&cfg, &o)

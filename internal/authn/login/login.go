@@ -1,12 +1,12 @@
-// Package login is the sign-in machine: a first factor is proven, then a session begins. Every way of failing gives the same answer after
-// the same work, so that nobody learns which accounts exist. It decides nothing about wire formats.
+// Package login is the sign-in machine: a first factor is proven (a password, a passkey, later a company's own sign-in), then a second where the user has
+// one or must have one, then a session begins. In between stands a token that allows the next step and nothing else. Every way of failing gives the same
+// answer after the same work, so that nobody learns which accounts exist, and counts at one account, whatever was tried. It decides nothing about wire formats.
 package login
 
 import (
 	"context"
 	"crypto/rand"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -19,37 +19,45 @@ import (
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/password"
-	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/secret"
 	"gatehouse/internal/domain/attempt"
 	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/mfa"
+	"gatehouse/internal/domain/onetime"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/session"
 	"gatehouse/internal/domain/token"
 	"gatehouse/internal/domain/user"
 	"gatehouse/internal/platform/hashing"
+	"gatehouse/internal/platform/mail"
 	"gatehouse/internal/platform/sqldb"
 )
 
-// Service signs people in.
-type Service struct {
-	db            *sqldb.DB
-	now           func() time.Time
-	log           *slog.Logger
-	hasher        *hashing.Pool
-	attempts      *attempt.Service
-	organizations *organization.Service
-	users         *user.Service
-	sessions      *session.Service
-	tokens        *token.Service
-	secondStep    SecondStep
-	decoy         string
-	turnstile     *turnstile
-	uses          *otter.Cache[string, time.Time] // recorded lately
+// Services are what signing in is made of.
+type Services struct {
+	DB            *sqldb.DB
+	Now           func() time.Time
+	Log           *slog.Logger
+	Hasher        *hashing.Pool
+	Attempts      *attempt.Service
+	Organizations *organization.Service
+	Users         *user.Service
+	Sessions      *session.Service
+	Tokens        *token.Service
+	Factors       *mfa.Service
+	OneTime       *onetime.Service
+	Mails         *mail.Outbox
 }
 
-// SecondStep tells whether an account has a second factor, or must have one.
-type SecondStep func(ctx context.Context, org organization.Organization, u user.User) (bool, error)
+// Service signs people in.
+type Service struct {
+	Services
+	decoy     string
+	turnstile *turnstile
+	uses      *otter.Cache[string, time.Time] // recorded lately
+	resets    chan reset
+}
 
 // The doors that take a password, as the audit log names them.
 const (
@@ -58,11 +66,10 @@ const (
 	EasyVista = "easyvista"
 )
 
-// New makes the service.
-func New(db *sqldb.DB, hasher *hashing.Pool, attempts *attempt.Service, organizations *organization.Service, users *user.Service, sessions *session.Service, tokens *token.Service, secondStep SecondStep, now func() time.Time, log *slog.Logger) *Service {
-	return &Service{db: db, now: now, log: log, hasher: hasher, attempts: attempts, organizations: organizations, users: users, sessions: sessions, tokens: tokens,
-		secondStep: secondStep, decoy: decoyHash(hasher.Params()), turnstile: newTurnstile(),
-		uses: otter.Must(&otter.Options[string, time.Time]{MaximumSize: 100_000})}
+// New makes the service. MailResets must run beside it.
+func New(s Services) *Service {
+	return &Service{Services: s, decoy: decoyHash(s.Hasher.Params()), turnstile: newTurnstile(), uses: otter.Must(&otter.Options[string, time.Time]{MaximumSize: 100_000}),
+		resets: make(chan reset, resetsWaiting)}
 }
 
 // decoyHash is a PHC string that costs as much to check as any and that no password has.
@@ -104,22 +111,16 @@ type Password struct {
 	Fingerprint string
 	Source      principal.Source
 	Door        string
-	Once        bool // proven for one request: it forgives no failures
+	Once        bool          // proven for one request: it forgives no failures
+	Device      secret.Secret // what a device that is known holds; zero: none
+	Remember    bool          // make this device a known one
 }
 
 // Proven is an account whose password was right.
 type Proven struct {
 	User         user.User
 	Organization organization.Organization
-}
-
-// Result is a sign-in that succeeded.
-type Result struct {
-	Tokens       token.Pair
-	User         user.User
-	Organization organization.Organization
-	Session      id.Session
-	Permissions  permission.Set
+	device       string // known, and what its tries count under
 }
 
 // ErrCredentials is the one answer to a wrong name, a wrong password, a disabled user and a suspended organization.
@@ -138,7 +139,8 @@ func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error)
 	if err != nil {
 		return Result{}, err
 	}
-	return s.begin(ctx, proven.Organization, proven.User, in)
+	return s.SignIn(ctx, First{User: proven.User, Organization: proven.Organization, AMR: []string{session.Password}, Fingerprint: in.Fingerprint, Door: in.Door, Remember: in.Remember,
+		Source: in.Source, device: proven.device})
 }
 
 // Prove checks a password and begins nothing, for few at a time of one name and no more than can be hashed soon. Whatever is wrong, the path is: one
@@ -148,15 +150,19 @@ func (s *Service) Prove(ctx context.Context, in Password) (Proven, error) {
 		return Proven{}, fault.Invalidf("password", "must have at most %d characters", password.MaxLength)
 	}
 	counter := in.Tenant.counter(in.Name)
-	if err := s.attempts.Locked(counter, in.Source.Address); err != nil {
+	gate := counter
+	if !in.Device.IsZero() { // it may be known, and then neither a lock of the name nor a crowd at it concerns it
+		gate = "device " + in.Device.Reveal()
+	}
+	if err := s.Attempts.Locked(gate, in.Source.Address); err != nil {
 		return Proven{}, err
 	}
-	place, err := s.hasher.Enter(attempt.Network(in.Source.Address)) // before anything is asked or counted: who is sent away has tried nothing
+	place, err := s.Hasher.Enter(attempt.Network(in.Source.Address)) // before anything is asked or counted: who is sent away has tried nothing
 	if err != nil {
 		return Proven{}, err
 	}
 	defer place.Leave()
-	leave, err := s.turnstile.enter(ctx, counter)
+	leave, err := s.turnstile.enter(ctx, gate)
 	if err != nil {
 		return Proven{}, err
 	}
@@ -165,27 +171,57 @@ func (s *Service) Prove(ctx context.Context, in Password) (Proven, error) {
 	if in.Tenant.Unknown {
 		tenant = unknownTenant
 	}
-	u, found, err := s.users.ForSignIn(ctx, tenant, in.Name)
+	u, found, err := s.Users.ForSignIn(ctx, tenant, in.Name)
 	if err != nil {
 		return Proven{}, err
 	}
-	org, err := s.prove(ctx, in, u, found, counter, place)
-	return Proven{u, org}, err
+	t := try{name: counter, account: string(u.ID)}
+	if t.device, err = s.device(ctx, u, found, in.Device); err != nil {
+		return Proven{}, err
+	}
+	org, err := s.prove(ctx, in, u, found, t, place)
+	return Proven{u, org, t.device}, err
 }
 
-// passes is the one rule for doors without a second step, and none has one yet: an account that has or needs a second factor does not pass, unless
-// it is an application that was exempted (A27).
-func (s *Service) passes(ctx context.Context, org organization.Organization, u user.User) (bool, error) {
-	if u.Kind == user.Application && u.MFAExempt {
-		return true, nil
+// try is what a try is counted under.
+type try struct {
+	name    string // canonical, as typed
+	account string // whose it is; empty: nobody's
+	device  string // known; then it alone
+}
+
+// reserve counts a try before it is looked at. A known device has a count of its own: who guesses at the name from elsewhere does not lock its owner out, and whoever
+// steals a device has its few tries only.
+func (s *Service) reserve(ctx context.Context, t try, address string) (attempt.Reservation, error) {
+	if t.device != "" {
+		return s.Attempts.Reserve(ctx, "known device "+t.device, "", address)
 	}
-	wanted, err := s.secondStep(ctx, org, u)
-	return !wanted, err
+	return s.Attempts.Reserve(ctx, t.name, t.account, address)
+}
+
+// device gives what the tries of a device are counted under, if it is known to be the user's. Where there is no user, it is asked in vain, and as long.
+func (s *Service) device(ctx context.Context, u user.User, found bool, token secret.Secret) (string, error) {
+	if token.IsZero() {
+		return "", nil
+	}
+	if !found {
+		u.Organization = unknownTenant
+	}
+	return s.Factors.Device(ctx, u.Organization, u.ID, token)
+}
+
+// secondStep tells whether a user's first factor is not enough: they have a second one, or must have one. An application that was exempted never needs one (A27).
+func (s *Service) secondStep(ctx context.Context, org organization.Organization, u user.User) (bool, error) {
+	if u.Kind == user.Application && u.MFAExempt {
+		return false, nil
+	}
+	must, err := s.Users.MustHaveSecondFactor(ctx, org, u)
+	return must || u.HasSecondFactor(), err
 }
 
 // prove checks the password of an account that was found or not, and counts the try. No spelling, name, hint or door gives an account further tries.
-func (s *Service) prove(ctx context.Context, in Password, u user.User, found bool, counter string, place *hashing.Place) (org organization.Organization, err error) {
-	reservation, err := s.attempts.Reserve(ctx, counter, string(u.ID), in.Source.Address)
+func (s *Service) prove(ctx context.Context, in Password, u user.User, found bool, t try, place *hashing.Place) (org organization.Organization, err error) {
+	reservation, err := s.reserve(ctx, t, in.Source.Address)
 	if err != nil {
 		return org, err // a locked try leaves no event: the one that locked did, and a flood must not fill the log
 	}
@@ -196,30 +232,29 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 	ok, outdated, err := place.Verify(ctx, in.Password, hash)
 	place.Leave() // the next may hash while this one is written down
 	if err != nil {
-		if e := s.attempts.NotMade(context.WithoutCancel(ctx), reservation); e != nil {
-			s.log.ErrorContext(ctx, "a reservation was not taken back", "error", e)
-		}
+		s.notMade(ctx, reservation)
 		return org, err
 	}
-	passes := false
+	second := false
 	if found { // asked whether the password was right or not: the answers take the same time
-		if org, err = s.organizations.Facts(ctx, u.Organization); err != nil {
+		if org, err = s.Organizations.Facts(ctx, u.Organization); err != nil {
 			return org, err
 		}
-		if passes, err = s.passes(ctx, org, u); err != nil {
+		if second, err = s.secondStep(ctx, org, u); err != nil {
 			return org, err
 		}
 	}
 	right := ok && found && u.State == user.Active && org.State == organization.Active
-	if !right || !passes { // a right password that is not enough counts as a wrong one, else counting would tell
+	passes := !second || in.Door == Main // the only door with a second step
+	if !right || !passes {               // a right password that is not enough counts as a wrong one, else counting would tell
 		if err := s.recordFailure(ctx, u, in, reservation.Locks, right); err != nil {
 			return org, err
 		}
 		return org, ErrCredentials()
 	}
-	settle := s.attempts.Succeeded
-	if in.Once { // else a program that calls all day would forgive all day what somebody else guesses
-		settle = s.attempts.NotMade
+	settle := s.Attempts.Succeeded
+	if in.Once || second { // else a program that calls all day, or who knows the password alone, would forgive all day what is guessed at the rest
+		settle = s.Attempts.NotMade
 	}
 	if err := settle(ctx, reservation); err != nil {
 		return org, err
@@ -230,8 +265,8 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 		}
 	}
 	if outdated {
-		if err := s.users.Rehash(ctx, in.Source.Address, u, in.Password); err != nil {
-			s.log.WarnContext(ctx, "a password was not hashed again with the present costs", "error", err)
+		if err := s.Users.Rehash(ctx, in.Source.Address, u, in.Password); err != nil {
+			s.Log.WarnContext(ctx, "a password was not hashed again with the present costs", "error", err)
 		}
 	}
 	return org, nil
@@ -243,94 +278,24 @@ const usesKept = time.Hour
 // recordUse writes that a password was used with single requests: once in a while, not for each of them.
 func (s *Service) recordUse(ctx context.Context, u user.User, in Password) error {
 	use := string(u.ID) + " " + attempt.Network(in.Source.Address)
-	if at, ok := s.uses.GetIfPresent(use); ok && s.now().Sub(at) < usesKept {
+	if at, ok := s.uses.GetIfPresent(use); ok && s.Now().Sub(at) < usesKept {
 		return nil
 	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: u.Organization, Organization: u.Organization, Source: in.Source}
-	err := s.db.Tx(ctx, u.Organization, func(tx *sqldb.Tx) error {
-		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "password.used", TargetKind: "user", TargetID: string(u.ID), Details: map[string]string{"door": in.Door}})
+	err := s.DB.Tx(ctx, u.Organization, func(tx *sqldb.Tx) error {
+		return audit.Record(ctx, tx, s.Now(), p, audit.Entry{Act: "password.used", TargetKind: "user", TargetID: string(u.ID), Details: map[string]string{"door": in.Door}})
 	})
 	if err == nil {
-		s.uses.Set(use, s.now())
+		s.uses.Set(use, s.Now())
 	}
 	return err
 }
 
-// begin starts the session of a user whose factors are proven.
-func (s *Service) begin(ctx context.Context, org organization.Organization, u user.User, in Password) (Result, error) {
-	permissions, err := s.tokens.PermissionsOf(ctx, u)
-	if err != nil {
-		return Result{}, err
+// notMade takes a reservation back that was no guess.
+func (s *Service) notMade(ctx context.Context, r attempt.Reservation) {
+	if err := s.Attempts.NotMade(context.WithoutCancel(ctx), r); err != nil {
+		s.Log.ErrorContext(ctx, "a reservation was not taken back", "error", err)
 	}
-	key, err := s.tokens.SigningKey()
-	if err != nil {
-		return Result{}, err
-	}
-	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org.ID, Organization: org.ID, Source: in.Source}
-	var f session.Session
-	var grant token.Grant
-	err = s.db.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
-		if same, err := s.users.Confirm(ctx, tx, u); err != nil {
-			return err
-		} else if !same {
-			return ErrCredentials()
-		}
-		begin := session.Begin{Fingerprint: in.Fingerprint, Door: in.Door}
-		if in.Door == ItemPath {
-			begin.Fixed = token.ReusableLifetime
-			if f, err = s.sessions.Start(ctx, tx, org, u, begin, p); err != nil {
-				return err
-			}
-			grant, err = s.tokens.StartReusable(key, org, u, permissions, f)
-			return err
-		}
-		if f, err = s.sessions.Start(ctx, tx, org, u, begin, p); err != nil {
-			return err
-		}
-		grant, err = s.tokens.Start(ctx, tx, key, org, u, permissions, f)
-		return err
-	})
-	if err != nil {
-		return Result{}, err
-	}
-	pair, err := s.tokens.Sign(grant)
-	if err != nil {
-		return Result{}, err
-	}
-	return Result{Tokens: pair, User: u, Organization: org, Session: f.ID, Permissions: permissions}, nil
-}
-
-// ChangePassword replaces the principal's own password. A wrong current one counts as a failed sign-in of the account.
-func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, current, plain string) (ended int, err error) {
-	u, err := s.users.Facts(ctx, p.Home, p.UserID())
-	if err != nil {
-		return 0, err
-	}
-	place, err := s.hasher.Enter(attempt.Network(p.Source.Address))
-	if err != nil {
-		return 0, err
-	}
-	defer place.Leave()
-	reservation, err := s.attempts.Reserve(ctx, user.CanonicalName(u.Email), string(u.ID), p.Source.Address)
-	if err != nil {
-		return 0, err
-	}
-	ended, err = s.users.ChangePassword(ctx, p, place, current, plain)
-	switch f := fault.Of(err); {
-	case err == nil:
-		return ended, s.attempts.Succeeded(ctx, reservation)
-	case f.Code == fault.CodeInvalidCredentials:
-		e := s.db.Tx(ctx, p.Home, func(tx *sqldb.Tx) error {
-			return audit.RecordIn(ctx, tx, s.now(), p.Home, p, audit.Entry{Act: "user.password_change_refused", Outcome: audit.Failure, TargetKind: "user", TargetID: p.ID,
-				Details: map[string]string{"locked": strconv.FormatBool(reservation.Locks)}})
-		})
-		return 0, errors.Join(e, err)
-	default:
-		if e := s.attempts.NotMade(context.WithoutCancel(ctx), reservation); e != nil {
-			s.log.ErrorContext(ctx, "a reservation was not taken back", "error", e)
-		}
-	}
-	return 0, err
 }
 
 // recordFailure writes a refused sign-in where it belongs: the account's organization, the one named, or the platform's. The work is the
@@ -341,7 +306,7 @@ func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, l
 		org = in.Tenant.ID
 	}
 	if org == "" {
-		operator, err := s.organizations.Operator(ctx)
+		operator, err := s.Organizations.Operator(ctx)
 		if fault.Is(err, fault.NotFound) {
 			return nil // not set up yet: nobody can sign in at all
 		}
@@ -355,8 +320,8 @@ func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, l
 		details["reason"] = "mfa_required"
 	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org, Organization: org, Source: in.Source}
-	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
-		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "session.refused", Outcome: audit.Failure, TargetKind: "user", TargetID: string(u.ID), Details: details})
+	return s.DB.Tx(ctx, org, func(tx *sqldb.Tx) error {
+		return audit.Record(ctx, tx, s.Now(), p, audit.Entry{Act: "session.refused", Outcome: audit.Failure, TargetKind: "user", TargetID: string(u.ID), Details: details})
 	})
 }
 

@@ -36,7 +36,9 @@ const (
 	CodeTokenExpired       = "TOKEN_EXPIRED"
 	CodeTokenRevoked       = "TOKEN_REVOKED"
 	CodeInvalidAPIKey      = "INVALID_API_KEY"
+	CodeMFAInvalid         = "MFA_INVALID"
 	CodeReauthentication   = "REAUTHENTICATION_REQUIRED"
+	CodeStepUp             = "STEP_UP_REQUIRED"
 	CodeForbidden          = "FORBIDDEN"
 	CodeTenantMismatch     = "TENANT_MISMATCH"
 	CodeSuspended          = "ORGANIZATION_SUSPENDED"
@@ -64,6 +66,7 @@ type Error struct {
 	Message    string
 	Fields     []Field
 	RetryAfter time.Duration // Limited and Unavailable: when trying again makes sense
+	MaxAge     time.Duration // STEP_UP_REQUIRED: how long ago the last proof may be
 	cause      error
 }
 

@@ -23,6 +23,8 @@ type (
 	Invitation   string
 	SigningKey   string
 	Family       string
+	Factor       string
+	Mail         string
 
 	APIKey           string
 	AccessToken      string
@@ -47,6 +49,8 @@ func (Request) Prefix() string      { return "req_" }
 func (Invitation) Prefix() string   { return "inv_" }
 func (SigningKey) Prefix() string   { return "kid_" }
 func (Family) Prefix() string       { return "fam_" }
+func (Factor) Prefix() string       { return "fac_" }
+func (Mail) Prefix() string         { return "mail_" }
 
 func (APIKey) Prefix() string           { return "key_" }
 func (AccessToken) Prefix() string      { return "act_" }

@@ -246,6 +246,21 @@ func (s Set) Filter(keep func(Permission) bool) Set {
 	return NewSet(kept...)
 }
 
+// administration is what makes its holder an administrator: whoever may change one of these for everybody.
+var administration = []string{"users", "roles", "invitations", "organization", "organizations", "sso", "api_keys", "access_tokens", "application_tokens", "system_tokens", "clients"}
+
+// Administers tells whether the holder is an administrator, whatever the role is called.
+func (s Set) Administers() bool {
+	for _, resource := range administration {
+		for _, action := range []string{"create", "update", "delete"} {
+			if s.Scope(resource, action) == All {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // Strings lists the permissions in order; never nil, and not to be changed.
 func (s Set) Strings() []string {
 	if s.text == nil {

@@ -35,7 +35,7 @@ type Limits struct {
 	LockUnit        time.Duration
 }
 
-// DefaultLimits are what docs/operations.md states.
+// DefaultLimits are what docs/auth-limits.md states.
 var DefaultLimits = Limits{AccountFailures: 5, ForgetAfter: 24 * time.Hour, AddressFailures: 100, AddressWindow: 15 * time.Minute, LockUnit: time.Minute}
 
 // Service counts.
@@ -174,6 +174,33 @@ func (s *Service) NotMade(ctx context.Context, r Reservation) error {
 		}
 		return err
 	})
+}
+
+// Unlock forgives what failed at one account, under each of its names: an administrator answers for it. A name stays locked for what failed at other accounts.
+func (s *Service) Unlock(ctx context.Context, account string, names ...string) error {
+	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
+		q, digest := attemptdb.New(tx), s.digest("account", account)
+		for _, name := range names {
+			named := s.digest("name", name)
+			if err := q.PlatformHold(ctx, named); err != nil {
+				return err
+			}
+			if err := q.PlatformUnlock(ctx, digest, s.digest("nobody", name), int64(s.limits.AccountFailures), named); err != nil {
+				return err
+			}
+			s.locked.Invalidate(named)
+		}
+		for _, name := range names {
+			if err := q.PlatformClear(ctx, digest, s.digest("nobody", name)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("attempt: unlock: %w", err)
+	}
+	return nil
 }
 
 // Purge removes counters without a try since a moment, at most limit rows.

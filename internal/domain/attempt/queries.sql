@@ -30,6 +30,15 @@ UPDATE login_attempts AS a SET
                     THEN a.failures - (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@account, @nobody)) ELSE 0 END
 WHERE a.digest = @digest;
 
+-- name: PlatformUnlock :exec
+-- Like PlatformForgive by somebody who answers for one account: a name stays locked for what failed elsewhere.
+UPDATE login_attempts AS a SET
+    locks = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@account, @nobody)) THEN a.locks ELSE 0 END,
+    locked_until = CASE WHEN a.failures - (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@account, @nobody)) >= CAST(@max_failures AS BIGINT) THEN a.locked_until ELSE 0 END,
+    failures = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@account, @nobody))
+                    THEN a.failures - (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN (@account, @nobody)) ELSE 0 END
+WHERE a.digest = @digest;
+
 -- name: PlatformClear :exec
 DELETE FROM login_attempts WHERE digest IN (@account, @nobody);
 

@@ -40,8 +40,17 @@ func (s *Service) Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, 
 	if err := q.Withdraw(ctx, org, purpose, subject); err != nil {
 		return secret.Secret{}, fmt.Errorf("onetime: withdraw: %w", err)
 	}
-	value := secret.Token("", secretBytes)
-	err := q.Insert(ctx, onetimedb.InsertParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, value), Subject: subject,
+	return s.add(ctx, q, org, purpose, "", subject, "", now, expires)
+}
+
+// Begin makes a secret that stands for something begun, whose state is the payload. Beside it others of the same subject go on.
+func (s *Service) Begin(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, prefix, subject, payload string, now, expires time.Time) (secret.Secret, error) {
+	return s.add(ctx, onetimedb.New(tx.Later()), org, purpose, prefix, subject, payload, now, expires)
+}
+
+func (s *Service) add(ctx context.Context, q *onetimedb.Queries, org id.Organization, purpose, prefix, subject, payload string, now, expires time.Time) (secret.Secret, error) {
+	value := secret.Token(prefix, secretBytes)
+	err := q.Insert(ctx, onetimedb.InsertParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, value), Subject: subject, Payload: payload,
 		CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
 	if err != nil {
 		return secret.Secret{}, fmt.Errorf("onetime: issue: %w", err)
@@ -59,19 +68,46 @@ func errUnknown() error {
 	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The link is not valid: it was used, has expired, or never existed.")
 }
 
+// Found is a live secret.
+type Found struct {
+	Organization id.Organization
+	Subject      string
+	Payload      string
+	Tries        int64
+}
+
 // Find tells which organization and subject a live secret belongs to, without using it up.
 func (s *Service) Find(ctx context.Context, purpose string, value secret.Secret, now time.Time) (id.Organization, string, error) {
+	f, err := s.Look(ctx, purpose, value, now)
+	return f.Organization, f.Subject, err
+}
+
+// Look is Find with what the secret stands for.
+func (s *Service) Look(ctx context.Context, purpose string, value secret.Secret, now time.Time) (Found, error) {
 	row, err := onetimedb.New(s.db.Platform("digest of a single-use secret")).PlatformFind(ctx, purpose, s.digest(purpose, value))
 	if errors.Is(err, sqldb.ErrNoRows) {
-		return "", "", errUnknown()
+		return Found{}, errUnknown()
 	}
 	if err != nil {
-		return "", "", fmt.Errorf("onetime: find: %w", err)
+		return Found{}, fmt.Errorf("onetime: find: %w", err)
 	}
 	if row.UsedAt != 0 || !now.Before(row.ExpiresAt.Time()) {
-		return "", "", errUnknown()
+		return Found{}, errUnknown()
 	}
-	return row.OrganizationID, row.Subject, nil
+	return Found{row.OrganizationID, row.Subject, row.Payload, row.Tries}, nil
+}
+
+// Try counts a use of a secret that allows few, before what it is for is judged; ok is false if there is none left.
+func (s *Service) Try(ctx context.Context, org id.Organization, purpose string, value secret.Secret, most int, now time.Time) (ok bool, err error) {
+	err = s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
+		n, err := onetimedb.New(tx).Try(ctx, onetimedb.TryParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, value), Now: sqldb.MillisOf(now), Most: int64(most)})
+		ok = n == 1
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("onetime: try: %w", err)
+	}
+	return ok, nil
 }
 
 // Consume uses a secret up inside the transaction of what it allows; of many at once one succeeds.

@@ -1,5 +1,5 @@
 -- name: Insert :exec
-INSERT INTO onetime (organization_id, purpose, digest, subject, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6);
+INSERT INTO onetime (organization_id, purpose, digest, subject, payload, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7);
 
 -- name: PlatformFind :one
 SELECT * FROM onetime WHERE purpose = $1 AND digest = $2;
@@ -7,6 +7,10 @@ SELECT * FROM onetime WHERE purpose = $1 AND digest = $2;
 -- name: Consume :one
 UPDATE onetime SET used_at = @now WHERE organization_id = @organization_id AND purpose = @purpose AND digest = @digest AND used_at = 0 AND expires_at > @now
 RETURNING subject;
+
+-- name: Try :execrows
+-- One of few tries, counted before it is made. A secret without tries left is as one that was never made.
+UPDATE onetime SET tries = tries + 1 WHERE organization_id = @organization_id AND purpose = @purpose AND digest = @digest AND used_at = 0 AND expires_at > @now AND tries < CAST(@most AS BIGINT);
 
 -- name: Withdraw :exec
 DELETE FROM onetime WHERE organization_id = $1 AND purpose = $2 AND subject = $3 AND used_at = 0;

@@ -7,6 +7,7 @@ import (
 	"net/mail"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	_ "time/tzdata" // machines without zone files know the zones too
@@ -15,6 +16,7 @@ import (
 
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/password"
 	"gatehouse/internal/core/permission"
 )
 
@@ -77,6 +79,33 @@ type Settings struct {
 	RequestedTokenSeconds  int64           `json:"requestedTokenSeconds"`   // the longest lifetime that a token request may ask for
 
 	SessionLimitsByRole map[string]SessionLimits `json:"sessionLimitsByRole"` // exceptions, by role name
+
+	MFA                  MFAPolicy `json:"mfa"`                  // who must have a second factor
+	PasskeySignIn        bool      `json:"passkeySignIn"`        // a passkey that verifies its user is enough
+	StepUpSeconds        int64     `json:"stepUpSeconds"`        // how long ago the last proof may be where something delicate is changed
+	PasswordMinLength    int64     `json:"passwordMinLength"`    // below 15 only where everybody has a second factor
+	PasswordBlockedWords []string  `json:"passwordBlockedWords"` // words that a password must not be made of
+}
+
+// MFAPolicy is who must have a second factor. Everybody may.
+type MFAPolicy string
+
+// The policies.
+const (
+	MFAOptional       MFAPolicy = "optional"
+	MFAAdministrators MFAPolicy = "administrators"
+	MFARequired       MFAPolicy = "required"
+)
+
+// MFAPolicies are all of them.
+var MFAPolicies = []MFAPolicy{MFAOptional, MFAAdministrators, MFARequired}
+
+// StepUp is how long ago the last proof may be.
+func (s Settings) StepUp() time.Duration { return time.Duration(s.StepUpSeconds) * time.Second }
+
+// When writes a moment for the organization's people.
+func (s Settings) When(t time.Time) string {
+	return t.In(s.Location()).Format("2 January 2006, 15:04 MST")
 }
 
 // SessionLimits are how long the sessions of a role live. 0 is as the organization has it.
@@ -123,16 +152,24 @@ const (
 	maxSessionsPerUser     = 1000
 	maxOrigins             = 50
 
+	DefaultStepUp      = 15 * time.Minute
+	minStepUp          = time.Minute
+	maxStepUp          = 24 * time.Hour
+	maxPasswordMinimum = 64
+	maxBlockedWords    = 200
+	minBlockedWord     = 4 // shorter ones are in half of all words
+
 	minRequestedToken = time.Minute
 	maxRequestedToken = 24 * time.Hour
 )
 
-// DefaultSettings are those of a new organization.
+// DefaultSettings are those that an organization has where it says nothing, be it because it is older than a setting.
 func DefaultSettings() Settings {
 	return Settings{
 		AllowedOrigins: []string{}, SessionLifetimeSeconds: int64(DefaultSessionLifetime / time.Second), SessionIdleSeconds: int64(DefaultSessionIdle / time.Second),
 		SessionsPerUser: defaultSessionsPerUser, SessionLimitsByRole: map[string]SessionLimits{}, SlidingExpiration: true,
 		SlidingByRole: map[string]bool{permission.RoleSuperUser: false}, TimeZone: "UTC", BasicAuthentication: true, RequestedTokenSeconds: int64(time.Hour / time.Second),
+		MFA: MFAOptional, PasskeySignIn: true, StepUpSeconds: int64(DefaultStepUp / time.Second), PasswordMinLength: password.MinAlone, PasswordBlockedWords: []string{},
 	}
 }
 
@@ -188,6 +225,24 @@ func (s Settings) Validate() error {
 	}
 	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "" || s.TimeZone == "Local" {
 		add("timeZone", "must be an IANA time zone such as Europe/Madrid")
+	}
+	if !slices.Contains(MFAPolicies, s.MFA) {
+		add("mfa", "must be optional, administrators or required")
+	}
+	between("stepUpSeconds", s.StepUpSeconds, minStepUp, maxStepUp, "")
+	switch n := s.PasswordMinLength; {
+	case n < password.MinWithMFA || n > maxPasswordMinimum:
+		add("passwordMinLength", "must be from %d to %d", password.MinWithMFA, maxPasswordMinimum)
+	case n < password.MinAlone && s.MFA != MFARequired:
+		add("passwordMinLength", "must be at least %d unless mfa is required: a password that is the only factor must be longer", password.MinAlone)
+	}
+	if len(s.PasswordBlockedWords) > maxBlockedWords {
+		add("passwordBlockedWords", "at most %d", maxBlockedWords)
+	}
+	for i, w := range s.PasswordBlockedWords {
+		if n := utf8.RuneCountInString(w); n < minBlockedWord || n > 100 || !utf8.ValidString(w) || strings.ContainsFunc(w, unicode.IsControl) {
+			add(fmt.Sprintf("passwordBlockedWords[%d]", i), "must have %d to 100 characters and no control characters", minBlockedWord)
+		}
 	}
 	between("requestedTokenSeconds", s.RequestedTokenSeconds, minRequestedToken, maxRequestedToken, "")
 	if len(wrong) > 0 {

@@ -27,15 +27,16 @@ import (
 type Service struct {
 	db      *sqldb.DB
 	now     func() time.Time
+	mfa     MFAPolicy // of new organizations
 	facts   *cache.Cache[Organization]
 	slugs   *cache.Cache[id.Organization]
 	origins *cache.Cache[[]id.Organization]
 }
 
-// New makes the service.
-func New(db *sqldb.DB, caches *cache.Group, now func() time.Time) *Service {
+// New makes the service. mfa is the policy of organizations that are made.
+func New(db *sqldb.DB, caches *cache.Group, mfa MFAPolicy, now func() time.Time) *Service {
 	return &Service{
-		db: db, now: now, facts: cache.NewShared(caches, "org", 100_000, cache.Plain[Organization]()),
+		db: db, now: now, mfa: mfa, facts: cache.NewShared(caches, "org", 100_000, cache.Plain[Organization]()),
 		slugs: cache.New[id.Organization](caches, "slug", 100_000), origins: cache.New[[]id.Organization](caches, "origin", 10_000),
 	}
 }
@@ -145,6 +146,13 @@ type NewOrganization struct {
 	Within func(tx *sqldb.Tx, o Organization) error // what must happen in the same transaction
 }
 
+// NewSettings are those of an organization that is made now, unless it has others.
+func (s *Service) NewSettings() Settings {
+	settings := DefaultSettings()
+	settings.MFA = s.mfa
+	return settings
+}
+
 // Create makes an organization. It needs organizations:create:all.
 func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrganization) (Organization, error) {
 	if err := CheckSlug(n.Slug); err != nil {
@@ -154,7 +162,7 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrgani
 	if err != nil {
 		return Organization{}, err
 	}
-	settings := DefaultSettings()
+	settings := s.NewSettings()
 	if n.Settings != nil {
 		settings = *n.Settings
 	}

@@ -1,6 +1,10 @@
 -- name: Insert :exec
-INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address)
-VALUES ($1, $2, $3, 'active', $4, $5, $5, $5, $6, $7, $8, $9, $10);
+INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address, amr)
+VALUES ($1, $2, $3, 'active', $4, $5, $6, $6, $7, $8, $9, $10, $11, $12);
+
+-- name: Renew :execrows
+-- Who has just proven themselves again. An ended session stays ended.
+UPDATE sessions SET auth_time = @auth_time, amr = @amr WHERE organization_id = @organization_id AND id = @id AND user_id = @user_id AND state = 'active';
 
 -- name: Get :one
 SELECT * FROM sessions WHERE organization_id = $1 AND id = $2;

@@ -7,6 +7,8 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"gatehouse/internal/core/fault"
@@ -39,13 +41,38 @@ type Session struct {
 	Absolute     time.Time // zero: no limit
 	Device       string    // the user agent of the sign-in
 	Fingerprint  string
-	Address      string // of the last use
+	Address      string   // of the last use
+	AMR          []string // how it was proven (RFC 8176)
 
 	idle time.Duration // how long it lives unused: the organization's, for the role its user has now
 }
 
 // Live tells whether the session may be used at a moment.
 func (s Session) Live(now time.Time) bool { return s.Active && now.Before(s.ExpiresAt) }
+
+// The values of amr (RFC 8176 §2), and mfa's companion: how sure the sign-in is, as acr.
+const (
+	Password = "pwd"
+	OTP      = "otp"  // a code of an app, or a backup code
+	Hardware = "hwk"  // a key that does not leave its authenticator
+	Software = "swk"  // a passkey that is kept in several places
+	Presence = "user" // somebody touched the authenticator
+	MFA      = "mfa"
+
+	SingleFactor = "aal1"
+	TwoFactors   = "aal2"
+)
+
+// MultiFactor tells whether two factors were proven, or one authenticator that is two.
+func (s Session) MultiFactor() bool { return slices.Contains(s.AMR, MFA) }
+
+// ACR is how sure the sign-in is.
+func (s Session) ACR() string {
+	if s.MultiFactor() {
+		return TwoFactors
+	}
+	return SingleFactor
+}
 
 // Waiting tells whether the session ended because another device used it: its user must sign in again (A47).
 func (s Session) Waiting() bool { return !s.Active && s.EndReason == reasonDevice }
@@ -80,7 +107,7 @@ func (s Session) Deadline(now time.Time) time.Time {
 func fromRow(r sessiondb.Session) Session {
 	return Session{ID: r.ID, Organization: r.OrganizationID, User: r.UserID, Active: r.State == "active", EndReason: r.EndReason, Sliding: r.Sliding,
 		AuthTime: r.AuthTime.Time(), CreatedAt: r.CreatedAt.Time(), LastUsedAt: r.LastUsedAt.Time(), ExpiresAt: r.ExpiresAt.Time(), Absolute: r.AbsoluteExpiresAt.Time(),
-		Device: r.Device, Fingerprint: r.Fingerprint, Address: r.Address}
+		Device: r.Device, Fingerprint: r.Fingerprint, Address: r.Address, AMR: strings.Fields(r.Amr)}
 }
 
 // Service owns the sessions.
@@ -154,6 +181,8 @@ func later(a, b time.Time) time.Time {
 // Begin says how a session begins.
 type Begin struct {
 	Door        string // of the sign-in, for the audit log
+	AMR         []string
+	AuthTime    time.Time // when the first factor was proven
 	Fingerprint string
 	Fixed       time.Duration // how long it lives whatever use is made of it; 0: by the organization's settings
 }
@@ -161,7 +190,7 @@ type Begin struct {
 // Start begins a session, in the transaction of the sign-in.
 func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, how Begin, p principal.Principal) (Session, error) {
 	now := s.now()
-	f := Session{ID: id.New[id.Session](), Organization: org.ID, User: u.ID, Active: true, Sliding: org.Settings.Sliding(u.Role), AuthTime: now, CreatedAt: now,
+	f := Session{ID: id.New[id.Session](), Organization: org.ID, User: u.ID, Active: true, Sliding: org.Settings.Sliding(u.Role), AuthTime: how.AuthTime, AMR: how.AMR, CreatedAt: now,
 		LastUsedAt: now, ExpiresAt: now.Add(org.Settings.SessionIdle(u.Role)), Device: p.Source.UserAgent, Fingerprint: how.Fingerprint, Address: p.Source.Address}
 	if how.Fixed > 0 {
 		f.Sliding, f.ExpiresAt = false, now.Add(how.Fixed)
@@ -172,12 +201,44 @@ func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Orga
 			return Session{}, err
 		}
 	}
-	err := sessiondb.New(tx.Later()).Insert(ctx, sessiondb.InsertParams{OrganizationID: org.ID, ID: f.ID, UserID: u.ID, Sliding: f.Sliding, AuthTime: sqldb.MillisOf(now),
+	err := sessiondb.New(tx.Later()).Insert(ctx, sessiondb.InsertParams{OrganizationID: org.ID, ID: f.ID, UserID: u.ID, Sliding: f.Sliding, AuthTime: sqldb.MillisOf(f.AuthTime), CreatedAt: sqldb.MillisOf(now), Amr: strings.Join(f.AMR, " "),
 		ExpiresAt: sqldb.MillisOf(f.ExpiresAt), AbsoluteExpiresAt: sqldb.MillisOf(f.Absolute), Device: f.Device, Fingerprint: f.Fingerprint, Address: f.Address})
 	if err != nil {
 		return Session{}, fmt.Errorf("session: start: %w", err)
 	}
-	return f, audit.RecordIn(ctx, tx, now, org.ID, p, audit.Entry{Act: "session.created", TargetKind: "session", TargetID: string(f.ID), Details: map[string]string{"door": how.Door}})
+	return f, audit.RecordIn(ctx, tx, now, org.ID, p, audit.Entry{Act: "session.created", TargetKind: "session", TargetID: string(f.ID), Details: map[string]string{"door": how.Door, "amr": strings.Join(how.AMR, " ")}})
+}
+
+// Renew notes that a session's user has just proven themselves again, by the methods given beside those of the sign-in. It is the only way to a newer
+// auth_time: a refresh is none (RFC 9470 §6).
+func (s *Service) Renew(ctx context.Context, tx *sqldb.Tx, f Session, amr []string, now time.Time) (Session, error) {
+	f.AuthTime, f.AMR = now, slices.Clone(f.AMR)
+	for _, m := range amr {
+		if !slices.Contains(f.AMR, m) {
+			f.AMR = append(f.AMR, m)
+		}
+	}
+	n, err := sessiondb.New(tx).Renew(ctx, sessiondb.RenewParams{AuthTime: sqldb.MillisOf(now), Amr: strings.Join(f.AMR, " "), OrganizationID: f.Organization, ID: f.ID, UserID: f.User})
+	if err != nil {
+		return f, fmt.Errorf("session: renew: %w", err)
+	}
+	if n == 0 {
+		return f, fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The session has ended.")
+	}
+	tx.Announce(s.facts.Message(key(f.Organization, f.ID)))
+	return f, nil
+}
+
+// Proven refuses a session that began with less than its organization demands of its user now (A27): a password alone, where a second factor must be.
+func (s *Service) Proven(ctx context.Context, org organization.Organization, u user.User, f Session) error {
+	if f.MultiFactor() {
+		return nil
+	}
+	must, err := s.users.MustHaveSecondFactor(ctx, org, u)
+	if err == nil && must {
+		err = fault.New(fault.Unauthenticated, fault.CodeReauthentication, "A second factor is demanded now. Sign in again.")
+	}
+	return err
 }
 
 // makeRoom ends the oldest sessions of a user who has as many as the organization allows: the new one is one of them.

@@ -60,7 +60,7 @@ func (s *Service) StartReusable(key jwt.PrivateKey, org organization.Organizatio
 
 func (s *Service) reusableAccess(key jwt.PrivateKey, org organization.Organization, u user.User, permissions permission.Set, f session.Session, fresh bool, now time.Time) (Grant, AccessClaims, error) {
 	g := Grant{key: key, expires: now.Add(AccessLifetime).Truncate(time.Second), organization: org.ID}
-	c := AccessClaims{Email: u.Email, OrganizationID: string(org.ID), Role: u.Role, SessionID: string(f.ID), Permissions: permissions.Strings(), AuthTime: f.AuthTime.Unix(), AMR: []string{"pwd"},
+	c := AccessClaims{Email: u.Email, OrganizationID: string(org.ID), Role: u.Role, SessionID: string(f.ID), Permissions: permissions.Strings(), AuthTime: f.AuthTime.Unix(), AMR: f.AMR, ACR: f.ACR(),
 		Identity: u.Username, Type: claimAccess, Fresh: &fresh,
 		Registered: jwt.Registered{Issuer: s.issuer, Subject: string(u.ID), Audience: ReusableAudience(s.issuer), IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: g.expires.Unix(), ID: rand.Text()}}
 	payload, err := jwt.Encode(c)

@@ -42,6 +42,7 @@ type AccessClaims struct {
 	Permissions    []string `json:"permissions"`
 	AuthTime       int64    `json:"auth_time"`
 	AMR            []string `json:"amr"` // RFC 8176
+	ACR            string   `json:"acr"` // aal1: one factor; aal2: two
 
 	// Of sessions with a reusable refresh token.
 	Identity string `json:"identity,omitzero"` // the user name
@@ -127,7 +128,7 @@ func (s *Service) prepare(key jwt.PrivateKey, org organization.Organization, u u
 	}
 	registered := jwt.Registered{Issuer: s.issuer, Subject: string(u.ID), IssuedAt: now.Unix(), NotBefore: now.Unix()}
 	access := AccessClaims{Registered: registered, Email: u.Email, OrganizationID: string(org.ID), Role: u.Role, SessionID: string(f.ID), Permissions: permissions.Strings(),
-		AuthTime: f.AuthTime.Unix(), AMR: []string{"pwd"}}
+		AuthTime: f.AuthTime.Unix(), AMR: f.AMR, ACR: f.ACR()}
 	access.Audience, access.Expires, access.ID = Audience(s.issuer), g.expires.Unix(), rand.Text()
 	refresh := RefreshClaims{Registered: registered, OrganizationID: string(org.ID), SessionID: string(f.ID), Family: string(family)}
 	refresh.Audience, refresh.Expires, refresh.ID = RefreshAudience(s.issuer), g.deadline.Unix(), g.jti
@@ -404,7 +405,28 @@ func (s *Service) holder(ctx context.Context, orgID id.Organization, userID id.U
 	if org.State == organization.Suspended {
 		return none(fault.New(fault.Forbidden, fault.CodeSuspended, "The organization is suspended."))
 	}
+	if err := s.sessions.Proven(ctx, org, u, f); err != nil {
+		return none(err)
+	}
 	return org, u, f, nil
+}
+
+// Access mints an access token for a session as it is now, beside its refresh token, which stays as it is.
+func (s *Service) Access(ctx context.Context, org organization.Organization, u user.User, f session.Session) (Pair, error) {
+	permissions, err := s.PermissionsOf(ctx, u)
+	if err != nil {
+		return Pair{}, err
+	}
+	key, err := s.SigningKey()
+	if err != nil {
+		return Pair{}, err
+	}
+	g, err := s.prepare(key, org, u, permissions, f, "", s.now())
+	if err != nil {
+		return Pair{}, err
+	}
+	g.tokens.Refresh = ""
+	return s.Sign(g)
 }
 
 // again answers a refresh token that is not the one in force.

@@ -15,6 +15,7 @@ import (
 	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/user/userdb"
+	"gatehouse/internal/platform/mail"
 	"gatehouse/internal/platform/sqldb"
 )
 
@@ -120,6 +121,10 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 			return fmt.Errorf("invitation: insert: %w", err)
 		}
 		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeInvitation, string(inv.ID), now, inv.ExpiresAt); err != nil {
+			return err
+		}
+		m := mail.Message{Kind: mail.Invitation, Subject: string(inv.ID), To: email, Name: name, Organization: org.Name, Page: "accept-invitation", Token: link, Lifetime: linkLifetime}
+		if err := s.mails.Queue(ctx, tx, p.Organization, m); err != nil {
 			return err
 		}
 		return s.recordInvitation(ctx, tx, p, inv.ID, "invitation.created", map[string]string{"email": email, "role": n.Role})

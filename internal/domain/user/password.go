@@ -15,6 +15,7 @@ import (
 	"gatehouse/internal/domain/user/userdb"
 	"gatehouse/internal/platform/hashing"
 	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/mail"
 	"gatehouse/internal/platform/sqldb"
 )
 
@@ -60,8 +61,10 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, pla
 		return 0, err
 	}
 	err = s.db.Tx(ctx, p.Home, func(tx *sqldb.Tx) error {
-		ended, err = s.setPassword(ctx, tx, p, u, hash, p.Session, "user.password_changed")
-		return err
+		if ended, err = s.setPassword(ctx, tx, p, u, hash, p.Session, "user.password_changed"); err != nil {
+			return err
+		}
+		return s.passwordChanged(ctx, tx, org, u, p)
 	})
 	return ended, err
 }
@@ -70,6 +73,9 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, pla
 func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, hash string, keep id.Session, act string) (int, error) {
 	// Links first, then the user, then the sessions: everyone takes the locks in this order.
 	if err := s.onetime.Withdraw(ctx, tx, u.Organization, purposeSetPassword, string(u.ID)); err != nil {
+		return 0, err
+	}
+	if err := s.onetime.Withdraw(ctx, tx, u.Organization, purposeReset, string(u.ID)); err != nil {
 		return 0, err
 	}
 	n, err := userdb.New(tx).SetPassword(ctx, hash, sqldb.MillisOf(s.now()), u.Organization, u.ID)
@@ -84,6 +90,21 @@ func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Pri
 		return 0, err
 	}
 	return ended, s.changed(ctx, tx, p, u, act, nil)
+}
+
+// notice is a mail that tells a user what happened to their account.
+func (s *Service) notice(kind mail.Kind, org organization.Organization, u User, facts map[string]string) mail.Message {
+	facts["when"] = org.Settings.When(s.now())
+	return mail.Message{Kind: kind, Subject: string(u.ID), To: u.Email, Name: u.Name, Organization: org.Name, Facts: facts}
+}
+
+func (s *Service) linkMail(kind mail.Kind, org organization.Organization, u User, page string, token secret.Secret, lifetime time.Duration) mail.Message {
+	return mail.Message{Kind: kind, Subject: string(u.ID), To: u.Email, Name: u.Name, Organization: org.Name, Page: page, Token: token, Lifetime: lifetime}
+}
+
+// passwordChanged tells a user that their password is another.
+func (s *Service) passwordChanged(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u User, p principal.Principal) error {
+	return s.mails.Queue(ctx, tx, org.ID, s.notice(mail.PasswordChanged, org, u, map[string]string{"address": p.Source.Address}))
 }
 
 // PasswordLink makes a new link at which a user chooses a password; one made before stops working. It needs users:update:all and no fewer
@@ -110,6 +131,10 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 	if u.State != Active {
 		return link, expires, fault.Conflictf("The user is not active.")
 	}
+	org, err := s.organizations.Facts(ctx, p.Organization)
+	if err != nil {
+		return link, expires, err
+	}
 	expires = s.now().Add(linkLifetime)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(user), s.now(), expires); err != nil {
@@ -122,14 +147,50 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 		if n == 0 { // promoted meanwhile, perhaps: judge again
 			return sqldb.ErrStale
 		}
+		if err := s.mails.Queue(ctx, tx, p.Organization, s.linkMail(mail.ChoosePassword, org, u, "set-password", link, linkLifetime)); err != nil {
+			return err
+		}
 		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "user.password_link_issued", TargetKind: "user", TargetID: string(user)})
 	})
 	return link, expires, err
 }
 
-// SetPasswordByLink gives a user the password they chose at the link they were handed; the link works once.
+// MailReset sends a user who asked for it, or seems to have, a link at which they choose another password; one sent before stops working. Whoever reads
+// the user's mail proves no more than that: a second factor is still asked for at the sign-in.
+func (s *Service) MailReset(ctx context.Context, source principal.Source, u User) error {
+	org, err := s.organizations.Facts(ctx, u.Organization)
+	if err != nil {
+		return err
+	}
+	if org.State != organization.Active || u.State != Active {
+		return nil
+	}
+	now := s.now()
+	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org.ID, Organization: org.ID, Source: source}
+	return s.db.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
+		token, err := s.onetime.Issue(ctx, tx, org.ID, purposeReset, string(u.ID), now, now.Add(ResetLifetime))
+		if err != nil {
+			return err
+		}
+		if err := s.mails.Queue(ctx, tx, org.ID, s.linkMail(mail.ResetPassword, org, u, "reset-password", token, ResetLifetime)); err != nil {
+			return err
+		}
+		return audit.RecordIn(ctx, tx, now, org.ID, p, audit.Entry{Act: "user.password_reset_mailed", TargetKind: "user", TargetID: string(u.ID)})
+	})
+}
+
+// SetPasswordByLink gives a user the password they chose at the link that an administrator handed or mailed them; the link works once.
 func (s *Service) SetPasswordByLink(ctx context.Context, source principal.Source, token secret.Secret, plain string) (User, error) {
-	orgID, subject, err := s.onetime.Find(ctx, purposeSetPassword, token, s.now())
+	return s.setByLink(ctx, source, purposeSetPassword, token, plain, "user.password_set", nil)
+}
+
+// ResetPassword is SetPasswordByLink with a link that was asked for by whoever said they forgot theirs; within happens in the same transaction.
+func (s *Service) ResetPassword(ctx context.Context, source principal.Source, token secret.Secret, plain string, within func(tx *sqldb.Tx, u User) error) (User, error) {
+	return s.setByLink(ctx, source, purposeReset, token, plain, "user.password_reset", within)
+}
+
+func (s *Service) setByLink(ctx context.Context, source principal.Source, purpose string, token secret.Secret, plain, act string, within func(tx *sqldb.Tx, u User) error) (User, error) {
+	orgID, subject, err := s.onetime.Find(ctx, purpose, token, s.now())
 	if err != nil {
 		return User{}, err
 	}
@@ -150,20 +211,28 @@ func (s *Service) SetPasswordByLink(ctx context.Context, source principal.Source
 	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: orgID, Organization: orgID, Source: source}
 	err = s.db.Tx(ctx, orgID, func(tx *sqldb.Tx) error {
-		if _, err := s.onetime.Consume(ctx, tx, orgID, purposeSetPassword, token, s.now()); err != nil {
+		if _, err := s.onetime.Consume(ctx, tx, orgID, purpose, token, s.now()); err != nil {
 			return err
 		}
-		_, err := s.setPassword(ctx, tx, p, u, hash, "", "user.password_set")
-		return err
+		if _, err := s.setPassword(ctx, tx, p, u, hash, "", act); err != nil {
+			return err
+		}
+		if within != nil {
+			if err := within(tx, u); err != nil {
+				return err
+			}
+		}
+		return s.passwordChanged(ctx, tx, org, u, p)
 	})
 	u.HasPassword = true
 	return u, err
 }
 
-// Confirm tells, inside the transaction of a sign-in, whether the user is still active and the password still the one that was proven. It
-// holds the user until the transaction ends, so that a session begun with a former password cannot slip past the end of all sessions.
+// Confirm tells, inside the transaction of a sign-in, whether the user is still active, the password still the one that was proven, and what else is
+// asked of them still the same. It holds the user until the transaction ends, so that a session begun with a former password cannot slip past the end of all sessions.
 func (s *Service) Confirm(ctx context.Context, tx *sqldb.Tx, u User) (bool, error) {
-	n, err := userdb.New(tx).Confirm(ctx, u.Organization, u.ID, sqldb.MillisOf(u.passwordChangedAt))
+	n, err := userdb.New(tx).Confirm(ctx, userdb.ConfirmParams{OrganizationID: u.Organization, ID: u.ID, PasswordChangedAt: sqldb.MillisOf(u.passwordChangedAt),
+		SecondFactors: strings.Join(u.SecondFactors, " "), MfaRequired: u.MFARequired})
 	if err != nil {
 		return false, fmt.Errorf("user: confirm: %w", err)
 	}

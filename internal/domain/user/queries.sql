@@ -43,7 +43,18 @@ UPDATE users SET password_hash = @password_hash, password_changed_at = @now, upd
 
 -- name: Confirm :execrows
 -- Changes nothing, and holds the row until the transaction ends: whoever disables the user or sets a password waits, or was first.
-UPDATE users SET updated_at = updated_at WHERE organization_id = @organization_id AND id = @id AND state = 'active' AND password_changed_at = @password_changed_at;
+UPDATE users SET updated_at = updated_at WHERE organization_id = @organization_id AND id = @id AND state = 'active' AND password_changed_at = @password_changed_at
+    AND second_factors = @second_factors AND mfa_required = @mfa_required;
+
+-- name: Hold :one
+-- Holds a user until the transaction ends and tells how it stands.
+UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 RETURNING *;
+
+-- name: SetSecondFactors :execrows
+UPDATE users SET second_factors = @second_factors WHERE organization_id = @organization_id AND id = @id;
+
+-- name: RequireSecondFactor :execrows
+UPDATE users SET mfa_required = @mfa_required, updated_at = @now WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 
 -- name: Rehash :exec
 UPDATE users SET password_hash = @password_hash WHERE organization_id = @organization_id AND id = @id AND password_hash = @was;

@@ -19,6 +19,7 @@ import (
 	"gatehouse/internal/domain/user/userdb"
 	"gatehouse/internal/platform/cache"
 	"gatehouse/internal/platform/invalidation"
+	"gatehouse/internal/platform/mail"
 	"gatehouse/internal/platform/sqldb"
 )
 
@@ -50,10 +51,14 @@ type Hasher interface {
 const (
 	purposeInvitation  = "invitation"
 	purposeSetPassword = "set_password"
+	purposeReset       = "reset_password"
 )
 
-// linkLifetime is how long an invitation or a set-password link works.
-const linkLifetime = 7 * 24 * time.Hour
+// linkLifetime is how long an invitation or a set-password link works; ResetLifetime how long one does that anybody can ask for.
+const (
+	linkLifetime  = 7 * 24 * time.Hour
+	ResetLifetime = 30 * time.Minute
+)
 
 // Service owns users, teams and invitations.
 type Service struct {
@@ -65,12 +70,13 @@ type Service struct {
 	credentials   Credentials
 	onetime       OneTime
 	hasher        Hasher
+	mails         *mail.Outbox
 	facts         *cache.Cache[User]
 }
 
 // New makes the service. sessions is set later by the composition root with UseSessions, since sessions build on users.
-func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, roles *role.Service, onetime OneTime, hasher Hasher, now func() time.Time) *Service {
-	return &Service{db: db, now: now, organizations: organizations, roles: roles, onetime: onetime, hasher: hasher, facts: cache.NewShared(caches, "user", 200_000, cache.Plain[User]())}
+func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, roles *role.Service, onetime OneTime, hasher Hasher, mails *mail.Outbox, now func() time.Time) *Service {
+	return &Service{db: db, now: now, organizations: organizations, roles: roles, onetime: onetime, hasher: hasher, mails: mails, facts: cache.NewShared(caches, "user", 200_000, cache.Plain[User]())}
 }
 
 // UseSessions names who ends sessions.
@@ -189,9 +195,12 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 		}
 		if n.PasswordHash == "" {
 			c.LinkExpires = s.now().Add(linkLifetime)
-			c.Link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(u.ID), s.now(), c.LinkExpires)
+			if c.Link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(u.ID), s.now(), c.LinkExpires); err != nil {
+				return err
+			}
+			return s.mails.Queue(ctx, tx, p.Organization, s.linkMail(mail.ChoosePassword, org, u, "set-password", c.Link, linkLifetime))
 		}
-		return err
+		return nil
 	})
 	return c, err
 }
@@ -352,6 +361,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	if err := checkKind(p, before, &u); err != nil {
 		return User{}, err
 	}
+	if CanonicalName(u.Email) != CanonicalName(before.Email) && before.HasPassword && p.Kind != principal.User && !p.IsSystem() {
+		return User{}, fault.Forbiddenf("A machine credential changes nobody's e-mail address: who reads mail there can choose another password.")
+	}
 	row := userdb.UpdateParams{Kind: string(u.Kind), Role: u.Role, State: string(u.State), MfaExempt: u.MFAExempt, OrganizationID: p.Organization, ID: user}
 	if row.Email, row.EmailKey, err = checkEmail(u.Email); err != nil {
 		return User{}, err
@@ -389,6 +401,18 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 		}
 		if before.Kind == Application && (u.Kind != Application || u.State == Disabled) {
 			if err := s.credentials.EndApplicationTokens(ctx, tx, p, p.Organization, user, actOf(before, u)); err != nil {
+				return err
+			}
+		}
+		if u.Email != before.Email { // the former address hears of it too: who takes an account over changes the address first
+			for _, to := range []string{before.Email, u.Email} {
+				m := s.notice(mail.EmailChanged, org, u, map[string]string{"from": before.Email, "to": u.Email})
+				m.To = to
+				if err := s.mails.Queue(ctx, tx, p.Organization, m); err != nil {
+					return err
+				}
+			}
+			if err := s.onetime.Withdraw(ctx, tx, p.Organization, purposeReset, string(user)); err != nil { // it was sent to the former address
 				return err
 			}
 		}
@@ -448,7 +472,8 @@ func (s *Service) Operators(ctx context.Context) (int64, error) {
 
 // policy is what a new password of a user must meet.
 func (s *Service) policy(org organization.Organization, words ...string) password.Policy {
-	return password.Policy{MinLength: password.MinAlone, ContextWords: append(words, org.Slug, org.Name, "gatehouse")}
+	words = append(words, org.Slug, org.Name, "gatehouse")
+	return password.Policy{MinLength: int(org.Settings.PasswordMinLength), ContextWords: append(words, org.Settings.PasswordBlockedWords...)}
 }
 
 // CheckPassword judges a password for a user who is not made yet; the command line and set-up use it.

@@ -49,8 +49,12 @@ type User struct {
 	State        State
 	HasPassword  bool
 	MFAExempt    bool // an application that may pass doors without a second step, whatever its organization demands
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
+	MFARequired  bool // whatever the organization demands, this one must have a second factor
+
+	SecondFactors []string // the methods that can complete a sign-in, in order: backup_codes, totp, webauthn
+
+	CreatedAt time.Time
+	UpdatedAt time.Time
 
 	passwordHash      string
 	passwordChangedAt time.Time
@@ -61,7 +65,7 @@ func (u User) PasswordHash() string { return u.passwordHash }
 
 func fromRow(r userdb.User) User {
 	return User{ID: r.ID, Organization: r.OrganizationID, Email: r.Email, Username: r.Username, Name: r.Name, Kind: Kind(r.Kind), Role: r.Role,
-		State: State(r.State), HasPassword: r.PasswordHash != "", MFAExempt: r.MfaExempt, CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(), passwordHash: r.PasswordHash, passwordChangedAt: r.PasswordChangedAt.Time()}
+		State: State(r.State), HasPassword: r.PasswordHash != "", MFAExempt: r.MfaExempt, MFARequired: r.MfaRequired, SecondFactors: strings.Fields(r.SecondFactors), CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(), passwordHash: r.PasswordHash, passwordChangedAt: r.PasswordChangedAt.Time()}
 }
 
 func one(r userdb.User, err error) (User, error) {

@@ -24,6 +24,7 @@ import (
 	"gatehouse/internal/domain/audit"
 	"gatehouse/internal/domain/client"
 	"gatehouse/internal/domain/credential"
+	"gatehouse/internal/domain/mfa"
 	"gatehouse/internal/domain/organization"
 	"gatehouse/internal/domain/role"
 	"gatehouse/internal/domain/servicedesk"
@@ -40,6 +41,7 @@ type Services struct {
 	Now           func() time.Time
 	Cursors       web.Cursors
 	Login         *login.Service
+	Factors       *mfa.Service
 	Tokens        *token.Service
 	Organizations *organization.Service
 	Roles         *role.Service
@@ -220,6 +222,9 @@ func register[I, O any](a *API, route web.Route, op huma.Operation, handle func(
 			op.Errors = append(op.Errors, http.StatusTooManyRequests)
 		}
 		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
+		if route.StepUp {
+			op.Description = strings.TrimSpace(op.Description + " A person whose last proof is older than the organization's `stepUpSeconds` is asked for a newer one first (401 STEP_UP_REQUIRED).")
+		}
 		if route.Permission != "" {
 			op.Description = strings.TrimSpace(op.Description + " Needs `" + strings.ReplaceAll(route.Permission, "|", "` or `") + "`.")
 		}
@@ -275,6 +280,12 @@ func desk(method, pattern, permission string) web.Route {
 // self makes a route about the caller alone.
 func self(method, pattern, why string) web.Route {
 	return web.Route{Method: method, Pattern: pattern, Self: why, Accepts: web.OnlySessions}
+}
+
+// stepUp makes a person whose last proof is old give a newer one first (A32).
+func stepUp(r web.Route) web.Route {
+	r.StepUp = true
+	return r
 }
 
 // public makes a route that looks at no credential.

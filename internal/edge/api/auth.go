@@ -3,9 +3,12 @@ package api
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/danielgtaylor/huma/v2"
 
 	"gatehouse/internal/authn"
 	"gatehouse/internal/authn/login"
@@ -13,6 +16,7 @@ import (
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/mfa"
 	"gatehouse/internal/domain/session"
 	"gatehouse/internal/domain/token"
 	"gatehouse/internal/edge/web"
@@ -22,6 +26,9 @@ import (
 const (
 	refreshPath       = "/v1/auth/refresh"
 	refreshCookieName = "itsm_refresh_token"
+
+	deviceCookieName = "itsm_device"
+	deviceCookiePath = "/v1/auth"
 )
 
 // TokenBody is a pair of tokens. It is exported since huma looks into exported embedded structs only.
@@ -51,27 +58,122 @@ type loginInput struct {
 		DeviceFingerprint string `json:"deviceFingerprint,omitempty" maxLength:"512" doc:"Binds the session to this value"`
 		Organization      string `json:"organization,omitempty" maxLength:"63" doc:"The slug, if the e-mail address is known in several"`
 		Cookie            bool   `json:"cookie,omitempty" doc:"Set the session cookies too, for a browser"`
+		RememberDevice    bool   `json:"rememberDevice,omitempty" doc:"Make this device a known one: answer a deviceToken for later sign-ins, or a cookie where the session is in cookies"`
+		DeviceToken       string `json:"deviceToken,omitempty" maxLength:"200" doc:"From an earlier sign-in on this device"`
 	}
 }
 
+// SignedIn is what a sign-in answers.
+type SignedIn struct {
+	TokenBody
+	User        signedInUser `json:"user"`
+	DeviceToken string       `json:"deviceToken,omitempty" doc:"With rememberDevice: send it as deviceToken at later sign-ins, so that somebody who guesses at the account does not lock this device out"`
+}
+
+// SecondFactorNeeded is what a sign-in answers whose first factor is not enough.
+type SecondFactorNeeded struct {
+	MFARequired        bool     `json:"mfaRequired" enum:"true"`
+	MFAToken           string   `json:"mfaToken" doc:"For the next step: once, for five tries"`
+	AllowedMethods     []string `json:"allowedMethods" nullable:"false" doc:"Those that are enrolled: totp, webauthn, backup_codes"`
+	ExpiresIn          int64    `json:"expiresIn" example:"300"`
+	EnrollmentRequired bool     `json:"enrollmentRequired,omitzero" doc:"None is enrolled and one must be: send the token as Authorization: Bearer to /v1/auth/mfa/factors"`
+}
+
+// loginOutput is a SignedIn with 200, or a SecondFactorNeeded with 202.
 type loginOutput struct {
+	Status    int
 	SetCookie []string `header:"Set-Cookie"`
-	Body      struct {
-		TokenBody
-		User signedInUser `json:"user"`
+	Body      any
+}
+
+// twoAnswers describes an operation that signs in or asks for more.
+func (a *API) twoAnswers(op huma.Operation) huma.Operation {
+	schemas := a.huma.OpenAPI().Components.Schemas
+	content := func(t reflect.Type) map[string]*huma.MediaType {
+		return map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(t, true, "")}}
 	}
+	op.Responses = map[string]*huma.Response{
+		"200": {Description: "Signed in", Content: content(reflect.TypeFor[SignedIn]())},
+		"202": {Description: "The first factor is proven; a second is needed", Content: content(reflect.TypeFor[SecondFactorNeeded]())},
+	}
+	return op
 }
 
 func (a *API) registerAuth() {
 	register(a, public(http.MethodPost, "/v1/auth/login", "signing in is how a credential is got"),
-		op("Sign in with a password", http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests), a.login)
+		a.twoAnswers(op("Sign in with a password", http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests)), a.login)
 	register(a, public(http.MethodPost, refreshPath, "the refresh token is the credential"),
 		op("Turn a refresh token into the next pair", http.StatusUnauthorized, http.StatusForbidden), a.refresh)
 	register(a, web.Route{Method: http.MethodGet, Pattern: "/v1/auth/me", Self: "who the caller is", Accepts: web.Everyone}, op("Who am I"), a.me)
 	register(a, self(http.MethodPost, "/v1/auth/logout", "ends the caller's own sessions"), op("Sign out of all sessions, or of one", http.StatusNotFound), a.logout)
-	register(a, self(http.MethodPut, "/v1/auth/password", "the caller's own password, proven by the current one"), op("Change my password", http.StatusTooManyRequests), a.changePassword)
-	register(a, public(http.MethodPost, "/v1/auth/password/set", "the link is the credential"),
-		op("Choose a password at a link", http.StatusUnauthorized, http.StatusForbidden), a.setPassword)
+	a.registerFactors()
+	a.registerPasswords()
+}
+
+// browser is what a sign-in asks for a browser.
+type browser struct {
+	cookie   bool // in the body
+	remember bool
+	device   string // in the body
+}
+
+// admitBrowser refuses a page elsewhere that would sign its visitor in with a cookie (login CSRF).
+func (a *API) admitBrowser(ctx context.Context, r *http.Request, cookie bool) error {
+	if !cookie || !foreign(r, a.kit.PublicOrigin()) {
+		return nil
+	}
+	ok, err := a.originListed(ctx, r)
+	if err == nil && !ok {
+		err = fault.Forbiddenf("This origin may not sign in with a cookie.")
+	}
+	return err
+}
+
+// deviceOf is what a known device shows: in the body, or a browser's cookie.
+func deviceOf(r *http.Request, inBody string) secret.Secret {
+	if inBody == "" {
+		inBody, _, _ = authn.Cookie(r, deviceCookieName) //nolint:errcheck // a cookie that is not readable makes no device known
+	}
+	return secret.New(inBody)
+}
+
+// signedIn answers a sign-in, with cookies where they belong.
+func (a *API) signedIn(r *http.Request, result login.Result, b browser) (*loginOutput, error) {
+	if w := result.Waiting; w != nil {
+		methods := w.Methods
+		if methods == nil {
+			methods = []string{}
+		}
+		return &loginOutput{Status: http.StatusAccepted, Body: SecondFactorNeeded{MFARequired: true, MFAToken: w.Token.Reveal(), AllowedMethods: methods,
+			ExpiresIn: int64(w.ExpiresIn / time.Second), EnrollmentRequired: w.Enroll}}, nil
+	}
+	cookies, err := a.cookiesFor(r, result, b)
+	if err != nil {
+		return nil, err
+	}
+	body := SignedIn{TokenBody: showTokens(result.Tokens), User: signedInUser{string(result.User.ID), result.User.Email, result.User.Role, string(result.Organization.ID)}}
+	if len(cookies) == 0 { // a browser has it in a cookie
+		body.DeviceToken = result.Device.Reveal()
+	}
+	return &loginOutput{Status: http.StatusOK, SetCookie: cookies, Body: body}, nil
+}
+
+// cookiesFor gives a browser its cookies where the organization allows its origin, and nobody else any (A4).
+func (a *API) cookiesFor(r *http.Request, result login.Result, b browser) (cookies []string, err error) {
+	allowed := b.cookie
+	if origin := r.Header.Get("Origin"); origin != "" {
+		if allowed, err = a.kit.OriginAllowed(r, result.Organization.ID, origin); err != nil {
+			return nil, err
+		}
+	}
+	if !allowed {
+		return nil, nil
+	}
+	cookies = sessionCookies(result.Tokens)
+	if !result.Device.IsZero() {
+		cookies = append(cookies, cookie(deviceCookieName, result.Device.Reveal(), deviceCookiePath, http.SameSiteStrictMode, int(mfa.DeviceLifetime/time.Second)))
+	}
+	return cookies, nil
 }
 
 func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, error) {
@@ -80,34 +182,20 @@ func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, 
 	if err != nil {
 		return nil, err
 	}
-	if in.Body.Cookie && foreign(r, a.kit.PublicOrigin()) { // a page elsewhere must not sign its visitor in (login CSRF)
-		if ok, err := a.originListed(ctx, r); err != nil {
-			return nil, err
-		} else if !ok {
-			return nil, fault.Forbiddenf("This origin may not sign in with a cookie.")
-		}
+	if err := a.admitBrowser(ctx, r, in.Body.Cookie); err != nil {
+		return nil, err
 	}
 	fingerprint := in.Body.DeviceFingerprint
 	if fingerprint == "" {
 		fingerprint = in.FingerprintValue
 	}
-	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source, Door: login.Main})
+	b := browser{in.Body.Cookie, in.Body.RememberDevice, in.Body.DeviceToken}
+	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source, Door: login.Main,
+		Device: deviceOf(r, b.device), Remember: b.remember})
 	if err != nil {
 		return nil, err
 	}
-	res := &loginOutput{}
-	res.Body.TokenBody = showTokens(result.Tokens)
-	res.Body.User = signedInUser{string(result.User.ID), result.User.Email, result.User.Role, string(result.Organization.ID)}
-	browser := in.Body.Cookie
-	if origin := r.Header.Get("Origin"); origin != "" { // a browser gets cookies where the organization allows its origin, and nowhere else
-		if browser, err = a.kit.OriginAllowed(r, result.Organization.ID, origin); err != nil {
-			return nil, err
-		}
-	}
-	if browser {
-		res.SetCookie = sessionCookies(result.Tokens)
-	}
-	return res, nil
+	return a.signedIn(r, result, b)
 }
 
 // foreign tells whether a browser says that the request comes from another origin than ours.
@@ -127,9 +215,13 @@ func (a *API) originListed(ctx context.Context, r *http.Request) (bool, error) {
 // sessionCookies carry a pair for a browser. Neither has a Domain, so no other host gets them.
 func sessionCookies(p token.Pair) []string {
 	return []string{
-		cookie(authn.CookieName, p.Access, "/", http.SameSiteLaxMode, int(token.AccessLifetime/time.Second)),
+		accessCookie(p),
 		cookie(refreshCookieName, p.Refresh, refreshPath, http.SameSiteStrictMode, max(1, int(time.Until(p.RefreshExpiresAt)/time.Second))),
 	}
+}
+
+func accessCookie(p token.Pair) string {
+	return cookie(authn.CookieName, p.Access, "/", http.SameSiteLaxMode, int(token.AccessLifetime/time.Second))
 }
 
 func expiredCookies() []string {
@@ -252,38 +344,4 @@ func (a *API) logout(ctx context.Context, c call, in *logoutInput) (*logoutOutpu
 	res.Body.Revoked, res.Body.SessionsTerminated = true, ended
 	res.Body.Message = "Signed out of " + strconv.Itoa(ended) + " session(s)."
 	return res, nil
-}
-
-type changePasswordInput struct {
-	Body struct {
-		CurrentPassword string `json:"currentPassword" minLength:"1" maxLength:"1024"`
-		NewPassword     string `json:"newPassword" minLength:"1" maxLength:"1024" doc:"15 to 256 characters, none of the common ones"`
-	}
-}
-
-type passwordChanged struct {
-	SessionsTerminated int `json:"sessionsTerminated" doc:"Other sessions that were ended"`
-}
-
-func (a *API) changePassword(ctx context.Context, c call, in *changePasswordInput) (*output[passwordChanged], error) {
-	ended, err := a.Login.ChangePassword(ctx, c.Principal, in.Body.CurrentPassword, in.Body.NewPassword)
-	if err != nil {
-		return nil, err
-	}
-	return out(passwordChanged{ended}), nil
-}
-
-type setPasswordInput struct {
-	Body struct {
-		Token    string `json:"token" minLength:"1" maxLength:"200" doc:"From the link"`
-		Password string `json:"password" minLength:"1" maxLength:"1024"`
-	}
-}
-
-func (a *API) setPassword(ctx context.Context, c call, in *setPasswordInput) (*output[UserBody], error) {
-	u, err := a.Users.SetPasswordByLink(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Password)
-	if err != nil {
-		return nil, err
-	}
-	return out(showUser(u)), nil
 }

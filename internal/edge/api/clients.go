@@ -79,15 +79,15 @@ func showClient(c client.Client) ClientBody {
 
 func (a *API) registerClients() {
 	register(a, route(http.MethodGet, "/v1/clients", "clients:read"), op("List OAuth clients"), a.listClients)
-	register(a, people(http.MethodPost, "/v1/clients", "clients:create"), created("Make an OAuth client"), a.createClient)
+	register(a, stepUp(people(http.MethodPost, "/v1/clients", "clients:create")), created("Make an OAuth client"), a.createClient)
 	register(a, route(http.MethodGet, "/v1/clients/{id}", "clients:read"), op("Get an OAuth client"), a.getClient)
-	register(a, route(http.MethodPatch, "/v1/clients/{id}", "clients:update"), op("Change an OAuth client", http.StatusConflict), a.updateClient)
+	register(a, stepUp(route(http.MethodPatch, "/v1/clients/{id}", "clients:update")), op("Change an OAuth client", http.StatusConflict), a.updateClient)
 	register(a, route(http.MethodDelete, "/v1/clients/{id}", "clients:delete"), deleted("Delete an OAuth client for good"), a.deleteClient)
 	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets", "clients:read"), op("List a client's secrets"), a.listSecrets)
-	register(a, people(http.MethodPost, "/v1/clients/{id}/secrets", "clients:update"), created("Make another secret for a client"), a.createSecret)
+	register(a, stepUp(people(http.MethodPost, "/v1/clients/{id}/secrets", "clients:update")), created("Make another secret for a client"), a.createSecret)
 	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets/{secretId}", "clients:read"), op("Get a client's secret without its value"), a.getSecret)
-	register(a, route(http.MethodPatch, "/v1/clients/{id}/secrets/{secretId}", "clients:update"), op("Change a client's secret", http.StatusConflict), a.updateSecret)
-	register(a, people(http.MethodPost, "/v1/clients/{id}/secrets/{secretId}/rotate", "clients:update"), op("Give a client's secret a new value", http.StatusConflict), a.rotateSecret)
+	register(a, stepUp(route(http.MethodPatch, "/v1/clients/{id}/secrets/{secretId}", "clients:update")), op("Change a client's secret", http.StatusConflict), a.updateSecret)
+	register(a, stepUp(people(http.MethodPost, "/v1/clients/{id}/secrets/{secretId}/rotate", "clients:update")), op("Give a client's secret a new value", http.StatusConflict), a.rotateSecret)
 	register(a, route(http.MethodDelete, "/v1/clients/{id}/secrets/{secretId}", "clients:delete"), deleted("Revoke a client's secret, and every token got with it"), a.revokeSecret)
 }
 

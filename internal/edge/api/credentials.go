@@ -337,7 +337,7 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 		}
 		return page(a, in.Page, c, path, []string{in.State, in.Owner}, rows, func(c credential.Credential) string { return string(c.ID) }, a.showCredential), nil
 	})
-	register(a, by(route(http.MethodPost, path, resource+":create"), makers), created("Make "+name), func(ctx context.Context, c call, in *I) (*createdOutput[V], error) {
+	register(a, stepUp(by(route(http.MethodPost, path, resource+":create"), makers)), created("Make "+name), func(ctx context.Context, c call, in *I) (*createdOutput[V], error) {
 		r, err := ask(in)
 		if err != nil {
 			return nil, err
@@ -366,7 +366,7 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 		}
 		return out(a.showCredential(got)), nil
 	})
-	register(a, route(http.MethodPatch, path+"/{id}", resource+":update"), op("Change "+name, http.StatusConflict), func(ctx context.Context, c call, in *changeCredentialInput) (*output[CredentialBody], error) {
+	register(a, stepUp(route(http.MethodPatch, path+"/{id}", resource+":update")), op("Change "+name, http.StatusConflict), func(ctx context.Context, c call, in *changeCredentialInput) (*output[CredentialBody], error) {
 		cred, err := find(in.IDInput)
 		if err != nil {
 			return nil, err
@@ -377,7 +377,7 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 		}
 		return out(a.showCredential(changed)), nil
 	})
-	register(a, by(route(http.MethodPost, path+"/{id}/rotate", resource+":update"), makers), op("Give "+name+" a new value", http.StatusConflict), func(ctx context.Context, c call, in *rotateInput) (*output[V], error) {
+	register(a, stepUp(by(route(http.MethodPost, path+"/{id}/rotate", resource+":update"), makers)), op("Give "+name+" a new value", http.StatusConflict), func(ctx context.Context, c call, in *rotateInput) (*output[V], error) {
 		cred, err := find(in.IDInput)
 		if err != nil {
 			return nil, err

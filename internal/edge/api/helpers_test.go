@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"gatehouse/internal/domain/attempt"
+	"gatehouse/internal/edge/web"
 	"gatehouse/internal/platform/config"
 	"gatehouse/internal/platform/sqldb"
 	"gatehouse/internal/server"
@@ -24,6 +26,14 @@ func eachAddress(t *testing.T, fn func(t *testing.T, address string)) {
 }
 
 type httpRequest = http.Request
+
+type webRoute = web.Route
+
+// manyTries lets tests of crowds use one name and address again and again: what they are about is not the lock.
+func manyTries(_ *config.Config, o *server.Options) {
+	o.Limits = attempt.DefaultLimits
+	o.Limits.AccountFailures, o.Limits.AddressFailures = 1000, 100_000
+}
 
 // dump gives all rows of a table as text.
 func dump(t *testing.T, s *servertest.Server, table string) string {

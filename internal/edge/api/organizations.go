@@ -29,6 +29,12 @@ type settingsBody struct {
 	SessionIdleSeconds  int64                    `json:"sessionIdleSeconds" doc:"How long a session lives unused"`
 	SessionsPerUser     int64                    `json:"sessionsPerUser" doc:"At once; a further sign-in ends the oldest. 0: no limit"`
 	SessionLimitsByRole map[string]SessionLimits `json:"sessionLimitsByRole" doc:"Exceptions, by role"`
+
+	MFA                  string   `json:"mfa" enum:"optional,administrators,required" doc:"Who must have a second factor: nobody, whoever administers, or everybody"`
+	PasskeySignIn        bool     `json:"passkeySignIn" doc:"A passkey that verifies its user is enough to sign in"`
+	StepUpSeconds        int64    `json:"stepUpSeconds" doc:"How long ago the last proof of a person may be where factors, passwords, API keys or these settings are changed"`
+	PasswordMinLength    int64    `json:"passwordMinLength" doc:"In characters; fewer than 15 only where mfa is required"`
+	PasswordBlockedWords []string `json:"passwordBlockedWords" nullable:"false" doc:"Words that a password must not be made of, beside the names of user and organization"`
 }
 
 func showSettings(s organization.Settings) settingsBody {
@@ -37,7 +43,8 @@ func showSettings(s organization.Settings) settingsBody {
 		limits[name] = SessionLimits(l)
 	}
 	return settingsBody{s.AllowedOrigins, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds, s.SlidingExpiration, s.SlidingByRole, s.RoleChangesApplyAtOnce, s.TimeZone,
-		s.BasicAuthentication, s.RequestedTokenSeconds, s.SessionIdleSeconds, s.SessionsPerUser, limits}
+		s.BasicAuthentication, s.RequestedTokenSeconds, s.SessionIdleSeconds, s.SessionsPerUser, limits,
+		string(s.MFA), s.PasskeySignIn, s.StepUpSeconds, s.PasswordMinLength, s.PasswordBlockedWords}
 }
 
 type profileBody struct {
@@ -86,6 +93,12 @@ type settingsChange struct {
 	SessionIdleSeconds  *int64                    `json:"sessionIdleSeconds,omitempty"`
 	SessionsPerUser     *int64                    `json:"sessionsPerUser,omitempty"`
 	SessionLimitsByRole *map[string]SessionLimits `json:"sessionLimitsByRole,omitempty"`
+
+	MFA                  *string   `json:"mfa,omitempty" enum:"optional,administrators,required"`
+	PasskeySignIn        *bool     `json:"passkeySignIn,omitempty"`
+	StepUpSeconds        *int64    `json:"stepUpSeconds,omitempty"`
+	PasswordMinLength    *int64    `json:"passwordMinLength,omitempty"`
+	PasswordBlockedWords *[]string `json:"passwordBlockedWords,omitempty" maxItems:"200"`
 }
 
 // ProfileChange is what an organization changes about itself.
@@ -150,6 +163,13 @@ func (c *settingsChange) apply(s *organization.Settings) {
 	set(&s.RequestedTokenSeconds, c.RequestedTokenSeconds)
 	set(&s.SessionIdleSeconds, c.SessionIdleSeconds)
 	set(&s.SessionsPerUser, c.SessionsPerUser)
+	if c.MFA != nil {
+		s.MFA = organization.MFAPolicy(*c.MFA)
+	}
+	set(&s.PasskeySignIn, c.PasskeySignIn)
+	set(&s.StepUpSeconds, c.StepUpSeconds)
+	set(&s.PasswordMinLength, c.PasswordMinLength)
+	set(&s.PasswordBlockedWords, c.PasswordBlockedWords)
 	if c.SessionLimitsByRole != nil {
 		s.SessionLimitsByRole = make(map[string]organization.SessionLimits, len(*c.SessionLimitsByRole))
 		for name, l := range *c.SessionLimitsByRole {
@@ -160,11 +180,11 @@ func (c *settingsChange) apply(s *organization.Settings) {
 
 func (a *API) registerOrganizations() {
 	register(a, route(http.MethodGet, "/v1/organization", "organization:read"), op("My organization and its settings"), a.getMyOrganization)
-	register(a, route(http.MethodPatch, "/v1/organization", "organization:update"), op("Change my organization's settings"), a.updateMyOrganization)
+	register(a, stepUp(route(http.MethodPatch, "/v1/organization", "organization:update")), op("Change my organization's settings"), a.updateMyOrganization)
 	register(a, route(http.MethodGet, "/v1/organizations", "organizations:read"), op("List organizations (operators)"), a.listOrganizations)
 	register(a, route(http.MethodPost, "/v1/organizations", "organizations:create"), created("Create an organization (operators)"), a.createOrganization)
 	register(a, route(http.MethodGet, "/v1/organizations/{id}", "organizations:read"), op("Get an organization (operators)"), a.getOrganization)
-	register(a, route(http.MethodPatch, "/v1/organizations/{id}", "organizations:update"), op("Change, suspend or resume an organization (operators)", http.StatusConflict), a.updateOrganization)
+	register(a, stepUp(route(http.MethodPatch, "/v1/organizations/{id}", "organizations:update")), op("Change, suspend or resume an organization (operators)", http.StatusConflict), a.updateOrganization)
 	register(a, route(http.MethodDelete, "/v1/organizations/{id}", "organizations:delete"), deleted("Delete an organization (operators)", http.StatusConflict), a.deleteOrganization)
 }
 
@@ -224,7 +244,7 @@ type createOrganizationInput struct {
 }
 
 func (a *API) createOrganization(ctx context.Context, c call, in *createOrganizationInput) (*createdOutput[organizationBody], error) {
-	settings := organization.DefaultSettings()
+	settings := a.Organizations.NewSettings()
 	in.Body.Settings.apply(&settings)
 	n := organization.NewOrganization{Slug: in.Body.Slug, Name: in.Body.Name, Settings: &settings}
 	in.Body.OperatorFields.apply(&n.AccountNumber, &n.MachineCredential, &n.Profile)

@@ -48,7 +48,7 @@ func equalDocument(t *testing.T, name, want string) {
 
 // placesOf groups the routes for the small table: each is in the first place whose beginning it has.
 var placesOf = []struct{ name, beginning string }{
-	{"service desk", "/v1/tickets"}, {"service desk", "/v1/reports"}, {"service desk", "/v1/sla-policies"}, {"who am I", "/v1/auth/me"}, {"sessions, passwords", "/v1/auth"}, {"the rest of `/v1`", "/v1/"},
+	{"service desk", "/v1/tickets"}, {"service desk", "/v1/reports"}, {"service desk", "/v1/sla-policies"}, {"who am I", "/v1/auth/me"}, {"enrolling factors", "/v1/auth/mfa/factors"}, {"sessions, passwords", "/v1/auth"}, {"the rest of `/v1`", "/v1/"},
 	{"`/verify`", "/verify"}, {"`/api/users`, refresh", "/api/users/refresh"}, {"`/api/users`, refresh", "/api/users/application-token"}, {"`/api/users`", "/api/users/application-tokens"}, {"`/api/v1/{account}`", "/api/v1/"},
 	{"`/up/v5`", "/up/v5/"},
 }
@@ -76,7 +76,7 @@ func writePlaces(b *strings.Builder, routes []web.Route) {
 		}
 	}
 	b.WriteString("| kind | " + strings.Join(names, " | ") + " |\n| --- |" + strings.Repeat(" --- |", len(names)) + "\n")
-	for _, k := range append(slices.Clone(authn.Tokens), authn.ItemPathRefresh, authn.Password) {
+	for _, k := range append(slices.Clone(authn.Tokens), authn.ItemPathRefresh, authn.Password, authn.WaitingSignIn) {
 		b.WriteString("| " + strings.ReplaceAll(string(k), "_", " ") + " |")
 		for _, name := range names {
 			cell := ""
@@ -106,6 +106,9 @@ func TestG12_RoutesAreDocumented(t *testing.T) {
 			demands = "`" + strings.ReplaceAll(r.Permission, "|", "` or `") + "`"
 		} else if r.Self != "" {
 			demands = "the caller: " + r.Self
+		}
+		if r.StepUp {
+			demands += "; a recent proof"
 		}
 		kinds := make([]string, len(r.Accepts))
 		for i, k := range r.Accepts {
@@ -151,12 +154,17 @@ func fill(pattern string, ids map[string]string) string {
 	if strings.HasPrefix(pattern, "/v1/auth/sessions") {
 		collection = "sessions"
 	}
+	if strings.HasPrefix(pattern, "/v1/auth/mfa/factors") {
+		collection = "factors"
+	}
 	return parameter.ReplaceAllStringFunc(pattern, func(p string) string {
 		switch p {
 		case "{userId}":
 			return ids["users"]
 		case "{secretId}":
 			return ids["secrets"]
+		case "{factor}":
+			return ids["factors"]
 		}
 		return ids[collection]
 	})
@@ -185,6 +193,7 @@ func things(t *testing.T, s *servertest.Server, email string) map[string]string 
 	}
 	application := made("/v1/users", map[string]any{"email": "program" + domain, "role": "end_user", "type": "application"})
 	ids["application-tokens"] = made("/v1/application-tokens", map[string]any{"name": "thing", "userId": application})
+	ids["factors"] = made("/v1/auth/mfa/factors", map[string]any{"method": "totp"})
 	ids["secrets"] = made("/v1/clients/"+ids["clients"]+"/secrets", map[string]any{"name": "another"})
 	s.Do(t, "PUT", "/v1/teams/"+ids["teams"]+"/members/"+ids["users"], nil, as).Want(t, 204)
 	_, claims := decodeToken(t, s.Login(t, email).AccessToken)
@@ -200,6 +209,10 @@ var bodies = map[string]map[string]any{
 	"PATCH /v1/invitations/{id}":   {"name": "changed"},
 	"PATCH /v1/tickets/{id}":       {"status": "open"},
 	"PATCH /v1/organizations/{id}": {"name": "changed"},
+
+	"PATCH /v1/users/{id}/mfa":               {"required": true},
+	"PATCH /v1/auth/mfa/factors/{id}":        {"name": "changed"},
+	"POST /v1/auth/mfa/factors/{id}/confirm": {"code": "123456"},
 
 	"PATCH /v1/api-keys/{id}":                   {"name": "changed"},
 	"PATCH /v1/access-tokens/{id}":              {"name": "changed"},
@@ -236,7 +249,7 @@ func TestATK59_ForeignIDs(t *testing.T) {
 				continue // those of the dialects: test/doors
 			}
 			walked++
-			for name, ids := range map[string]map[string]string{"foreign": foreign, "nobody's": nobody, "malformed": {"users": "usr_1", "teams": "x", "roles": "role_", "invitations": "inv_0", "tickets": "tkt_1", "sessions": "ses_1", "api-keys": "key_1", "access-tokens": "act_", "system-tokens": "sat_1", "application-tokens": "app_1", "clients": "cli_1", "secrets": "sec_1"}} {
+			for name, ids := range map[string]map[string]string{"foreign": foreign, "nobody's": nobody, "malformed": {"users": "usr_1", "teams": "x", "roles": "role_", "invitations": "inv_0", "tickets": "tkt_1", "sessions": "ses_1", "api-keys": "key_1", "access-tokens": "act_", "system-tokens": "sat_1", "application-tokens": "app_1", "clients": "cli_1", "secrets": "sec_1", "factors": "fac_1"}} {
 				var body any
 				if b := bodies[r.Method+" "+r.Pattern]; b != nil {
 					body = b

@@ -24,6 +24,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"gatehouse/internal/authn"
+	"gatehouse/internal/authn/login"
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/permission"
@@ -43,6 +44,7 @@ type Options struct {
 	Organizations  *organization.Service
 	Metrics        prometheus.Registerer
 	MaxRequests    int // at once; 0: no bound
+	Now            func() time.Time
 }
 
 // Kit serves routes.
@@ -405,13 +407,30 @@ func (k *Kit) admit(w http.ResponseWriter, r *http.Request, info *Info, wanted [
 	if err := k.Identify(w, r, info, r.Method); err != nil {
 		return err
 	}
+	allowed := len(wanted) == 0
 	for _, want := range wanted {
-		if info.Principal.Scope(want[0], want[1]) > permission.None {
-			return nil
-		}
+		allowed = allowed || info.Principal.Scope(want[0], want[1]) > permission.None
 	}
-	if len(wanted) > 0 {
+	if !allowed {
 		return fault.Forbiddenf("This needs the permission %s.", strings.ReplaceAll(info.Route.Permission, "|", " or "))
+	}
+	if info.Route.StepUp {
+		return k.stepUp(r, info)
+	}
+	return nil
+}
+
+// stepUp asks a person whose last proof is old for a newer one. Machines have none; what they may do is in their permissions.
+func (k *Kit) stepUp(r *http.Request, info *Info) error {
+	if info.Principal.Kind != principal.User {
+		return nil
+	}
+	org, err := k.o.Organizations.Facts(r.Context(), info.Principal.Home)
+	if err != nil {
+		return err
+	}
+	if k.o.Now().Sub(info.Principal.AuthTime) > org.Settings.StepUp() {
+		return login.ErrStepUp(org)
 	}
 	return nil
 }

@@ -87,7 +87,9 @@ func Challenge(info *Info, f *fault.Error) []string {
 		return []string{realm + `, error="insufficient_scope"`}
 	case f.Kind != fault.Unauthenticated:
 		return nil
-	case f.Code == fault.CodeUnauthorized || f.Code == fault.CodeInvalidCredentials || f.Code == fault.CodeInvalidAPIKey:
+	case f.Code == fault.CodeStepUp:
+		return []string{realm + `, error="insufficient_user_authentication", error_description="A newer proof of the user is needed.", max_age=` + strconv.Itoa(int(f.MaxAge.Seconds()))}
+	case f.Code == fault.CodeUnauthorized || f.Code == fault.CodeInvalidCredentials || f.Code == fault.CodeInvalidAPIKey || f.Code == fault.CodeMFAInvalid:
 		return []string{realm}
 	}
 	return []string{realm + `, error="invalid_token"`}

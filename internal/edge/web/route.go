@@ -20,6 +20,8 @@ type Route struct {
 	Self       string // any caller of an accepted kind, since it is about the caller alone; the reason why
 	Public     string // no credential is looked at; the reason why
 
+	StepUp bool // a person's last proof must be recent, as their organization has it (RFC 9470)
+
 	Accepts    []authn.Kind // kinds of credential
 	MaxBody    int64        // bytes; 0: DefaultMaxBody
 	BodyTypes  []string     // media types of a body; nil: application/json
@@ -38,6 +40,8 @@ const DefaultMaxBody = 64 << 10
 var (
 	// OnlySessions are for people: their own sessions, factors and passwords, and making credentials that only a person may make.
 	OnlySessions = []authn.Kind{authn.SessionToken}
+	// Enrolling adds a factor: in a session, or before the first, since one is demanded.
+	Enrolling = []authn.Kind{authn.SessionToken, authn.WaitingSignIn}
 	// SessionsAndKeys reach the whole management API as far as their permissions go.
 	SessionsAndKeys = []authn.Kind{authn.SessionToken, authn.APIKey}
 	// Everyone reaches the service desk.
@@ -65,6 +69,8 @@ func (r Route) check() string {
 	switch {
 	case marks != 1:
 		return "needs exactly one of Permission, Self and Public"
+	case r.Public != "" && r.StepUp:
+		return "asks nobody for a newer proof"
 	case r.Public == "" && len(r.Accepts) == 0:
 		return "accepts no credential"
 	case unknown != "":

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"gatehouse/internal/core/permission"
 	"gatehouse/internal/core/secret"
 	"gatehouse/internal/platform/keyring"
+	"gatehouse/internal/platform/mail"
 	"gatehouse/internal/platform/redis"
 	"gatehouse/internal/platform/sqldb"
 )
@@ -40,6 +42,9 @@ type Config struct {
 	Gateway        Gateway         `yaml:"gateway"`
 	ItemPath       ItemPath        `yaml:"itempath"`
 	Outbound       Outbound        `yaml:"outbound"`
+	Mail           Mail            `yaml:"mail"`
+	WebAuthn       WebAuthn        `yaml:"webauthn"`
+	DefaultMFA     string          `yaml:"default_mfa" doc:"Who must have a second factor in an organization that is made: optional (nobody must), administrators or required (everybody). Each organization changes it for itself."`
 	Signing        Signing         `yaml:"signing"`
 	Hashing        Hashing         `yaml:"password_hashing"`
 	DatabasePool   int             `yaml:"database_connections" doc:"Most connections to PostgreSQL, or readers of the SQLite file."`
@@ -85,6 +90,22 @@ type Metrics struct {
 	Token  secret.Secret `yaml:"token" doc:"What a scraper sends as Authorization: Bearer; at least 16 characters. Empty: nothing is asked, and only this machine can ask."`
 }
 
+// Mail is how mails leave: links to choose a password, invitations, notices of what happened to an account.
+type Mail struct {
+	SMTP     string        `yaml:"smtp" doc:"host:port of the server that takes mails, such as smtp.example.com:587. Empty: no mail is sent, nobody can reset a password by mail, and links are handed over by administrators."`
+	Security string        `yaml:"security" doc:"starttls, tls, or none for a server on this machine."`
+	Username string        `yaml:"username" doc:"For the server; empty: none is asked."`
+	Password secret.Secret `yaml:"password"`
+	CAFile   string        `yaml:"ca_file" doc:"Certificates (PEM) trusted for the server beside the system's."`
+	From     string        `yaml:"from" doc:"Sender of all mails, such as Gatehouse <no-reply@example.com>. Required with smtp."`
+}
+
+// WebAuthn is for whom authenticators make credentials.
+type WebAuthn struct {
+	RPID    string   `yaml:"rp_id" doc:"The relying party: the host of public_url, or a domain above it. Empty: the host of public_url. Changing it makes all passkeys and security keys worthless. Under tenant_hosts each organization's subdomain is a relying party of its own."`
+	Origins []string `yaml:"origins" doc:"Origins of the pages that may use it, such as https://app.example.com; the origin of public_url is always one."`
+}
+
 // Tracing is the OpenTelemetry export.
 type Tracing struct {
 	Endpoint string `yaml:"otlp_endpoint" doc:"Where spans go by OTLP over HTTP, such as http://127.0.0.1:4318; empty: no tracing."`
@@ -126,7 +147,7 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // Default is what holds where nothing is said.
 func Default() Config {
 	return Config{Listen: "127.0.0.1:8080", Metrics: Metrics{Listen: "127.0.0.1:9090"}, Log: Log{"info", "json"}, Signing: Signing{KeyBits: 2048},
-		Hashing: Hashing{MaxWaiting: 256}, DatabasePool: 16, MaxRequests: 1000, ShutdownGrace: Duration(20 * time.Second), Failover: SignInAgain, Housekeeping: Duration(10 * time.Minute)}
+		Mail: Mail{Security: mail.StartTLS}, DefaultMFA: "administrators", Hashing: Hashing{MaxWaiting: 256}, DatabasePool: 16, MaxRequests: 1000, ShutdownGrace: Duration(20 * time.Second), Failover: SignInAgain, Housekeeping: Duration(10 * time.Minute)}
 }
 
 // The choices of database_failover.
@@ -134,6 +155,9 @@ const (
 	SignInAgain = "sign_in_again"
 	Keep        = "keep"
 )
+
+// The choices of default_mfa; what they mean is the organizations' to say.
+var mfaPolicies = []string{"optional", "administrators", "required"}
 
 // none switches a listener off, also from a variable, where empty means "not said".
 const none = "none"
@@ -235,6 +259,15 @@ func (c *Config) faults() []error {
 	if !c.Metrics.Token.IsZero() && len(c.Metrics.Token.Reveal()) < 16 {
 		add("metrics.token", "must have at least 16 characters")
 	}
+	if !slices.Contains(mfaPolicies, c.DefaultMFA) {
+		add("default_mfa", "must be %s", strings.Join(mfaPolicies, ", "))
+	}
+	if c.Mail.SMTP != "" {
+		if err := c.SMTP().Check(); err != nil {
+			add("mail", "%v", err)
+		}
+	}
+	out = append(out, c.webAuthnFaults()...)
 	if c.Tracing.Endpoint != "" {
 		if u, err := url.Parse(c.Tracing.Endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 			add("tracing.otlp_endpoint", "must be an http or https URL")
@@ -297,6 +330,57 @@ func originURL(text string) (*url.URL, error) {
 	}
 	u.Path = ""
 	return u, nil
+}
+
+// SMTP is the mail server.
+func (c *Config) SMTP() mail.SMTP {
+	m := c.Mail
+	return mail.SMTP{Address: m.SMTP, Security: m.Security, Username: m.Username, Password: m.Password, CAFile: m.CAFile, From: m.From}
+}
+
+// RelyingParty is the configured one: its id, and the origins of its pages.
+func (c *Config) RelyingParty() (rpID string, origins []string) {
+	u, err := c.URL()
+	if err != nil {
+		return "", nil
+	}
+	if rpID = c.WebAuthn.RPID; rpID == "" {
+		rpID = u.Hostname()
+	}
+	origins = []string{u.Scheme + "://" + u.Host}
+	for _, o := range c.WebAuthn.Origins {
+		if !slices.Contains(origins, o) {
+			origins = append(origins, o)
+		}
+	}
+	return rpID, origins
+}
+
+// webAuthnFaults: a page may only use a relying party that is its own host or a domain above it (WebAuthn §5.1.3).
+func (c *Config) webAuthnFaults() (out []error) {
+	if c.WebAuthn.RPID == "" && len(c.WebAuthn.Origins) == 0 {
+		return nil
+	}
+	rpID, origins := c.RelyingParty()
+	if rpID != strings.ToLower(rpID) || strings.ContainsAny(rpID, ":/ ") {
+		return append(out, errors.New("webauthn.rp_id: must be a host name in lower case"))
+	}
+	for i, o := range origins {
+		key := "public_url"
+		if i > 0 {
+			key = "webauthn.origins"
+		}
+		u, err := originURL(o)
+		switch {
+		case err != nil:
+			out = append(out, fmt.Errorf("%s: %s: %w", key, o, err))
+		case u.Hostname() != rpID && !strings.HasSuffix(u.Hostname(), "."+rpID):
+			out = append(out, fmt.Errorf("%s: %s is not under webauthn.rp_id, %s", key, o, rpID))
+		case u.Scheme == "http" && !isLoopback(u.Hostname()):
+			out = append(out, fmt.Errorf("%s: %s must be https", key, o))
+		}
+	}
+	return out
 }
 
 // MTLSURL is the public URL of the listener that asks for certificates; nil if there is none.

@@ -159,3 +159,23 @@ func (q *Queries) PlatformReserve(ctx context.Context, arg PlatformReserveParams
 	}
 	return items, nil
 }
+
+const platformUnlock = `-- name: PlatformUnlock :exec
+UPDATE login_attempts AS a SET
+    locks = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN ($1, $2)) THEN a.locks ELSE 0 END,
+    locked_until = CASE WHEN a.failures - (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN ($1, $2)) >= CAST($3 AS BIGINT) THEN a.locked_until ELSE 0 END,
+    failures = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN ($1, $2))
+                    THEN a.failures - (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN ($1, $2)) ELSE 0 END
+WHERE a.digest = $4
+`
+
+// Like PlatformForgive by somebody who answers for one account: a name stays locked for what failed elsewhere.
+func (q *Queries) PlatformUnlock(ctx context.Context, account string, nobody string, maxFailures int64, digest string) error {
+	_, err := q.db.Exec(ctx, platformUnlock,
+		account,
+		nobody,
+		maxFailures,
+		digest,
+	)
+	return err
+}

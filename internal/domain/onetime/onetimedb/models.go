@@ -17,4 +17,6 @@ type Onetime struct {
 	CreatedAt      sqldb.Millis
 	ExpiresAt      sqldb.Millis
 	UsedAt         sqldb.Millis
+	Payload        string
+	Tries          int64
 }

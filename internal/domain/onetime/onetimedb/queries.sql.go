@@ -30,7 +30,7 @@ func (q *Queries) Consume(ctx context.Context, now sqldb.Millis, organizationID 
 }
 
 const insert = `-- name: Insert :exec
-INSERT INTO onetime (organization_id, purpose, digest, subject, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO onetime (organization_id, purpose, digest, subject, payload, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 `
 
 type InsertParams struct {
@@ -38,6 +38,7 @@ type InsertParams struct {
 	Purpose        string
 	Digest         string
 	Subject        string
+	Payload        string
 	CreatedAt      sqldb.Millis
 	ExpiresAt      sqldb.Millis
 }
@@ -48,6 +49,7 @@ func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
 		arg.Purpose,
 		arg.Digest,
 		arg.Subject,
+		arg.Payload,
 		arg.CreatedAt,
 		arg.ExpiresAt,
 	)
@@ -83,7 +85,7 @@ func (q *Queries) Mark(ctx context.Context, arg MarkParams) (int64, error) {
 }
 
 const platformFind = `-- name: PlatformFind :one
-SELECT organization_id, purpose, digest, subject, created_at, expires_at, used_at FROM onetime WHERE purpose = $1 AND digest = $2
+SELECT organization_id, purpose, digest, subject, created_at, expires_at, used_at, payload, tries FROM onetime WHERE purpose = $1 AND digest = $2
 `
 
 func (q *Queries) PlatformFind(ctx context.Context, purpose string, digest string) (Onetime, error) {
@@ -97,6 +99,8 @@ func (q *Queries) PlatformFind(ctx context.Context, purpose string, digest strin
 		&i.CreatedAt,
 		&i.ExpiresAt,
 		&i.UsedAt,
+		&i.Payload,
+		&i.Tries,
 	)
 	return i, err
 }
@@ -107,6 +111,33 @@ DELETE FROM onetime WHERE (purpose, digest) IN (SELECT o.purpose, o.digest FROM 
 
 func (q *Queries) PlatformPurge(ctx context.Context, before sqldb.Millis, rowLimit int64) (int64, error) {
 	result, err := q.db.Exec(ctx, platformPurge, before, rowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const try = `-- name: Try :execrows
+UPDATE onetime SET tries = tries + 1 WHERE organization_id = $1 AND purpose = $2 AND digest = $3 AND used_at = 0 AND expires_at > $4 AND tries < CAST($5 AS BIGINT)
+`
+
+type TryParams struct {
+	OrganizationID id.Organization
+	Purpose        string
+	Digest         string
+	Now            sqldb.Millis
+	Most           int64
+}
+
+// One of few tries, counted before it is made. A secret without tries left is as one that was never made.
+func (q *Queries) Try(ctx context.Context, arg TryParams) (int64, error) {
+	result, err := q.db.Exec(ctx, try,
+		arg.OrganizationID,
+		arg.Purpose,
+		arg.Digest,
+		arg.Now,
+		arg.Most,
+	)
 	if err != nil {
 		return 0, err
 	}

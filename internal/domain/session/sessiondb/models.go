@@ -25,4 +25,5 @@ type Session struct {
 	Device            string
 	Fingerprint       string
 	Address           string
+	Amr               string
 }

@@ -129,7 +129,7 @@ func (q *Queries) Extend(ctx context.Context, arg ExtendParams) (int64, error) {
 }
 
 const get = `-- name: Get :one
-SELECT organization_id, id, user_id, state, end_reason, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, ended_at, device, fingerprint, address FROM sessions WHERE organization_id = $1 AND id = $2
+SELECT organization_id, id, user_id, state, end_reason, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, ended_at, device, fingerprint, address, amr FROM sessions WHERE organization_id = $1 AND id = $2
 `
 
 func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id.Session) (Session, error) {
@@ -151,13 +151,14 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id
 		&i.Device,
 		&i.Fingerprint,
 		&i.Address,
+		&i.Amr,
 	)
 	return i, err
 }
 
 const insert = `-- name: Insert :exec
-INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address)
-VALUES ($1, $2, $3, 'active', $4, $5, $5, $5, $6, $7, $8, $9, $10)
+INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address, amr)
+VALUES ($1, $2, $3, 'active', $4, $5, $6, $6, $7, $8, $9, $10, $11, $12)
 `
 
 type InsertParams struct {
@@ -166,11 +167,13 @@ type InsertParams struct {
 	UserID            id.User
 	Sliding           bool
 	AuthTime          sqldb.Millis
+	CreatedAt         sqldb.Millis
 	ExpiresAt         sqldb.Millis
 	AbsoluteExpiresAt sqldb.Millis
 	Device            string
 	Fingerprint       string
 	Address           string
+	Amr               string
 }
 
 func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
@@ -180,17 +183,19 @@ func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
 		arg.UserID,
 		arg.Sliding,
 		arg.AuthTime,
+		arg.CreatedAt,
 		arg.ExpiresAt,
 		arg.AbsoluteExpiresAt,
 		arg.Device,
 		arg.Fingerprint,
 		arg.Address,
+		arg.Amr,
 	)
 	return err
 }
 
 const listByUser = `-- name: ListByUser :many
-SELECT organization_id, id, user_id, state, end_reason, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, ended_at, device, fingerprint, address FROM sessions WHERE organization_id = $1 AND user_id = $2 AND state = 'active' AND expires_at > $3 AND id > $4
+SELECT organization_id, id, user_id, state, end_reason, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, ended_at, device, fingerprint, address, amr FROM sessions WHERE organization_id = $1 AND user_id = $2 AND state = 'active' AND expires_at > $3 AND id > $4
     AND (NOT sliding OR last_used_at > $5) AND created_at > $6
 ORDER BY id LIMIT CAST($7 AS BIGINT)
 `
@@ -238,6 +243,7 @@ func (q *Queries) ListByUser(ctx context.Context, arg ListByUserParams) ([]Sessi
 			&i.Device,
 			&i.Fingerprint,
 			&i.Address,
+			&i.Amr,
 		); err != nil {
 			return nil, err
 		}
@@ -273,6 +279,33 @@ func (q *Queries) PlatformPurge(ctx context.Context, before sqldb.Millis, rowLim
 		return nil, err
 	}
 	return items, nil
+}
+
+const renew = `-- name: Renew :execrows
+UPDATE sessions SET auth_time = $1, amr = $2 WHERE organization_id = $3 AND id = $4 AND user_id = $5 AND state = 'active'
+`
+
+type RenewParams struct {
+	AuthTime       sqldb.Millis
+	Amr            string
+	OrganizationID id.Organization
+	ID             id.Session
+	UserID         id.User
+}
+
+// Who has just proven themselves again. An ended session stays ended.
+func (q *Queries) Renew(ctx context.Context, arg RenewParams) (int64, error) {
+	result, err := q.db.Exec(ctx, renew,
+		arg.AuthTime,
+		arg.Amr,
+		arg.OrganizationID,
+		arg.ID,
+		arg.UserID,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const stamp = `-- name: Stamp :execrows

@@ -50,4 +50,6 @@ type User struct {
 	CreatedAt         sqldb.Millis
 	UpdatedAt         sqldb.Millis
 	MfaExempt         bool
+	SecondFactors     string
+	MfaRequired       bool
 }

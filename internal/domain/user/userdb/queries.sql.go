@@ -26,11 +26,26 @@ func (q *Queries) AddMember(ctx context.Context, organizationID id.Organization,
 
 const confirm = `-- name: Confirm :execrows
 UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 AND state = 'active' AND password_changed_at = $3
+    AND second_factors = $4 AND mfa_required = $5
 `
 
+type ConfirmParams struct {
+	OrganizationID    id.Organization
+	ID                id.User
+	PasswordChangedAt sqldb.Millis
+	SecondFactors     string
+	MfaRequired       bool
+}
+
 // Changes nothing, and holds the row until the transaction ends: whoever disables the user or sets a password waits, or was first.
-func (q *Queries) Confirm(ctx context.Context, organizationID id.Organization, iD id.User, passwordChangedAt sqldb.Millis) (int64, error) {
-	result, err := q.db.Exec(ctx, confirm, organizationID, iD, passwordChangedAt)
+func (q *Queries) Confirm(ctx context.Context, arg ConfirmParams) (int64, error) {
+	result, err := q.db.Exec(ctx, confirm,
+		arg.OrganizationID,
+		arg.ID,
+		arg.PasswordChangedAt,
+		arg.SecondFactors,
+		arg.MfaRequired,
+	)
 	if err != nil {
 		return 0, err
 	}
@@ -50,7 +65,7 @@ func (q *Queries) DeleteTeam(ctx context.Context, organizationID id.Organization
 }
 
 const get = `-- name: Get :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt FROM users WHERE organization_id = $1 AND id = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required FROM users WHERE organization_id = $1 AND id = $2
 `
 
 func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id.User) (User, error) {
@@ -72,12 +87,14 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.MfaExempt,
+		&i.SecondFactors,
+		&i.MfaRequired,
 	)
 	return i, err
 }
 
 const getByEmail = `-- name: GetByEmail :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt FROM users WHERE organization_id = $1 AND email_key = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required FROM users WHERE organization_id = $1 AND email_key = $2
 `
 
 func (q *Queries) GetByEmail(ctx context.Context, organizationID id.Organization, emailKey string) (User, error) {
@@ -99,12 +116,14 @@ func (q *Queries) GetByEmail(ctx context.Context, organizationID id.Organization
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.MfaExempt,
+		&i.SecondFactors,
+		&i.MfaRequired,
 	)
 	return i, err
 }
 
 const getByUsername = `-- name: GetByUsername :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt FROM users WHERE organization_id = $1 AND username_key = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required FROM users WHERE organization_id = $1 AND username_key = $2
 `
 
 func (q *Queries) GetByUsername(ctx context.Context, organizationID id.Organization, usernameKey string) (User, error) {
@@ -126,6 +145,8 @@ func (q *Queries) GetByUsername(ctx context.Context, organizationID id.Organizat
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.MfaExempt,
+		&i.SecondFactors,
+		&i.MfaRequired,
 	)
 	return i, err
 }
@@ -169,6 +190,36 @@ func (q *Queries) GetTeam(ctx context.Context, organizationID id.Organization, i
 		&i.Description,
 		&i.CreatedAt,
 		&i.UpdatedAt,
+	)
+	return i, err
+}
+
+const hold = `-- name: Hold :one
+UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 RETURNING organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required
+`
+
+// Holds a user until the transaction ends and tells how it stands.
+func (q *Queries) Hold(ctx context.Context, organizationID id.Organization, iD id.User) (User, error) {
+	row := q.db.QueryRow(ctx, hold, organizationID, iD)
+	var i User
+	err := row.Scan(
+		&i.OrganizationID,
+		&i.ID,
+		&i.Email,
+		&i.EmailKey,
+		&i.Username,
+		&i.UsernameKey,
+		&i.Name,
+		&i.Kind,
+		&i.Role,
+		&i.State,
+		&i.PasswordHash,
+		&i.PasswordChangedAt,
+		&i.CreatedAt,
+		&i.UpdatedAt,
+		&i.MfaExempt,
+		&i.SecondFactors,
+		&i.MfaRequired,
 	)
 	return i, err
 }
@@ -310,7 +361,7 @@ func (q *Queries) InsertTeam(ctx context.Context, arg InsertTeamParams) error {
 }
 
 const list = `-- name: List :many
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt FROM users
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required FROM users
 WHERE organization_id = $1 AND id > $2
   AND (CAST($3 AS TEXT) = '' OR state = $3)
   AND (CAST($4 AS TEXT) = '' OR role = $4)
@@ -359,6 +410,8 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]User, error) {
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.MfaExempt,
+			&i.SecondFactors,
+			&i.MfaRequired,
 		); err != nil {
 			return nil, err
 		}
@@ -414,7 +467,7 @@ func (q *Queries) ListInvitations(ctx context.Context, organizationID id.Organiz
 }
 
 const listMembers = `-- name: ListMembers :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
 WHERE m.organization_id = $1 AND m.team_id = $2 AND m.user_id > $3
 ORDER BY m.user_id LIMIT CAST($4 AS BIGINT)
 `
@@ -449,6 +502,8 @@ func (q *Queries) ListMembers(ctx context.Context, organizationID id.Organizatio
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.MfaExempt,
+			&i.SecondFactors,
+			&i.MfaRequired,
 		); err != nil {
 			return nil, err
 		}
@@ -493,7 +548,7 @@ func (q *Queries) ListTeams(ctx context.Context, organizationID id.Organization,
 }
 
 const platformByEmail = `-- name: PlatformByEmail :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2
 `
 
 func (q *Queries) PlatformByEmail(ctx context.Context, emailKey string) ([]User, error) {
@@ -521,6 +576,8 @@ func (q *Queries) PlatformByEmail(ctx context.Context, emailKey string) ([]User,
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.MfaExempt,
+			&i.SecondFactors,
+			&i.MfaRequired,
 		); err != nil {
 			return nil, err
 		}
@@ -591,6 +648,32 @@ func (q *Queries) RemoveMember(ctx context.Context, organizationID id.Organizati
 	return result.RowsAffected(), nil
 }
 
+const requireSecondFactor = `-- name: RequireSecondFactor :execrows
+UPDATE users SET mfa_required = $1, updated_at = $2 WHERE organization_id = $3 AND id = $4 AND updated_at = $5
+`
+
+type RequireSecondFactorParams struct {
+	MfaRequired    bool
+	Now            sqldb.Millis
+	OrganizationID id.Organization
+	ID             id.User
+	Was            sqldb.Millis
+}
+
+func (q *Queries) RequireSecondFactor(ctx context.Context, arg RequireSecondFactorParams) (int64, error) {
+	result, err := q.db.Exec(ctx, requireSecondFactor,
+		arg.MfaRequired,
+		arg.Now,
+		arg.OrganizationID,
+		arg.ID,
+		arg.Was,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const setInvitationState = `-- name: SetInvitationState :execrows
 UPDATE invitations SET state = $1, user_id = $2 WHERE organization_id = $3 AND id = $4 AND state = 'pending'
 `
@@ -619,6 +702,18 @@ func (q *Queries) SetPassword(ctx context.Context, passwordHash string, now sqld
 		organizationID,
 		iD,
 	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const setSecondFactors = `-- name: SetSecondFactors :execrows
+UPDATE users SET second_factors = $1 WHERE organization_id = $2 AND id = $3
+`
+
+func (q *Queries) SetSecondFactors(ctx context.Context, secondFactors string, organizationID id.Organization, iD id.User) (int64, error) {
+	result, err := q.db.Exec(ctx, setSecondFactors, secondFactors, organizationID, iD)
 	if err != nil {
 		return 0, err
 	}

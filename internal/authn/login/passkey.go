@@ -1,0 +1,100 @@
+package login
+
+import (
+	"context"
+	"unicode/utf8"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/mfa"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/user"
+)
+
+// Passkey is a sign-in with a passkey alone.
+type Passkey struct {
+	Credential  []byte // the browser's PublicKeyCredential as JSON
+	Tenant      Tenant
+	Fingerprint string
+	Remember    bool
+	Device      secret.Secret
+	Source      principal.Source
+}
+
+// WithPasskey signs in with a passkey that verified who holds it: two factors in one, where the organization allows it. Whatever is wrong gives one answer. A lock of
+// the account does not concern it, since nothing about it can be guessed; what fails counts all the same.
+func (s *Service) WithPasskey(ctx context.Context, in Passkey) (Result, error) {
+	if len(in.Fingerprint) > maxFingerprint || !utf8.ValidString(in.Fingerprint) {
+		return Result{}, fault.Invalidf("deviceFingerprint", "must have at most %d bytes of UTF-8", maxFingerprint)
+	}
+	k, err := s.Factors.ParsePasskey(in.Credential)
+	if err != nil {
+		return Result{}, err
+	}
+	found := k.Organization != "" && (in.Tenant == (Tenant{}) || in.Tenant.ID == k.Organization)
+	org, u := k.Organization, k.User
+	if !found {
+		org, u = unknownTenant, "" // asked in vain, and as long
+	}
+	reservation, err := s.Attempts.Reserve(ctx, "passkey "+k.Credential, string(u), in.Source.Address)
+	if err != nil {
+		return Result{}, err
+	}
+	r, err := s.passkey(ctx, in, k, org, u)
+	if err == nil {
+		return r, s.Attempts.Succeeded(ctx, reservation)
+	}
+	if f := fault.Of(err); f.Code != fault.CodeMFAInvalid && f.Code != fault.CodeInvalidCredentials {
+		s.notMade(ctx, reservation)
+		return Result{}, err
+	}
+	s.Log.InfoContext(ctx, "a passkey was refused", "requestId", in.Source.Request, "why", err)
+	return Result{}, s.refusePasskey(ctx, in, org, u, reservation.Locks)
+}
+
+// ErrPasskey is the one answer to a passkey that does not sign in.
+func ErrPasskey() error {
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials, "The passkey is not valid here.")
+}
+
+func (s *Service) passkey(ctx context.Context, in Passkey, k mfa.Passkey, orgID id.Organization, userID id.User) (Result, error) {
+	u, err := s.Users.Read(ctx, orgID, userID)
+	if fault.Is(err, fault.NotFound) {
+		return Result{}, ErrPasskey()
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	org, err := s.Organizations.Facts(ctx, orgID)
+	if err != nil {
+		return Result{}, err
+	}
+	if org.State != organization.Active || u.State != user.Active {
+		return Result{}, ErrPasskey()
+	}
+	proof, err := s.Factors.CheckPasskey(ctx, org, u, k)
+	if err != nil {
+		return Result{}, err
+	}
+	f := First{User: u, Organization: org, Fingerprint: in.Fingerprint, Door: Main, Remember: in.Remember, Source: in.Source}
+	if f.device, err = s.device(ctx, u, true, in.Device); err != nil {
+		return Result{}, err
+	}
+	return s.begin(ctx, complete{First: f, authTime: s.Now(), proof: proof})
+}
+
+// refusePasskey writes a refused sign-in into the log of whom it was tried at.
+func (s *Service) refusePasskey(ctx context.Context, in Passkey, org id.Organization, u id.User, locks bool) error {
+	who := user.User{}
+	if org != unknownTenant {
+		if _, err := s.Organizations.Facts(ctx, org); err == nil {
+			who.ID, who.Organization = u, org
+		}
+	}
+	if err := s.recordFailure(ctx, who, Password{Tenant: in.Tenant, Source: in.Source, Door: "passkey"}, locks, false); err != nil {
+		return err
+	}
+	return ErrPasskey()
+}

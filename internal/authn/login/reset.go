@@ -1,0 +1,108 @@
+package login
+
+import (
+	"context"
+	"time"
+
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/user"
+	"gatehouse/internal/platform/mail"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// reset is a mail that was asked for.
+type reset struct {
+	user   user.User
+	source principal.Source
+}
+
+// The bounds of asking for mails.
+const (
+	resetsWaiting = 256
+	ResetsPerHour = 5 // mails to one account
+	resetTimeout  = 10 * time.Second
+)
+
+// Forgot is somebody who says that they forgot their password.
+type Forgot struct {
+	Name   string
+	Tenant Tenant
+	Device secret.Secret
+	Source principal.Source
+}
+
+// Forgotten sends a link at which a new password can be chosen, to the address of the account that the name means. Whether there is one changes nothing that the caller
+// could see: the mail is written by somebody else, later. Asking counts as a try at the account.
+func (s *Service) Forgotten(ctx context.Context, in Forgot) error {
+	if !s.Mails.Sends() {
+		return fault.Unavailablef(0, "This installation sends no mail. Ask an administrator for a link.")
+	}
+	counter, tenant := in.Tenant.counter(in.Name), in.Tenant.ID
+	if in.Tenant.Unknown {
+		tenant = unknownTenant
+	}
+	if in.Device.IsZero() {
+		if err := s.Attempts.Locked(counter, in.Source.Address); err != nil {
+			return err
+		}
+	}
+	u, found, err := s.Users.ForSignIn(ctx, tenant, in.Name)
+	if err != nil {
+		return err
+	}
+	t := try{name: counter, account: string(u.ID)}
+	if t.device, err = s.device(ctx, u, found, in.Device); err != nil {
+		return err
+	}
+	reservation, err := s.reserve(ctx, t, in.Source.Address)
+	if err != nil {
+		return err
+	}
+	if !found || !u.HasPassword || reservation.AccountLocked {
+		return nil
+	}
+	select {
+	case s.resets <- reset{u, in.Source}:
+	default:
+		s.Log.WarnContext(ctx, "a password reset was not taken: too many wait", "requestId", in.Source.Request)
+	}
+	return nil
+}
+
+// MailResets writes the mails that were asked for, until ctx ends.
+func (s *Service) MailResets(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-s.resets:
+			if err := s.mailReset(ctx, r); err != nil && ctx.Err() == nil {
+				s.Log.ErrorContext(ctx, "a password reset was not mailed", "requestId", r.source.Request, "error", err)
+			}
+		}
+	}
+}
+
+func (s *Service) mailReset(ctx context.Context, r reset) error {
+	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
+	defer cancel()
+	n, err := s.Mails.Written(ctx, r.user.Organization, string(r.user.ID), mail.ResetPassword, s.Now().Add(-time.Hour))
+	if err != nil || n >= ResetsPerHour {
+		return err
+	}
+	return s.Users.MailReset(ctx, r.source, r.user)
+}
+
+// ResetPassword gives a user the password they chose at a link that was mailed to them. Their sessions end, no device of theirs is known any more, and what was guessed at
+// the account is forgiven. It signs nobody in: a second factor is still asked for.
+func (s *Service) ResetPassword(ctx context.Context, source principal.Source, token secret.Secret, plain string) (user.User, error) {
+	u, err := s.Users.ResetPassword(ctx, source, token, plain, func(tx *sqldb.Tx, u user.User) error {
+		return s.Factors.ForgetDevices(ctx, tx, u.Organization, u.ID)
+	})
+	if err != nil {
+		return u, err
+	}
+	return u, s.unlock(ctx, u)
+}

@@ -1,0 +1,154 @@
+package login
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/permission"
+	"gatehouse/internal/core/principal"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/audit"
+	"gatehouse/internal/domain/mfa"
+	"gatehouse/internal/domain/organization"
+	"gatehouse/internal/domain/session"
+	"gatehouse/internal/domain/token"
+	"gatehouse/internal/domain/user"
+	"gatehouse/internal/platform/mail"
+	"gatehouse/internal/platform/sqldb"
+)
+
+// First is a first factor that was proven: by a password here, by a company's own sign-in elsewhere. The user was read from the database just now.
+type First struct {
+	User         user.User
+	Organization organization.Organization
+	AMR          []string // how (RFC 8176)
+	Fingerprint  string
+	Door         string
+	Remember     bool // make this device a known one
+	Source       principal.Source
+
+	device string // known
+}
+
+// Result is a sign-in that succeeded, or one that waits for its second factor.
+type Result struct {
+	Tokens       token.Pair
+	User         user.User
+	Organization organization.Organization
+	Session      id.Session
+	Permissions  permission.Set
+	Device       secret.Secret // what a device that is known from now on holds; zero: it was not asked for
+	CodesLeft    *int          // backup codes, after one was used
+
+	Waiting *Waiting // if it waits; nothing of the rest is there then
+}
+
+// SignIn begins a session, if the first factor is enough, and else hands out the token for the next step.
+func (s *Service) SignIn(ctx context.Context, f First) (Result, error) {
+	second, err := s.secondStep(ctx, f.Organization, f.User)
+	if err != nil {
+		return Result{}, err
+	}
+	if second {
+		return s.wait(ctx, f)
+	}
+	return s.begin(ctx, complete{First: f, authTime: s.Now()})
+}
+
+// complete is a sign-in of which every factor is proven. What proves it is taken in the transaction of the session.
+type complete struct {
+	First
+	authTime time.Time
+	token    secret.Secret // of a sign-in that waited
+	proof    *mfa.Taking
+}
+
+func holder(org id.Organization, u id.User, source principal.Source) principal.Principal {
+	return principal.Principal{Kind: principal.User, ID: string(u), Home: org, Organization: org, Source: source}
+}
+
+// begin starts the session. Locks are taken in one order everywhere: links and tokens, the user, their factors, their sessions.
+func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
+	org, u := c.Organization, c.User
+	permissions, err := s.Tokens.PermissionsOf(ctx, u)
+	if err != nil {
+		return Result{}, err
+	}
+	key, err := s.Tokens.SigningKey()
+	if err != nil {
+		return Result{}, err
+	}
+	p := holder(org.ID, u.ID, c.Source)
+	r := Result{User: u, Organization: org, Permissions: permissions}
+	var grant token.Grant
+	err = s.DB.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
+		if !c.token.IsZero() {
+			if _, err := s.OneTime.Consume(ctx, tx, org.ID, purposeWaiting, c.token, s.Now()); err != nil {
+				return err
+			}
+		}
+		if same, err := s.Users.Confirm(ctx, tx, u); err != nil {
+			return err
+		} else if !same {
+			return ErrCredentials()
+		}
+		amr := c.AMR
+		if c.proof != nil {
+			if err := c.proof.Take(ctx, tx); err != nil {
+				return err
+			}
+			amr = append(append([]string(nil), amr...), c.proof.AMR...)
+		}
+		begin := session.Begin{Fingerprint: c.Fingerprint, Door: c.Door, AMR: amr, AuthTime: c.authTime}
+		if c.Door == ItemPath {
+			begin.Fixed = token.ReusableLifetime
+		}
+		f, err := s.Sessions.Start(ctx, tx, org, u, begin, p)
+		if err != nil {
+			return err
+		}
+		r.Session = f.ID
+		if c.Door == ItemPath {
+			grant, err = s.Tokens.StartReusable(key, org, u, permissions, f)
+		} else {
+			grant, err = s.Tokens.Start(ctx, tx, key, org, u, permissions, f)
+		}
+		if err != nil {
+			return err
+		}
+		return s.settleDevice(ctx, tx, c, f, &r)
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	r.Tokens, err = s.Tokens.Sign(grant)
+	return r, err
+}
+
+// settleDevice makes the device of a sign-in a known one, if that is wanted, and tells the user of one that was never seen.
+func (s *Service) settleDevice(ctx context.Context, tx *sqldb.Tx, c complete, f session.Session, r *Result) (err error) {
+	if c.Remember && c.First.device == "" {
+		if r.Device, err = s.Factors.KnowDevice(ctx, tx, c.Organization.ID, c.User.ID); err != nil {
+			return err
+		}
+	}
+	if c.First.device != "" {
+		return nil
+	}
+	device := f.Device
+	if strings.TrimSpace(device) == "" {
+		device = "unknown"
+	}
+	m := mail.Message{Kind: mail.NewDevice, Subject: string(c.User.ID), To: c.User.Email, Name: c.User.Name, Organization: c.Organization.Name,
+		Facts: map[string]string{"when": c.Organization.Settings.When(s.Now()), "address": c.Source.Address, "device": device}}
+	return s.Mails.QueueIfNewDevice(ctx, tx, c.Organization.ID, m, f.ID, f.Device)
+}
+
+// recordRefused notes in the user's organization that a proof was refused.
+func (s *Service) recordRefused(ctx context.Context, p principal.Principal, act string, details map[string]string) error {
+	return s.DB.Tx(ctx, p.Home, func(tx *sqldb.Tx) error {
+		return audit.RecordIn(ctx, tx, s.Now(), p.Home, p, audit.Entry{Act: act, Outcome: audit.Failure, TargetKind: "user", TargetID: p.ID, Details: details})
+	})
+}

@@ -1,0 +1,92 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"gatehouse/internal/authn/login"
+	"gatehouse/internal/core/secret"
+)
+
+func (a *API) registerPasswords() {
+	change := self(http.MethodPut, "/v1/auth/password", "the caller's own password, proven by the current one")
+	change.StepUp = true
+	register(a, change, op("Change my password", http.StatusTooManyRequests), a.changePassword)
+	register(a, public(http.MethodPost, "/v1/auth/password/set", "the link is the credential"),
+		op("Choose a password at a link", http.StatusUnauthorized, http.StatusForbidden), a.setPassword)
+	register(a, public(http.MethodPost, "/v1/auth/password/forgot", "who forgot their password has no credential"),
+		accepted("Ask for a mail with a link to choose another password", http.StatusTooManyRequests), a.forgotPassword)
+	register(a, public(http.MethodPost, "/v1/auth/password/reset", "the mailed link is the credential"),
+		op("Choose another password at a mailed link", http.StatusUnauthorized, http.StatusForbidden), a.resetPassword)
+}
+
+type changePasswordInput struct {
+	Body struct {
+		CurrentPassword string `json:"currentPassword" minLength:"1" maxLength:"1024"`
+		NewPassword     string `json:"newPassword" minLength:"1" maxLength:"1024" doc:"As long as the organization wants it (15 characters unless it says otherwise), 256 at most; none of the common ones"`
+	}
+}
+
+type passwordChanged struct {
+	SessionsTerminated int `json:"sessionsTerminated" doc:"Other sessions that were ended"`
+}
+
+func (a *API) changePassword(ctx context.Context, c call, in *changePasswordInput) (*output[passwordChanged], error) {
+	ended, err := a.Login.ChangePassword(ctx, c.Principal, in.Body.CurrentPassword, in.Body.NewPassword)
+	if err != nil {
+		return nil, err
+	}
+	return out(passwordChanged{ended}), nil
+}
+
+type setPasswordInput struct {
+	Body struct {
+		Token    string `json:"token" minLength:"1" maxLength:"200" doc:"From the link"`
+		Password string `json:"password" minLength:"1" maxLength:"1024"`
+	}
+}
+
+func (a *API) setPassword(ctx context.Context, c call, in *setPasswordInput) (*output[UserBody], error) {
+	u, err := a.Users.SetPasswordByLink(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Password)
+	if err != nil {
+		return nil, err
+	}
+	return out(showUser(u)), nil
+}
+
+// resetPassword signs nobody in, and tells nothing but that it is done.
+func (a *API) resetPassword(ctx context.Context, c call, in *setPasswordInput) (*output[passwordReset], error) {
+	if _, err := a.Login.ResetPassword(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Password); err != nil {
+		return nil, err
+	}
+	return out(passwordReset{true}), nil
+}
+
+type passwordReset struct {
+	Reset bool `json:"reset"`
+}
+
+type forgotPasswordInput struct {
+	Body struct {
+		Email        string `json:"email" minLength:"1" maxLength:"320" doc:"One address; where the organization is named, the user name will do"`
+		Organization string `json:"organization,omitempty" maxLength:"63" doc:"The slug, if the e-mail address is known in several"`
+		DeviceToken  string `json:"deviceToken,omitempty" maxLength:"200" doc:"From an earlier sign-in on this device"`
+	}
+}
+
+type mailPromised struct {
+	Message string `json:"message"`
+}
+
+// forgotPassword answers the same whether there is such an account or not.
+func (a *API) forgotPassword(ctx context.Context, c call, in *forgotPasswordInput) (*output[mailPromised], error) {
+	tenant, err := a.kit.SignInTenant(c.info.Request, in.Body.Organization, "")
+	if err != nil {
+		return nil, err
+	}
+	f := login.Forgot{Name: in.Body.Email, Tenant: tenant, Device: deviceOf(c.info.Request, in.Body.DeviceToken), Source: c.info.Source}
+	if err := a.Login.Forgotten(ctx, f); err != nil {
+		return nil, err
+	}
+	return out(mailPromised{"If there is such an account, a mail with a link is on its way. The link works once and for 30 minutes."}), nil
+}
