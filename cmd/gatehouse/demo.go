@@ -12,6 +12,7 @@ import (
 
 	"gatehouse/internal/domain/signingkey"
 	"gatehouse/internal/platform/config"
+	"gatehouse/internal/platform/mail"
 	"gatehouse/internal/platform/telemetry"
 	"gatehouse/internal/server"
 )
@@ -48,7 +49,8 @@ func (d demoCommand) Run(e *env) error {
 	cfg := throwaway("http://"+listener.Addr().String(), dir)
 	cfg.ShutdownGrace = config.Duration(2 * time.Second)
 	cfg.ItemPath.DefaultOrganization = server.DemoTenant
-	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version, Generate: generate})
+	cfg.DefaultMFA = "optional" // its users have passwords alone, and are to be tried at once
+	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version, Generate: generate, Mail: mail.NewPrinter(e.stderr)})
 	if err != nil {
 		return err
 	}
@@ -137,6 +139,10 @@ Integrations of other products change the host name and nothing else:
 
 The second tenant has its own; --json prints all of them, and --postman-environment writes them for the collection in postman/.
 
-Ctrl-C stops it.
+Mails, such as links to choose a password, are shown here, on standard error:
+
+  curl -s %[1]s/v1/auth/password/forgot -H 'Content-Type: application/json' -d '{"email":"%[2]s"}'
+
+Nobody needs a second factor here; docs/second-factors.md shows how to add one. Ctrl-C stops it.
 `, d.URL, agent.Email, agent.Password, d.APIKeys[0].Key, d.AccessTokens[0].Token, d.Clients[0].ClientID, d.Clients[0].ClientSecret, d.SystemAccessTokens[0].Token, d.ApplicationTokens[0].Token)
 }

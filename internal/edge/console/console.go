@@ -1,4 +1,4 @@
-// Package console serves the pages that links lead to: choosing a password, accepting an invitation, making the first operator. They are
+// Package console serves the pages that links lead to: choosing a password, choosing another one, accepting an invitation, making the first operator. They are
 // static, embedded, and use nothing but the public API.
 package console
 
@@ -14,7 +14,7 @@ import (
 var static embed.FS
 
 // pages are the addresses of links; one document serves them all and reads from its own address what to ask.
-var pages = []string{"/set-password", "/accept-invitation", "/setup"}
+var pages = []string{"/set-password", "/reset-password", "/accept-invitation", "/setup"}
 
 var assets = []struct{ path, contentType string }{{"/assets/link.js", "text/javascript; charset=utf-8"}, {"/assets/link.css", "text/css; charset=utf-8"}}
 

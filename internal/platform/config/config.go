@@ -95,7 +95,7 @@ type Mail struct {
 	SMTP     string        `yaml:"smtp" doc:"host:port of the server that takes mails, such as smtp.example.com:587. Empty: no mail is sent, nobody can reset a password by mail, and links are handed over by administrators."`
 	Security string        `yaml:"security" doc:"starttls, tls, or none for a server on this machine."`
 	Username string        `yaml:"username" doc:"For the server; empty: none is asked."`
-	Password secret.Secret `yaml:"password"`
+	Password secret.Secret `yaml:"password" doc:"For the server, with username."`
 	CAFile   string        `yaml:"ca_file" doc:"Certificates (PEM) trusted for the server beside the system's."`
 	From     string        `yaml:"from" doc:"Sender of all mails, such as Gatehouse <no-reply@example.com>. Required with smtp."`
 }

@@ -36,12 +36,18 @@ func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMa
 			{new(int64), `UPDATE client_grants SET state = 'ended', ended_at = $1 WHERE state = 'active'`},
 			{&v.Links, `UPDATE onetime SET used_at = $1 WHERE used_at = 0`},
 			{new(int64), `UPDATE leases SET expires_at = $1`},
+			// What waited when the backup was made was sent since, or its link is void now.
+			{new(int64), `UPDATE mails SET state = 'failed', content = '', ended_at = $1 WHERE state = 'waiting'`},
 			// A key that leaked and was revoked since would sign again; no token of these keys is good any more.
 			{new(int64), `UPDATE signing_keys SET state = 'revoked', retired_at = $1, verify_until = $1, private_seal = '' WHERE purpose = 'session' AND state <> 'revoked'`},
 		}
 		if !keepMachines {
 			steps = append(steps,
 				step{&v.Credentials, `UPDATE credentials SET state = 'off', updated_at = $1 WHERE state = 'active'`},
+				// A backup code that was used since would be good again, and none can be told from the others.
+				step{new(int64), `UPDATE backup_codes SET used_at = $1 WHERE used_at = 0`},
+				step{new(int64), `UPDATE users SET second_factors = TRIM(REPLACE(second_factors, 'backup_codes', '')), updated_at = $1 WHERE second_factors LIKE '%backup_codes%'`},
+				step{new(int64), `DELETE FROM known_devices WHERE created_at <= $1`},
 				step{&v.Clients, `UPDATE clients SET state = 'off', updated_at = $1 WHERE state = 'active'`},
 			)
 		}
@@ -67,7 +73,7 @@ func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMa
 var carried = []struct{ table, columns string }{
 	{"organizations", "state, settings, machine_credential"},
 	{"roles", "permissions"},
-	{"users", "state, kind, role, password_hash, password_changed_at, mfa_exempt"},
+	{"users", "state, kind, role, password_hash, password_changed_at, mfa_exempt, mfa_required, second_factors"},
 	{"credentials", "state, digest, previous_digest, overlap_until, expires_at, permissions, resources, rate_limit, allowed_addresses, owner_kind, owner_id, revoked_at"},
 	{"invitations", "state, role"},
 	{"clients", "state, authentication, permissions, refresh_allowed, certificate_bound, rate_limit, allowed_addresses"},
@@ -140,6 +146,14 @@ func (db *DB) CarryOver(ctx context.Context, former string) error {
 	} {
 		if _, err := tx.ExecContext(ctx, text); err != nil {
 			return fmt.Errorf("sqldb: carry over teams and origins: %w", err)
+		}
+	}
+	for _, table := range []string{"factors", "backup_codes", "known_devices"} { // what was used, added and removed since, of those who are in this one
+		for _, text := range []string{`DELETE FROM main.` + table, `INSERT INTO main.` + table + ` SELECT * FROM former.` + table + ` f
+			WHERE EXISTS (SELECT 1 FROM main.users u WHERE u.organization_id = f.organization_id AND u.id = f.user_id)`} {
+			if _, err := tx.ExecContext(ctx, text); err != nil {
+				return fmt.Errorf("sqldb: carry over %s: %w", table, err)
+			}
 		}
 	}
 	for _, text := range []string{ // long-lived keys: first none is active, so that two never are

@@ -2,6 +2,7 @@
 (() => {
   const kinds = {
     "/set-password": { title: "Choose your password", lead: "Your account is ready. This link works once.", post: "/v1/auth/password/set", done: "Your password is set. You can sign in now." },
+    "/reset-password": { title: "Choose a new password", lead: "This link works once. Your other sessions will end; a second factor, if you have one, is still asked for.", post: "/v1/auth/password/reset", done: "Your password is changed. You can sign in now." },
     "/accept-invitation": { title: "Accept the invitation", lead: "Choose a password to join. This link works once.", post: "/v1/auth/invitations/accept", fields: ["name"], done: "Welcome. You can sign in now." },
     "/setup": { title: "Make the first operator", lead: "This account can manage every organization of this installation. This link works once.", post: "/v1/setup", fields: ["email", "name"], done: "The operator is made. You can sign in now." },
   };
