@@ -55,6 +55,7 @@ func child(role, database string) error {
 		return http.Serve(l, h)
 	}
 	cfg := config.Default()
+	cfg.DefaultMFA = "optional" // its people sign in with a password alone
 	cfg.PublicURL, cfg.Database = url, secret.New(database)
 	cfg.EncryptionKeys = []secret.Secret{keyring.Generate()}
 	if key := os.Getenv(benchKey); key != "" { // a node of several

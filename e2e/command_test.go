@@ -73,10 +73,10 @@ func TestMigrateCommand(t *testing.T) {
 	if out, errs, code := i.run("", "migrate", "--plan"); code != 0 || !strings.Contains(out, "would run 00001_tables.sql") {
 		t.Errorf("plan: %d %s%s", code, out, errs)
 	}
-	if out, errs, code := i.run("", "migrate"); code != 0 || !strings.Contains(out, "5 steps run") {
+	if out, errs, code := i.run("", "migrate"); code != 0 || !strings.Contains(out, "6 steps run") {
 		t.Errorf("run: %d %s%s", code, out, errs)
 	}
-	if out, _, code := i.run("", "migrate", "--plan"); code != 0 || !strings.Contains(out, "0 of 5 steps pending") {
+	if out, _, code := i.run("", "migrate", "--plan"); code != 0 || !strings.Contains(out, "0 of 6 steps pending") {
 		t.Errorf("plan afterwards: %d %s", code, out)
 	}
 }
@@ -99,7 +99,7 @@ func TestMigrateInParallel(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if steps.Load() != 5 {
+		if steps.Load() != 6 {
 			t.Errorf("%d steps were run", steps.Load())
 		}
 		if info, err := os.Stat(i.database); err != nil || info.Mode().Perm() != 0o600 {

@@ -73,7 +73,7 @@ func freePort(t *testing.T) string {
 func install(t *testing.T, database string) *installation {
 	t.Helper()
 	i := &installation{t: t, database: database}
-	i.env = []string{"GATEHOUSE_DATABASE=" + database, "GATEHOUSE_ENCRYPTION_KEYS=" + keyring.Generate().Reveal(), "GATEHOUSE_METRICS_LISTEN=none", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	i.env = []string{"GATEHOUSE_DATABASE=" + database, "GATEHOUSE_ENCRYPTION_KEYS=" + keyring.Generate().Reveal(), "GATEHOUSE_METRICS_LISTEN=none", "GATEHOUSE_DEFAULT_MFA=optional", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
 	i.at(freePort(t))
 	return i
 }

@@ -75,7 +75,7 @@ func open(t *testing.T, database string) *lab {
 		database = sqldbtest.Postgres(t)
 	}
 	l := &lab{T: t, database: database, url: "http://127.0.0.1:1", dice: rand.New(rand.NewPCG(*seed, 1))}
-	l.env = []string{"GATEHOUSE_ENCRYPTION_KEYS=" + keyring.Generate().Reveal(), "GATEHOUSE_METRICS_LISTEN=none", "GATEHOUSE_PUBLIC_URL=" + l.url, "GATEHOUSE_LOG_LEVEL=warn",
+	l.env = []string{"GATEHOUSE_ENCRYPTION_KEYS=" + keyring.Generate().Reveal(), "GATEHOUSE_METRICS_LISTEN=none", "GATEHOUSE_DEFAULT_MFA=optional", "GATEHOUSE_PUBLIC_URL=" + l.url, "GATEHOUSE_LOG_LEVEL=warn",
 		"GATEHOUSE_DATABASE_CONNECTIONS=8", "GATEHOUSE_RESOURCES=", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
 	return l
 }

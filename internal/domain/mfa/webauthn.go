@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -67,6 +68,9 @@ func (r RelyingParties) At(origin string) RelyingParty {
 
 // with gives the library's view of a party.
 func (r RelyingParty) with(name string) (*webauthn.WebAuthn, error) {
+	if _, err := netip.ParseAddr(r.ID); err == nil {
+		return nil, fault.Conflictf("Passkeys and security keys need a server that is reached by a name; this one is reached by its address.")
+	}
 	w, err := webauthn.New(&webauthn.Config{RPID: r.ID, RPDisplayName: name, RPOrigins: r.Origins, AttestationPreference: protocol.PreferNoAttestation,
 		AuthenticatorSelection: protocol.AuthenticatorSelection{ResidentKey: protocol.ResidentKeyRequirementPreferred, UserVerification: protocol.VerificationPreferred},
 		Timeouts:               webauthn.TimeoutsConfig{Login: timeout, Registration: timeout}})

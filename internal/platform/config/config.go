@@ -344,10 +344,13 @@ func (c *Config) RelyingParty() (rpID string, origins []string) {
 	if err != nil {
 		return "", nil
 	}
-	if rpID = c.WebAuthn.RPID; rpID == "" {
+	origins = []string{u.Scheme + "://" + u.Host}
+	rpID = c.WebAuthn.RPID
+	if a, err := netip.ParseAddr(u.Hostname()); rpID == "" && err == nil && a.IsLoopback() { // an address is no relying party; this machine has a name
+		rpID, origins = "localhost", []string{u.Scheme + "://" + net.JoinHostPort("localhost", u.Port())}
+	} else if rpID == "" {
 		rpID = u.Hostname()
 	}
-	origins = []string{u.Scheme + "://" + u.Host}
 	for _, o := range c.WebAuthn.Origins {
 		if !slices.Contains(origins, o) {
 			origins = append(origins, o)

@@ -51,6 +51,11 @@ func TestWEB13_Faults(t *testing.T) {
 		{"GATEHOUSE_TENANT_HOSTS", "https://x.example", "tenant_hosts[0]"},
 		{"GATEHOUSE_TRACING_OTLP_ENDPOINT", "collector:4318", "tracing.otlp_endpoint"},
 		{"GATEHOUSE_DATABASE_FILE", "/nonexistent", "GATEHOUSE_DATABASE_FILE"},
+		{"GATEHOUSE_DEFAULT_MFA", "sometimes", "default_mfa"},
+		{"GATEHOUSE_MAIL_SMTP", "smtp.example.com:587", "mail: from"},
+		{"GATEHOUSE_WEBAUTHN_RP_ID", "other.example", "webauthn.rp_id"},
+		{"GATEHOUSE_WEBAUTHN_RP_ID", "https://example.com", "webauthn.rp_id"},
+		{"GATEHOUSE_WEBAUTHN_ORIGINS", "https://app.other.example", "webauthn.origins"},
 	} {
 		_, err := Load("", required(c.variable, c.value))
 		if err == nil || !strings.Contains(err.Error(), c.key) {
@@ -107,4 +112,27 @@ func FuzzParse(f *testing.F) {
 			c.faults() // judges whatever was read, without a panic
 		}
 	})
+}
+
+// A30: whom authenticators make credentials for comes from configuration alone: the public host, a domain above it, or this machine's name.
+func TestA30_RelyingParty(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		set           []string
+		rpID, origins string
+	}{
+		{nil, "auth.example.com", "https://auth.example.com"},
+		{[]string{"GATEHOUSE_WEBAUTHN_RP_ID", "example.com", "GATEHOUSE_WEBAUTHN_ORIGINS", "https://app.example.com,https://auth.example.com"}, "example.com", "https://auth.example.com https://app.example.com"},
+		{[]string{"GATEHOUSE_PUBLIC_URL", "http://127.0.0.1:8080"}, "localhost", "http://localhost:8080"},
+		{[]string{"GATEHOUSE_PUBLIC_URL", "http://localhost:8080"}, "localhost", "http://localhost:8080"},
+	} {
+		cfg, err := Load("", required(c.set...))
+		if err != nil {
+			t.Errorf("%v: %v", c.set, err)
+			continue
+		}
+		if rpID, origins := cfg.RelyingParty(); rpID != c.rpID || strings.Join(origins, " ") != c.origins {
+			t.Errorf("%v: %s %v", c.set, rpID, origins)
+		}
+	}
 }
