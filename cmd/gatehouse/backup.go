@@ -61,7 +61,7 @@ func (r restoreCommand) Run(c *cli, e *env) error {
 			return err
 		}
 		defer closeServer(s, slog.Default())
-		v, err := s.Restored(e.ctx, "restored by other means", r.KeepMachines)
+		v, err := s.Restored(e.ctx, "restored by other means", r.KeepMachines, false)
 		if err != nil {
 			return err
 		}

@@ -238,7 +238,7 @@ func (a *Authenticator) joinSession(ctx context.Context, access *token.Access, s
 	}
 	s.access = access
 	s.principal = principal.Principal{Kind: principal.User, ID: c.Subject, Name: u.Name, Home: home, Organization: home, OrganizationSlug: s.organization.Slug, Permissions: access.Permissions,
-		Role: c.Role, Email: c.Email, Session: sessionID, AuthTime: s.session.AuthTime, ExpiresAt: time.Unix(c.Expires, 0).UTC()}
+		Role: c.Role, Email: c.Email, Session: sessionID, AuthTime: s.session.AuthTime, Weak: u.HasSecondFactor() && !s.session.MultiFactor(), ExpiresAt: time.Unix(c.Expires, 0).UTC()}
 	if s.organization.Settings.RoleChangesApplyAtOnce || access.Refresh {
 		if s.principal.Permissions, err = a.Tokens.PermissionsOf(ctx, u); err != nil {
 			return err

@@ -16,15 +16,15 @@ import (
 	"gatehouse/internal/platform/sqldb"
 )
 
-// Restored is called on a database that came back to an earlier state by whatever means.
-func (s *Server) Restored(ctx context.Context, reason string, keepMachines bool) (sqldb.Voided, error) {
+// Restored is called on a database that came back to an earlier state by whatever means; carried says that what became of accounts since was taken over.
+func (s *Server) Restored(ctx context.Context, reason string, keepMachines, carried bool) (sqldb.Voided, error) {
 	platform, err := s.EnsurePlatform(ctx)
 	if err != nil {
 		return sqldb.Voided{}, err
 	}
 	p := principal.NewSystem("restore", platform.ID)
 	now := s.now()
-	v, err := s.DB.Restored(ctx, now, reason, keepMachines, func(tx *sqldb.Tx, v sqldb.Voided) error {
+	v, err := s.DB.Restored(ctx, now, reason, keepMachines, carried, func(tx *sqldb.Tx, v sqldb.Voided) error {
 		return audit.Record(ctx, tx, now, p, audit.Entry{Act: "installation.restored", TargetKind: "installation", Details: map[string]string{"reason": reason,
 			"sessions": strconv.FormatInt(v.Sessions, 10), "links": strconv.FormatInt(v.Links, 10), "credentials": strconv.FormatInt(v.Credentials, 10), "clients": strconv.FormatInt(v.Clients, 10)}})
 	})
@@ -105,7 +105,7 @@ func RestoreSQLite(ctx context.Context, c config.Config, o Options, from string,
 		}
 	}
 	if err == nil {
-		done.Voided, err = s.Restored(ctx, "restored from a backup file", keepMachines || done.Carried)
+		done.Voided, err = s.Restored(ctx, "restored from a backup file", keepMachines || done.Carried, done.Carried)
 	}
 	if err = errors.Join(err, s.Close(ctx)); err != nil {
 		return done, err

@@ -54,6 +54,31 @@ func (q *requests) user(kind string) string {
 	return q.made("/v1/users", map[string]any{"email": q.email(), "role": "end_user", "type": kind}).String("id")
 }
 
+// person is somebody with a password and a session.
+type person struct {
+	q         *requests
+	id, email string
+	as        servertest.Change
+}
+
+func (q *requests) person() person {
+	q.t.Helper()
+	name := q.fresh("person")
+	p := person{q: q, email: name + "@acme-corp.example", id: q.s.PersonWithPassword(q.t, q.admin, name, "end_user")}
+	p.as = servertest.Bearer(q.s.Do(q.t, "POST", "/v1/auth/login", p.login()).Want(q.t, 200).String("accessToken"))
+	return p
+}
+
+func (p person) login() object {
+	return object{"email": p.email, "password": servertest.TestPassword}
+}
+
+// waits gives the token of a sign-in that waits for its second factor.
+func (p person) waits() string {
+	p.q.t.Helper()
+	return p.q.s.Do(p.q.t, "POST", "/v1/auth/login", p.login()).Want(p.q.t, 202).String("mfaToken")
+}
+
 // ended tells whether what a credential opened is still open.
 func (q *requests) ended(credential servertest.Change) func() string {
 	return func() string {
@@ -291,6 +316,92 @@ func (q *requests) table() map[string]func() request {
 			return request{method: "POST", path: "/v1/setup", body: object{"token": "nobody's", "email": "x@platform.example", "name": "x", "password": servertest.TestPassword}, good: 401}
 		},
 
+		"POST /v1/auth/password/forgot": func() request { // of nobody: a mail would be written later, by somebody else
+			return request{method: "POST", path: "/v1/auth/password/forgot", body: object{"email": q.fresh("nobody") + "@acme-corp.example"}, good: 202}
+		},
+		"POST /v1/auth/password/reset": func() request {
+			p := q.person()
+			s.Do(t, "POST", "/v1/auth/password/forgot", object{"email": p.email}).Want(t, 202)
+			token := servertest.Token(t, s.Mail(t, p.email, "Reset", 1))
+			return request{method: "POST", path: "/v1/auth/password/reset", body: object{"token": token, "password": "another long sentence, " + p.email}, good: 200}
+		},
+		"POST /v1/auth/mfa/verify": func() request {
+			p := q.person()
+			app := s.EnrollApp(t, p.as)
+			body := object{"mfaToken": p.waits(), "method": "totp", "code": app.Code(t)}
+			return request{method: "POST", path: "/v1/auth/mfa/verify", body: body, good: 200, probe: func() string {
+				if s.Do(t, "POST", "/v1/auth/mfa/verify", body).Status == 200 {
+					return "the used token and code work"
+				}
+				return ""
+			}}
+		},
+		"POST /v1/auth/mfa/challenge": func() request {
+			p := q.person()
+			s.EnrollKey(t, servertest.NewAuthenticator(t), p.as)
+			return request{method: "POST", path: "/v1/auth/mfa/challenge", body: object{"mfaToken": p.waits()}, good: 200}
+		},
+		"POST /v1/auth/passkey/challenge": func() request { return request{method: "POST", path: "/v1/auth/passkey/challenge", good: 200} },
+		"POST /v1/auth/passkey": func() request {
+			key := servertest.NewAuthenticator(t)
+			s.EnrollKey(t, key, q.person().as)
+			options := s.Do(t, "POST", "/v1/auth/passkey/challenge", nil).Want(t, 200)
+			return request{method: "POST", path: "/v1/auth/passkey", body: object{"credential": key.Get(t, options).JSON(t)}, good: 200}
+		},
+		"GET /v1/auth/mfa/factors": get("/v1/auth/mfa/factors", &q.agent),
+		"POST /v1/auth/mfa/factors": func() request {
+			return request{method: "POST", path: "/v1/auth/mfa/factors", body: object{"method": "totp"}, as: q.person().as, good: 201}
+		},
+		"POST /v1/auth/mfa/factors/{id}/confirm": func() request {
+			p := q.person()
+			e := s.Do(t, "POST", "/v1/auth/mfa/factors", object{"method": "totp"}, p.as).Want(t, 201)
+			return request{method: "POST", path: "/v1/auth/mfa/factors/" + e.String("id") + "/confirm", body: object{"code": servertest.CodeAt(t, e.String("secret"), s.Clock.Now())}, as: p.as, good: 200}
+		},
+		"PATCH /v1/auth/mfa/factors/{id}": func() request {
+			p := q.person()
+			return request{method: "PATCH", path: "/v1/auth/mfa/factors/" + s.EnrollApp(t, p.as).ID, body: object{"name": "changed"}, as: p.as, good: 200}
+		},
+		"DELETE /v1/auth/mfa/factors/{id}": func() request {
+			p := q.person()
+			return request{method: "DELETE", path: "/v1/auth/mfa/factors/" + s.EnrollApp(t, p.as).ID, as: p.as, good: 204, probe: func() string {
+				if s.Do(t, "POST", "/v1/auth/login", p.login()).Status != 200 {
+					return "the removed factor is asked for"
+				}
+				return ""
+			}}
+		},
+		"POST /v1/auth/mfa/backup-codes": func() request {
+			p := q.person()
+			s.EnrollApp(t, p.as)
+			return request{method: "POST", path: "/v1/auth/mfa/backup-codes", as: p.as, good: 201}
+		},
+		"POST /v1/auth/reauthenticate": func() request {
+			return request{method: "POST", path: "/v1/auth/reauthenticate", body: object{"password": servertest.TestPassword}, as: q.person().as, good: 200}
+		},
+		"POST /v1/auth/reauthenticate/challenge": func() request {
+			p := q.person()
+			s.EnrollKey(t, servertest.NewAuthenticator(t), p.as)
+			return request{method: "POST", path: "/v1/auth/reauthenticate/challenge", as: p.as, good: 200}
+		},
+		"GET /v1/users/{id}/mfa": func() request {
+			return request{method: "GET", path: "/v1/users/" + q.person().id + "/mfa", as: q.admin, good: 200}
+		},
+		"PATCH /v1/users/{id}/mfa": func() request {
+			return request{method: "PATCH", path: "/v1/users/" + q.person().id + "/mfa", body: object{"required": true}, as: q.admin, good: 200}
+		},
+		"DELETE /v1/users/{id}/mfa": func() request {
+			p := q.person()
+			s.EnrollApp(t, p.as)
+			return request{method: "DELETE", path: "/v1/users/" + p.id + "/mfa", as: q.admin, good: 204, probe: q.ended(p.as)}
+		},
+		"DELETE /v1/users/{id}/mfa/{factor}": func() request {
+			p := q.person()
+			return request{method: "DELETE", path: "/v1/users/" + p.id + "/mfa/" + s.EnrollApp(t, p.as).ID, as: q.admin, good: 204}
+		},
+		"POST /v1/users/{id}/unlock": func() request {
+			return request{method: "POST", path: "/v1/users/" + q.person().id + "/unlock", as: q.admin, good: 204}
+		},
+
 		"GET /v1/users/{id}/sessions": func() request {
 			return request{method: "GET", path: "/v1/users/" + q.user("person") + "/sessions", as: q.admin, good: 200}
 		},
@@ -331,6 +442,7 @@ func (q *requests) table() map[string]func() request {
 		"GET /healthz":                                    get("/healthz", nil),
 		"GET /readyz":                                     func() request { return request{method: "GET", path: "/readyz", good: 503} }, // the clock of this server is set forward
 		"GET /set-password":                               get("/set-password", nil),
+		"GET /reset-password":                             get("/reset-password", nil),
 		"GET /accept-invitation":                          get("/accept-invitation", nil),
 		"GET /setup":                                      get("/setup", nil),
 		"GET /assets/link.js":                             get("/assets/link.js", nil),

@@ -18,6 +18,7 @@ type Authenticator struct {
 	Origin  string
 	RPID    string
 	UV      bool // it verifies who holds it
+	Synced  bool // its keys are kept in several places
 	Counter uint32
 
 	id         []byte
@@ -60,13 +61,19 @@ const (
 	flagUserPresent  = 1
 	flagUserVerified = 4
 	flagAttested     = 64
+
+	flagBackupEligible = 8
 )
 
 func (a *Authenticator) flags() byte {
+	flags := byte(flagUserPresent)
 	if a.UV {
-		return flagUserPresent | flagUserVerified
+		flags |= flagUserVerified
 	}
-	return flagUserPresent
+	if a.Synced {
+		flags |= flagBackupEligible
+	}
+	return flags
 }
 
 func (a *Authenticator) authData(flags byte) []byte {

@@ -189,6 +189,9 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 		r := n.Do(w.t, "POST", "/v1/auth/mfa/verify", body, changes...)
 		live := !x.used && x.tries < 5 && n.Clock.Now().Before(x.born.Add(5*time.Minute)) && !x.who.disabled && x.proven == x.who.password
 		x.tries++
+		if right && live && body["method"] == "totp" && r.Status != 200 {
+			t.Fatalf("a right code of %s: %d %s", x.who.email, r.Status, r.Body)
+		}
 		if r.Status == 200 {
 			if !right || !live {
 				t.Fatalf("a second step of %s that was wrong (%v) or whose token was dead (%v) succeeded: %v", x.who.email, !right, !live, body["method"])

@@ -150,35 +150,29 @@ func (s *Service) Prove(ctx context.Context, in Password) (Proven, error) {
 		return Proven{}, fault.Invalidf("password", "must have at most %d characters", password.MaxLength)
 	}
 	counter := in.Tenant.counter(in.Name)
-	gate := counter
-	if !in.Device.IsZero() { // it may be known, and then neither a lock of the name nor a crowd at it concerns it
-		gate = "device " + in.Device.Reveal()
-	}
-	if err := s.Attempts.Locked(gate, in.Source.Address); err != nil {
-		return Proven{}, err
+	if in.Device.IsZero() { // at no cost; what a device says must be looked at first
+		if err := s.Attempts.Locked(counter, in.Source.Address); err != nil {
+			return Proven{}, err
+		}
 	}
 	place, err := s.Hasher.Enter(attempt.Network(in.Source.Address)) // before anything is asked or counted: who is sent away has tried nothing
 	if err != nil {
 		return Proven{}, err
 	}
 	defer place.Leave()
-	leave, err := s.turnstile.enter(ctx, gate)
-	if err != nil {
-		return Proven{}, err
-	}
-	defer leave()
 	tenant := in.Tenant.ID
 	if in.Tenant.Unknown {
 		tenant = unknownTenant
 	}
-	u, found, err := s.Users.ForSignIn(ctx, tenant, in.Name)
+	u, t, found, err := s.look(ctx, counter, tenant, in.Name, in.Device, in.Source.Address)
 	if err != nil {
 		return Proven{}, err
 	}
-	t := try{name: counter, account: string(u.ID)}
-	if t.device, err = s.device(ctx, u, found, in.Device); err != nil {
+	leave, err := s.turnstile.enter(ctx, t.gate())
+	if err != nil {
 		return Proven{}, err
 	}
+	defer leave()
 	org, err := s.prove(ctx, in, u, found, t, place)
 	return Proven{u, org, t.device}, err
 }
@@ -190,11 +184,32 @@ type try struct {
 	device  string // known; then it alone
 }
 
+// gate is where tries stand in line: a known device has a line of its own.
+func (t try) gate() string {
+	if t.device != "" {
+		return "known device " + t.device
+	}
+	return t.name
+}
+
+// look finds the account that a name means and what a try at it is counted under.
+func (s *Service) look(ctx context.Context, counter string, tenant id.Organization, name string, device secret.Secret, address string) (user.User, try, bool, error) {
+	u, found, err := s.Users.ForSignIn(ctx, tenant, name)
+	if err != nil {
+		return u, try{}, false, err
+	}
+	t := try{name: counter, account: string(u.ID)}
+	if t.device, err = s.device(ctx, u, found, device); err != nil {
+		return u, t, found, err
+	}
+	return u, t, found, s.Attempts.Locked(t.gate(), address)
+}
+
 // reserve counts a try before it is looked at. A known device has a count of its own: who guesses at the name from elsewhere does not lock its owner out, and whoever
 // steals a device has its few tries only.
 func (s *Service) reserve(ctx context.Context, t try, address string) (attempt.Reservation, error) {
 	if t.device != "" {
-		return s.Attempts.Reserve(ctx, "known device "+t.device, "", address)
+		return s.Attempts.Reserve(ctx, t.gate(), "", address)
 	}
 	return s.Attempts.Reserve(ctx, t.name, t.account, address)
 }

@@ -30,6 +30,10 @@ func (s *Service) WithPasskey(ctx context.Context, in Passkey) (Result, error) {
 		return Result{}, fault.Invalidf("deviceFingerprint", "must have at most %d bytes of UTF-8", maxFingerprint)
 	}
 	k, err := s.Factors.ParsePasskey(in.Credential)
+	if fault.Is(err, fault.Unauthenticated) {
+		s.Log.InfoContext(ctx, "a passkey was not readable", "requestId", in.Source.Request, "why", err)
+		return Result{}, ErrPasskey()
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -38,12 +42,21 @@ func (s *Service) WithPasskey(ctx context.Context, in Passkey) (Result, error) {
 	if !found {
 		org, u = unknownTenant, "" // asked in vain, and as long
 	}
-	reservation, err := s.Attempts.Reserve(ctx, "passkey "+k.Credential, string(u), in.Source.Address)
+	account := "" // an answer that names a user and brings no authenticator of theirs is nobody's try at them: whoever knows their id could lock them
+	if known, err := s.Factors.Known(ctx, org, u, k); err != nil {
+		return Result{}, err
+	} else if known {
+		account = string(u)
+	}
+	reservation, err := s.Attempts.Reserve(ctx, "passkey "+k.Credential, account, in.Source.Address)
 	if err != nil {
 		return Result{}, err
 	}
 	r, err := s.passkey(ctx, in, k, org, u)
 	if err == nil {
+		if err := s.forgive(ctx, r.User); err != nil {
+			return Result{}, err
+		}
 		return r, s.Attempts.Succeeded(ctx, reservation)
 	}
 	if f := fault.Of(err); f.Code != fault.CodeMFAInvalid && f.Code != fault.CodeInvalidCredentials {

@@ -22,7 +22,8 @@ type reset struct {
 const (
 	resetsWaiting = 256
 	ResetsPerHour = 5 // mails to one account
-	resetTimeout  = 10 * time.Second
+	resetTimeout  = 5 * time.Second
+	resetAgain    = 2 * time.Second
 )
 
 // Forgot is somebody who says that they forgot their password.
@@ -43,17 +44,8 @@ func (s *Service) Forgotten(ctx context.Context, in Forgot) error {
 	if in.Tenant.Unknown {
 		tenant = unknownTenant
 	}
-	if in.Device.IsZero() {
-		if err := s.Attempts.Locked(counter, in.Source.Address); err != nil {
-			return err
-		}
-	}
-	u, found, err := s.Users.ForSignIn(ctx, tenant, in.Name)
+	u, t, found, err := s.look(ctx, counter, tenant, in.Name, in.Device, in.Source.Address)
 	if err != nil {
-		return err
-	}
-	t := try{name: counter, account: string(u.ID)}
-	if t.device, err = s.device(ctx, u, found, in.Device); err != nil {
 		return err
 	}
 	reservation, err := s.reserve(ctx, t, in.Source.Address)
@@ -71,22 +63,44 @@ func (s *Service) Forgotten(ctx context.Context, in Forgot) error {
 	return nil
 }
 
-// MailResets writes the mails that were asked for, until ctx ends.
+// MailResets writes the mails that were asked for, until ctx ends, and then those that wait still: they were promised.
 func (s *Service) MailResets(ctx context.Context) {
 	for {
 		select {
-		case <-ctx.Done():
-			return
 		case r := <-s.resets:
-			if err := s.mailReset(ctx, r); err != nil && ctx.Err() == nil {
-				s.Log.ErrorContext(ctx, "a password reset was not mailed", "requestId", r.source.Request, "error", err)
+			s.mailPromised(ctx, r)
+			continue
+		case <-ctx.Done():
+		}
+		for {
+			select {
+			case r := <-s.resets:
+				s.mailPromised(ctx, r)
+				continue
+			default:
 			}
+			return
 		}
 	}
 }
 
+// mailPromised tries twice: a database that fails over is back by then.
+func (s *Service) mailPromised(ctx context.Context, r reset) {
+	err := s.mailReset(ctx, r)
+	if err != nil {
+		select {
+		case <-time.After(resetAgain):
+		case <-ctx.Done():
+		}
+		err = s.mailReset(ctx, r)
+	}
+	if err != nil {
+		s.Log.ErrorContext(ctx, "a password reset was not mailed", "requestId", r.source.Request, "error", err)
+	}
+}
+
 func (s *Service) mailReset(ctx context.Context, r reset) error {
-	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resetTimeout)
 	defer cancel()
 	n, err := s.Mails.Written(ctx, r.user.Organization, string(r.user.ID), mail.ResetPassword, s.Now().Add(-time.Hour))
 	if err != nil || n >= ResetsPerHour {
@@ -98,11 +112,30 @@ func (s *Service) mailReset(ctx context.Context, r reset) error {
 // ResetPassword gives a user the password they chose at a link that was mailed to them. Their sessions end, no device of theirs is known any more, and what was guessed at
 // the account is forgiven. It signs nobody in: a second factor is still asked for.
 func (s *Service) ResetPassword(ctx context.Context, source principal.Source, token secret.Secret, plain string) (user.User, error) {
-	u, err := s.Users.ResetPassword(ctx, source, token, plain, func(tx *sqldb.Tx, u user.User) error {
-		return s.Factors.ForgetDevices(ctx, tx, u.Organization, u.ID)
-	})
-	if err != nil {
-		return u, err
+	u, err := s.Users.ResetPassword(ctx, source, token, plain, s.forgetDevices(ctx))
+	if err == nil {
+		s.forgiven(ctx, u)
 	}
-	return u, s.unlock(ctx, u)
+	return u, err
+}
+
+// SetPassword is ResetPassword at a link that an administrator handed or mailed.
+func (s *Service) SetPassword(ctx context.Context, source principal.Source, token secret.Secret, plain string) (user.User, error) {
+	u, err := s.Users.SetPasswordByLink(ctx, source, token, plain, s.forgetDevices(ctx))
+	if err == nil {
+		s.forgiven(ctx, u)
+	}
+	return u, err
+}
+
+// forgetDevices makes a user's devices strangers with every change of the password: who knew the former one may have made theirs a known one.
+func (s *Service) forgetDevices(ctx context.Context) user.Within {
+	return func(tx *sqldb.Tx, u user.User) error { return s.Factors.ForgetDevices(ctx, tx, u.Organization, u.ID) }
+}
+
+// forgiven takes back what was guessed at an account whose password is another now. Should that fail, the lock ends by itself.
+func (s *Service) forgiven(ctx context.Context, u user.User) {
+	if err := s.forgive(ctx, u); err != nil {
+		s.Log.WarnContext(ctx, "failed sign-ins were not forgiven after a new password", "user", u.ID, "error", err)
+	}
 }

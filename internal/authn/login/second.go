@@ -63,7 +63,11 @@ func (s *Service) wait(ctx context.Context, f First) (Result, error) {
 	}
 	err = s.DB.Tx(ctx, f.Organization.ID, func(tx *sqldb.Tx) error {
 		w.Token, err = s.OneTime.Begin(ctx, tx, f.Organization.ID, purposeWaiting, waitingPrefix, string(f.User.ID), string(payload), now, now.Add(WaitingLifetime))
-		return err
+		if err != nil {
+			return err
+		}
+		p := holder(f.Organization.ID, f.User.ID, f.Source)
+		return s.Users.Record(ctx, tx, p, f.User, "session.second_factor_awaited", map[string]string{"door": f.Door, "enrollment": strconv.FormatBool(w.Enroll)})
 	})
 	return Result{Waiting: w, User: f.User, Organization: f.Organization}, err
 }
@@ -158,7 +162,7 @@ func (s *Service) Challenge(ctx context.Context, source principal.Source, token 
 }
 
 // Enrolling is who holds the token of a sign-in that waits for its first factor to be enrolled: a principal without a session and without rights. A user who has a
-// factor, or need not have one, has nothing to enrol this way.
+// factor has nothing to enrol this way.
 func (s *Service) Enrolling(ctx context.Context, token secret.Secret, source principal.Source) (principal.Principal, organization.Organization, error) {
 	c, _, err := s.waiting(ctx, token, source)
 	if err != nil {
@@ -187,11 +191,16 @@ func (s *Service) counted(ctx context.Context, u user.User, p principal.Principa
 	}
 	if reservation.AccountLocked { // by tries under another of its names; whoever comes here has proven who they are already, and may know
 		s.notMade(ctx, reservation)
-		return fault.Limitedf(fault.CodeAccountLocked, time.Minute, "Too many failed sign-ins for this account. Wait and try again.")
+		return s.Attempts.AccountRefusal(ctx, reservation)
 	}
 	err = attempt()
 	switch f := fault.Of(err); {
+	case err == nil && device != "":
+		return s.Attempts.Succeeded(ctx, reservation)
 	case err == nil:
+		if err := s.forgive(ctx, u); err != nil { // first: it takes back what the account's row says
+			return err
+		}
 		return s.Attempts.Succeeded(ctx, reservation)
 	case f.Code == fault.CodeMFAInvalid || f.Code == fault.CodeInvalidCredentials:
 		details["locked"] = strconv.FormatBool(reservation.Locks)
@@ -208,12 +217,16 @@ func (s *Service) counted(ctx context.Context, u user.User, p principal.Principa
 }
 
 // ConfirmFactor adds a factor that was enrolled. A wrong first code counts as a failed sign-in of the account.
-func (s *Service) ConfirmFactor(ctx context.Context, p principal.Principal, factor id.Factor, proof mfa.Proof, endOthers bool) (c mfa.Confirmed, err error) {
+func (s *Service) ConfirmFactor(ctx context.Context, p principal.Principal, device secret.Secret, factor id.Factor, proof mfa.Proof, endOthers bool) (c mfa.Confirmed, err error) {
 	u, err := s.Users.Facts(ctx, p.Home, p.UserID())
 	if err != nil {
 		return c, err
 	}
-	err = s.counted(ctx, u, p, "", "factor.refused", map[string]string{"factor": string(factor)}, func() error {
+	counts, err := s.device(ctx, u, true, device)
+	if err != nil {
+		return c, err
+	}
+	err = s.counted(ctx, u, p, counts, "factor.refused", map[string]string{"factor": string(factor)}, func() error {
 		c, err = s.Factors.Confirm(ctx, p, factor, proof, endOthers)
 		return err
 	})

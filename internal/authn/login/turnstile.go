@@ -20,10 +20,11 @@ type gate struct {
 	users int // inside and waiting
 }
 
+// The bounds of tries at one account, on each node.
 const (
-	triesAtOnce   = 2 // fewer than the failures that lock, on this node
-	triesWaiting  = 32
-	turnstileWait = 5 * time.Second
+	TriesAtOnce   = 2 // fewer than the failures that lock, on this node
+	TriesWaiting  = 32
+	TurnstileWait = 5 * time.Second
 )
 
 func newTurnstile() *turnstile { return &turnstile{gates: make(map[string]*gate)} }
@@ -33,10 +34,10 @@ func (t *turnstile) enter(ctx context.Context, account string) (leave func(), er
 	t.mu.Lock()
 	g := t.gates[account]
 	if g == nil {
-		g = &gate{slots: make(chan struct{}, triesAtOnce)}
+		g = &gate{slots: make(chan struct{}, TriesAtOnce)}
 		t.gates[account] = g
 	}
-	if g.users >= triesAtOnce+triesWaiting {
+	if g.users >= TriesAtOnce+TriesWaiting {
 		t.mu.Unlock()
 		return nil, crowded()
 	}
@@ -49,7 +50,7 @@ func (t *turnstile) enter(ctx context.Context, account string) (leave func(), er
 		}
 		t.mu.Unlock()
 	}
-	timer := time.NewTimer(turnstileWait)
+	timer := time.NewTimer(TurnstileWait)
 	defer timer.Stop()
 	select {
 	case g.slots <- struct{}{}:

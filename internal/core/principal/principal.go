@@ -48,6 +48,7 @@ type Principal struct {
 	Owner    id.User    // machines owned by a user: that user
 
 	AuthTime  time.Time // when the first factor was proven
+	Weak      bool      // their user has a second factor, and this session never proved it
 	ExpiresAt time.Time // of the credential; zero: never
 	Source    Source
 }

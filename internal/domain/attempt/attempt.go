@@ -144,6 +144,16 @@ func (s *Service) reserve(ctx context.Context, q *attemptdb.Queries, r Reservati
 	return counted, err
 }
 
+// AccountRefusal tells somebody who has proven who they are how long their account is locked.
+func (s *Service) AccountRefusal(ctx context.Context, r Reservation) error {
+	var refusal error
+	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
+		refusal = s.refuse(ctx, attemptdb.New(tx), r.account, s.now(), fault.CodeAccountLocked, "Too many failed sign-ins for this account. Wait and try again.")
+		return nil
+	})
+	return errors.Join(err, refusal)
+}
+
 // refuse tells how long a lock lasts.
 func (s *Service) refuse(ctx context.Context, q *attemptdb.Queries, digest string, now time.Time, code, text string) error {
 	until, err := q.PlatformLockedUntil(ctx, digest)
@@ -176,29 +186,37 @@ func (s *Service) NotMade(ctx context.Context, r Reservation) error {
 	})
 }
 
-// Unlock forgives what failed at one account, under each of its names: an administrator answers for it. A name stays locked for what failed at other accounts.
-func (s *Service) Unlock(ctx context.Context, account string, names ...string) error {
+// Unlock forgives what failed at one account, under each of its names: somebody answers for it, and records it with within. A name stays locked for what failed at other
+// accounts.
+func (s *Service) Unlock(ctx context.Context, account string, names []string, within func(tx *sqldb.Tx) error) error {
 	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
-		q, digest := attemptdb.New(tx), s.digest("account", account)
-		for _, name := range names {
-			named := s.digest("name", name)
-			if err := q.PlatformHold(ctx, named); err != nil {
-				return err
-			}
-			if err := q.PlatformUnlock(ctx, digest, s.digest("nobody", name), int64(s.limits.AccountFailures), named); err != nil {
-				return err
-			}
-			s.locked.Invalidate(named)
+		if err := s.unlock(ctx, attemptdb.New(tx), account, names); err != nil {
+			return err
 		}
-		for _, name := range names {
-			if err := q.PlatformClear(ctx, digest, s.digest("nobody", name)); err != nil {
-				return err
-			}
-		}
-		return nil
+		return within(tx)
 	})
+	for _, name := range names {
+		s.locked.Invalidate(s.digest("name", name))
+	}
 	if err != nil {
 		return fmt.Errorf("attempt: unlock: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) unlock(ctx context.Context, q *attemptdb.Queries, account string, names []string) error {
+	digest := s.digest("account", account)
+	for _, name := range names {
+		named := s.digest("name", name)
+		err := errors.Join(q.PlatformHold(ctx, named), q.PlatformUnlock(ctx, digest, s.digest("nobody", name), int64(s.limits.AccountFailures), named))
+		if err != nil {
+			return err
+		}
+	}
+	for _, name := range names {
+		if err := q.PlatformClear(ctx, digest, s.digest("nobody", name)); err != nil {
+			return err
+		}
 	}
 	return nil
 }

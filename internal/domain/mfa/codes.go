@@ -18,8 +18,8 @@ import (
 // Backup codes have 40 random bits: too few to be stored by a plain hash, and enough against guessing, which is counted. They are kept as keyed digests under
 // a key that is not in the database.
 const (
-	codeCount  = 10
-	codeLength = 8
+	CodeCount  = 10
+	CodeLength = 8
 	// codeLetters are Crockford's base 32: no letter that reads like a digit.
 	codeLetters = "0123456789abcdefghjkmnpqrstvwxyz"
 )
@@ -30,7 +30,7 @@ var codeForms = strings.NewReplacer(" ", "", "-", "", "i", "1", "l", "1", "o", "
 func canonicalCode(typed string) string { return codeForms.Replace(strings.ToLower(typed)) }
 
 func newCode() string {
-	b := make([]byte, codeLength)
+	b := make([]byte, CodeLength)
 	rand.Read(b)
 	for i := range b {
 		b[i] = codeLetters[b[i]&31]
@@ -48,10 +48,10 @@ func (s *Service) makeCodes(ctx context.Context, tx *sqldb.Tx, u user.User) ([]s
 	if _, err := q.DeleteCodes(ctx, u.Organization, u.ID); err != nil {
 		return nil, fmt.Errorf("mfa: codes: %w", err)
 	}
-	codes := make([]string, 0, codeCount)
-	seen := make(map[string]bool, codeCount)
+	codes := make([]string, 0, CodeCount)
+	seen := make(map[string]bool, CodeCount)
 	later := mfadb.New(tx.Later())
-	for len(codes) < codeCount {
+	for len(codes) < CodeCount {
 		code := newCode()
 		if seen[code] {
 			continue

@@ -15,7 +15,7 @@ import (
 // tries count at the device, not at the name, so that who guesses at a name locks out strangers and not its owner.
 const (
 	DeviceLifetime = 180 * 24 * time.Hour
-	maxDevices     = 20
+	MaxDevices     = 20
 	devicePrefix   = "dev_"
 )
 
@@ -29,7 +29,7 @@ func (s *Service) KnowDevice(ctx context.Context, tx *sqldb.Tx, org id.Organizat
 	q := mfadb.New(tx.Later())
 	err := q.KnowDevice(ctx, mfadb.KnowDeviceParams{OrganizationID: org, UserID: u, Digest: s.deviceDigest(org, u, token), CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(now.Add(DeviceLifetime))})
 	if err == nil {
-		err = q.TrimDevices(ctx, org, u, maxDevices)
+		err = q.TrimDevices(ctx, org, u, MaxDevices)
 	}
 	if err != nil {
 		return secret.Secret{}, fmt.Errorf("mfa: know device: %w", err)

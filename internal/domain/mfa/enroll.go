@@ -102,7 +102,7 @@ type Confirmed struct {
 }
 
 // Confirm adds a factor that was enrolled, proven by its first use. The app that it takes the place of is gone then. The principal's session counts as
-// one of two factors from now on, since its user has just proven both.
+// one of two factors from now on; its last proof is no newer.
 func (s *Service) Confirm(ctx context.Context, p principal.Principal, factor id.Factor, proof Proof, endOthers bool) (Confirmed, error) {
 	u, err := s.enrolling(ctx, p)
 	if err != nil {
@@ -217,7 +217,8 @@ func (s *Service) activate(ctx context.Context, tx *sqldb.Tx, u user.User, metho
 	return nil
 }
 
-// renew makes the principal's session one of two factors, if they have a session, and ends their others if they want it.
+// renew makes the principal's session one of two factors, if they have a session, and ends their others if they want it. Whether the session may change factors was
+// judged before.
 func (s *Service) renew(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org organization.Organization, u user.User, amr []string, endOthers bool) error {
 	if p.Session == "" {
 		return nil
@@ -226,7 +227,7 @@ func (s *Service) renew(ctx context.Context, tx *sqldb.Tx, p principal.Principal
 	if err != nil {
 		return err
 	}
-	if _, err := s.sessions.Renew(ctx, tx, f, amr, s.now()); err != nil {
+	if _, err := s.sessions.Renew(ctx, tx, f, amr, f.AuthTime); err != nil { // not newer: a factor that was just made proves nothing about who made it
 		return err
 	}
 	if endOthers {

@@ -189,10 +189,21 @@ func (s *Service) Remove(ctx context.Context, p principal.Principal, factor id.F
 // RemoveOf takes a factor of another user away, whatever is left to them: they enrol again at the next sign-in, if one is demanded. It needs
 // users:update:all and no fewer rights than theirs.
 func (s *Service) RemoveOf(ctx context.Context, p principal.Principal, u id.User, factor id.Factor) error {
-	if _, err := s.changeable(ctx, p, u); err != nil {
-		return err
+	return sqldb.Retry(func() error {
+		judged, err := s.changeable(ctx, p, u)
+		if err != nil {
+			return err
+		}
+		return s.remove(ctx, p, p.Organization, u, factor, false, func(_ *sqldb.Tx, u user.User) error { return asJudged(judged, u) })
+	})
+}
+
+// asJudged makes sure that a user was not promoted since it was judged who may change them.
+func asJudged(judged, u user.User) error {
+	if judged.Role != u.Role {
+		return sqldb.ErrStale
 	}
-	return s.remove(ctx, p, p.Organization, u, factor, false, func(*sqldb.Tx, user.User) error { return nil })
+	return nil
 }
 
 // changeable refuses acts of administrators on themselves: what one holds oneself is proven and changed as one's own.
@@ -244,7 +255,12 @@ func (s *Service) remove(ctx context.Context, p principal.Principal, orgID id.Or
 // Reset takes all factors, backup codes and known devices of a user away and ends their sessions: for somebody who lost them. It needs users:update:all and no
 // fewer rights than theirs.
 func (s *Service) Reset(ctx context.Context, p principal.Principal, userID id.User) error {
-	if _, err := s.changeable(ctx, p, userID); err != nil {
+	return sqldb.Retry(func() error { return s.reset(ctx, p, userID) })
+}
+
+func (s *Service) reset(ctx context.Context, p principal.Principal, userID id.User) error {
+	judged, err := s.changeable(ctx, p, userID)
+	if err != nil {
 		return err
 	}
 	org, err := s.organizations.Facts(ctx, p.Organization)
@@ -254,6 +270,9 @@ func (s *Service) Reset(ctx context.Context, p principal.Principal, userID id.Us
 	return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		u, err := s.users.Hold(ctx, tx, p.Organization, userID)
 		if err != nil {
+			return err
+		}
+		if err := asJudged(judged, u); err != nil {
 			return err
 		}
 		q := mfadb.New(tx)

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/pquerna/otp"
 	"github.com/pquerna/otp/totp"
@@ -19,7 +20,7 @@ import (
 const (
 	seedBytes  = 20
 	codeDigits = 6
-	period     = 30 * time.Second
+	Period     = 30 * time.Second
 	// driftSteps is how many steps back a code is taken: the one before, for a clock that is slow or a person who is.
 	driftSteps = 1
 )
@@ -39,17 +40,29 @@ func newApp(issuer, account string) (*App, []byte, error) {
 	seed := make([]byte, seedBytes)
 	rand.Read(seed)
 	a := &App{Secret: base32Plain.EncodeToString(seed)}
-	issuer = strings.ReplaceAll(issuer, ":", " ") // the colon parts issuer and account
+	issuer = cut(strings.ReplaceAll(issuer, ":", " "), maxIssuerBytes) // the colon parts issuer and account
 	a.URI = "otpauth://totp/" + url.PathEscape(issuer) + ":" + url.PathEscape(account) + "?secret=" + a.Secret + "&issuer=" + url.QueryEscape(issuer) +
-		fmt.Sprintf("&algorithm=SHA1&digits=%d&period=%d", codeDigits, int(period.Seconds()))
+		fmt.Sprintf("&algorithm=SHA1&digits=%d&period=%d", codeDigits, int(Period.Seconds()))
 	a.URI = strings.ReplaceAll(a.URI, "+", "%20") // apps read the query as a URI, not as a form
-	code, err := qr.Encode(a.URI, qr.M)
+	code, err := qr.Encode(a.URI, qr.L)
 	if err != nil {
 		return nil, nil, fmt.Errorf("mfa: QR code: %w", err)
 	}
 	code.Scale = 6
 	a.PNG, a.SVG = code.PNG(), svg(code)
 	return a, seed, nil
+}
+
+// maxIssuerBytes keeps the QR code one that cameras read.
+const maxIssuerBytes = 90
+
+// cut shortens a text to whole characters.
+func cut(s string, most int) string {
+	for len(s) > most {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
+	}
+	return s
 }
 
 // quietZone is the margin a scanner needs, in modules (ISO/IEC 18004).
@@ -83,10 +96,10 @@ func matchStep(seed []byte, code string, now time.Time, last int64) (step int64,
 		return 0, false
 	}
 	secret := base32Plain.EncodeToString(seed)
-	current := now.Unix() / int64(period.Seconds())
+	current := now.Unix() / int64(Period.Seconds())
 	for back := range int64(driftSteps + 1) {
 		candidate := current - back
-		want, err := totp.GenerateCodeCustom(secret, time.Unix(candidate*int64(period.Seconds()), 0), totp.ValidateOpts{Period: uint(period.Seconds()), Digits: codeDigits, Algorithm: otp.AlgorithmSHA1})
+		want, err := totp.GenerateCodeCustom(secret, time.Unix(candidate*int64(Period.Seconds()), 0), totp.ValidateOpts{Period: uint(Period.Seconds()), Digits: codeDigits, Algorithm: otp.AlgorithmSHA1})
 		if err == nil && subtle.ConstantTimeCompare([]byte(want), []byte(code)) == 1 && candidate > last && !ok {
 			step, ok = candidate, true
 		}

@@ -350,6 +350,15 @@ func (s *Service) ParsePasskey(raw []byte) (Passkey, error) {
 	return k, nil
 }
 
+// Known tells whether an answer comes from an authenticator of the user whom it names. It asks the database once, whoever that is, and proves nothing.
+func (s *Service) Known(ctx context.Context, org id.Organization, u id.User, k Passkey) (bool, error) {
+	rows, err := mfadb.New(s.db.Tenant(org)).ActiveOf(ctx, org, u, user.WebAuthn)
+	if err != nil {
+		return false, fmt.Errorf("mfa: authenticators: %w", err)
+	}
+	return slices.ContainsFunc(rows, func(r mfadb.Factor) bool { return r.CredentialKey == k.Credential }), nil
+}
+
 // CheckPasskey judges an answer of a user who was read from the database just now. The authenticator must have verified who holds it.
 func (s *Service) CheckPasskey(ctx context.Context, org organization.Organization, u user.User, k Passkey) (*Taking, error) {
 	if !org.Settings.PasskeySignIn || !k.party.Serves(org) || u.Organization != k.Organization || u.ID != k.User {

@@ -103,6 +103,11 @@ var MFAPolicies = []MFAPolicy{MFAOptional, MFAAdministrators, MFARequired}
 // StepUp is how long ago the last proof may be.
 func (s Settings) StepUp() time.Duration { return time.Duration(s.StepUpSeconds) * time.Second }
 
+// signInChanged tells whether what people must prove is another.
+func (s Settings) signInChanged(t Settings) bool {
+	return s.MFA != t.MFA || s.PasskeySignIn != t.PasskeySignIn || s.StepUpSeconds != t.StepUpSeconds || s.PasswordMinLength != t.PasswordMinLength || !slices.Equal(s.PasswordBlockedWords, t.PasswordBlockedWords)
+}
+
 // When writes a moment for the organization's people.
 func (s Settings) When(t time.Time) string {
 	return t.In(s.Location()).Format("2 January 2006, 15:04 MST")

@@ -293,8 +293,12 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 		before := o
 		before.Settings.AllowedOrigins, before.Settings.SlidingByRole = slices.Clone(o.Settings.AllowedOrigins), maps.Clone(o.Settings.SlidingByRole)
 		before.Settings.SessionLimitsByRole = maps.Clone(o.Settings.SessionLimitsByRole)
+		before.Settings.PasswordBlockedWords = slices.Clone(o.Settings.PasswordBlockedWords)
 		if err := change(&o); err != nil {
 			return err
+		}
+		if p.Kind != principal.User && !p.IsSystem() && o.Settings.signInChanged(before.Settings) {
+			return fault.Forbiddenf("A machine credential changes nothing about what people must prove.")
 		}
 		if o.Name, err = checkName(o.Name); err != nil {
 			return err

@@ -209,16 +209,16 @@ func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Orga
 	return f, audit.RecordIn(ctx, tx, now, org.ID, p, audit.Entry{Act: "session.created", TargetKind: "session", TargetID: string(f.ID), Details: map[string]string{"door": how.Door, "amr": strings.Join(how.AMR, " ")}})
 }
 
-// Renew notes that a session's user has just proven themselves again, by the methods given beside those of the sign-in. It is the only way to a newer
-// auth_time: a refresh is none (RFC 9470 §6).
-func (s *Service) Renew(ctx context.Context, tx *sqldb.Tx, f Session, amr []string, now time.Time) (Session, error) {
-	f.AuthTime, f.AMR = now, slices.Clone(f.AMR)
+// Renew notes that a session's user has proven more, by the methods given beside those of the sign-in, and when they last proved who they are. It is the only way to a
+// newer auth_time: a refresh is none (RFC 9470 §6).
+func (s *Service) Renew(ctx context.Context, tx *sqldb.Tx, f Session, amr []string, authTime time.Time) (Session, error) {
+	f.AuthTime, f.AMR = authTime, slices.Clone(f.AMR)
 	for _, m := range amr {
 		if !slices.Contains(f.AMR, m) {
 			f.AMR = append(f.AMR, m)
 		}
 	}
-	n, err := sessiondb.New(tx).Renew(ctx, sessiondb.RenewParams{AuthTime: sqldb.MillisOf(now), Amr: strings.Join(f.AMR, " "), OrganizationID: f.Organization, ID: f.ID, UserID: f.User})
+	n, err := sessiondb.New(tx).Renew(ctx, sessiondb.RenewParams{AuthTime: sqldb.MillisOf(authTime), Amr: strings.Join(f.AMR, " "), OrganizationID: f.Organization, ID: f.ID, UserID: f.User})
 	if err != nil {
 		return f, fmt.Errorf("session: renew: %w", err)
 	}

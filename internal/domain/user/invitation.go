@@ -106,7 +106,7 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 		return Invitation{}, secret.Secret{}, fmt.Errorf("invitation: teams: %w", err)
 	}
 	now := s.now()
-	inv := Invitation{ID: id.New[id.Invitation](), Email: email, Name: name, Role: n.Role, Teams: n.Teams, State: Pending, InvitedBy: p.ID, CreatedAt: now, ExpiresAt: now.Add(linkLifetime)}
+	inv := Invitation{ID: id.New[id.Invitation](), Email: email, Name: name, Role: n.Role, Teams: n.Teams, State: Pending, InvitedBy: p.ID, CreatedAt: now, ExpiresAt: now.Add(LinkLifetime)}
 	var link secret.Secret
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		q := userdb.New(tx)
@@ -123,7 +123,7 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeInvitation, string(inv.ID), now, inv.ExpiresAt); err != nil {
 			return err
 		}
-		m := mail.Message{Kind: mail.Invitation, Subject: string(inv.ID), To: email, Name: name, Organization: org.Name, Page: "accept-invitation", Token: link, Lifetime: linkLifetime}
+		m := mail.Message{Kind: mail.Invitation, Subject: string(inv.ID), To: email, Name: name, Organization: org.Name, Page: "accept-invitation", Token: link, Lifetime: LinkLifetime}
 		if err := s.mails.Queue(ctx, tx, p.Organization, m); err != nil {
 			return err
 		}

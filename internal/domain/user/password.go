@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -27,14 +28,14 @@ func contextWords(u User) []string {
 
 // hashNew judges a new password and hashes it. It runs before any transaction.
 func (s *Service) hashNew(ctx context.Context, client, field string, org organization.Organization, u User, plain string) (string, error) {
-	if err := s.policy(org, contextWords(u)...).Check(plain); err != nil {
+	if err := s.policy(org, u, contextWords(u)...).Check(plain); err != nil {
 		return "", fault.Invalidf(field, "%v", err)
 	}
 	return s.hasher.Hash(ctx, client, plain)
 }
 
 // ChangePassword replaces the principal's own password, proven by the current one, and ends their other sessions. place is theirs in the hash queue.
-func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, place *hashing.Place, current, plain string) (ended int, err error) {
+func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, place *hashing.Place, current, plain string, within Within) (ended int, err error) {
 	u, err := one(userdb.New(s.db.Tenant(p.Home)).Get(ctx, p.Home, id.User(p.ID)))
 	if err != nil {
 		return 0, err
@@ -53,7 +54,7 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, pla
 	if !ok {
 		return 0, fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials, "The current password is wrong.")
 	}
-	if err := s.policy(org, contextWords(u)...).Check(plain); err != nil {
+	if err := s.policy(org, u, contextWords(u)...).Check(plain); err != nil {
 		return 0, fault.Invalidf("newPassword", "%v", err)
 	}
 	hash, err := place.Hash(ctx, plain)
@@ -61,10 +62,15 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, pla
 		return 0, err
 	}
 	err = s.db.Tx(ctx, p.Home, func(tx *sqldb.Tx) error {
+		if same, err := s.Confirm(ctx, tx, u); err != nil {
+			return err
+		} else if !same { // another was set while this one was looked at
+			return fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials, "The current password is wrong.")
+		}
 		if ended, err = s.setPassword(ctx, tx, p, u, hash, p.Session, "user.password_changed"); err != nil {
 			return err
 		}
-		return s.passwordChanged(ctx, tx, org, u, p)
+		return errors.Join(within(tx, u), s.passwordChanged(ctx, tx, org, u, p))
 	})
 	return ended, err
 }
@@ -72,10 +78,7 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, pla
 // setPassword writes the hash and ends every session but keep.
 func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, hash string, keep id.Session, act string) (int, error) {
 	// Links first, then the user, then the sessions: everyone takes the locks in this order.
-	if err := s.onetime.Withdraw(ctx, tx, u.Organization, purposeSetPassword, string(u.ID)); err != nil {
-		return 0, err
-	}
-	if err := s.onetime.Withdraw(ctx, tx, u.Organization, purposeReset, string(u.ID)); err != nil {
+	if err := s.withdrawLinks(ctx, tx, u); err != nil {
 		return 0, err
 	}
 	n, err := userdb.New(tx).SetPassword(ctx, hash, sqldb.MillisOf(s.now()), u.Organization, u.ID)
@@ -92,6 +95,16 @@ func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Pri
 	return ended, s.changed(ctx, tx, p, u, act, nil)
 }
 
+// withdrawLinks makes every link worthless at which a user could choose a password.
+func (s *Service) withdrawLinks(ctx context.Context, tx *sqldb.Tx, u User) error {
+	for _, purpose := range []string{purposeSetPassword, purposeReset} {
+		if err := s.onetime.Withdraw(ctx, tx, u.Organization, purpose, string(u.ID)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // notice is a mail that tells a user what happened to their account.
 func (s *Service) notice(kind mail.Kind, org organization.Organization, u User, facts map[string]string) mail.Message {
 	facts["when"] = org.Settings.When(s.now())
@@ -104,6 +117,9 @@ func (s *Service) linkMail(kind mail.Kind, org organization.Organization, u User
 
 // passwordChanged tells a user that their password is another.
 func (s *Service) passwordChanged(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u User, p principal.Principal) error {
+	if !u.HasPassword {
+		return nil // the first one: nothing was changed
+	}
 	return s.mails.Queue(ctx, tx, org.ID, s.notice(mail.PasswordChanged, org, u, map[string]string{"address": p.Source.Address}))
 }
 
@@ -135,7 +151,7 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 	if err != nil {
 		return link, expires, err
 	}
-	expires = s.now().Add(linkLifetime)
+	expires = s.now().Add(LinkLifetime)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(user), s.now(), expires); err != nil {
 			return err
@@ -147,7 +163,7 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 		if n == 0 { // promoted meanwhile, perhaps: judge again
 			return sqldb.ErrStale
 		}
-		if err := s.mails.Queue(ctx, tx, p.Organization, s.linkMail(mail.ChoosePassword, org, u, "set-password", link, linkLifetime)); err != nil {
+		if err := s.mails.Queue(ctx, tx, p.Organization, s.linkMail(mail.ChoosePassword, org, u, "set-password", link, LinkLifetime)); err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "user.password_link_issued", TargetKind: "user", TargetID: string(user)})
@@ -172,6 +188,13 @@ func (s *Service) MailReset(ctx context.Context, source principal.Source, u User
 		if err != nil {
 			return err
 		}
+		u, err := s.Hold(ctx, tx, org.ID, u.ID) // as they are now: the address may have changed since they were asked for
+		if err != nil {
+			return err
+		}
+		if u.State != Active || !u.HasPassword {
+			return s.onetime.Withdraw(ctx, tx, org.ID, purposeReset, string(u.ID))
+		}
 		if err := s.mails.Queue(ctx, tx, org.ID, s.linkMail(mail.ResetPassword, org, u, "reset-password", token, ResetLifetime)); err != nil {
 			return err
 		}
@@ -179,17 +202,20 @@ func (s *Service) MailReset(ctx context.Context, source principal.Source, u User
 	})
 }
 
+// Within is what else happens in the transaction that gives a user another password.
+type Within func(tx *sqldb.Tx, u User) error
+
 // SetPasswordByLink gives a user the password they chose at the link that an administrator handed or mailed them; the link works once.
-func (s *Service) SetPasswordByLink(ctx context.Context, source principal.Source, token secret.Secret, plain string) (User, error) {
-	return s.setByLink(ctx, source, purposeSetPassword, token, plain, "user.password_set", nil)
+func (s *Service) SetPasswordByLink(ctx context.Context, source principal.Source, token secret.Secret, plain string, within Within) (User, error) {
+	return s.setByLink(ctx, source, purposeSetPassword, token, plain, "user.password_set", within)
 }
 
-// ResetPassword is SetPasswordByLink with a link that was asked for by whoever said they forgot theirs; within happens in the same transaction.
-func (s *Service) ResetPassword(ctx context.Context, source principal.Source, token secret.Secret, plain string, within func(tx *sqldb.Tx, u User) error) (User, error) {
+// ResetPassword is SetPasswordByLink with a link that was asked for by whoever said they forgot theirs.
+func (s *Service) ResetPassword(ctx context.Context, source principal.Source, token secret.Secret, plain string, within Within) (User, error) {
 	return s.setByLink(ctx, source, purposeReset, token, plain, "user.password_reset", within)
 }
 
-func (s *Service) setByLink(ctx context.Context, source principal.Source, purpose string, token secret.Secret, plain, act string, within func(tx *sqldb.Tx, u User) error) (User, error) {
+func (s *Service) setByLink(ctx context.Context, source principal.Source, purpose string, token secret.Secret, plain, act string, within Within) (User, error) {
 	orgID, subject, err := s.onetime.Find(ctx, purpose, token, s.now())
 	if err != nil {
 		return User{}, err
@@ -217,12 +243,7 @@ func (s *Service) setByLink(ctx context.Context, source principal.Source, purpos
 		if _, err := s.setPassword(ctx, tx, p, u, hash, "", act); err != nil {
 			return err
 		}
-		if within != nil {
-			if err := within(tx, u); err != nil {
-				return err
-			}
-		}
-		return s.passwordChanged(ctx, tx, org, u, p)
+		return errors.Join(within(tx, u), s.passwordChanged(ctx, tx, org, u, p))
 	})
 	u.HasPassword = true
 	return u, err

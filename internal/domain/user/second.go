@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
 	"gatehouse/internal/core/principal"
 	"gatehouse/internal/domain/audit"
@@ -81,6 +82,9 @@ func (s *Service) SetSecondFactors(ctx context.Context, tx *sqldb.Tx, u User, me
 
 // RequireSecondFactor makes one user have a second factor, or leaves it to the organization. It needs users:update:all and no fewer rights than theirs.
 func (s *Service) RequireSecondFactor(ctx context.Context, p principal.Principal, user id.User, required bool) error {
+	if p.UserID() == user {
+		return fault.Forbiddenf("Nobody decides whether they must have a second factor themselves.")
+	}
 	return sqldb.Retry(func() error {
 		u, err := s.Changeable(ctx, p, user)
 		if err != nil || u.MFARequired == required {

@@ -54,9 +54,9 @@ const (
 	purposeReset       = "reset_password"
 )
 
-// linkLifetime is how long an invitation or a set-password link works; ResetLifetime how long one does that anybody can ask for.
+// LinkLifetime is how long an invitation or a set-password link works; ResetLifetime how long one does that anybody can ask for.
 const (
-	linkLifetime  = 7 * 24 * time.Hour
+	LinkLifetime  = 7 * 24 * time.Hour
 	ResetLifetime = 30 * time.Minute
 )
 
@@ -194,11 +194,11 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 			}
 		}
 		if n.PasswordHash == "" {
-			c.LinkExpires = s.now().Add(linkLifetime)
+			c.LinkExpires = s.now().Add(LinkLifetime)
 			if c.Link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(u.ID), s.now(), c.LinkExpires); err != nil {
 				return err
 			}
-			return s.mails.Queue(ctx, tx, p.Organization, s.linkMail(mail.ChoosePassword, org, u, "set-password", c.Link, linkLifetime))
+			return s.mails.Queue(ctx, tx, p.Organization, s.linkMail(mail.ChoosePassword, org, u, "set-password", c.Link, LinkLifetime))
 		}
 		return nil
 	})
@@ -361,7 +361,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	if err := checkKind(p, before, &u); err != nil {
 		return User{}, err
 	}
-	if CanonicalName(u.Email) != CanonicalName(before.Email) && before.HasPassword && p.Kind != principal.User && !p.IsSystem() {
+	if u.Email != before.Email && p.Kind != principal.User && !p.IsSystem() {
 		return User{}, fault.Forbiddenf("A machine credential changes nobody's e-mail address: who reads mail there can choose another password.")
 	}
 	row := userdb.UpdateParams{Kind: string(u.Kind), Role: u.Role, State: string(u.State), MfaExempt: u.MFAExempt, OrganizationID: p.Organization, ID: user}
@@ -380,8 +380,8 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	u.Email, u.Username, u.Name, u.UpdatedAt = row.Email, row.Username, row.Name, sqldb.Version(s.now(), before.UpdatedAt)
 	row.Now, row.Was = sqldb.MillisOf(u.UpdatedAt), sqldb.MillisOf(before.UpdatedAt)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		if u.Role != before.Role { // whoever holds a link made for the former role gets nothing of the new one
-			if err := s.onetime.Withdraw(ctx, tx, p.Organization, purposeSetPassword, string(user)); err != nil {
+		if u.Role != before.Role || u.Email != before.Email { // whoever holds a link made for the former role, or mailed to the former address, gets nothing of the new one
+			if err := s.withdrawLinks(ctx, tx, before); err != nil {
 				return err
 			}
 		}
@@ -412,9 +412,6 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 					return err
 				}
 			}
-			if err := s.onetime.Withdraw(ctx, tx, p.Organization, purposeReset, string(user)); err != nil { // it was sent to the former address
-				return err
-			}
 		}
 		return s.changed(ctx, tx, p, u, actOf(before, u), changes(before, u))
 	})
@@ -435,6 +432,8 @@ func checkKind(p principal.Principal, before User, after *User) error {
 		return fault.Forbiddenf("Nobody changes their own type or exempts themselves from the second factor.")
 	case p.Kind != principal.User && !p.IsSystem():
 		return fault.Forbiddenf("A machine credential changes nobody's type and exempts nobody from the second factor.")
+	case grants && before.HasSecondFactor():
+		return fault.Conflictf("This user has a second factor. Reset it first, if a password shall be enough.")
 	case grants && before.Kind != Application:
 		return fault.Invalidf("mfaExempt", "is for users of the type application only")
 	}
@@ -471,14 +470,18 @@ func (s *Service) Operators(ctx context.Context) (int64, error) {
 }
 
 // policy is what a new password of a user must meet.
-func (s *Service) policy(org organization.Organization, words ...string) password.Policy {
+func (s *Service) policy(org organization.Organization, u User, words ...string) password.Policy {
 	words = append(words, org.Slug, org.Name, "gatehouse")
-	return password.Policy{MinLength: int(org.Settings.PasswordMinLength), ContextWords: append(words, org.Settings.PasswordBlockedWords...)}
+	least := int(org.Settings.PasswordMinLength)
+	if u.Kind == Application { // may be exempted from the second factor, and then its password is the only one
+		least = max(least, password.MinAlone)
+	}
+	return password.Policy{MinLength: least, ContextWords: append(words, org.Settings.PasswordBlockedWords...)}
 }
 
 // CheckPassword judges a password for a user who is not made yet; the command line and set-up use it.
 func (s *Service) CheckPassword(org organization.Organization, plain string, words ...string) error {
-	if err := s.policy(org, words...).Check(plain); err != nil {
+	if err := s.policy(org, User{}, words...).Check(plain); err != nil {
 		return fault.Invalidf("password", "%v", err)
 	}
 	return nil

@@ -151,7 +151,7 @@ func New(kit *web.Kit, s Services) *API {
 	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: func(w io.Writer, v any) error { return web.EncodeJSON(w, v) }, Unmarshal: web.DecodeJSON}, "json": {Marshal: func(w io.Writer, v any) error { return web.EncodeJSON(w, v) }, Unmarshal: web.DecodeJSON}}
 	cfg.DefaultFormat = "application/json"
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"bearer": {Type: "http", Scheme: "bearer", Description: "An access token of a session or of an OAuth client, or a long-lived token, where the route takes it."},
+		"bearer": {Type: "http", Scheme: "bearer", Description: "An access token of a session or of an OAuth client, or a long-lived token, where the route takes it; at the routes that enrol a factor also the mfaToken of a sign-in that waits for its first."},
 		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An API key, where the route takes it."},
 		"cookie": {Type: "apiKey", In: "cookie", Name: "itsm_auth_token", Description: "The same token in a browser; unsafe methods then need an allowed Origin."},
 	}
@@ -305,4 +305,9 @@ func created(summary string, errors ...int) huma.Operation {
 
 func deleted(summary string, errors ...int) huma.Operation {
 	return huma.Operation{Summary: summary, DefaultStatus: http.StatusNoContent, Errors: errors}
+}
+
+// accepted is an operation that answers 202: it will be done.
+func accepted(summary string, errors ...int) huma.Operation {
+	return huma.Operation{Summary: summary, DefaultStatus: http.StatusAccepted, Errors: errors}
 }

@@ -74,7 +74,7 @@ type SignedIn struct {
 type SecondFactorNeeded struct {
 	MFARequired        bool     `json:"mfaRequired" enum:"true"`
 	MFAToken           string   `json:"mfaToken" doc:"For the next step: once, for five tries"`
-	AllowedMethods     []string `json:"allowedMethods" nullable:"false" doc:"Those that are enrolled: totp, webauthn, backup_codes"`
+	AllowedMethods     []string `json:"allowedMethods" nullable:"false" enum:"totp,webauthn,backup_codes" doc:"Those that are enrolled: totp, webauthn, backup_codes"`
 	ExpiresIn          int64    `json:"expiresIn" example:"300"`
 	EnrollmentRequired bool     `json:"enrollmentRequired,omitzero" doc:"None is enrolled and one must be: send the token as Authorization: Bearer to /v1/auth/mfa/factors"`
 }

@@ -205,7 +205,7 @@ func TestA46_VoidTokens(t *testing.T) {
 			n.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(tokens.AccessToken)).Want(t, 200)
 			n.Clock.Advance(2 * time.Second)
 		}
-		if _, err := s.Restored(t.Context(), "a test", true); err != nil {
+		if _, err := s.Restored(t.Context(), "a test", true, false); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(100 * time.Millisecond)

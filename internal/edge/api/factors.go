@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/go-webauthn/webauthn/protocol"
@@ -13,7 +12,6 @@ import (
 	"gatehouse/internal/authn/login"
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/secret"
 	"gatehouse/internal/domain/mfa"
 	"gatehouse/internal/domain/user"
 	"gatehouse/internal/edge/web"
@@ -24,7 +22,7 @@ func (a *API) registerFactors() {
 	register(a, public(http.MethodPost, "/v1/auth/mfa/verify", "the token of the first step is the credential"), op("Complete a sign-in with a second factor", limited...), a.verifyFactor)
 	register(a, public(http.MethodPost, "/v1/auth/mfa/challenge", "the token of the first step is the credential"),
 		op("What the browser is asked, to complete a sign-in with WebAuthn", http.StatusUnauthorized, http.StatusConflict), a.challenge)
-	register(a, public(http.MethodPost, "/v1/auth/passkey/challenge", "a passkey names its user only in its answer"), op("What the browser is asked, to sign in with a passkey alone"), a.passkeyChallenge)
+	register(a, public(http.MethodPost, "/v1/auth/passkey/challenge", "a passkey names its user only in its answer"), op("What the browser is asked, to sign in with a passkey alone", http.StatusConflict), a.passkeyChallenge)
 	register(a, public(http.MethodPost, "/v1/auth/passkey", "signing in is how a credential is got"), op("Sign in with a passkey alone", limited...), a.passkey)
 
 	own := "the caller's own factors"
@@ -58,13 +56,13 @@ func (a *API) registerFactors() {
 	register(a, administer(http.MethodPatch, "/v1/users/{id}/mfa", "users:update"), op("Require a second factor of a user"), a.requireFactor)
 	register(a, administer(http.MethodDelete, "/v1/users/{id}/mfa", "users:update"), deleted("Reset a user's factors, backup codes and known devices, and end their sessions"), a.resetFactors)
 	register(a, administer(http.MethodDelete, "/v1/users/{id}/mfa/{factor}", "users:update"), deleted("Remove one of a user's factors"), a.removeUserFactor)
-	register(a, people(http.MethodPost, "/v1/users/{id}/unlock", "users:update"), deleted("Forgive the failed sign-ins of a user"), a.unlockUser)
+	register(a, stepUp(people(http.MethodPost, "/v1/users/{id}/unlock", "users:update")), deleted("Forgive the failed sign-ins of a user"), a.unlockUser)
 }
 
 // credentialJSON is a browser's PublicKeyCredential as its toJSON() gives it. The library reads it; here it is only bounded.
 type credentialJSON map[string]any
 
-// proofFields are what a second factor is proven with.
+// ProofFields are what a second factor is proven with.
 type ProofFields struct {
 	Method     string         `json:"method,omitempty" enum:"totp,webauthn,backup_codes"`
 	Code       string         `json:"code,omitempty" maxLength:"64" doc:"For totp: six digits; for backup_codes: eight characters"`
@@ -120,121 +118,6 @@ func showRequest(a *protocol.CredentialAssertion) (*output[optionsBody], error) 
 		return nil, err
 	}
 	return out(optionsBody{p, int64(mfa.ChallengeLifetime / time.Second)}), nil
-}
-
-type verifyInput struct {
-	Body struct {
-		MFAToken string `json:"mfaToken" minLength:"1" maxLength:"200"`
-		ProofFields
-		Cookie bool `json:"cookie,omitempty" doc:"Set the session cookies too, for a browser"`
-	}
-}
-
-// VerifiedBody is a pair of tokens, and what became of the means that were used.
-type VerifiedBody struct {
-	TokenBody
-	DeviceToken          string `json:"deviceToken,omitempty" doc:"If the first step asked for one"`
-	BackupCodesRemaining *int   `json:"backupCodesRemaining,omitempty" doc:"After a backup code: how many are left"`
-	BackupCodesLow       bool   `json:"backupCodesLow,omitzero" doc:"Three or fewer are left: make new ones"`
-}
-
-type verifiedOutput struct {
-	SetCookie []string `header:"Set-Cookie"`
-	Body      VerifiedBody
-}
-
-func (a *API) verifyFactor(ctx context.Context, c call, in *verifyInput) (*verifiedOutput, error) {
-	r := c.info.Request
-	if err := a.admitBrowser(ctx, r, in.Body.Cookie); err != nil {
-		return nil, err
-	}
-	if in.Body.Method == "" {
-		return nil, fault.Invalidf("method", "is required")
-	}
-	proof, err := in.Body.proof()
-	if err != nil {
-		return nil, err
-	}
-	result, err := a.Login.Verify(ctx, c.info.Source, secret.New(in.Body.MFAToken), proof)
-	if err != nil {
-		return nil, err
-	}
-	res := &verifiedOutput{Body: VerifiedBody{TokenBody: showTokens(result.Tokens), BackupCodesRemaining: result.CodesLeft, BackupCodesLow: result.CodesLeft != nil && *result.CodesLeft <= mfa.CodesLow}}
-	if res.SetCookie, err = a.cookiesFor(r, result, browser{cookie: in.Body.Cookie}); err != nil {
-		return nil, err
-	}
-	if len(res.SetCookie) == 0 {
-		res.Body.DeviceToken = result.Device.Reveal()
-	}
-	return res, nil
-}
-
-type challengeInput struct {
-	Body struct {
-		MFAToken string `json:"mfaToken" minLength:"1" maxLength:"200"`
-	}
-}
-
-func (a *API) challenge(ctx context.Context, c call, in *challengeInput) (*output[optionsBody], error) {
-	options, err := a.Login.Challenge(ctx, c.info.Source, secret.New(in.Body.MFAToken), c.info.Request.Header.Get("Origin"))
-	if err != nil {
-		return nil, err
-	}
-	return showRequest(options)
-}
-
-func (a *API) passkeyChallenge(_ context.Context, c call, _ *nothing) (*output[optionsBody], error) {
-	options, err := a.Factors.PasskeyChallenge(c.info.Request.Header.Get("Origin"))
-	if err != nil {
-		return nil, err
-	}
-	return showRequest(options)
-}
-
-type passkeyInput struct {
-	FingerprintValue string `header:"X-Device-Fingerprint" maxLength:"512"`
-	Body             struct {
-		Credential        credentialJSON `json:"credential" doc:"The browser's PublicKeyCredential, as its toJSON() gives it"`
-		DeviceFingerprint string         `json:"deviceFingerprint,omitempty" maxLength:"512" doc:"Binds the session to this value"`
-		Organization      string         `json:"organization,omitempty" maxLength:"63" doc:"The slug, if only a user of this one may sign in"`
-		Cookie            bool           `json:"cookie,omitempty" doc:"Set the session cookies too, for a browser"`
-		RememberDevice    bool           `json:"rememberDevice,omitempty" doc:"Make this device a known one: answer a deviceToken for later sign-ins, or a cookie where the session is in cookies"`
-		DeviceToken       string         `json:"deviceToken,omitempty" maxLength:"200" doc:"From an earlier sign-in on this device"`
-	}
-}
-
-type passkeyOutput struct {
-	SetCookie []string `header:"Set-Cookie"`
-	Body      SignedIn
-}
-
-func (a *API) passkey(ctx context.Context, c call, in *passkeyInput) (*passkeyOutput, error) {
-	r := c.info.Request
-	tenant, err := a.kit.SignInTenant(r, in.Body.Organization, "")
-	if err != nil {
-		return nil, err
-	}
-	if err := a.admitBrowser(ctx, r, in.Body.Cookie); err != nil {
-		return nil, err
-	}
-	fingerprint := in.Body.DeviceFingerprint
-	if fingerprint == "" {
-		fingerprint = in.FingerprintValue
-	}
-	raw, err := in.Body.Credential.bytes()
-	if err != nil {
-		return nil, err
-	}
-	b := browser{in.Body.Cookie, in.Body.RememberDevice, in.Body.DeviceToken}
-	result, err := a.Login.WithPasskey(ctx, login.Passkey{Credential: raw, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source, Device: deviceOf(r, b.device), Remember: b.remember})
-	if err != nil {
-		return nil, err
-	}
-	signed, err := a.signedIn(r, result, b)
-	if err != nil {
-		return nil, err
-	}
-	return &passkeyOutput{SetCookie: signed.SetCookie, Body: signed.Body.(SignedIn)}, nil //nolint:forcetypeassert // a passkey waits for nothing
 }
 
 // FactorBody is one authenticator.
@@ -313,6 +196,9 @@ func (a *API) enrollFactor(ctx context.Context, c call, in *enrollInput) (*creat
 			return nil, err
 		}
 	}
+	if c.Session == "" { // the sign-in that waits ends sooner
+		body.ExpiresIn = max(0, min(body.ExpiresIn, int64(c.ExpiresAt.Sub(a.Now())/time.Second)))
+	}
 	return &createdOutput[enrollment]{"/v1/auth/mfa/factors/" + body.ID, body}, nil
 }
 
@@ -327,7 +213,7 @@ type confirmInput struct {
 
 type confirmedFactor struct {
 	FactorBody
-	BackupCodes []string `json:"backupCodes,omitempty" doc:"With the first factor: ten codes, each for one sign-in without it; shown only now"`
+	BackupCodes []string `json:"backupCodes,omitempty" nullable:"false" doc:"With the first factor: ten codes, each for one sign-in without it; shown only now"`
 }
 
 func (a *API) confirmFactor(ctx context.Context, c call, in *confirmInput) (*output[confirmedFactor], error) {
@@ -342,7 +228,7 @@ func (a *API) confirmFactor(ctx context.Context, c call, in *confirmInput) (*out
 	if err != nil {
 		return nil, err
 	}
-	f, err := a.Login.ConfirmFactor(ctx, c.Principal, factor, mfa.Proof{Code: in.Body.Code, Credential: raw}, in.Body.EndOtherSessions)
+	f, err := a.Login.ConfirmFactor(ctx, c.Principal, deviceOf(c.info.Request, ""), factor, mfa.Proof{Code: in.Body.Code, Credential: raw}, in.Body.EndOtherSessions)
 	if err != nil {
 		return nil, err
 	}
@@ -382,7 +268,7 @@ func (a *API) removeFactor(ctx context.Context, c call, in *removeInput) (*nothi
 }
 
 type backupCodes struct {
-	BackupCodes []string `json:"backupCodes" doc:"Shown only now"`
+	BackupCodes []string `json:"backupCodes" nullable:"false" doc:"Shown only now"`
 }
 
 func (a *API) makeBackupCodes(ctx context.Context, c call, _ *nothing) (*createdOutput[backupCodes], error) {
@@ -397,6 +283,7 @@ type reauthenticateInput struct {
 	Body struct {
 		Password string `json:"password,omitempty" maxLength:"1024" doc:"Enough if you have no second factor"`
 		ProofFields
+		DeviceToken string `json:"deviceToken,omitempty" maxLength:"200" doc:"From an earlier sign-in on this device"`
 	}
 }
 
@@ -405,6 +292,7 @@ type renewedBody struct {
 	AccessToken string    `json:"accessToken" doc:"Says the new auth_time; the refresh token stays as it is"`
 	ExpiresIn   int64     `json:"expiresIn" example:"900"`
 	TokenType   string    `json:"tokenType" enum:"Bearer"`
+	CodesState
 }
 
 type renewedOutput struct {
@@ -417,12 +305,12 @@ func (a *API) reauthenticate(ctx context.Context, c call, in *reauthenticateInpu
 	if err != nil {
 		return nil, err
 	}
-	renewed, err := a.Login.Reauthenticate(ctx, c.Principal, login.Again{Password: in.Body.Password, Proof: proof})
+	renewed, err := a.Login.Reauthenticate(ctx, c.Principal, login.Again{Password: in.Body.Password, Proof: proof, Device: deviceOf(c.info.Request, in.Body.DeviceToken)})
 	if err != nil {
 		return nil, err
 	}
 	t := showTokens(renewed.Tokens)
-	res := &renewedOutput{Body: renewedBody{renewed.AuthTime, t.AccessToken, t.ExpiresIn, t.TokenType}}
+	res := &renewedOutput{Body: renewedBody{renewed.AuthTime, t.AccessToken, t.ExpiresIn, t.TokenType, showCodes(renewed.CodesLeft)}}
 	if c.info.Cookie {
 		res.SetCookie = []string{accessCookie(renewed.Tokens)}
 	}
@@ -435,81 +323,4 @@ func (a *API) challengeAgain(ctx context.Context, c call, _ *nothing) (*output[o
 		return nil, err
 	}
 	return showRequest(options)
-}
-
-type userFactors struct {
-	FactorList
-	RequiredOfAccount bool `json:"requiredOfAccount" doc:"Required of this one user, whatever the organization demands"`
-}
-
-func (a *API) userFactors(ctx context.Context, c call, in *IDInput) (*output[userFactors], error) {
-	u, err := pathID[id.User](in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return a.showUserFactors(ctx, c, u)
-}
-
-func (a *API) showUserFactors(ctx context.Context, c call, u id.User) (*output[userFactors], error) {
-	o, err := a.Factors.Of(ctx, c.Principal, u)
-	if err != nil {
-		return nil, err
-	}
-	return out(userFactors{showOverview(o), o.Account}), nil
-}
-
-type requireInput struct {
-	IDInput
-	Body struct {
-		Required bool `json:"required" doc:"Whatever the organization demands, this user must have a second factor"`
-	}
-}
-
-func (a *API) requireFactor(ctx context.Context, c call, in *requireInput) (*output[userFactors], error) {
-	u, err := pathID[id.User](in.ID)
-	if err != nil {
-		return nil, err
-	}
-	if err := a.Users.RequireSecondFactor(ctx, c.Principal, u, in.Body.Required); err != nil {
-		return nil, err
-	}
-	return a.showUserFactors(ctx, c, u)
-}
-
-func (a *API) resetFactors(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-	u, err := pathID[id.User](in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.Factors.Reset(ctx, c.Principal, u)
-}
-
-type userFactorInput struct {
-	IDInput
-	Factor string `path:"factor" maxLength:"40"`
-}
-
-func (a *API) removeUserFactor(ctx context.Context, c call, in *userFactorInput) (*nothing, error) {
-	u, err := pathID[id.User](in.ID)
-	if err != nil {
-		return nil, err
-	}
-	factor, err := pathID[id.Factor](in.Factor)
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.Factors.RemoveOf(ctx, c.Principal, u, factor)
-}
-
-func (a *API) unlockUser(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-	u, err := pathID[id.User](in.ID)
-	if err != nil {
-		return nil, err
-	}
-	return nil, a.Login.Unlock(ctx, c.Principal, u)
-}
-
-// accepted is an operation that answers 202: it will be done.
-func accepted(summary string, errors ...int) huma.Operation {
-	return huma.Operation{Summary: summary, DefaultStatus: http.StatusAccepted, Errors: errors}
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"gatehouse/internal/core/id"
+	"gatehouse/internal/core/principal"
 	"gatehouse/internal/domain/attempt"
 	"gatehouse/internal/edge/web"
 	"gatehouse/internal/platform/config"
@@ -77,4 +79,13 @@ func scanAll(t *testing.T, rows pgx.Rows) []string {
 // quiet logs warnings only, as benchmarks want it.
 func quiet(_ *config.Config, o *server.Options) {
 	o.Log = slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelWarn}))
+}
+
+type (
+	orgID  = id.Organization
+	userID = id.User
+)
+
+func sourceOf(address string) principal.Source {
+	return principal.Source{Request: id.New[id.Request](), Address: address}
 }

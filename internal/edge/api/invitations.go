@@ -39,9 +39,9 @@ func (a *API) link(page string, token secret.Secret) string {
 
 func (a *API) registerInvitations() {
 	register(a, route(http.MethodGet, "/v1/invitations", "invitations:read"), op("List invitations"), a.listInvitations)
-	register(a, people(http.MethodPost, "/v1/invitations", "invitations:create"), created("Invite someone"), a.createInvitation)
+	register(a, stepUp(people(http.MethodPost, "/v1/invitations", "invitations:create")), created("Invite someone"), a.createInvitation)
 	register(a, route(http.MethodGet, "/v1/invitations/{id}", "invitations:read"), op("Get an invitation"), a.getInvitation)
-	register(a, route(http.MethodPatch, "/v1/invitations/{id}", "invitations:update"), op("Change a pending invitation", http.StatusConflict), a.updateInvitation)
+	register(a, stepUp(route(http.MethodPatch, "/v1/invitations/{id}", "invitations:update")), op("Change a pending invitation", http.StatusConflict), a.updateInvitation)
 	register(a, route(http.MethodDelete, "/v1/invitations/{id}", "invitations:delete"), deleted("Revoke an invitation"), a.revokeInvitation)
 	register(a, public(http.MethodPost, "/v1/auth/invitations/accept", "the link is the credential"), created("Accept an invitation", http.StatusUnauthorized, http.StatusForbidden), a.acceptInvitation)
 }

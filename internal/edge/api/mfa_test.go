@@ -436,7 +436,8 @@ func TestA32_StepUp(t *testing.T) {
 		if walked < 20 {
 			t.Errorf("only %d routes ask for a recent proof", walked)
 		}
-		for _, want := range []string{"POST /v1/auth/mfa/factors", "DELETE /v1/auth/mfa/factors/{id}", "PUT /v1/auth/password", "POST /v1/api-keys", "PATCH /v1/api-keys/{id}", "POST /v1/api-keys/{id}/rotate", "DELETE /v1/users/{id}/mfa", "PATCH /v1/organization"} {
+		for _, want := range []string{"POST /v1/auth/mfa/factors", "DELETE /v1/auth/mfa/factors/{id}", "PUT /v1/auth/password", "POST /v1/api-keys", "PATCH /v1/api-keys/{id}", "POST /v1/api-keys/{id}/rotate", "DELETE /v1/users/{id}/mfa", "PATCH /v1/organization",
+			"POST /v1/users", "PATCH /v1/users/{id}", "POST /v1/users/{id}/unlock", "POST /v1/users/{id}/password-link", "POST /v1/invitations", "POST /v1/roles", "PATCH /v1/roles/{id}"} {
 			if !slices.ContainsFunc(s.Kit.Routes(), func(r webRoute) bool { return r.StepUp && r.Method+" "+r.Pattern == want }) {
 				t.Errorf("%s asks for no recent proof", want)
 			}

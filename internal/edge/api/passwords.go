@@ -15,7 +15,7 @@ func (a *API) registerPasswords() {
 	register(a, public(http.MethodPost, "/v1/auth/password/set", "the link is the credential"),
 		op("Choose a password at a link", http.StatusUnauthorized, http.StatusForbidden), a.setPassword)
 	register(a, public(http.MethodPost, "/v1/auth/password/forgot", "who forgot their password has no credential"),
-		accepted("Ask for a mail with a link to choose another password", http.StatusTooManyRequests), a.forgotPassword)
+		accepted("Ask for a mail with a link to choose another password (503 where no mail server is configured)", http.StatusTooManyRequests), a.forgotPassword)
 	register(a, public(http.MethodPost, "/v1/auth/password/reset", "the mailed link is the credential"),
 		op("Choose another password at a mailed link", http.StatusUnauthorized, http.StatusForbidden), a.resetPassword)
 }
@@ -24,6 +24,7 @@ type changePasswordInput struct {
 	Body struct {
 		CurrentPassword string `json:"currentPassword" minLength:"1" maxLength:"1024"`
 		NewPassword     string `json:"newPassword" minLength:"1" maxLength:"1024" doc:"As long as the organization wants it (15 characters unless it says otherwise), 256 at most; none of the common ones"`
+		DeviceToken     string `json:"deviceToken,omitempty" maxLength:"200" doc:"From an earlier sign-in on this device"`
 	}
 }
 
@@ -32,7 +33,7 @@ type passwordChanged struct {
 }
 
 func (a *API) changePassword(ctx context.Context, c call, in *changePasswordInput) (*output[passwordChanged], error) {
-	ended, err := a.Login.ChangePassword(ctx, c.Principal, in.Body.CurrentPassword, in.Body.NewPassword)
+	ended, err := a.Login.ChangePassword(ctx, c.Principal, deviceOf(c.info.Request, in.Body.DeviceToken), in.Body.CurrentPassword, in.Body.NewPassword)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +48,7 @@ type setPasswordInput struct {
 }
 
 func (a *API) setPassword(ctx context.Context, c call, in *setPasswordInput) (*output[UserBody], error) {
-	u, err := a.Users.SetPasswordByLink(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Password)
+	u, err := a.Login.SetPassword(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Password)
 	if err != nil {
 		return nil, err
 	}

@@ -25,9 +25,9 @@ func showRole(r role.Role) roleBody {
 
 func (a *API) registerRoles() {
 	register(a, route(http.MethodGet, "/v1/roles", "roles:read"), op("List roles, the built-in ones first"), a.listRoles)
-	register(a, route(http.MethodPost, "/v1/roles", "roles:create"), created("Create a role"), a.createRole)
+	register(a, stepUp(route(http.MethodPost, "/v1/roles", "roles:create")), created("Create a role"), a.createRole)
 	register(a, route(http.MethodGet, "/v1/roles/{id}", "roles:read"), op("Get a role"), a.getRole)
-	register(a, route(http.MethodPatch, "/v1/roles/{id}", "roles:update"), op("Change a role", http.StatusConflict), a.updateRole)
+	register(a, stepUp(route(http.MethodPatch, "/v1/roles/{id}", "roles:update")), op("Change a role", http.StatusConflict), a.updateRole)
 	register(a, route(http.MethodDelete, "/v1/roles/{id}", "roles:delete"), deleted("Delete a role that nobody holds", http.StatusConflict), a.deleteRole)
 }
 

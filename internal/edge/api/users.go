@@ -31,9 +31,9 @@ func showUser(u user.User) UserBody {
 
 func (a *API) registerUsers() {
 	register(a, route(http.MethodGet, "/v1/users", "users:read"), op("List users"), a.listUsers)
-	register(a, route(http.MethodPost, "/v1/users", "users:create"), created("Create a user"), a.createUser)
+	register(a, stepUp(route(http.MethodPost, "/v1/users", "users:create")), created("Create a user"), a.createUser)
 	register(a, route(http.MethodGet, "/v1/users/{id}", "users:read"), op("Get a user"), a.getUser)
-	register(a, route(http.MethodPatch, "/v1/users/{id}", "users:update"), op("Change a user", http.StatusConflict), a.updateUser)
+	register(a, stepUp(route(http.MethodPatch, "/v1/users/{id}", "users:update")), op("Change a user", http.StatusConflict), a.updateUser)
 	register(a, stepUp(people(http.MethodPost, "/v1/users/{id}/password-link", "users:update")), op("Make a link at which a user chooses a password", http.StatusConflict), a.passwordLink)
 	register(a, route(http.MethodDelete, "/v1/users/{id}", "users:delete"), deleted("Deactivate a user"), a.deactivateUser)
 }

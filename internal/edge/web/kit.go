@@ -420,7 +420,8 @@ func (k *Kit) admit(w http.ResponseWriter, r *http.Request, info *Info, wanted [
 	return nil
 }
 
-// stepUp asks a person whose last proof is old for a newer one. Machines have none; what they may do is in their permissions.
+// stepUp asks a person whose last proof is old for a newer one, and one whose session began before they had a second factor for that: whoever held their password
+// then must not remove the factor now. Machines have none; what they may do is in their permissions.
 func (k *Kit) stepUp(r *http.Request, info *Info) error {
 	if info.Principal.Kind != principal.User {
 		return nil
@@ -429,7 +430,7 @@ func (k *Kit) stepUp(r *http.Request, info *Info) error {
 	if err != nil {
 		return err
 	}
-	if k.o.Now().Sub(info.Principal.AuthTime) > org.Settings.StepUp() {
+	if info.Principal.Weak || k.o.Now().Sub(info.Principal.AuthTime) > org.Settings.StepUp() {
 		return login.ErrStepUp(org)
 	}
 	return nil

@@ -199,12 +199,17 @@ func backoff(attempts int64) time.Duration {
 // kept is how long a mail stays known after it ended.
 const kept = 30 * 24 * time.Hour
 
-// Purge forgets mails that ended long ago, at most limit at once.
+// Purge forgets mails that ended long ago, at most limit at once, and gives up those that are too old and that nobody sends, be it that no mail server is
+// configured any more.
 func (o *Outbox) Purge(ctx context.Context, limit int) (n int64, err error) {
 	err = o.db.PlatformTx(ctx, "purge sent mails", func(tx *sqldb.Tx) error {
 		tag, err := tx.Exec(ctx, `DELETE FROM mails WHERE (organization_id, id) IN (SELECT m.organization_id, m.id FROM mails m WHERE m.state <> 'waiting' AND m.ended_at < $1 LIMIT $2)`,
 			o.now().Add(-kept).UnixMilli(), limit)
+		if err != nil {
+			return err
+		}
 		n = tag.RowsAffected()
+		_, err = tx.Exec(ctx, `UPDATE mails SET state = 'failed', content = '', ended_at = $1 WHERE state = 'waiting' AND expires_at < $1 AND due_at < $1`, o.now().UnixMilli())
 		return err
 	})
 	return n, err

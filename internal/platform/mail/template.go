@@ -7,6 +7,7 @@ import (
 	"strings"
 	"text/template"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Each kind has one text: a first line with the subject, then paragraphs. A paragraph in brackets is the label of the link. The two layouts put it into
@@ -85,7 +86,7 @@ func render(c content) (Mail, error) {
 	m := Mail{To: c.To, Subject: strings.TrimSpace(subject)}
 	var text strings.Builder
 	var paragraphs []paragraph
-	if c.Name != "" {
+	if isName(c.Name) {
 		paragraphs = append(paragraphs, paragraph{Text: "Hello " + c.Name + ","})
 	}
 	for p := range strings.SplitSeq(body, "\n\n") {
@@ -114,6 +115,14 @@ func render(c content) (Mail, error) {
 	}
 	m.Text, m.HTML = text.String(), html.String()
 	return m, nil
+}
+
+// maxName is how long a name is that is greeted.
+const maxName = 60
+
+// isName tells whether a text can be greeted with: what reads like a message or an address is not put into somebody's mailbox under our name.
+func isName(s string) bool {
+	return s != "" && utf8.RuneCountInString(s) <= maxName && !strings.ContainsAny(s, "/:@") && !strings.Contains(strings.ToLower(s), "www.")
 }
 
 // oneLine takes out what could begin a new line, a new header or a new paragraph.

@@ -13,9 +13,10 @@ type Voided struct {
 }
 
 // Restored makes sure that nothing comes back to life that was revoked since the backup, which nobody knows any more: every token, session and link
-// ends, and the credentials of machines are switched off until somebody looks at them, unless keepMachines. First
+// ends, the credentials of machines are switched off until somebody looks at them, unless keepMachines, and backup codes and known devices are void, unless
+// what became of them was carried over. First
 // the tokens, in a transaction of their own; then the rest, in another, in which record is called.
-func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMachines bool, record func(tx *Tx, v Voided) error) (v Voided, err error) {
+func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMachines, carried bool, record func(tx *Tx, v Voided) error) (v Voided, err error) {
 	ctx = patiently(ctx)
 	err = db.PlatformTx(ctx, "tokens are void, whatever becomes of the rest", func(tx *Tx) error {
 		tx.Announce(Everything)
@@ -44,11 +45,14 @@ func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMa
 		if !keepMachines {
 			steps = append(steps,
 				step{&v.Credentials, `UPDATE credentials SET state = 'off', updated_at = $1 WHERE state = 'active'`},
-				// A backup code that was used since would be good again, and none can be told from the others.
+				step{&v.Clients, `UPDATE clients SET state = 'off', updated_at = $1 WHERE state = 'active'`},
+			)
+		}
+		if !carried { // a backup code that was used since would be good again, and none can be told from the others
+			steps = append(steps,
 				step{new(int64), `UPDATE backup_codes SET used_at = $1 WHERE used_at = 0`},
 				step{new(int64), `UPDATE users SET second_factors = TRIM(REPLACE(second_factors, 'backup_codes', '')), updated_at = $1 WHERE second_factors LIKE '%backup_codes%'`},
 				step{new(int64), `DELETE FROM known_devices WHERE created_at <= $1`},
-				step{&v.Clients, `UPDATE clients SET state = 'off', updated_at = $1 WHERE state = 'active'`},
 			)
 		}
 		if db.kind == Postgres {

@@ -100,6 +100,9 @@ func (d *server) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if res.Waiting != nil { // demanded since the password was looked at
+		return login.ErrCredentials()
+	}
 	zone := res.Organization.Settings.TimeZone
 	web.WriteJSON(w, http.StatusOK, loginAnswer{Login: true, AccessToken: res.Tokens.Access, RefreshToken: res.Tokens.Refresh, ID: string(res.User.ID), Username: res.User.Username,
 		IsAdmin:          strconv.FormatBool(res.Permissions.Scope("users", permission.Manage) == permission.All),

@@ -1,0 +1,132 @@
+package api
+
+import (
+	"context"
+
+	"gatehouse/internal/authn/login"
+	"gatehouse/internal/core/fault"
+	"gatehouse/internal/core/secret"
+	"gatehouse/internal/domain/mfa"
+)
+
+type verifyInput struct {
+	Body struct {
+		MFAToken string `json:"mfaToken" minLength:"1" maxLength:"200"`
+		ProofFields
+		Cookie bool `json:"cookie,omitempty" doc:"Set the session cookies too, for a browser"`
+	}
+}
+
+// VerifiedBody is a pair of tokens, and what became of the means that were used.
+type VerifiedBody struct {
+	TokenBody
+	DeviceToken string `json:"deviceToken,omitempty" doc:"If the first step asked for one"`
+	CodesState
+}
+
+// CodesState tells what is left after a backup code was used; nothing after another proof.
+type CodesState struct {
+	BackupCodesRemaining *int `json:"backupCodesRemaining,omitempty" doc:"After a backup code: how many are left"`
+	BackupCodesLow       bool `json:"backupCodesLow,omitzero" doc:"Three or fewer are left: make new ones"`
+}
+
+func showCodes(left *int) CodesState { return CodesState{left, left != nil && *left <= mfa.CodesLow} }
+
+type verifiedOutput struct {
+	SetCookie []string `header:"Set-Cookie"`
+	Body      VerifiedBody
+}
+
+func (a *API) verifyFactor(ctx context.Context, c call, in *verifyInput) (*verifiedOutput, error) {
+	r := c.info.Request
+	if err := a.admitBrowser(ctx, r, in.Body.Cookie); err != nil {
+		return nil, err
+	}
+	if in.Body.Method == "" {
+		return nil, fault.Invalidf("method", "is required")
+	}
+	proof, err := in.Body.proof()
+	if err != nil {
+		return nil, err
+	}
+	result, err := a.Login.Verify(ctx, c.info.Source, secret.New(in.Body.MFAToken), proof)
+	if err != nil {
+		return nil, err
+	}
+	res := &verifiedOutput{Body: VerifiedBody{TokenBody: showTokens(result.Tokens), CodesState: showCodes(result.CodesLeft)}}
+	if res.SetCookie, err = a.cookiesFor(r, result, browser{cookie: in.Body.Cookie}); err != nil {
+		return nil, err
+	}
+	if len(res.SetCookie) == 0 {
+		res.Body.DeviceToken = result.Device.Reveal()
+	}
+	return res, nil
+}
+
+type challengeInput struct {
+	Body struct {
+		MFAToken string `json:"mfaToken" minLength:"1" maxLength:"200"`
+	}
+}
+
+func (a *API) challenge(ctx context.Context, c call, in *challengeInput) (*output[optionsBody], error) {
+	options, err := a.Login.Challenge(ctx, c.info.Source, secret.New(in.Body.MFAToken), c.info.Request.Header.Get("Origin"))
+	if err != nil {
+		return nil, err
+	}
+	return showRequest(options)
+}
+
+func (a *API) passkeyChallenge(_ context.Context, c call, _ *nothing) (*output[optionsBody], error) {
+	options, err := a.Factors.PasskeyChallenge(c.info.Request.Header.Get("Origin"))
+	if err != nil {
+		return nil, err
+	}
+	return showRequest(options)
+}
+
+type passkeyInput struct {
+	FingerprintValue string `header:"X-Device-Fingerprint" maxLength:"512"`
+	Body             struct {
+		Credential        credentialJSON `json:"credential" doc:"The browser's PublicKeyCredential, as its toJSON() gives it"`
+		DeviceFingerprint string         `json:"deviceFingerprint,omitempty" maxLength:"512" doc:"Binds the session to this value"`
+		Organization      string         `json:"organization,omitempty" maxLength:"63" doc:"The slug, if only a user of this one may sign in"`
+		Cookie            bool           `json:"cookie,omitempty" doc:"Set the session cookies too, for a browser"`
+		RememberDevice    bool           `json:"rememberDevice,omitempty" doc:"Make this device a known one: answer a deviceToken for later sign-ins, or a cookie where the session is in cookies"`
+		DeviceToken       string         `json:"deviceToken,omitempty" maxLength:"200" doc:"From an earlier sign-in on this device"`
+	}
+}
+
+type passkeyOutput struct {
+	SetCookie []string `header:"Set-Cookie"`
+	Body      SignedIn
+}
+
+func (a *API) passkey(ctx context.Context, c call, in *passkeyInput) (*passkeyOutput, error) {
+	r := c.info.Request
+	tenant, err := a.kit.SignInTenant(r, in.Body.Organization, "")
+	if err != nil {
+		return nil, err
+	}
+	if err := a.admitBrowser(ctx, r, in.Body.Cookie); err != nil {
+		return nil, err
+	}
+	fingerprint := in.Body.DeviceFingerprint
+	if fingerprint == "" {
+		fingerprint = in.FingerprintValue
+	}
+	raw, err := in.Body.Credential.bytes()
+	if err != nil {
+		return nil, err
+	}
+	b := browser{in.Body.Cookie, in.Body.RememberDevice, in.Body.DeviceToken}
+	result, err := a.Login.WithPasskey(ctx, login.Passkey{Credential: raw, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source, Device: deviceOf(r, b.device), Remember: b.remember})
+	if err != nil {
+		return nil, err
+	}
+	signed, err := a.signedIn(r, result, b)
+	if err != nil {
+		return nil, err
+	}
+	return &passkeyOutput{SetCookie: signed.SetCookie, Body: signed.Body.(SignedIn)}, nil //nolint:forcetypeassert // a passkey waits for nothing
+}
