@@ -48,6 +48,18 @@ func TestA27_FirstOperatorEnrolls(t *testing.T) {
 	if status, _, _ := i.get("/v1/organizations", in["accessToken"].(string)); status != 200 {
 		t.Errorf("signed in: %d", status)
 	}
+	// Phone and backup codes are lost, and there is no other operator.
+	if out, errs, code := i.run("", "admin", "reset-factors", "--email", "nobody@platform.example"); code == 0 {
+		t.Errorf("of nobody: %s%s", out, errs)
+	}
+	if out, errs, code := i.run("", "admin", "reset-factors", "--email", "operator@platform.example"); code != 0 || !strings.Contains(out, "no second factor") {
+		t.Fatalf("%d %s%s", code, out, errs)
+	}
+	waitFor(t, "the server hears of it", func() bool { status, _, _ := i.get("/v1/organizations", in["accessToken"].(string)); return status == 401 })
+	status, first, err = i.post("/v1/auth/login", map[string]any{"email": "operator@platform.example", "password": operatorPassword}, "")
+	if err != nil || status != 202 || first["enrollmentRequired"] != true {
+		t.Errorf("after the reset: %d %v %v", status, first, err)
+	}
 }
 
 // A12: a mail outlives kill -9 of the node that wrote it, written while the mail server was down, and comes once, also when two nodes wait for it.

@@ -14,6 +14,27 @@ import (
 
 type adminCommand struct {
 	Create adminCreateCommand `cmd:"" help:"Make an operator of the platform (super_admin). The password is asked for, or read from standard input."`
+
+	ResetFactors adminResetCommand `cmd:"" name:"reset-factors" help:"Take all second factors of an operator away, who lost them, and end their sessions."`
+}
+
+// adminResetCommand is the way back in for the one operator who lost their phone and their backup codes: there is nobody who could reset them by the API.
+type adminResetCommand struct {
+	Email string `required:"" help:"E-mail address of the operator."`
+}
+
+func (a adminResetCommand) Run(c *cli, e *env) error {
+	s, err := c.open(e)
+	if err != nil {
+		return err
+	}
+	defer closeServer(s, slog.Default())
+	u, err := s.ResetOperatorFactors(e.ctx, a.Email)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(e.stdout, "%s has no second factor any more, and no session. The next sign-in asks for a new one where one is demanded.\n", u.Email)
+	return nil
 }
 
 type adminCreateCommand struct {

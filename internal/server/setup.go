@@ -99,6 +99,22 @@ func (s *Server) CreateOperator(ctx context.Context, email, name, password strin
 	return created.User, err
 }
 
+// ResetOperatorFactors takes the second factors of an operator away from the command line.
+func (s *Server) ResetOperatorFactors(ctx context.Context, email string) (user.User, error) {
+	platform, err := s.EnsurePlatform(ctx)
+	if err != nil {
+		return user.User{}, err
+	}
+	u, found, err := s.Users.ForSignIn(ctx, platform.ID, email)
+	if err == nil && !found {
+		err = fault.NotFoundf("There is no operator with this address.")
+	}
+	if err != nil {
+		return u, err
+	}
+	return u, s.Factors.Reset(ctx, principal.NewSystem("command line", platform.ID), u.ID)
+}
+
 func (s *Server) hash(ctx context.Context, client string, org organization.Organization, n user.NewUser, password string) (string, error) {
 	if err := s.Users.CheckPassword(org, password, n.Email, n.Name); err != nil {
 		return "", err
