@@ -210,7 +210,7 @@ func look(t *testing.T, ctx context.Context, name string) {
 				}
 				var shot page.CaptureScreenshotResult
 				err := tg.Call(ctx, page.CaptureScreenshot.Method, page.CaptureScreenshotParams{}, &shot)
-				png = []byte(shot.Data)
+				png = shot.Data
 				return err
 			}))
 			if err != nil {

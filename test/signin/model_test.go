@@ -448,9 +448,7 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 // all are the mails of all nodes to an address: any of them sends.
 func (w *world) all(address string) (out []mail.Mail) {
 	for _, n := range slices.Backward(w.nodes) {
-		for _, m := range n.Mails.To(address) {
-			out = append(out, m)
-		}
+		out = append(out, n.Mails.To(address)...)
 	}
 	return out
 }
