@@ -48,16 +48,14 @@ func (s *Service) WithPasskey(ctx context.Context, in Passkey) (Result, error) {
 	} else if known {
 		account = string(u)
 	}
-	reservation, err := s.Attempts.Reserve(ctx, "passkey "+k.Credential, account, in.Source.Address)
+	name := "passkey " + k.Credential
+	reservation, err := s.Attempts.Reserve(ctx, name, account, in.Source.Address)
 	if err != nil {
 		return Result{}, err
 	}
 	r, err := s.passkey(ctx, in, k, org, u)
 	if err == nil {
-		if err := s.forgive(ctx, r.User); err != nil {
-			return Result{}, err
-		}
-		return r, s.Attempts.Succeeded(ctx, reservation)
+		return r, s.Attempts.SucceededAs(ctx, reservation, string(r.User.ID), append(namesOf(r.User), name)...)
 	}
 	if f := fault.Of(err); f.Code != fault.CodeMFAInvalid && f.Code != fault.CodeInvalidCredentials {
 		s.notMade(ctx, reservation)

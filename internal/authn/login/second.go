@@ -198,10 +198,7 @@ func (s *Service) counted(ctx context.Context, u user.User, p principal.Principa
 	case err == nil && device != "":
 		return s.Attempts.Succeeded(ctx, reservation)
 	case err == nil:
-		if err := s.forgive(ctx, u); err != nil { // first: it takes back what the account's row says
-			return err
-		}
-		return s.Attempts.Succeeded(ctx, reservation)
+		return s.Attempts.SucceededAs(ctx, reservation, string(u.ID), namesOf(u)...)
 	case f.Code == fault.CodeMFAInvalid || f.Code == fault.CodeInvalidCredentials:
 		details["locked"] = strconv.FormatBool(reservation.Locks)
 		if cause := errors.Unwrap(f); cause != nil {

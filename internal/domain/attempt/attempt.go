@@ -204,6 +204,7 @@ func (s *Service) Unlock(ctx context.Context, account string, names []string, wi
 	return nil
 }
 
+// unlock takes from each name what failed at the account, or at nobody under that name, and then from the account itself.
 func (s *Service) unlock(ctx context.Context, q *attemptdb.Queries, account string, names []string) error {
 	digest := s.digest("account", account)
 	for _, name := range names {
@@ -217,6 +218,18 @@ func (s *Service) unlock(ctx context.Context, q *attemptdb.Queries, account stri
 		if err := q.PlatformClear(ctx, digest, s.digest("nobody", name)); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// SucceededAs is Succeeded after a full sign-in of an account: it forgives what failed at it under all of its names, and under the one of the try.
+func (s *Service) SucceededAs(ctx context.Context, r Reservation, account string, names ...string) error {
+	err := s.db.PlatformTx(ctx, "sign-in attempt counters", func(tx *sqldb.Tx) error {
+		q := attemptdb.New(tx)
+		return errors.Join(q.PlatformRelease(ctx, int64(s.limits.AddressFailures), r.address), s.unlock(ctx, q, account, names))
+	})
+	if err != nil {
+		return fmt.Errorf("attempt: succeeded: %w", err)
 	}
 	return nil
 }
