@@ -188,7 +188,7 @@ func anotherDatabase(address *string, suffix string) (drop func(), err error) {
 func growthChild(role, url, database string, l net.Listener) error {
 	ctx := context.Background()
 	cfg := config.Default()
-	cfg.DefaultMFA = "optional" // its people sign in with a password alone
+	cfg.DefaultMFA = "optional"                                            // its people sign in with a password alone
 	cfg.PublicURL, cfg.Database = "http://127.0.0.1", secret.New(database) // one issuer, whatever the port
 	cfg.EncryptionKeys = []secret.Secret{secret.New(os.Getenv(growthKey))}
 	debug.SetGCPercent(200)

@@ -55,7 +55,10 @@ func TestA27_FirstOperatorEnrolls(t *testing.T) {
 	if out, errs, code := i.run("", "admin", "reset-factors", "--email", "operator@platform.example"); code != 0 || !strings.Contains(out, "no second factor") {
 		t.Fatalf("%d %s%s", code, out, errs)
 	}
-	waitFor(t, "the server hears of it", func() bool { status, _, _ := i.get("/v1/organizations", in["accessToken"].(string)); return status == 401 })
+	waitFor(t, "the server hears of it", func() bool {
+		status, _, _ := i.get("/v1/organizations", in["accessToken"].(string))
+		return status == 401
+	})
 	status, first, err = i.post("/v1/auth/login", map[string]any{"email": "operator@platform.example", "password": operatorPassword}, "")
 	if err != nil || status != 202 || first["enrollmentRequired"] != true {
 		t.Errorf("after the reset: %d %v %v", status, first, err)
