@@ -130,10 +130,17 @@ func ErrCredentials() error {
 
 const maxFingerprint = 512
 
+func checkFingerprint(value string) error {
+	if len(value) > maxFingerprint || !utf8.ValidString(value) {
+		return fault.Invalidf("deviceFingerprint", "must have at most %d bytes of UTF-8", maxFingerprint)
+	}
+	return nil
+}
+
 // WithPassword signs in and begins a session: by its door with refresh tokens that rotate, or with a reusable one.
 func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error) {
-	if len(in.Fingerprint) > maxFingerprint || !utf8.ValidString(in.Fingerprint) {
-		return Result{}, fault.Invalidf("deviceFingerprint", "must have at most %d bytes of UTF-8", maxFingerprint)
+	if err := checkFingerprint(in.Fingerprint); err != nil {
+		return Result{}, err
 	}
 	proven, err := s.Prove(ctx, in)
 	if err != nil {

@@ -2,7 +2,6 @@ package login
 
 import (
 	"context"
-	"unicode/utf8"
 
 	"gatehouse/internal/core/fault"
 	"gatehouse/internal/core/id"
@@ -26,8 +25,8 @@ type Passkey struct {
 // WithPasskey signs in with a passkey that verified who holds it: two factors in one, where the organization allows it. Whatever is wrong gives one answer. A lock of
 // the account does not concern it, since nothing about it can be guessed; what fails counts all the same.
 func (s *Service) WithPasskey(ctx context.Context, in Passkey) (Result, error) {
-	if len(in.Fingerprint) > maxFingerprint || !utf8.ValidString(in.Fingerprint) {
-		return Result{}, fault.Invalidf("deviceFingerprint", "must have at most %d bytes of UTF-8", maxFingerprint)
+	if err := checkFingerprint(in.Fingerprint); err != nil {
+		return Result{}, err
 	}
 	k, err := s.Factors.ParsePasskey(in.Credential)
 	if fault.Is(err, fault.Unauthenticated) {

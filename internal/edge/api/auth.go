@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"reflect"
@@ -185,12 +186,8 @@ func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, 
 	if err := a.admitBrowser(ctx, r, in.Body.Cookie); err != nil {
 		return nil, err
 	}
-	fingerprint := in.Body.DeviceFingerprint
-	if fingerprint == "" {
-		fingerprint = in.FingerprintValue
-	}
 	b := browser{in.Body.Cookie, in.Body.RememberDevice, in.Body.DeviceToken}
-	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source, Door: login.Main,
+	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password, Tenant: tenant, Fingerprint: cmp.Or(in.Body.DeviceFingerprint, in.FingerprintValue), Source: c.info.Source, Door: login.Main,
 		Device: deviceOf(r, b.device), Remember: b.remember})
 	if err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 
 	"gatehouse/internal/authn/login"
@@ -111,16 +112,12 @@ func (a *API) passkey(ctx context.Context, c call, in *passkeyInput) (*passkeyOu
 	if err := a.admitBrowser(ctx, r, in.Body.Cookie); err != nil {
 		return nil, err
 	}
-	fingerprint := in.Body.DeviceFingerprint
-	if fingerprint == "" {
-		fingerprint = in.FingerprintValue
-	}
 	raw, err := in.Body.Credential.bytes()
 	if err != nil {
 		return nil, err
 	}
 	b := browser{in.Body.Cookie, in.Body.RememberDevice, in.Body.DeviceToken}
-	result, err := a.Login.WithPasskey(ctx, login.Passkey{Credential: raw, Tenant: tenant, Fingerprint: fingerprint, Source: c.info.Source, Device: deviceOf(r, b.device), Remember: b.remember})
+	result, err := a.Login.WithPasskey(ctx, login.Passkey{Credential: raw, Tenant: tenant, Fingerprint: cmp.Or(in.Body.DeviceFingerprint, in.FingerprintValue), Source: c.info.Source, Device: deviceOf(r, b.device), Remember: b.remember})
 	if err != nil {
 		return nil, err
 	}
