@@ -17,6 +17,9 @@ import (
 // ATK44, A31: five failures at an account lock it whatever was tried: the password, a code, a backup code, an authenticator, a renewed proof, a mail that is asked for, a first
 // code of a new app. A new token, another address and another node give none back.
 func TestATK44_OneCounter(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one step after the other: nothing for the race detector")
+	}
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
 		a := servertest.New(t, address)
@@ -144,6 +147,9 @@ func TestATK47_GuessesAtTheSecondFactor(t *testing.T) {
 // ATK49: the owner of an account gets in from a device they signed in on while somebody guesses at it; that device has its own few tries; it is forgotten with a reset. Others
 // cannot claim to be one, and many other names do not push the counter out.
 func TestATK49_KnownDevice(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one step after the other: nothing for the race detector")
+	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		body := func(more map[string]any) map[string]any {
 			m := map[string]any{"email": servertest.Agent, "password": server.DemoPassword}
@@ -310,6 +316,9 @@ func TestATK53_Reset(t *testing.T) {
 
 // ATK53: nobody's mailbox is flooded, whoever asks.
 func TestATK53_MailsAreFew(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one step after the other: nothing for the race detector")
+	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for range 30 {
 			s.Do(t, "POST", "/v1/auth/password/forgot", map[string]any{"email": servertest.Agent}).Want(t, 202)

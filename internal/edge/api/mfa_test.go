@@ -247,6 +247,9 @@ func TestATK45_FiftyAtOnce(t *testing.T) {
 
 // A31: ten codes of eight characters come with the first factor; each works once, however it is typed; few left are told; new ones end the old ones.
 func TestA31_BackupCodes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one step after the other: nothing for the race detector")
+	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		app := s.EnrollApp(t, s.As(t, servertest.Agent))
 		seen := map[string]bool{}

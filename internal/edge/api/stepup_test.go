@@ -13,6 +13,9 @@ import (
 // A32: changing factors, the password, API keys and settings needs a recent proof; a refresh is none; a new one in the same session is. The kinds of machines are
 // not asked.
 func TestA32_StepUp(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one step after the other: nothing for the race detector")
+	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.Login(t, servertest.Admin)
 		key := s.Key(t, servertest.Bearer(admin.AccessToken), s.Organization("acme-corp"), "api_keys:manage:all", "users:manage:all", "organization:manage:all", "tickets:read:all")

@@ -202,6 +202,9 @@ func TestG9_RefusedProofs(t *testing.T) {
 
 // ATK44, ATK49: a full sign-in by another way forgives what failed under every name of the account, and nobody is locked by answers that anybody can make up.
 func TestATK49_NoHairTrigger(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one step after the other: nothing for the race detector")
+	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		app := s.EnrollApp(t, s.As(t, servertest.Agent))
 		body := map[string]any{"email": "agent", "organization": "acme-corp", "password": server.DemoPassword}
@@ -255,6 +258,9 @@ func TestATK49_KnownDeviceInASession(t *testing.T) {
 
 // ATK49: a device is known for 180 days, twenty of a user at once; what nobody confirmed or remembers is removed.
 func TestATK49_DevicesEnd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one step after the other: nothing for the race detector")
+	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		remember := func() string {
 			s.Clock.Advance(time.Second)

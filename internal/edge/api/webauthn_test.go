@@ -121,6 +121,9 @@ func TestA27_PasskeyAlone(t *testing.T) {
 
 // ATK52: every field of an answer is judged: one that is wrong in any is refused, as a second factor and as a passkey alone, and the challenge is used up with it.
 func TestATK52_MutatedFields(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one step after the other: nothing for the race detector")
+	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		as := s.As(t, servertest.Agent)
 		key, other, foreign := servertest.NewAuthenticator(t), servertest.NewAuthenticator(t), servertest.NewAuthenticator(t)
@@ -217,6 +220,9 @@ func TestATK52_MutatedFields(t *testing.T) {
 
 // ATK52: every field of a registration is judged too.
 func TestATK52_MutatedRegistration(t *testing.T) {
+	if testing.Short() {
+		t.Skip("one step after the other: nothing for the race detector")
+	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		as := s.As(t, servertest.Agent)
 		for name, mutate := range map[string]func(n *servertest.Answer){
