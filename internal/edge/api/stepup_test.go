@@ -89,6 +89,18 @@ func TestA32_StepUp(t *testing.T) {
 	})
 }
 
+// A27, A32: a sign-in that waits for its first factor is its own proof for as long as its token works, however short the organization has step-up.
+func TestA32_EnrollingUnderAShortStepUp(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"stepUpSeconds": 60}}, s.As(t, servertest.Admin)).Want(t, 200)
+		waiting := servertest.Bearer(s.MustEnroll(t, servertest.EndUser))
+		s.Clock.Advance(2 * time.Minute)
+		s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}, waiting).Want(t, 201)
+		s.Clock.Advance(4 * time.Minute)
+		s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}, waiting).Want(t, 401, "INVALID_TOKEN")
+	})
+}
+
 // A32, ATK51: the seed of an app is shown once, at its enrolment; a pending one changes nothing about the one that is there; a confirmed one takes its place. Names
 // and removal are the user's own.
 func TestA32_OwnFactors(t *testing.T) {

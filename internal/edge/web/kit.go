@@ -421,9 +421,9 @@ func (k *Kit) admit(w http.ResponseWriter, r *http.Request, info *Info, wanted [
 }
 
 // stepUp asks a person whose last proof is old for a newer one, and one whose session began before they had a second factor for that: whoever held their password
-// then must not remove the factor now. Machines have none; what they may do is in their permissions.
+// then must not remove the factor now. A sign-in that waits has no session; its token is its proof for as long as it works. Machines have none; what they may do is in their permissions.
 func (k *Kit) stepUp(r *http.Request, info *Info) error {
-	if info.Principal.Kind != principal.User {
+	if info.Principal.Kind != principal.User || info.Principal.Session == "" {
 		return nil
 	}
 	org, err := k.o.Organizations.Facts(r.Context(), info.Principal.Home)
