@@ -1,4 +1,4 @@
-module gatehouse
+module github.com/itsm-automation/gatehouse
 
 go 1.26.0
 

@@ -15,7 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 )
 
 // next spreads the limit's commits over rows, so that they do not wait for each other.

@@ -7,8 +7,8 @@ import (
 	"os"
 	"time"
 
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // The variables that tell a child which installation it is a node of.

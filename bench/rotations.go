@@ -8,9 +8,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/domain/token/tokendb"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/token/tokendb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // measureRotations rotates refresh families as often as -rotations says, by the statement that the server uses, and shows what became of the table.

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // patch changes something as the operator.

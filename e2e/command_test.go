@@ -24,7 +24,7 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 func base64Decode(s string) ([]byte, error) { return base64.RawURLEncoding.DecodeString(s) }

@@ -24,8 +24,8 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/platform/config"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 const deploy = "../deploy/"

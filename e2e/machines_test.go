@@ -32,7 +32,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
 
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // demo is what `gatehouse demo --json` prints.

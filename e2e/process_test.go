@@ -22,8 +22,8 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 var binary = sync.OnceValues(func() (string, error) {
@@ -32,7 +32,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "gatehouse")
-	build := exec.Command("go", "build", "-o", path, "gatehouse/cmd/gatehouse")
+	build := exec.Command("go", "build", "-o", path, "github.com/itsm-automation/gatehouse/cmd/gatehouse")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
 	out, err := build.CombinedOutput()
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
-	"gatehouse/test/smtptest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/test/smtptest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // A27, ASVS 6.3.3: as it is installed, whoever administers must have a second factor: the first operator's password opens enrolment and nothing else.

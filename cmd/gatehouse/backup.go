@@ -6,9 +6,9 @@ import (
 	"log/slog"
 	"os"
 
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/internal/platform/telemetry"
-	"gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 type backupCommand struct {

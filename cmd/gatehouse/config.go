@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"os"
 
-	"gatehouse/internal/edge/gateway"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/telemetry"
-	"gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/edge/gateway"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 type configCommand struct {

@@ -10,11 +10,11 @@ import (
 	"sync"
 	"time"
 
-	"gatehouse/internal/domain/signingkey"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/mail"
-	"gatehouse/internal/platform/telemetry"
-	"gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 type demoCommand struct {

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 
-	"gatehouse/internal/platform/telemetry"
-	"gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 type doctorCommand struct {

@@ -7,10 +7,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/signingkey"
-	"gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 type keysCommand struct {

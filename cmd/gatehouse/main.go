@@ -14,7 +14,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
-	"gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
 // version is set by the build.

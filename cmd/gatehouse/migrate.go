@@ -3,8 +3,8 @@ package main
 import (
 	"fmt"
 
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 type migrateCommand struct {

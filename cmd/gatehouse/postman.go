@@ -4,7 +4,7 @@ import (
 	"encoding/json"
 	"os"
 
-	"gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 // writePostmanEnvironment gives the variables of postman/gatehouse.postman_collection.json the demo's values, in Postman's own format.

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"time"
 
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/telemetry"
-	"gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 type serveCommand struct{}

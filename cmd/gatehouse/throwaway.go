@@ -3,9 +3,9 @@ package main
 import (
 	"path/filepath"
 
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 )
 
 // throwaway configures a server whose data is gone with the folder: embedded storage and a key made on the spot.

@@ -5,7 +5,7 @@ import (
 	"crypto/x509"
 	"net/http"
 
-	"gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
 // Certificates gives the certificate that the other end of a connection has shown and proven the key of, the leaf first; none is empty. Behind

@@ -14,18 +14,18 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/jwt"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/client"
-	"gatehouse/internal/domain/credential"
-	"gatehouse/internal/domain/onetime"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/token"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/ratelimit"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/jwt"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/client"
+	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/ratelimit"
 )
 
 // AssertionType is the client_assertion_type of a JWT (RFC 7523 §2.2).

@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"strings"
 
-	"gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
 // CookieName carries the access token of a browser session.

@@ -11,8 +11,8 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/maypok86/otter/v2"
 
-	"gatehouse/internal/domain/client"
-	"gatehouse/internal/platform/outbound"
+	"github.com/itsm-automation/gatehouse/internal/domain/client"
+	"github.com/itsm-automation/gatehouse/internal/platform/outbound"
 )
 
 // KeySets gives the public keys of clients: those registered, or those at the client's jwksUri, kept for a while.

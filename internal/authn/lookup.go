@@ -3,10 +3,10 @@ package authn
 import (
 	"context"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/domain/attempt"
-	"gatehouse/internal/domain/credential"
-	"gatehouse/internal/platform/ratelimit"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
+	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/platform/ratelimit"
 )
 
 // unknownLimit is how many values a minute one network may present that look right and are nobody's: each costs a question to the database. Values

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"gatehouse/internal/authn/login"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
 )
 
 // joinPassword proves user name and password in the account of the path, by the sign-in machine: with its locks and counters, one hash at a time.

@@ -4,14 +4,14 @@ import (
 	"context"
 	"fmt"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/client"
-	"gatehouse/internal/domain/credential"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/servicedesk"
-	"gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/client"
+	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/servicedesk"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
 )
 
 // DemoPassword is the password of every demo user. The demo listens on loopback only and its data is thrown away.

@@ -1,13 +1,13 @@
 package server
 
 import (
-	"gatehouse/internal/authn"
-	"gatehouse/internal/authn/login"
-	"gatehouse/internal/edge/dialect/easyvista"
-	"gatehouse/internal/edge/dialect/itempath"
-	"gatehouse/internal/edge/dialect/securithings"
-	"gatehouse/internal/edge/dialect/servicebroker"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/edge/dialect/easyvista"
+	"github.com/itsm-automation/gatehouse/internal/edge/dialect/itempath"
+	"github.com/itsm-automation/gatehouse/internal/edge/dialect/securithings"
+	"github.com/itsm-automation/gatehouse/internal/edge/dialect/servicebroker"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // registerDialects adds the wire formats of the products whose place the server takes.

@@ -13,13 +13,13 @@ import (
 	"strings"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/domain/signingkey"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/failpoint"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/redis"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/failpoint"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/redis"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Verdict is how a check of Doctor ended.

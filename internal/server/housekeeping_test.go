@@ -5,11 +5,11 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // Housekeeping removes what expired long ago from every table that would grow, in more batches than one, and leaves what lives.

@@ -16,7 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
 )
 
 // The bounds of a connection: slow senders and idle ones are let go.

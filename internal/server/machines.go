@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/edge/gateway"
-	"gatehouse/internal/platform/outbound"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/edge/gateway"
+	"github.com/itsm-automation/gatehouse/internal/platform/outbound"
 )
 
 // clientAuthentication builds what proves OAuth clients.

@@ -9,11 +9,11 @@ import (
 	"strconv"
 	"time"
 
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/audit"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Restored is called on a database that came back to an earlier state by whatever means; carried says that what became of accounts since was taken over.

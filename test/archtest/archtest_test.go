@@ -18,7 +18,10 @@ import (
 	"testing"
 )
 
-const root = "../.."
+const (
+	root   = "../.."
+	module = "github.com/itsm-automation/gatehouse/"
+)
 
 type pkg struct {
 	ImportPath string
@@ -49,7 +52,7 @@ func packages(t *testing.T) []pkg {
 var rooms = []string{"cmd", "internal/server", "internal/edge", "internal/authn", "internal/domain", "internal/platform", "internal/core"}
 
 func room(path string) int {
-	rel := strings.TrimPrefix(path, "gatehouse/")
+	rel := strings.TrimPrefix(path, module)
 	for i, r := range rooms {
 		if rel == r || strings.HasPrefix(rel, r+"/") {
 			return i
@@ -62,7 +65,7 @@ func room(path string) int {
 var nouns = []string{"audit", "organization", "role", "user", "signingkey", "onetime", "attempt", "session", "client", "credential", "token", "mfa", "servicedesk"}
 
 func noun(path string) int {
-	name, _, _ := strings.Cut(strings.TrimPrefix(path, "gatehouse/internal/domain/"), "/")
+	name, _, _ := strings.Cut(strings.TrimPrefix(path, module+"internal/domain/"), "/")
 	return slices.Index(nouns, name)
 }
 
@@ -74,8 +77,8 @@ func TestImportsGoDownward(t *testing.T) {
 			continue // tests, bench, tools may import anything
 		}
 		for _, imported := range p.Imports {
-			if !strings.HasPrefix(imported, "gatehouse/") {
-				if from >= slices.Index(rooms, "internal/domain") && imported == "net/http" && !slices.Contains([]string{"gatehouse/internal/platform/telemetry", "gatehouse/internal/platform/outbound"}, p.ImportPath) {
+			if !strings.HasPrefix(imported, module) {
+				if from >= slices.Index(rooms, "internal/domain") && imported == "net/http" && !slices.Contains([]string{module + "internal/platform/telemetry", module + "internal/platform/outbound"}, p.ImportPath) {
 					t.Errorf("%s knows HTTP", p.ImportPath)
 				}
 				if from == slices.Index(rooms, "internal/core") && slices.Contains([]string{"database/sql", "os", "net"}, imported) {
@@ -226,7 +229,7 @@ func TestPackagesAreDescribed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.TrimSpace(string(out)) == "" && p.ImportPath != "gatehouse/e2e" && p.ImportPath != "gatehouse/test/archtest" {
+		if strings.TrimSpace(string(out)) == "" && p.ImportPath != module+"e2e" && p.ImportPath != module+"test/archtest" {
 			t.Errorf("%s has no package comment", p.ImportPath)
 		}
 	}

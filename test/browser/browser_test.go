@@ -21,10 +21,10 @@ import (
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
 
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 //go:embed page.html

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // passwordDoors are all doors that take a password, each with how it says that the password is wrong.

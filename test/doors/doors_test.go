@@ -7,10 +7,10 @@ import (
 	"strings"
 	"testing"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/edge/web"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // refusal is how a door says no: the status and the member of the body that says why, with its value.

@@ -3,7 +3,7 @@ package doors
 import (
 	"testing"
 
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 func sqlite(t *testing.T) string { return sqldbtest.SQLite(t) }

@@ -5,9 +5,9 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/authn"
-	"gatehouse/test/servertest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // places are where a credential of a kind of a dialect is used, and what they answer while its organization is suspended.

@@ -23,8 +23,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 var seed = flag.Uint64("seed", 0, "seed of the random choices; 0: another each time")
@@ -36,7 +36,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "gatehouse")
-	out, err := exec.Command("go", "build", "-tags", "faults", "-o", path, "gatehouse/cmd/gatehouse").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", "faults", "-o", path, "github.com/itsm-automation/gatehouse/cmd/gatehouse").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}

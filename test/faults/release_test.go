@@ -14,7 +14,7 @@ import (
 func TestReleaseHasNoFailPoints(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "gatehouse")
-	if out, err := exec.Command("go", "build", "-o", path, "gatehouse/cmd/gatehouse").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", path, "github.com/itsm-automation/gatehouse/cmd/gatehouse").CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
 	lab, err := binary()

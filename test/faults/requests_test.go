@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // request is one that succeeds, once, if nothing goes wrong.

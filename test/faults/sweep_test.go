@@ -15,11 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/platform/failpoint"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/platform/failpoint"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // A fault is what goes wrong within one request.

@@ -3,7 +3,7 @@ package servertest
 import (
 	"testing"
 
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Rename gives a table another name, so that whatever needs it fails, and back again.

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 // Password authenticates with user name and password (RFC 7617).

@@ -6,7 +6,7 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
-	"gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 // App is an authenticator app that a user enrolled.

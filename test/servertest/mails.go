@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
 )
 
 // Mails keeps what a server sent, in place of a mail server.

@@ -18,16 +18,16 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/core/password"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/attempt"
-	"gatehouse/internal/domain/signingkey"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/hashing"
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/internal/server"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/core/password"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
+	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/hashing"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // CheapHash is argon2id with the least cost; one test runs the real one.

@@ -13,12 +13,12 @@ import (
 
 	"pgregory.net/rapid"
 
-	"gatehouse/internal/domain/attempt"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/mail"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // person is what the model knows of a user: what they have, and what is demanded of them.

@@ -1,4 +1,4 @@
-module gatehouse/tools/deploy
+module github.com/itsm-automation/gatehouse/tools/deploy
 
 go 1.26.8
 

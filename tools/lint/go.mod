@@ -1,5 +1,5 @@
 // The linter, with a module of its own so that its dependencies are not ours.
-module gatehouse/tools/lint
+module github.com/itsm-automation/gatehouse/tools/lint
 
 go 1.26.0
 

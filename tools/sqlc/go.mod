@@ -1,5 +1,5 @@
 // The SQL code generator, with a module of its own so that its dependencies are not ours.
-module gatehouse/tools/sqlc
+module github.com/itsm-automation/gatehouse/tools/sqlc
 
 go 1.26.0
 

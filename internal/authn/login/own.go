@@ -6,18 +6,18 @@ import (
 
 	"github.com/go-webauthn/webauthn/protocol"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/attempt"
-	"gatehouse/internal/domain/audit"
-	"gatehouse/internal/domain/mfa"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/session"
-	"gatehouse/internal/domain/token"
-	"gatehouse/internal/domain/user"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/session"
+	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Again is how a session's user proves themselves again: by the password or, where there is a second factor, by that.

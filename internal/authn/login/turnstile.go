@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
 // turnstile lets few tries at one account through at a time. A try counts as a failure while it is being looked at; without this, several

@@ -5,8 +5,8 @@ package principal
 import (
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
 )
 
 // Kind is what sort of caller a principal is.

@@ -17,11 +17,11 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/attempt/attemptdb"
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/attempt/attemptdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Limits are how many failures lock and for how long at first. Each further failure after a lock locks for 2, 4, 8 and then always 15 times

@@ -6,13 +6,13 @@ import (
 	"strings"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/core/urgent"
-	"gatehouse/internal/domain/credential/credentialdb"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/urgent"
+	"github.com/itsm-automation/gatehouse/internal/domain/credential/credentialdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Change is what may be edited; change functions get one filled with the present state.

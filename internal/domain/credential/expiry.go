@@ -4,7 +4,7 @@ import (
 	"slices"
 	"time"
 
-	"gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
 // Periods are the days that an access token may be asked for instead of a date.

@@ -6,14 +6,14 @@ import (
 	"fmt"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/credential/credentialdb"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/internal/platform/stamp"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/credential/credentialdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/platform/stamp"
 )
 
 // place is where the row of a digest is. It never changes: whether the digest still opens the row is the row's to say.

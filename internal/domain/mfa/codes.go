@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"strings"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/mfa/mfadb"
-	"gatehouse/internal/domain/user"
-	"gatehouse/internal/platform/mail"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa/mfadb"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Backup codes have 40 random bits: too few to be stored by a plain hash, and enough against guessing, which is counted. They are kept as keyed digests under

@@ -5,10 +5,10 @@ import (
 	"fmt"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/mfa/mfadb"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa/mfadb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // A device that a user has fully signed in on holds a token that says so. It proves nothing else: with it the password is still asked for, but

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"strconv"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/mfa/mfadb"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/session"
-	"gatehouse/internal/domain/user"
-	"gatehouse/internal/platform/mail"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa/mfadb"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/session"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Proof is what a user shows of a factor.

@@ -10,17 +10,17 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/mfa/mfadb"
-	"gatehouse/internal/domain/onetime"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/session"
-	"gatehouse/internal/domain/user"
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/internal/platform/mail"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa/mfadb"
+	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/session"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Service owns the factors.

@@ -19,12 +19,12 @@ import (
 	"github.com/go-webauthn/webauthn/protocol"
 	"github.com/go-webauthn/webauthn/webauthn"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/domain/mfa/mfadb"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/user"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa/mfadb"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // RelyingParty is whom an authenticator makes a credential for (WebAuthn §4): the pages of these origins, and nobody else.

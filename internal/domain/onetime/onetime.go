@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/onetime/onetimedb"
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/onetime/onetimedb"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // secretBytes are 256 random bits.

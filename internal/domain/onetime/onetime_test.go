@@ -6,12 +6,12 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // ATK25: the one store of single-use things keeps its purposes apart: a mark is no link, a link no mark, and the parts of a mark cannot be moved between

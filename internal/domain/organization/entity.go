@@ -6,10 +6,10 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
 )
 
 // checkReach lets everyone with entity:<action> at their own organization's entry, and those with organizations:<action> at any.

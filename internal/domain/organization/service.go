@@ -13,14 +13,14 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/audit"
-	"gatehouse/internal/domain/organization/organizationdb"
-	"gatehouse/internal/platform/cache"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization/organizationdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/cache"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Service owns the organizations.

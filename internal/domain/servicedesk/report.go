@@ -6,11 +6,11 @@ import (
 	"slices"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/audit"
-	"gatehouse/internal/domain/servicedesk/servicedeskdb"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/servicedesk/servicedeskdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // TicketReport counts the organization's tickets.

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/audit"
-	"gatehouse/internal/domain/servicedesk/servicedeskdb"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/servicedesk/servicedeskdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Service owns tickets and service levels.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/domain/session/sessiondb"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/internal/platform/stamp"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/session/sessiondb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/platform/stamp"
 )
 
 // stampEvery is how exactly the last use is known; within it a session is stamped once. It is a tenth of the shortest idle limit, so that no

@@ -11,11 +11,11 @@ import (
 	"fmt"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/jwt"
-	"gatehouse/internal/domain/signingkey/signingkeydb"
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/jwt"
+	"github.com/itsm-automation/gatehouse/internal/domain/signingkey/signingkeydb"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Purpose is which tokens a key signs.

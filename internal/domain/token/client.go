@@ -10,16 +10,16 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/jwt"
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/audit"
-	"gatehouse/internal/domain/client"
-	"gatehouse/internal/domain/token/tokendb"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/jwt"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/client"
+	"github.com/itsm-automation/gatehouse/internal/domain/token/tokendb"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // ClientRefreshLifetime is how long a client's refresh tokens may be used in a row; rotation does not prolong it.

@@ -3,11 +3,11 @@ package token
 import (
 	"crypto/rand"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/jwt"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/credential"
-	"gatehouse/internal/domain/signingkey"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/jwt"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
 )
 
 // LongLivedAudience names where tokens without an expiry work: at this server only, since only it knows whether their row still allows them.

@@ -4,9 +4,9 @@ import (
 	"context"
 	"fmt"
 
-	"gatehouse/internal/domain/session"
-	"gatehouse/internal/domain/token/tokendb"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/domain/session"
+	"github.com/itsm-automation/gatehouse/internal/domain/token/tokendb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // rotateOnPostgres rotates the family and moves the session's deadline in one statement and one round trip. The family's UPDATE decides the

@@ -8,15 +8,15 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/audit"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/user/userdb"
-	"gatehouse/internal/platform/mail"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // InvitationState is where an invitation stands; a pending one past its time is expired.

@@ -7,17 +7,17 @@ import (
 	"strings"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/audit"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/user/userdb"
-	"gatehouse/internal/platform/hashing"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/mail"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/hashing"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // contextWords are what an attacker of this account would try.

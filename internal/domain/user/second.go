@@ -8,14 +8,14 @@ import (
 	"strings"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/audit"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/user/userdb"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // The methods of a second factor, as clients name them (A27). Backup codes stand in for the others and are none by themselves.

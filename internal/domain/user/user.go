@@ -13,10 +13,10 @@ import (
 
 	"golang.org/x/text/unicode/norm"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/domain/user/userdb"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Kind of user. An application user stands for a program of a customer; everything else is a person.

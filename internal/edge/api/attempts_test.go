@@ -9,13 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/password"
-	"gatehouse/internal/domain/attempt"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/hashing"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/password"
+	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/hashing"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 func try(s *servertest.Server, email, password string, changes ...servertest.Change) servertest.Response {

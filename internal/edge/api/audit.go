@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 )
 
 type auditBody struct {

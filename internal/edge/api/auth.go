@@ -11,16 +11,16 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/authn/login"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/mfa"
-	"gatehouse/internal/domain/session"
-	"gatehouse/internal/domain/token"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
+	"github.com/itsm-automation/gatehouse/internal/domain/session"
+	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // refreshPath is the only place the refresh cookie travels to.

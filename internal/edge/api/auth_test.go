@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 const pw = server.DemoPassword

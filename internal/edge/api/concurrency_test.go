@@ -7,10 +7,10 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // both runs two requests at once and wants neither to fail.

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/test/servertest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 func device(values ...string) servertest.Change {

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // ATK32, A15: what lasts is made by what a user holds now. A session keeps for a while what its role has lost (A41), and makes no credential with it.

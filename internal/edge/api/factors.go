@@ -9,12 +9,12 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/go-webauthn/webauthn/protocol"
 
-	"gatehouse/internal/authn/login"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/domain/mfa"
-	"gatehouse/internal/domain/user"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 func (a *API) registerFactors() {

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // ATK29, WEB13: when the database refuses to end a session the answer is no success, nothing is half done, and trying again works.

@@ -9,15 +9,15 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/attempt"
-	"gatehouse/internal/edge/web"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 func tenantHosts(c *config.Config, _ *server.Options) { c.TenantHosts = []string{"apps.example.com"} }

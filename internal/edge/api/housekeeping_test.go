@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // Rows that have served their time are removed, in batches, and nothing that still counts goes with them.

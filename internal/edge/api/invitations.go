@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
 )
 
 type InvitationBody struct {

@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/authn/login"
-	"gatehouse/internal/core/password"
-	"gatehouse/internal/domain/attempt"
-	"gatehouse/internal/domain/mfa"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/user"
-	"gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/password"
+	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
 )
 
 // span writes a duration for people.

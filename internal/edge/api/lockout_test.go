@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // ATK44, A31: five failures at an account lock it whatever was tried: the password, a code, a backup code, an authenticator, a renewed proof, a mail that is asked for, a first

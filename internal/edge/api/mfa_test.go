@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 func objectOf(t *testing.T, r servertest.Response) map[string]any {

@@ -3,8 +3,8 @@ package api
 import (
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
 )
 
 // Page is the input of every list.

@@ -4,8 +4,8 @@ import (
 	"context"
 	"net/http"
 
-	"gatehouse/internal/authn/login"
-	"gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
 )
 
 func (a *API) registerPasswords() {

@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/domain/audit"
-	"gatehouse/internal/domain/servicedesk"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/servicedesk"
 )
 
 func (a *API) registerReports() {

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/domain/role"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/role"
 )
 
 type roleBody struct {

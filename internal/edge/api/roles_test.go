@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // newUser makes a user with a role and signs them in.

@@ -10,12 +10,12 @@ import (
 	"strings"
 	"testing"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 
-	"gatehouse/internal/core/permission"
-	"gatehouse/test/servertest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 var update = flag.Bool("update", false, "write the generated documents instead of comparing them")

@@ -4,9 +4,9 @@ import (
 	"context"
 	"net/http"
 
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
 )
 
 // Setup makes the first operator of an installation.

@@ -4,10 +4,10 @@ import (
 	"cmp"
 	"context"
 
-	"gatehouse/internal/authn/login"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/domain/mfa"
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
 )
 
 type verifyInput struct {

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/core/permission"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // way is one way in which a credential, or what it depends on, is switched off.

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 func tenant(slug string) servertest.Change { return servertest.Header("X-Tenant-Slug", slug) }

@@ -5,8 +5,8 @@ import (
 	"net/http"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/domain/servicedesk"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/servicedesk"
 )
 
 type ticketBody struct {

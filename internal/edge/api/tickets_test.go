@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 func ticketIDs(t *testing.T, s *servertest.Server, query string, as servertest.Change) []string {

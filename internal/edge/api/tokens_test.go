@@ -15,11 +15,11 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/signingkey"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 var b64 = base64.RawURLEncoding.EncodeToString

@@ -3,7 +3,7 @@ package api
 import (
 	"context"
 
-	"gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
 )
 
 type userFactors struct {

@@ -5,9 +5,9 @@ import (
 	"net/http"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
 )
 
 type UserBody struct {

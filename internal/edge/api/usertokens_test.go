@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/core/jwt"
-	"gatehouse/internal/domain/signingkey"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/core/jwt"
+	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // C1–C3, C5: an access token of a user: who may make it for whom, what it opens, its expiry edited until it is revoked for good.

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 func assertion(s *servertest.Server, t *testing.T, token string, credential map[string]any) servertest.Response {

@@ -7,7 +7,7 @@ import (
 	"net/http"
 	"strings"
 
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 //go:embed static

@@ -13,10 +13,10 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/token"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // Pattern is where proxies ask.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
 )
 
 // Rule is one entry of a routes file: which requests of the protected API it is about, and what they need. Exactly one of Permission,

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"time"
 
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // Check is one thing a ready node needs; nil is well.

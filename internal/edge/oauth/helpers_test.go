@@ -27,8 +27,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"gatehouse/test/servertest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 func eachAddress(t *testing.T, fn func(t *testing.T, address string)) {

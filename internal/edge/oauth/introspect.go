@@ -6,11 +6,11 @@ import (
 	"net/url"
 	"strings"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/token"
 )
 
 // answer is what introspection tells (RFC 7662 §2.2), and what our principals have besides.

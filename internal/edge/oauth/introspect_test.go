@@ -9,7 +9,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // A11, E8, RFC 7662, RFC 9701, R7662-01–06: what a client is told about every kind of token, plainly and signed.

@@ -20,10 +20,10 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/platform/config"
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // E8, RFC 8705: authentication by a certificate of a trusted issuer, and by a registered one; tokens bound to it, at every place.

@@ -11,14 +11,14 @@ import (
 
 	"github.com/go-json-experiment/json"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/domain/credential"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/domain/session"
-	"gatehouse/internal/domain/signingkey"
-	"gatehouse/internal/domain/token"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/session"
+	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
+	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // Services are what is behind the endpoints.

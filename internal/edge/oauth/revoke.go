@@ -4,13 +4,13 @@ import (
 	"net/http"
 	"net/url"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/domain/credential"
-	"gatehouse/internal/domain/session"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/domain/session"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // revoke ends one token (RFC 7009). A client ends tokens that were issued to it. Tokens that were issued to no client (of sessions, API keys and

@@ -10,8 +10,8 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"gatehouse/internal/core/jwt"
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/internal/core/jwt"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 // E5, E8, RFC 6749 §4.4 and §5.1, RFC 9068 §2: what a client gets, by the Basic header and by the form.

@@ -9,7 +9,7 @@ import (
 	"net/url"
 	"strings"
 
-	"gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
 // maxCertificateHeader bounds what is parsed.

@@ -6,7 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 
-	"gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
 // Cursors makes and reads the opaque positions of lists. One is bound to its list, organization and filters, and bears a MAC.

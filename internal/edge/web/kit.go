@@ -23,15 +23,15 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/authn/login"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/core/principal"
-	"gatehouse/internal/core/urgent"
-	"gatehouse/internal/domain/organization"
-	"gatehouse/internal/platform/ratelimit"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/urgent"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/platform/ratelimit"
 )
 
 // Options are what the kit needs from the outside.

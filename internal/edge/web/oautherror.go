@@ -4,9 +4,9 @@ import (
 	"net/http"
 	"strconv"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/domain/token"
 )
 
 // errorWords are the codes of RFC 6749 §5.2 and its companions.

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"gatehouse/internal/authn/login"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
 )
 
 // crossOrigin answers preflights and allows listed origins to read answers, with credentials and by name, never by "*". It tells

@@ -7,8 +7,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
 )
 
 // Route is one method and path and what it demands. Exactly one of Permission, Self and Public is set.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
 // FLT12, I8: no more requests are answered at once than the bound; the rest is told when to come back, in the form of its path, before anything is read. Probes are

@@ -11,7 +11,7 @@ import (
 
 	"github.com/maypok86/otter/v2"
 
-	"gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 )
 
 // Group is what the caches of one server have in common.

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/platform/cache"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/platform/cache"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 func running(t *testing.T, db *sqldb.DB, subscribe func(*invalidation.Feed) *cache.Cache[int64]) (*invalidation.Feed, *cache.Cache[int64]) {

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 )
 
 // Remote is where nodes share facts. Neither call may take long, and either may fail in silence: a miss costs a question to the database.

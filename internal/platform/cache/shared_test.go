@@ -12,13 +12,13 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/platform/cache"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/internal/platform/redis"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/platform/cache"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/redis"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // vault is a Redis that a test may look into and tamper with: the real one, with what went through it written down.

@@ -15,12 +15,12 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/internal/platform/mail"
-	"gatehouse/internal/platform/redis"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/redis"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Config is everything a server can be told. The doc tags are the reference in docs/configuration.md.

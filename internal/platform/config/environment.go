@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
 )
 
 // Setting is one key of the configuration, for the reference.

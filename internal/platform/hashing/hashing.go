@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/password"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/password"
 )
 
 // Options bound the pool. Zero values become the defaults.

@@ -13,8 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // TrustFor is how long after the last proof of hearing everything a cached entry may still be used.

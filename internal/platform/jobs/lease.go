@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Leases let one node at a time do a job. A lease is a row; a node that dies lets it run out.

@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/platform/jobs"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/platform/jobs"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // A lease is one node's at a time: others get it when it runs out or is given back, and not before; its holder prolongs it.

@@ -14,7 +14,7 @@ import (
 	"fmt"
 	"strings"
 
-	"gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
 )
 
 // KeyBytes is the size of an encryption key.

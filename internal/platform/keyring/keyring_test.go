@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"testing"
 
-	"gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
 )
 
 // G4: sealed values open only in their place and unaltered; a new key in front opens the old values and changes no derived key.

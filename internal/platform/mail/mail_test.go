@@ -10,13 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/secret"
-	"gatehouse/internal/platform/keyring"
-	"gatehouse/internal/platform/mail"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/test/smtptest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/test/smtptest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 const from = "Gatehouse <no-reply@auth.example.com>"

@@ -3,7 +3,7 @@ package mail
 import (
 	"time"
 
-	"gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
 )
 
 // Kind is what a mail tells; each has a template.

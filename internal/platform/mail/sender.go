@@ -18,7 +18,7 @@ import (
 
 	gomail "github.com/wneessen/go-mail"
 
-	"gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
 )
 
 // Sender hands a mail on. An error that is ErrRefused is final; any other may pass.

@@ -16,9 +16,9 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // shares is into how many parts a limit is divided for telling the other nodes.

@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/invalidation"
-	"gatehouse/internal/platform/redis"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/redis"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 const org = id.Organization("org_01BX5ZZKBKACTAV9WEVGEMMVRZ")

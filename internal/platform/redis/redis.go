@@ -13,8 +13,8 @@ import (
 
 	"github.com/redis/rueidis"
 
-	"gatehouse/internal/platform/failpoint"
-	"gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/failpoint"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 )
 
 const (

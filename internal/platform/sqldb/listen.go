@@ -11,7 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"gatehouse/internal/platform/failpoint"
+	"github.com/itsm-automation/gatehouse/internal/platform/failpoint"
 )
 
 // Listener hears what committed transactions announced, in order of their commits.

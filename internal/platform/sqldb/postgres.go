@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/urgent"
-	"gatehouse/internal/platform/failpoint"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/urgent"
+	"github.com/itsm-automation/gatehouse/internal/platform/failpoint"
 )
 
 // Channel is the NOTIFY channel of announcements.

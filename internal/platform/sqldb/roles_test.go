@@ -11,9 +11,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // hosted makes a database as a hosted service would: its owner is a plain login without CREATEROLE.

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/failpoint"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/failpoint"
 )
 
 // Engine names the database behind a DB.

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"testing"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/sqldb"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 const insertOrg = `INSERT INTO organizations (id, slug, name, platform, state, settings, created_at, updated_at) VALUES ($1, $2, 'x', FALSE, 'active', '{}', 1, 1)`

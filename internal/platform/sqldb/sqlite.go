@@ -14,8 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 	"modernc.org/sqlite"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/failpoint"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/failpoint"
 )
 
 // lite is SQLite: one connection that writes, with every commit on disk before it is acknowledged, and a few that only read.

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"time"
 
-	"gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
 // ErrStale tells Retry that a row was changed between being read and being written.

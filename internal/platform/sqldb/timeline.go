@@ -10,7 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
 )
 
 // timeline notices that PostgreSQL was failed over or restored. Its timeline then has another number, and commits may be missing that clients were

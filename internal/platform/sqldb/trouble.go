@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"modernc.org/sqlite"
 
-	"gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
 // retryAfter is when a client may find the database well again.

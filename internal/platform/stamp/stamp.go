@@ -10,8 +10,8 @@ import (
 	"sync"
 	"time"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 )
 
 // Batch holds the uses of one kind of thing that are not yet written. It is safe for concurrent use; noting a use again within the

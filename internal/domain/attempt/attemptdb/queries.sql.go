@@ -8,7 +8,7 @@ package attemptdb
 import (
 	"context"
 
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 const platformClear = `-- name: PlatformClear :exec

@@ -5,8 +5,8 @@
 package roledb
 
 import (
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 type Role struct {

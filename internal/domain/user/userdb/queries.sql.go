@@ -8,8 +8,8 @@ package userdb
 import (
 	"context"
 
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 const addMember = `-- name: AddMember :execrows

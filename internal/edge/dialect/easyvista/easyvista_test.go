@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/internal/server"
-	"gatehouse/test/servertest"
-	"gatehouse/test/sqldbtest"
+	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 type object = map[string]any

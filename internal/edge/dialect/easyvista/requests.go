@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/domain/servicedesk"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/servicedesk"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // requestRecord is a ticket of the service desk.

@@ -6,9 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // message is the body of every failure but a sign-in's.

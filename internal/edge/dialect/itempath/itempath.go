@@ -5,14 +5,14 @@ import (
 	"strconv"
 	"time"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/authn/login"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/core/id"
-	"gatehouse/internal/core/permission"
-	"gatehouse/internal/domain/credential"
-	"gatehouse/internal/domain/token"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // Services are what is behind the endpoints.

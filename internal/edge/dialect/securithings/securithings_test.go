@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"gatehouse/test/servertest"
+	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
 type object = map[string]any

@@ -3,8 +3,8 @@ package servicebroker
 import (
 	"net/http"
 
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // names are the fields as this dialect calls them.

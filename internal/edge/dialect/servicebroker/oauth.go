@@ -8,10 +8,10 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"gatehouse/internal/authn"
-	"gatehouse/internal/core/fault"
-	"gatehouse/internal/domain/token"
-	"gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 const grantClientCredentials = "ClientCredentials"
