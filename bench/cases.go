@@ -83,53 +83,67 @@ func cases(server, limit *process) []benchCase {
 		}
 	}
 	return []benchCase{
-		{"api-key", "GET /v1/auth/me with an API key and its rate limit, against a bare handler", 0.7, byKey(server.URL, "/v1/auth/me"), byKey(limit.URL, "/me")},
-		{"verify", "GET /verify with an API key, against a bare handler", 0.7, byKey(server.URL, "/verify?permission=tickets:read"), byKey(limit.URL, "/verify?permission=tickets:read")},
-		{"client", "POST /oauth2/token (client credentials) against one RS256 signature", 0.85, asClient(server.URL, "/oauth2/token", "grant_type=client_credentials"), asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")},
-		{"token-door", "POST /token/{organization} against one RS256 signature", 0.85, asClient(server.URL, "/token/acme-corp", `{"grant_type":"client_credentials"}`), asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")},
-		{"reusable", "POST /api/users/refresh against one RS256 signature", 0.85, func(ctx context.Context, w *worker) error {
-			if w.state["reusable"] == "" {
-				body, _ := json.Marshal(map[string]string{"username": "integration", "password": server.Data["password"]})
-				raw, err := w.send(ctx, "POST", server.URL+"/api/users/login", "", body)
-				if err != nil {
-					return err
+		{"api-key", "GET /v1/auth/me with an API key and its rate limit, against a bare handler", 0.7,
+			byKey(server.URL, "/v1/auth/me"), byKey(limit.URL, "/me")},
+		{"verify", "GET /verify with an API key, against a bare handler", 0.7,
+			byKey(server.URL, "/verify?permission=tickets:read"), byKey(limit.URL, "/verify?permission=tickets:read")},
+		{"client", "POST /oauth2/token (client credentials) against one RS256 signature", 0.85,
+			asClient(server.URL, "/oauth2/token", "grant_type=client_credentials"),
+			asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")},
+		{"token-door", "POST /token/{organization} against one RS256 signature", 0.85,
+			asClient(server.URL, "/token/acme-corp", `{"grant_type":"client_credentials"}`),
+			asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")},
+		{"reusable", "POST /api/users/refresh against one RS256 signature", 0.85,
+			func(ctx context.Context, w *worker) error {
+				if w.state["reusable"] == "" {
+					body, _ := json.Marshal(map[string]string{"username": "integration",
+						"password": server.Data["password"]})
+					raw, err := w.send(ctx, "POST", server.URL+"/api/users/login", "", body)
+					if err != nil {
+						return err
+					}
+					var t struct{ RefreshToken string }
+					if err := json.Unmarshal(raw, &t); err != nil {
+						return err
+					}
+					w.state["reusable"] = t.RefreshToken
 				}
-				var t struct{ RefreshToken string }
-				if err := json.Unmarshal(raw, &t); err != nil {
-					return err
-				}
-				w.state["reusable"] = t.RefreshToken
-			}
-			_, err := w.send(ctx, "POST", server.URL+"/api/users/refresh", w.state["reusable"], nil)
-			return err
-		}, asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")},
-		{"basic", "GET /api/v1/{account}/requests with user name and password against argon2id alone", 0.8, func(ctx context.Context, w *worker) error {
-			accounts := strings.Fields(server.Data["basics"])
-			_, err := w.send(ctx, "GET", server.URL+"/api/v1/acme-corp/requests?max_rows=1", "Authorization: Basic "+accounts[w.number%len(accounts)], nil)
-			return err
-		}, bare("POST", "/hash", []byte("{}"))},
-		{"introspect", "POST /oauth2/introspect of an API key against a bare handler", 0.5, asClient(server.URL, "/oauth2/introspect", "token="+keys[0]), asClient(limit.URL, "/oauth2/introspect", "token="+keys[0])},
+				_, err := w.send(ctx, "POST", server.URL+"/api/users/refresh", w.state["reusable"], nil)
+				return err
+			}, asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")},
+		{"basic", "GET /api/v1/{account}/requests with user name and password against argon2id alone", 0.8,
+			func(ctx context.Context, w *worker) error {
+				accounts := strings.Fields(server.Data["basics"])
+				_, err := w.send(ctx, "GET", server.URL+"/api/v1/acme-corp/requests?max_rows=1",
+					"Authorization: Basic "+accounts[w.number%len(accounts)], nil)
+				return err
+			}, bare("POST", "/hash", []byte("{}"))},
+		{"introspect", "POST /oauth2/introspect of an API key against a bare handler", 0.5,
+			asClient(server.URL, "/oauth2/introspect", "token="+keys[0]),
+			asClient(limit.URL, "/oauth2/introspect", "token="+keys[0])},
 		{"me", "GET /v1/auth/me against a bare handler", 0.7, get("/v1/auth/me"), bare("GET", "/me", nil)},
-		{"tickets", "GET /v1/tickets against a bare handler with the same query", 0.6, get("/v1/tickets"), bare("GET", "/tickets/"+server.Data["organization"], nil)},
+		{"tickets", "GET /v1/tickets against a bare handler with the same query", 0.6, get("/v1/tickets"),
+			bare("GET", "/tickets/"+server.Data["organization"], nil)},
 		{"sign-in", "POST /v1/auth/login against argon2id alone", 0.9, func(ctx context.Context, w *worker) error {
 			accounts := strings.Fields(server.Data["emails"])
 			_, _, err := signIn(ctx, w, server, accounts[w.number%len(accounts)])
 			return err
 		}, bare("POST", "/hash", []byte("{}"))},
-		{"refresh", "POST /v1/auth/refresh against two RS256 signatures and one commit", 0.8, func(ctx context.Context, w *worker) error {
-			if _, err := withToken(ctx, w, server); err != nil {
+		{"refresh", "POST /v1/auth/refresh against two RS256 signatures and one commit", 0.8,
+			func(ctx context.Context, w *worker) error {
+				if _, err := withToken(ctx, w, server); err != nil {
+					return err
+				}
+				body, _ := json.Marshal(map[string]string{"refreshToken": w.state["refresh"]})
+				raw, err := w.send(ctx, "POST", server.URL+"/v1/auth/refresh", "", body)
+				if err != nil {
+					return err
+				}
+				var t struct{ RefreshToken string }
+				err = json.Unmarshal(raw, &t)
+				w.state["refresh"] = t.RefreshToken
 				return err
-			}
-			body, _ := json.Marshal(map[string]string{"refreshToken": w.state["refresh"]})
-			raw, err := w.send(ctx, "POST", server.URL+"/v1/auth/refresh", "", body)
-			if err != nil {
-				return err
-			}
-			var t struct{ RefreshToken string }
-			err = json.Unmarshal(raw, &t)
-			w.state["refresh"] = t.RefreshToken
-			return err
-		}, bare("POST", "/rotate", []byte("{}"))},
+			}, bare("POST", "/rotate", []byte("{}"))},
 	}
 }
 
@@ -160,8 +174,10 @@ func postgresDatabase() (address string, drop func(), err error) {
 
 // startUp measures from the start of the program to its first answer, on an existing database, and its idle memory.
 func startUp(database string) error {
-	env := append(os.Environ(), "GATEHOUSE_DATABASE="+database, "GATEHOUSE_ENCRYPTION_KEYS="+keyring.Generate().Reveal(), "GATEHOUSE_METRICS_LISTEN=none",
-		"GATEHOUSE_LISTEN=127.0.0.1:18462", "GATEHOUSE_DEFAULT_MFA=optional", "GATEHOUSE_PUBLIC_URL=http://127.0.0.1:18462")
+	env := append(os.Environ(), "GATEHOUSE_DATABASE="+database, "GATEHOUSE_ENCRYPTION_KEYS="+keyring.Generate().
+		Reveal(), "GATEHOUSE_METRICS_LISTEN=none",
+		"GATEHOUSE_LISTEN=127.0.0.1:18462", "GATEHOUSE_DEFAULT_MFA=optional",
+		"GATEHOUSE_PUBLIC_URL=http://127.0.0.1:18462")
 	binary := filepath.Join("bin", "gatehouse")
 	var times []time.Duration
 	var memory int64
@@ -191,6 +207,7 @@ func startUp(database string) error {
 		cmd.Wait()
 	}
 	slices.Sort(times)
-	fmt.Printf("start: ready after %v (median of %d, existing SQLite database; aim 150 ms), idle memory %d MB (aim 40)\n", times[len(times)/2].Round(time.Millisecond), len(times), memory)
+	fmt.Printf("start: ready after %v (median of %d, existing SQLite database; aim 150 ms), idle memory %d MB (aim "+
+		"40)\n", times[len(times)/2].Round(time.Millisecond), len(times), memory)
 	return nil
 }

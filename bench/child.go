@@ -59,11 +59,13 @@ func child(role, database string) error {
 	cfg.PublicURL, cfg.Database = url, secret.New(database)
 	cfg.EncryptionKeys = []secret.Secret{keyring.Generate()}
 	if key := os.Getenv(benchKey); key != "" { // a node of several
-		cfg.PublicURL, cfg.EncryptionKeys, cfg.Redis = os.Getenv(benchPublic), []secret.Secret{secret.New(key)}, secret.New(os.Getenv(benchRedis))
+		cfg.PublicURL, cfg.EncryptionKeys, cfg.Redis = os.Getenv(benchPublic), []secret.Secret{secret.New(key)},
+			secret.New(os.Getenv(benchRedis))
 	}
 	cfg.ItemPath.DefaultOrganization = server.DemoTenant
 	debug.SetGCPercent(200) // as cmd/gatehouse does
-	s, err := server.New(context.Background(), cfg, server.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	s, err := server.New(context.Background(), cfg,
+		server.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return err
 	}
@@ -82,7 +84,10 @@ func child(role, database string) error {
 	s.Start()
 	client := seeds.Clients[0]
 	return s.ServeOn(context.Background(), l, func() {
-		ready(url, map[string]string{"keys": keys, "basic": "Basic " + base64.StdEncoding.EncodeToString([]byte(client.ClientID+":"+client.ClientSecret)), "emails": emails(seeds), "basics": basics(seeds), "email": seeds.Users[3].Email, "password": seeds.Users[3].Password, "organization": seeds.Organizations[0].ID})
+		ready(url, map[string]string{"keys": keys,
+			"basic":  "Basic " + base64.StdEncoding.EncodeToString([]byte(client.ClientID+":"+client.ClientSecret)),
+			"emails": emails(seeds), "basics": basics(seeds), "email": seeds.Users[3].Email,
+			"password": seeds.Users[3].Password, "organization": seeds.Organizations[0].ID})
 	})
 }
 
@@ -92,7 +97,9 @@ func manyKeys(s *server.Server, d server.Demo) (string, error) {
 	most := 100_000
 	var list []string
 	for range 64 {
-		i, err := s.Credentials.Issue(context.Background(), principal.NewSystem("bench", org), credential.Request{Kind: credential.APIKey, Name: "bench", Permissions: []string{"tickets:read:all"}, RateLimit: &most})
+		i, err := s.Credentials.Issue(context.Background(), principal.NewSystem("bench", org),
+			credential.Request{Kind: credential.APIKey, Name: "bench", Permissions: []string{"tickets:read:all"},
+				RateLimit: &most})
 		if err != nil {
 			return "", err
 		}
@@ -134,7 +141,8 @@ type ticket struct {
 }
 
 func (t *ticket) fields() []any {
-	return []any{&t.ID, &t.Type, &t.Title, &t.Description, &t.Classification, &t.Status, &t.Priority, &t.RequesterID, &t.AssigneeID, &t.TeamID, &t.CreatedAt, &t.UpdatedAt}
+	return []any{&t.ID, &t.Type, &t.Title, &t.Description, &t.Classification, &t.Status, &t.Priority, &t.RequesterID,
+		&t.AssigneeID, &t.TeamID, &t.CreatedAt, &t.UpdatedAt}
 }
 
 // store is the least database access: prepared statements on a plain pool.
@@ -150,7 +158,9 @@ func openStore(database string) (store, error) {
 		if err != nil {
 			return store{}, err
 		}
-		if _, err := pool.Exec(ctx, `CREATE TABLE IF NOT EXISTS bench (n BIGINT PRIMARY KEY, v BIGINT NOT NULL); INSERT INTO bench SELECT g, 0 FROM generate_series(1, 64) g ON CONFLICT DO NOTHING`); err != nil {
+		if _,
+			err := pool.Exec(ctx,
+			`CREATE TABLE IF NOT EXISTS bench (n BIGINT PRIMARY KEY, v BIGINT NOT NULL); INSERT INTO bench SELECT g, 0 FROM generate_series(1, 64) g ON CONFLICT DO NOTHING`); err != nil {
 			return store{}, err
 		}
 		return store{
@@ -194,12 +204,16 @@ func openStore(database string) (store, error) {
 	if err != nil {
 		return store{}, err
 	}
-	w, err := sql.Open("sqlite", "file:"+database+".limit?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
+	w, err := sql.Open("sqlite",
+		"file:"+database+
+			".limit?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
 	if err != nil {
 		return store{}, err
 	}
 	w.SetMaxOpenConns(1)
-	if _, err := w.Exec(`CREATE TABLE IF NOT EXISTS bench (n INTEGER PRIMARY KEY, v INTEGER NOT NULL); INSERT OR IGNORE INTO bench VALUES (1, 0)`); err != nil {
+	if _,
+		err := w.Exec(
+		`CREATE TABLE IF NOT EXISTS bench (n INTEGER PRIMARY KEY, v INTEGER NOT NULL); INSERT OR IGNORE INTO bench VALUES (1, 0)`); err != nil {
 		return store{}, err
 	}
 	update, err := w.Prepare(`UPDATE bench SET v = v + 1 WHERE n = 1`)
@@ -227,7 +241,8 @@ func openStore(database string) (store, error) {
 	}, nil
 }
 
-// limits are the bare handlers: what the network, the query, the hash and the signature cost without a server around them.
+// limits are the bare handlers: what the network, the query, the hash and the signature cost without a server around
+// them.
 func limits(database string) (http.Handler, error) {
 	db, err := openStore(database)
 	if err != nil {
@@ -269,7 +284,8 @@ func limits(database string) (http.Handler, error) {
 	mux.HandleFunc("POST /oauth2/introspect", func(w http.ResponseWriter, r *http.Request) { answer(w, nil, me) })
 	mux.HandleFunc("POST /hash", func(w http.ResponseWriter, r *http.Request) {
 		slots <- struct{}{}
-		argon2.IDKey([]byte("a password to be hashed"), make([]byte, 16), password.Default.Iterations, password.Default.MemoryKiB, password.Default.Parallelism, 32)
+		argon2.IDKey([]byte("a password to be hashed"), make([]byte, 16), password.Default.Iterations,
+			password.Default.MemoryKiB, password.Default.Parallelism, 32)
 		<-slots
 		answer(w, nil, me)
 	})

@@ -33,8 +33,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
-// used is how many credentials and sessions the measurement itself uses: each once on a server that has just started, so that every request
-// reads its rows, and then again and again.
+// used is how many credentials and sessions the measurement itself uses: each once on a server that has just started,
+// so that every request reads its rows, and then again and again.
 const used = 1000
 
 // growthKey names the variable with the encryption key that the filled database was made under.
@@ -75,7 +75,8 @@ func measureGrowth(name, address string) error {
 			return err
 		}
 		fill.cmd.Wait()
-		fmt.Printf("%s: %d tenants, %d credentials, %d sessions, filled in %v\n", name, size.tenants, size.rows, size.rows, time.Since(begin).Round(time.Second))
+		fmt.Printf("%s: %d tenants, %d credentials, %d sessions, filled in %v\n", name, size.tenants, size.rows,
+			size.rows, time.Since(begin).Round(time.Second))
 		if results[i], err = measureGrown(database, key, g); err != nil {
 			return err
 		}
@@ -88,7 +89,8 @@ func measureGrowth(name, address string) error {
 	return nil
 }
 
-var growthPaths = []string{"API key, first use", "API key, again", "session, first use", "session, again", "client credentials"}
+var growthPaths = []string{"API key, first use", "API key, again", "session, first use", "session, again",
+	"client credentials"}
 
 func measureGrown(database, key string, g grown) (map[string]time.Duration, error) {
 	out := make(map[string]time.Duration)
@@ -100,7 +102,8 @@ func measureGrown(database, key string, g grown) (map[string]time.Duration, erro
 		}
 		time.Sleep(300 * time.Millisecond)
 		w := &worker{client: httpClient(), state: map[string]string{}}
-		if _, err := w.send(context.Background(), "GET", s.URL+"/healthz", "", nil); err != nil { // the connection is not measured
+		if _, err := w.send(context.Background(), "GET", s.URL+"/healthz", "", nil); err != nil {
+			// the connection is not measured
 			return nil, err
 		}
 		for kind, list := range [][]string{g.Keys, g.Sessions} {
@@ -129,7 +132,8 @@ func measureGrown(database, key string, g grown) (map[string]time.Duration, erro
 	for path, fn := range map[string]func(ctx context.Context, w *worker) error{
 		"API key, again": func(ctx context.Context, w *worker) error {
 			w.turn++
-			_, err := w.send(ctx, "GET", s.URL+"/v1/auth/me", "X-API-Key: "+g.Keys[(w.number*125+w.turn)%len(g.Keys)], nil)
+			_, err := w.send(ctx, "GET", s.URL+"/v1/auth/me", "X-API-Key: "+g.Keys[(w.number*125+w.turn)%len(g.Keys)],
+				nil)
 			return err
 		},
 		"session, again": func(ctx context.Context, w *worker) error {
@@ -138,7 +142,8 @@ func measureGrown(database, key string, g grown) (map[string]time.Duration, erro
 			return err
 		},
 		"client credentials": func(ctx context.Context, w *worker) error {
-			_, err := w.send(ctx, "POST", s.URL+"/oauth2/token", "Authorization: "+g.Basic, []byte("grant_type=client_credentials"))
+			_, err := w.send(ctx, "POST", s.URL+"/oauth2/token", "Authorization: "+g.Basic,
+				[]byte("grant_type=client_credentials"))
 			return err
 		},
 	} {
@@ -192,7 +197,8 @@ func growthChild(role, url, database string, l net.Listener) error {
 	cfg.PublicURL, cfg.Database = "http://127.0.0.1", secret.New(database) // one issuer, whatever the port
 	cfg.EncryptionKeys = []secret.Secret{secret.New(os.Getenv(growthKey))}
 	debug.SetGCPercent(200)
-	s, err := server.New(ctx, cfg, server.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	s, err := server.New(ctx, cfg,
+		server.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return err
 	}
@@ -215,7 +221,8 @@ func growthChild(role, url, database string, l net.Listener) error {
 	return s.Close(ctx)
 }
 
-// fill makes tenants, spreads over them the credentials and sessions that will be used, and fills up with rows that will not.
+// fill makes tenants, spreads over them the credentials and sessions that will be used, and fills up with rows that
+// will not.
 func fill(ctx context.Context, s *server.Server, tenants, rows int) (grown, error) {
 	var g grown
 	type tenant struct {
@@ -228,11 +235,13 @@ func fill(ctx context.Context, s *server.Server, tenants, rows int) (grown, erro
 	}
 	most := 100_000
 	for i := range min(tenants, 100) { // those that are used, made as they are always made
-		org, err := s.Organizations.Create(ctx, principal.NewSystem("bench", ""), organization.NewOrganization{Slug: fmt.Sprintf("tenant-%d", i), Name: "Tenant"})
+		org, err := s.Organizations.Create(ctx, principal.NewSystem("bench", ""),
+			organization.NewOrganization{Slug: fmt.Sprintf("tenant-%d", i), Name: "Tenant"})
 		if err != nil {
 			return g, err
 		}
-		u, err := s.Users.Create(ctx, principal.NewSystem("bench", org.ID), user.NewUser{Email: "manager@tenant.example", Role: permission.RoleManager})
+		u, err := s.Users.Create(ctx, principal.NewSystem("bench", org.ID),
+			user.NewUser{Email: "manager@tenant.example", Role: permission.RoleManager})
 		if err != nil {
 			return g, err
 		}
@@ -246,7 +255,8 @@ func fill(ctx context.Context, s *server.Server, tenants, rows int) (grown, erro
 	for i := range used {
 		t := list[i%len(list)]
 		p := principal.NewSystem("bench", t.org.ID)
-		k, err := s.Credentials.Issue(ctx, p, credential.Request{Kind: credential.APIKey, Name: "bench", Permissions: []string{"tickets:read:all"}, RateLimit: &most,
+		k, err := s.Credentials.Issue(ctx, p, credential.Request{Kind: credential.APIKey, Name: "bench",
+			Permissions: []string{"tickets:read:all"}, RateLimit: &most,
 			Owner: &credential.Owner{Kind: credential.OwnedByUser, ID: string(t.user.ID)}})
 		if err != nil {
 			return g, err
@@ -270,7 +280,10 @@ func fill(ctx context.Context, s *server.Server, tenants, rows int) (grown, erro
 		}
 		g.Sessions = append(g.Sessions, pair.Access)
 	}
-	made, value, err := s.Credentials.CreateClient(ctx, principal.NewSystem("bench", list[0].org.ID), client.Fields{Client: client.Client{Name: "bench", Authentication: client.Authentication{Method: client.Secret}}, PermissionList: []string{"tickets:read:all"}})
+	made, value, err := s.Credentials.CreateClient(ctx, principal.NewSystem("bench", list[0].org.ID),
+		client.Fields{Client: client.Client{Name: "bench",
+			Authentication: client.Authentication{Method: client.Secret}},
+			PermissionList: []string{"tickets:read:all"}})
 	if err != nil {
 		return g, err
 	}
@@ -293,25 +306,40 @@ func fillUp(ctx context.Context, s *server.Server, tenants, all, rows int) error
 			return `'` + prefix + `' || lpad((` + expression + `)::text, 26, '0')`
 		}
 	}
-	org, person := number(id.Organization("").Prefix(), fmt.Sprintf("n %% %d", max(1, tenants))), number(id.User("").Prefix(), fmt.Sprintf("n %% %d", max(1, tenants)))
+	org, person := number(id.Organization("").Prefix(), fmt.Sprintf("n %% %d", max(1, tenants))),
+		number(id.User("").Prefix(), fmt.Sprintf("n %% %d", max(1, tenants)))
 	statements := []string{}
 	if tenants > 0 {
 		statements = append(statements,
-			fmt.Sprintf(series, tenants)+` INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) SELECT `+org+`, 'filler-' || n, 'Filler', 'active', '{}', 1, 1 FROM g`,
-			fmt.Sprintf(series, tenants)+` INSERT INTO users (organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at)
-				SELECT `+org+`, `+person+`, 'a@b.example', 'a@b.example', 'a@b.example', 'a@b.example', '', 'person', 'end_user', 'active', '', 1, 1, 1 FROM g`)
+			fmt.Sprintf(series,
+				tenants)+` INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) SELECT `+
+				org+`, 'filler-' || n, 'Filler', 'active', '{}', 1, 1 FROM g`,
+			fmt.Sprintf(series,
+				tenants)+
+				` INSERT INTO users (organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at)
+				SELECT `+org+`, `+person+
+				`, 'a@b.example', 'a@b.example', 'a@b.example', 'a@b.example', '', 'person', 'end_user', 'active', '', 1, 1, 1 FROM g`)
 	} else if rows > 0 {
 		return fmt.Errorf("%d rows need tenants to be of; %d of %d are left", rows, tenants, all)
 	}
 	if rows > 0 {
 		statements = append(statements,
-			fmt.Sprintf(series, rows)+` INSERT INTO credentials (organization_id, id, kind, digest, name, purpose, owner_kind, owner_id, permissions, resources, state, rate_limit, allowed_addresses, created_by, created_at, updated_at, expires_at)
-				SELECT `+org+`, `+number("key_", "n")+`, 'api_key', `+random+`, 'filler', 'filler', 'user', `+person+`, '[]', '[]', 'active', 600, '[]', 'x', 1, 1, 0 FROM g`,
-			fmt.Sprintf(series, rows)+` INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address)
-				SELECT `+org+`, `+number("ses_", "n")+`, `+person+`, 'active', TRUE, 1, 1, 1, 9000000000000, 0, 'filler', '', '' FROM g`)
+			fmt.Sprintf(series,
+				rows)+
+				` INSERT INTO credentials (organization_id, id, kind, digest, name, purpose, owner_kind, owner_id, permissions, resources, state, rate_limit, allowed_addresses, created_by, created_at, updated_at, expires_at)
+				SELECT `+org+`, `+number("key_", "n")+`, 'api_key', `+random+`, 'filler', 'filler', 'user', `+person+
+				`, '[]', '[]', 'active', 600, '[]', 'x', 1, 1, 0 FROM g`,
+			fmt.Sprintf(series,
+				rows)+
+				` INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address)
+				SELECT `+org+`, `+number("ses_", "n")+`, `+person+
+				`, 'active', TRUE, 1, 1, 1, 9000000000000, 0, 'filler', '', '' FROM g`)
 	}
 	for _, statement := range statements {
-		err := s.DB.PlatformTx(ctx, "fill a database for measuring", func(tx *sqldb.Tx) error { _, err := tx.Exec(ctx, statement); return err })
+		err := s.DB.PlatformTx(ctx, "fill a database for measuring", func(tx *sqldb.Tx) error {
+			_, err := tx.Exec(ctx, statement)
+			return err
+		})
 		if err != nil {
 			return err
 		}

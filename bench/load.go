@@ -100,7 +100,8 @@ func load(fn func(ctx context.Context, w *worker) error, pid int) (sample, error
 		return sample{}, fmt.Errorf("no request was answered")
 	}
 	slices.Sort(times)
-	return sample{rate: float64(len(times)) / took.Seconds(), p50: times[len(times)/2].Round(time.Microsecond), p99: times[len(times)*99/100].Round(time.Microsecond),
+	return sample{rate: float64(len(times)) / took.Seconds(), p50: times[len(times)/2].Round(time.Microsecond),
+		p99: times[len(times)*99/100].Round(time.Microsecond),
 		cpu: float64((cpuOf(pid) - before).Microseconds()) / float64(len(times))}, nil
 }
 

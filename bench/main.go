@@ -1,6 +1,7 @@
-// Command bench measures the hot paths beside their limits: the server as a process of its own against the least work that could give the
-// same answer, alternating in one run, median of five rounds. It prints requests per second, p50, p99, the server's CPU per request and the
-// ratio to the limit, on SQLite and, where GATEHOUSE_TEST_POSTGRES names a server, on PostgreSQL.
+// Command bench measures the hot paths beside their limits: the server as a process of its own against the least work
+// that could give the same answer, alternating in one run, median of five rounds. It prints requests per second, p50,
+// p99, the server's CPU per request and the ratio to the limit, on SQLite and, where GATEHOUSE_TEST_POSTGRES names a
+// server, on PostgreSQL.
 package main
 
 import (
@@ -24,10 +25,11 @@ var (
 	small    = flag.Int("small", 1000, "growth: credentials and sessions of the small database")
 	large    = flag.Int("large", 1_000_000, "growth: credentials and sessions of the large one")
 	nodes    = flag.Bool("nodes", false, "measure PostgreSQL with Redis, one node and two, instead")
-	rotate   = flag.Int("rotations", 0, "rotate refresh families so many times and show what became of the table, instead")
-	only     = flag.String("only", "", "run only the case of this name")
-	role     = flag.String("role", "", "internal: what a child process is")
-	address  = flag.String("database", "", "internal: the database of a child process")
+	rotate   = flag.Int("rotations", 0,
+		"rotate refresh families so many times and show what became of the table, instead")
+	only    = flag.String("only", "", "run only the case of this name")
+	role    = flag.String("role", "", "internal: what a child process is")
+	address = flag.String("database", "", "internal: the database of a child process")
 )
 
 func main() {
@@ -77,7 +79,8 @@ func run() error {
 		}
 		return nil
 	}
-	fmt.Printf("%d rounds of %v, %d clients, alternating; ratio = subject / limit in requests per second\n\n", *rounds, *duration, *clients)
+	fmt.Printf("%d rounds of %v, %d clients, alternating; ratio = subject / limit in requests per second\n\n", *rounds,
+		*duration, *clients)
 	for _, d := range databases {
 		if err := benchEngine(d.name, d.address); err != nil {
 			return fmt.Errorf("%s: %w", d.name, err)

@@ -19,15 +19,17 @@ const (
 	publicOfBoth = "http://127.0.0.1:1"
 )
 
-// measureNodes measures PostgreSQL with Redis: one node without Redis, one with it, and two with it that take turns. Two nodes share the processors that one has
-// alone here, so the ratio tells what a second node costs, not what it brings.
+// measureNodes measures PostgreSQL with Redis: one node without Redis, one with it, and two with it that take turns.
+// Two nodes share the processors that one has alone here, so the ratio tells what a second node costs, not what it
+// brings.
 func measureNodes(address string) error {
 	redis := os.Getenv("GATEHOUSE_TEST_REDIS")
 	if redis == "" || !sqldb.IsPostgres(address) {
 		return errors.New("-nodes needs PostgreSQL and Redis: scripts/with-servers")
 	}
 	key := benchKey + "=" + keyring.Generate().Reveal()
-	fmt.Printf("PostgreSQL and Redis: %d rounds of %v, %d clients, alternating; ratio to one node without Redis\n\n", *rounds, *duration, *clients)
+	fmt.Printf("PostgreSQL and Redis: %d rounds of %v, %d clients, alternating; ratio to one node without Redis\n\n",
+		*rounds, *duration, *clients)
 	first, err := spawn("server", address, key, benchPublic+"="+publicOfBoth)
 	if err != nil {
 		return err
@@ -43,7 +45,8 @@ func measureNodes(address string) error {
 	}
 	time.Sleep(time.Second) // keys are prepared, Redis is connected
 	for i, c := range cases(first, first) {
-		if *only != "" && *only != c.name || c.name == "introspect" || c.name == "reusable" || c.name == "basic" || c.name == "token-door" {
+		if *only != "" && *only != c.name || c.name == "introspect" || c.name == "reusable" || c.name == "basic" ||
+			c.name == "token-door" {
 			continue
 		}
 		one := cases(with[0], with[0])[i]
@@ -68,7 +71,8 @@ func measureNodes(address string) error {
 		fmt.Printf("  %s\n", c.name)
 		for k, name := range []string{"one node, PostgreSQL alone", "one node with Redis", "two nodes with Redis"} {
 			s := median(samples[k])
-			fmt.Printf("    %-27s %9.0f/s  p50 %8v  p99 %8v  ratio %.2f\n", name, s.rate, s.p50, s.p99, s.rate/plain.rate)
+			fmt.Printf("    %-27s %9.0f/s  p50 %8v  p99 %8v  ratio %.2f\n", name, s.rate, s.p50, s.p99,
+				s.rate/plain.rate)
 		}
 	}
 	return nil

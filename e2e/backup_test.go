@@ -54,15 +54,17 @@ func (i *installation) byKey(key string) int {
 
 func (i *installation) newKey(access, name string) (key, id string) {
 	i.t.Helper()
-	status, body := i.send("POST", "/v1/api-keys", map[string]any{"name": name, "permissions": []string{"tickets:read:all"}}, access)
+	status, body := i.send("POST", "/v1/api-keys",
+		map[string]any{"name": name, "permissions": []string{"tickets:read:all"}}, access)
 	if status != 201 {
 		i.t.Fatalf("key: %d %v", status, body)
 	}
 	return body["key"].(string), body["id"].(string)
 }
 
-// FLT21, G11: a backup is taken while the server writes; restored, the data of its moment is there, and nothing that was revoked since comes back: not
-// where the database that was there can be asked what became of it, and not where it is lost.
+// FLT21, G11: a backup is taken while the server writes; restored, the data of its moment is there, and nothing that
+// was revoked since comes back: not where the database that was there can be asked what became of it, and not where it
+// is lost.
 func TestFLT21_BackupAndRestore(t *testing.T) {
 	t.Parallel()
 	for _, lost := range []bool{false, true} {
@@ -82,7 +84,8 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				p := i.start()
 				access, refresh := i.signIn()
 				stays, _ := i.newKey(access, "stays")
-				status, body := i.send("POST", "/v1/users", map[string]any{"email": "worker@platform.example", "role": "end_user"}, access)
+				status, body := i.send("POST", "/v1/users",
+					map[string]any{"email": "worker@platform.example", "role": "end_user"}, access)
 				if status != 201 {
 					t.Fatalf("user: %d %v", status, body)
 				}
@@ -98,10 +101,12 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 					secret, _ = answer["clientSecret"].(string)
 					return answer["id"].(string), secret
 				}
-				role, _ := made("/v1/roles", map[string]any{"name": "reader", "permissions": []string{"tickets:read:all", "teams:read:all"}})
+				role, _ := made("/v1/roles", map[string]any{"name": "reader",
+					"permissions": []string{"tickets:read:all", "teams:read:all"}})
 				team, _ := made("/v1/teams", map[string]any{"name": "Desk"})
 				tenant, _ := made("/v1/organizations", map[string]any{"slug": "acme-corp", "name": "Acme"})
-				client, clientSecret := made("/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "refreshTokens": true})
+				client, clientSecret := made("/v1/clients",
+					map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "refreshTokens": true})
 				member := "/v1/teams/" + team + "/members/" + worker
 				if status, _ := i.send("PUT", member, nil, access); status != 204 {
 					t.Fatalf("member: %d", status)
@@ -116,7 +121,9 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 						case <-stop:
 							return
 						default:
-							i.post("/v1/auth/login", map[string]any{"email": "operator@platform.example", "password": "wrong, to write a failure"}, "")
+							i.post("/v1/auth/login",
+								map[string]any{"email": "operator@platform.example",
+									"password": "wrong, to write a failure"}, "")
 						}
 					}
 				})
@@ -134,7 +141,8 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				}
 
 				// Since the backup: a user is disabled, a key is revoked, another is made.
-				if status, body := i.send("PATCH", "/v1/users/"+worker, map[string]any{"state": "disabled"}, access); status != 200 {
+				if status, body := i.send("PATCH", "/v1/users/"+worker, map[string]any{"state": "disabled"},
+					access); status != 200 {
 					t.Fatalf("disable: %d %v", status, body)
 				}
 				if status, body := i.send("DELETE", "/v1/api-keys/"+goesID, nil, access); status != 204 {
@@ -144,8 +152,10 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 					method, path string
 					body         any
 				}{
-					{"PATCH", "/v1/roles/" + role, map[string]any{"permissions": []string{"teams:read:all"}}}, {"DELETE", member, nil},
-					{"PATCH", "/v1/organizations/" + tenant, map[string]any{"state": "suspended"}}, {"PATCH", "/v1/clients/" + client, map[string]any{"state": "off"}},
+					{"PATCH", "/v1/roles/" + role, map[string]any{"permissions": []string{"teams:read:all"}}},
+					{"DELETE", member, nil},
+					{"PATCH", "/v1/organizations/" + tenant, map[string]any{"state": "suspended"}},
+					{"PATCH", "/v1/clients/" + client, map[string]any{"state": "off"}},
 				} {
 					if status, body := i.send(c.method, c.path, c.body, access); status != 200 && status != 204 {
 						t.Fatalf("%s %s: %d %v", c.method, c.path, status, body)
@@ -224,7 +234,8 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				if status, _, _ := i.get("/v1/auth/me", access); status != 401 {
 					t.Errorf("an access token from before: %d", status)
 				}
-				if status, _, _ := i.post("/v1/auth/refresh", map[string]any{"refreshToken": refresh}, ""); status != 401 {
+				if status, _, _ := i.post("/v1/auth/refresh", map[string]any{"refreshToken": refresh},
+					""); status != 401 {
 					t.Errorf("a refresh token from before: %d", status)
 				}
 				want := map[string]int{"stays": 200, "goes": 401, "later": 401}
@@ -242,7 +253,8 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				}
 				time.Sleep(1100 * time.Millisecond) // tokens have whole seconds
 				access, _ = i.signIn()
-				if status, _ := i.send("POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "a sentence that nobody knows"}, ""); status != 401 {
+				if status, _ := i.send("POST", "/v1/auth/password/set",
+					map[string]any{"token": link, "password": "a sentence that nobody knows"}, ""); status != 401 {
 					t.Errorf("a link from before: %d", status)
 				}
 				if _, body, _ := i.get("/v1/users/"+worker, access); (body["state"] == "disabled") == lost {
@@ -263,7 +275,8 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 				if _, body, _ = i.get("/v1/clients/"+client, access); (body["state"] == "off") == keep {
 					t.Errorf("the client that was switched off since the backup is %v", body["state"])
 				}
-				if n := count(t, database, `SELECT count(*) FROM client_grants WHERE state = 'active'`); n != 0 || grant == "" {
+				if n := count(t, database, `SELECT count(*) FROM client_grants WHERE state = 'active'`); n != 0 ||
+					grant == "" {
 					t.Errorf("%d grants of clients live on", n)
 				}
 				status, events, err := i.get("/v1/audit-events?act=installation.restored", access)
@@ -275,7 +288,8 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 	}
 }
 
-// FLT21: what was started anew on the lost disk is not asked what became of the accounts: it is another installation, and knows none of them.
+// FLT21: what was started anew on the lost disk is not asked what became of the accounts: it is another installation,
+// and knows none of them.
 func TestFLT21_AnotherInstallation(t *testing.T) {
 	t.Parallel()
 	database := filepath.Join(t.TempDir(), "gatehouse.db")
@@ -288,10 +302,12 @@ func TestFLT21_AnotherInstallation(t *testing.T) {
 	if err := os.Remove(database); err != nil {
 		t.Fatal(err)
 	}
-	if _, errs, code := i.run("", "backup", filepath.Join(t.TempDir(), "nothing.db")); code != 1 || !strings.Contains(errs, "no database") {
+	if _, errs, code := i.run("", "backup", filepath.Join(t.TempDir(), "nothing.db")); code != 1 ||
+		!strings.Contains(errs, "no database") {
 		t.Errorf("a backup of nothing: %d %s", code, errs)
 	}
-	if out, errs, code := i.run("another long sentence, of somebody else\n", "admin", "create", "--email", "somebody@platform.example"); code != 0 {
+	if out, errs, code := i.run("another long sentence, of somebody else\n", "admin", "create", "--email",
+		"somebody@platform.example"); code != 0 {
 		t.Fatalf("%s%s", out, errs)
 	}
 	if out, errs, code := i.run("", "restore", file); code != 0 || strings.Contains(out, "carried over") {
@@ -299,7 +315,8 @@ func TestFLT21_AnotherInstallation(t *testing.T) {
 	}
 	i.start()
 	i.signIn()
-	if status, _, _ := i.post("/v1/auth/login", map[string]any{"email": "somebody@platform.example", "password": "another long sentence, of somebody else"}, ""); status != 401 {
+	if status, _, _ := i.post("/v1/auth/login", map[string]any{"email": "somebody@platform.example",
+		"password": "another long sentence, of somebody else"}, ""); status != 401 {
 		t.Errorf("an account of the other installation: %d", status)
 	}
 }
@@ -340,7 +357,8 @@ func TestFLT21_InPlace(t *testing.T) {
 		}
 		time.Sleep(1100 * time.Millisecond)
 		access, _ = i.signIn()
-		if status, body := i.send("PATCH", "/v1/api-keys/"+id, map[string]any{"state": "active"}, access); status != 200 || i.byKey(key) != 200 {
+		if status, body := i.send("PATCH", "/v1/api-keys/"+id, map[string]any{"state": "active"},
+			access); status != 200 || i.byKey(key) != 200 {
 			t.Errorf("switched on again: %d %v", status, body)
 		}
 		// Kinds that nobody can switch off can be switched on again, too.
@@ -349,7 +367,8 @@ func TestFLT21_InPlace(t *testing.T) {
 			t.Errorf("an access token that nobody vouched for: %d", status)
 		}
 		path := "/v1/access-tokens/" + pat["id"].(string)
-		if status, body := i.send("PATCH", path, map[string]any{"state": "active"}, access); status != 200 || works() != 200 {
+		if status, body := i.send("PATCH", path, map[string]any{"state": "active"}, access); status != 200 ||
+			works() != 200 {
 			t.Errorf("switched on again: %d %v, then %d", status, body, works())
 		}
 		if status, _ := i.send("PATCH", path, map[string]any{"state": "off"}, access); status != 400 {
@@ -385,13 +404,15 @@ func TestDoctor(t *testing.T) {
 			return by, code
 		}
 		found, code := look()
-		for end := time.Now().Add(20 * time.Second); found["keys"]["verdict"] == "warn" && time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+		for end := time.Now().Add(20 * time.Second); found["keys"]["verdict"] == "warn" && time.Now().
+			Before(end); time.Sleep(100 * time.Millisecond) {
 			found, code = look() // the server makes keys for later in the background
 		}
 		if code != 0 {
 			t.Errorf("a good installation: %d %v", code, found)
 		}
-		checks := []string{"database", "clock", "schema", "keys", "credentials", "invalidation feed", "public URL", "proxy headers"}
+		checks := []string{"database", "clock", "schema", "keys", "credentials", "invalidation feed", "public URL",
+			"proxy headers"}
 		if strings.HasPrefix(address, "postgres") {
 			checks = append(checks, "database role", "row-level security", "Redis")
 		}
@@ -405,7 +426,8 @@ func TestDoctor(t *testing.T) {
 			"keys":                          "GATEHOUSE_ENCRYPTION_KEYS=GkYKRk9aVZyG2B5Dv0S8b3mXb2ml3sN0kH0m9Zx1y4Q=",
 			"itempath.default_organization": "GATEHOUSE_ITEMPATH_DEFAULT_ORGANIZATION=acme-corp",
 			"proxy headers":                 "GATEHOUSE_PUBLIC_URL=https://auth.example.com",
-			"database":                      "GATEHOUSE_REDIS= GATEHOUSE_DATABASE=" + filepath.Join(t.TempDir(), "no.db"),
+			"database": "GATEHOUSE_REDIS= GATEHOUSE_DATABASE=" + filepath.Join(t.TempDir(),
+				"no.db"),
 		} {
 			setting := strings.Fields(settings)
 			found, code := look(setting...)
@@ -469,7 +491,9 @@ func TestDoctor(t *testing.T) {
 // grant gets a client's token and refresh token.
 func (i *installation) grant(client, secret string) (refresh string) {
 	i.t.Helper()
-	req, err := http.NewRequest("POST", i.url+"/oauth2/token", strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "client_id": {client}, "client_secret": {secret}}.Encode()))
+	req, err := http.NewRequest("POST", i.url+"/oauth2/token",
+		strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "client_id": {client},
+			"client_secret": {secret}}.Encode()))
 	if err != nil {
 		i.t.Fatal(err)
 	}

@@ -45,7 +45,8 @@ func TestServeRefuses(t *testing.T) {
 			t.Errorf("no word of %s in %s", key, out)
 		}
 	}
-	for _, weak := range []string{"short", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=", "MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="} {
+	for _, weak := range []string{"short", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+		"MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="} {
 		i = install(t, "unused")
 		i.env = append(i.env, "GATEHOUSE_ENCRYPTION_KEYS="+weak)
 		out, errs, code := i.run("", "config", "check")
@@ -61,7 +62,8 @@ func TestServeRefuses(t *testing.T) {
 	if err := os.WriteFile(file, []byte("databse: oops\nlog:\n  level: info\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, errs, code := i.run("", "--config", file, "config", "check"); code != 2 || !strings.Contains(errs, "databse") {
+	if _, errs, code := i.run("", "--config", file, "config", "check"); code != 2 ||
+		!strings.Contains(errs, "databse") {
 		t.Errorf("a misspelt key: %d %s", code, errs)
 	}
 }
@@ -70,7 +72,8 @@ func TestServeRefuses(t *testing.T) {
 func TestMigrateCommand(t *testing.T) {
 	t.Parallel()
 	i := install(t, filepath.Join(t.TempDir(), "new.db"))
-	if out, errs, code := i.run("", "migrate", "--plan"); code != 0 || !strings.Contains(out, "would run 00001_tables.sql") {
+	if out, errs, code := i.run("", "migrate", "--plan"); code != 0 ||
+		!strings.Contains(out, "would run 00001_tables.sql") {
 		t.Errorf("plan: %d %s%s", code, out, errs)
 	}
 	if out, errs, code := i.run("", "migrate"); code != 0 || !strings.Contains(out, "6 steps run") {
@@ -121,7 +124,8 @@ func TestFirstOperator(t *testing.T) {
 			t.Errorf("the page: %d", status)
 		}
 		setup := func(token, password string) (int, map[string]any) {
-			status, body, err := i.post("/v1/setup", map[string]any{"token": token, "email": "operator@platform.example", "password": password}, "")
+			status, body, err := i.post("/v1/setup",
+				map[string]any{"token": token, "email": "operator@platform.example", "password": password}, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -148,10 +152,12 @@ func TestFirstOperator(t *testing.T) {
 		if strings.Contains(p.stderr.String(), "#token=") {
 			t.Error("a link is offered although there is an operator")
 		}
-		if _, errs, code := i.run("weak\n", "admin", "create", "--email", "second@platform.example"); code != 1 || !strings.Contains(errs, "15 characters") {
+		if _, errs, code := i.run("weak\n", "admin", "create", "--email", "second@platform.example"); code != 1 ||
+			!strings.Contains(errs, "15 characters") {
 			t.Errorf("a weak password: %d %s", code, errs)
 		}
-		if out, errs, code := i.run("another operator's sentence\n", "admin", "create", "--email", "second@platform.example"); code != 0 || !strings.Contains(out, "second@platform.example") {
+		if out, errs, code := i.run("another operator's sentence\n", "admin", "create", "--email",
+			"second@platform.example"); code != 0 || !strings.Contains(out, "second@platform.example") {
 			t.Errorf("a second operator: %d %s%s", code, out, errs)
 		}
 	})
@@ -184,7 +190,8 @@ func TestKeysCommand(t *testing.T) {
 		if len(before) != 4 {
 			t.Errorf("keys %v", before)
 		}
-		if _, errs, code := i.run("", "keys", "rotate"); code != 1 || !strings.Contains(errs, "caches may not have it") {
+		if _, errs, code := i.run("", "keys", "rotate"); code != 1 ||
+			!strings.Contains(errs, "caches may not have it") {
 			t.Errorf("an early rotation: %d %s", code, errs)
 		}
 		if out, errs, code := i.run("", "keys", "rotate", "--force"); code != 0 {
@@ -226,7 +233,9 @@ func TestF5_Metrics(t *testing.T) {
 	}
 	defer r.Body.Close()
 	raw, _ := io.ReadAll(r.Body)
-	if !strings.Contains(string(raw), `gatehouse_http_request_duration_seconds_count{method="GET",route="/v1/auth/me",status="401"} 1`) || !strings.Contains(string(raw), "go_goroutines") {
+	if !strings.Contains(string(raw),
+		`gatehouse_http_request_duration_seconds_count{method="GET",route="/v1/auth/me",status="401"} 1`) ||
+		!strings.Contains(string(raw), "go_goroutines") {
 		t.Errorf("%.500s", raw)
 	}
 	if status, _, _ := i.get("/metrics", ""); status != 404 {
@@ -276,7 +285,9 @@ func TestTLSReload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "127.0.0.1"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+		c := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "127.0.0.1"},
+			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().
+					Add(time.Hour)}
 		der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
 		if err != nil {
 			t.Fatal(err)
@@ -285,7 +296,8 @@ func TestTLSReload(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, block := range map[string]*pem.Block{"key.pem": {Type: "PRIVATE KEY", Bytes: keyDER}, "cert.pem": {Type: "CERTIFICATE", Bytes: der}} {
+		for name, block := range map[string]*pem.Block{"key.pem": {Type: "PRIVATE KEY", Bytes: keyDER},
+			"cert.pem": {Type: "CERTIFICATE", Bytes: der}} {
 			if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -294,7 +306,9 @@ func TestTLSReload(t *testing.T) {
 	write(1)
 	i := install(t, sqldbtest.SQLite(t))
 	port := freePort(t)
-	i.env = append(i.env, "GATEHOUSE_TLS_LISTEN=127.0.0.1:"+port, "GATEHOUSE_TLS_CERTIFICATE_FILE="+filepath.Join(dir, "cert.pem"), "GATEHOUSE_TLS_KEY_FILE="+filepath.Join(dir, "key.pem"))
+	i.env = append(i.env, "GATEHOUSE_TLS_LISTEN=127.0.0.1:"+port,
+		"GATEHOUSE_TLS_CERTIFICATE_FILE="+filepath.Join(dir, "cert.pem"),
+		"GATEHOUSE_TLS_KEY_FILE="+filepath.Join(dir, "key.pem"))
 	i.start()
 	dial := func() (*tls.Conn, int64) {
 		conn, err := tls.Dial("tcp", "127.0.0.1:"+port, &tls.Config{InsecureSkipVerify: true})
@@ -320,7 +334,8 @@ func TestTLSReload(t *testing.T) {
 	if raw, err := io.ReadAll(first); err != nil || !strings.HasPrefix(string(raw), "HTTP/1.1 200") {
 		t.Errorf("the open connection was dropped: %v %.100s", err, raw)
 	}
-	if _, err := tls.Dial("tcp", "127.0.0.1:"+port, &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
+	if _, err := tls.Dial("tcp", "127.0.0.1:"+port,
+		&tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11}); err == nil {
 		t.Error("TLS 1.1 is accepted")
 	}
 }

@@ -58,7 +58,8 @@ func TestDeploySettings(t *testing.T) {
 	}
 }
 
-// The binary runs where there is nothing else, as in the image: no shell, no zone files, no user, nothing to write but its data.
+// The binary runs where there is nothing else, as in the image: no shell, no zone files, no user, nothing to write but
+// its data.
 func TestDeployScratch(t *testing.T) {
 	t.Parallel()
 	if os.Getuid() != 0 {
@@ -86,7 +87,7 @@ func TestDeployScratch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(root, "gatehouse"), image, 0o755); err != nil { //nolint:gosec // run by another user
+		if err := os.WriteFile(filepath.Join(root, "gatehouse"), image, 0o755); err != nil { // run by another user
 			t.Fatal(err)
 		}
 		if !strings.HasPrefix(address, "postgres") {
@@ -96,7 +97,8 @@ func TestDeployScratch(t *testing.T) {
 		inside := func(cmd *exec.Cmd) *exec.Cmd {
 			cmd.Path, cmd.Dir = "/gatehouse", "/"
 			cmd.Err = nil
-			cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
+			cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root,
+				Credential: &syscall.Credential{Uid: 65532, Gid: 65532}}
 			return cmd
 		}
 		admin := inside(i.command("admin", "create", "--email", "operator@platform.example"))
@@ -119,7 +121,8 @@ func TestDeployScratch(t *testing.T) {
 			}
 		}
 		access, _ := i.signIn()
-		if status, body := i.send("PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"timeZone": "Europe/Madrid"}}, access); status != 200 {
+		if status, body := i.send("PATCH", "/v1/organization",
+			map[string]any{"settings": map[string]any{"timeZone": "Europe/Madrid"}}, access); status != 200 {
 			t.Errorf("a time zone: %d %v", status, body)
 		}
 		serve.Process.Signal(syscall.SIGTERM)
@@ -132,7 +135,8 @@ func TestDeployScratch(t *testing.T) {
 	})
 }
 
-// The nginx example works in front of a node: TLS ends there, and the node knows the client's address and not what the client says it is.
+// The nginx example works in front of a node: TLS ends there, and the node knows the client's address and not what the
+// client says it is.
 func TestDeployNginx(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile(deploy + "nginx/gatehouse.conf")
@@ -146,9 +150,13 @@ func TestDeployNginx(t *testing.T) {
 	i.operator()
 	i.start()
 	port, plain := freePort(t), freePort(t)
-	text := strings.NewReplacer("127.0.0.1:8080", "127.0.0.1:"+i.port, "listen 443 ssl", "listen 127.0.0.1:"+port+" ssl", "listen 80;", "listen 127.0.0.1:"+plain+";",
-		"/etc/ssl/gatehouse", dir, "/var/log/nginx/gatehouse.log", filepath.Join(dir, "access.log")).Replace(string(raw))
-	whole := "daemon off;\nuser root;\npid " + dir + "/pid;\nerror_log " + dir + "/error.log;\nevents {}\nhttp {\nclient_body_temp_path " + dir + "/b;\nproxy_temp_path " + dir + "/p;\nfastcgi_temp_path " + dir +
+	text := strings.NewReplacer("127.0.0.1:8080", "127.0.0.1:"+i.port, "listen 443 ssl",
+		"listen 127.0.0.1:"+port+" ssl", "listen 80;", "listen 127.0.0.1:"+plain+";",
+		"/etc/ssl/gatehouse", dir, "/var/log/nginx/gatehouse.log", filepath.Join(dir, "access.log")).
+		Replace(string(raw))
+	whole := "daemon off;\nuser root;\npid " + dir + "/pid;\nerror_log " + dir +
+		"/error.log;\nevents {}\nhttp {\nclient_body_temp_path " + dir + "/b;\nproxy_temp_path " + dir +
+		"/p;\nfastcgi_temp_path " + dir +
 		"/f;\nuwsgi_temp_path " + dir + "/u;\nscgi_temp_path " + dir + "/s;\n" + text + "}\n"
 	if os.Getuid() != 0 {
 		whole = strings.Replace(whole, "user root;\n", "", 1)
@@ -166,7 +174,10 @@ func TestDeployNginx(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Signal(syscall.SIGTERM); cmd.Wait() })
-	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }} //nolint:gosec // made for the test
+	// made for the test
+	client := &http.Client{Timeout: 5 * time.Second,
+		Transport:     &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	ask := func(url string, headers map[string]string, body string) (*http.Response, map[string]any) {
 		t.Helper()
 		var answer *http.Response
@@ -199,15 +210,18 @@ func TestDeployNginx(t *testing.T) {
 	}
 	base := "https://127.0.0.1:" + port
 	forged := map[string]string{"X-Forwarded-For": "198.51.100.7", "Content-Type": "application/json"}
-	res, body := ask(base+"/v1/auth/login", forged, `{"email":"operator@platform.example","password":"`+operatorPassword+`"}`)
+	res, body := ask(base+"/v1/auth/login", forged,
+		`{"email":"operator@platform.example","password":"`+operatorPassword+`"}`)
 	if res.StatusCode != 200 {
 		t.Fatalf("sign-in through nginx: %d %v", res.StatusCode, body)
 	}
-	_, list := ask(base+"/v1/auth/sessions", map[string]string{"Authorization": "Bearer " + body["accessToken"].(string)}, "")
+	_, list := ask(base+"/v1/auth/sessions",
+		map[string]string{"Authorization": "Bearer " + body["accessToken"].(string)}, "")
 	if address := list["data"].([]any)[0].(map[string]any)["address"]; address != "127.0.0.1" {
 		t.Errorf("the client's address is %v", address)
 	}
-	if res, _ := ask("http://127.0.0.1:"+plain+"/v1/auth/me?x=1", nil, ""); res.StatusCode != 301 || res.Header.Get("Location") != "https://auth.example.com/v1/auth/me?x=1" {
+	if res, _ := ask("http://127.0.0.1:"+plain+"/v1/auth/me?x=1", nil, ""); res.StatusCode != 301 ||
+		res.Header.Get("Location") != "https://auth.example.com/v1/auth/me?x=1" {
 		t.Errorf("plain HTTP: %d %s", res.StatusCode, res.Header.Get("Location"))
 	}
 }
@@ -218,7 +232,8 @@ func selfSigned(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "auth.example.com"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "auth.example.com"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
 		DNSNames: []string{"auth.example.com"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
@@ -228,7 +243,8 @@ func selfSigned(t *testing.T, dir string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, block := range map[string]*pem.Block{"fullchain.pem": {Type: "CERTIFICATE", Bytes: der}, "privkey.pem": {Type: "PRIVATE KEY", Bytes: secret}} {
+	for name, block := range map[string]*pem.Block{"fullchain.pem": {Type: "CERTIFICATE", Bytes: der},
+		"privkey.pem": {Type: "PRIVATE KEY", Bytes: secret}} {
 		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -250,15 +266,19 @@ func TestDeploySystemd(t *testing.T) {
 			t.Fatal(err)
 		}
 		to := filepath.Join(dir, filepath.Base(path))
-		if err := os.WriteFile(to, []byte(strings.ReplaceAll(string(text), "/usr/local/bin/gatehouse", "/bin/true")), 0o644); err != nil { //nolint:gosec // read by systemd-analyze
+		if err := os.WriteFile(to, []byte(strings.ReplaceAll(string(text), "/usr/local/bin/gatehouse", "/bin/true")),
+			0o644); err != nil {
+			// read by systemd-analyze
 			t.Fatal(err)
 		}
 		copies = append(copies, to)
 	}
-	if out, err := exec.Command("systemd-analyze", append([]string{"verify", "--man=no"}, copies...)...).CombinedOutput(); err != nil || strings.Contains(string(out), dir) {
+	if out, err := exec.Command("systemd-analyze", append([]string{"verify", "--man=no"}, copies...)...).
+		CombinedOutput(); err != nil || strings.Contains(string(out), dir) {
 		t.Errorf("%v %s", err, out)
 	}
-	out, err := exec.Command("systemd-analyze", "security", "--offline=yes", "--threshold=25", filepath.Join(dir, "gatehouse.service")).CombinedOutput()
+	out, err := exec.Command("systemd-analyze", "security", "--offline=yes", "--threshold=25",
+		filepath.Join(dir, "gatehouse.service")).CombinedOutput()
 	if err != nil {
 		t.Errorf("the service is exposed: %v %s", err, out[max(0, len(out)-300):])
 	}

@@ -107,7 +107,8 @@ func (d demo) ask(t *testing.T, method, path, header, value string, body any) (i
 // admin signs the administrator of acme-corp in.
 func (d demo) admin(t *testing.T) string {
 	t.Helper()
-	status, body := d.ask(t, "POST", "/v1/auth/login", "", "", map[string]any{"email": "admin@acme-corp.example", "password": d.Users[0].Password})
+	status, body := d.ask(t, "POST", "/v1/auth/login", "", "",
+		map[string]any{"email": "admin@acme-corp.example", "password": d.Users[0].Password})
 	if status != 200 {
 		t.Fatalf("sign-in: %d %v", status, body)
 	}
@@ -119,14 +120,18 @@ func TestDemoCredentials(t *testing.T) {
 	t.Parallel()
 	d := runDemo(t)
 	type one struct{ kind, header, value string }
-	list := []one{{"api_key", "X-API-Key", d.APIKeys[0].Key}, {"access_token", "Authorization", "Bearer " + d.AccessTokens[0].Token}, {"system_token", "Authorization", "Bearer " + d.SystemAccessTokens[0].Token},
+	list := []one{{"api_key", "X-API-Key", d.APIKeys[0].Key},
+		{"access_token", "Authorization", "Bearer " + d.AccessTokens[0].Token},
+		{"system_token", "Authorization", "Bearer " + d.SystemAccessTokens[0].Token},
 		{"application_token", "Authorization", "Bearer " + d.ApplicationTokens[0].Token}}
 	if c := d.Clients[0]; c.Organization != "acme-corp" || c.ID == "" || c.Secret == "" {
 		t.Errorf("%+v", c)
 	}
 	for _, o := range list {
-		for path, want := range map[string]int{"/v1/auth/me": 200, "/v1/tickets": 200, "/verify?permission=tickets:read": 200, "/v1/auth/sessions": 401} {
-			if status, body := d.ask(t, "GET", path, o.header, o.value, nil); status != want || path == "/v1/auth/me" && body["kind"] != o.kind {
+		for path, want := range map[string]int{"/v1/auth/me": 200, "/v1/tickets": 200,
+			"/verify?permission=tickets:read": 200, "/v1/auth/sessions": 401} {
+			if status, body := d.ask(t, "GET", path, o.header, o.value, nil); status != want || path == "/v1/auth/me" &&
+				body["kind"] != o.kind {
 				t.Errorf("%s at %s: %d %v", o.kind, path, status, body)
 			}
 		}
@@ -181,12 +186,16 @@ func TestE8_OffTheShelfClients(t *testing.T) {
 		t.Fatal(err)
 	}
 	signing := jose.JSONWebKey{Key: private, KeyID: "one", Algorithm: "ES256", Use: "sig"}
-	keyed := make(map[string]any{"authentication": map[string]any{"method": "private_key_jwt", "jwks": jose.JSONWebKeySet{Keys: []jose.JSONWebKey{signing.Public()}}}})
-	input := map[string]any{"url": d.URL, "client": map[string]any{"id": secret["id"], "secret": secret["clientSecret"]}, "key": map[string]any{"id": keyed["id"], "private": signing}}
+	keyed := make(map[string]any{"authentication": map[string]any{"method": "private_key_jwt",
+		"jwks": jose.JSONWebKeySet{Keys: []jose.JSONWebKey{signing.Public()}}}})
+	input := map[string]any{"url": d.URL, "client": map[string]any{"id": secret["id"],
+		"secret": secret["clientSecret"]}, "key": map[string]any{"id": keyed["id"], "private": signing}}
 
 	t.Run("golang.org/x/oauth2", func(t *testing.T) {
-		for name, style := range map[string]oauth2.AuthStyle{"header": oauth2.AuthStyleInHeader, "form": oauth2.AuthStyleInParams, "detected": oauth2.AuthStyleAutoDetect} {
-			c := clientcredentials.Config{ClientID: d.Clients[0].ID, ClientSecret: d.Clients[0].Secret, TokenURL: d.URL + "/oauth2/token", AuthStyle: style, Scopes: []string{"tickets:read:all"}}
+		for name, style := range map[string]oauth2.AuthStyle{"header": oauth2.AuthStyleInHeader,
+			"form": oauth2.AuthStyleInParams, "detected": oauth2.AuthStyleAutoDetect} {
+			c := clientcredentials.Config{ClientID: d.Clients[0].ID, ClientSecret: d.Clients[0].Secret,
+				TokenURL: d.URL + "/oauth2/token", AuthStyle: style, Scopes: []string{"tickets:read:all"}}
 			res, err := c.Client(t.Context()).Get(d.URL + "/v1/tickets")
 			if err != nil {
 				t.Errorf("%s: %v", name, err)
@@ -206,7 +215,8 @@ func TestE8_OffTheShelfClients(t *testing.T) {
 	t.Run("openid-client", func(t *testing.T) { node(t, "openid-client.mjs", input) })
 }
 
-// G7: what one process does to a machine's credential (here: the command line), another refuses; each command does what it says, with --json too.
+// G7: what one process does to a machine's credential (here: the command line), another refuses; each command does what
+// it says, with --json too.
 func TestCredentialCommands(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -214,7 +224,8 @@ func TestCredentialCommands(t *testing.T) {
 		i.operator()
 		i.start()
 		access, _ := i.signIn()
-		if status, body, err := i.post("/v1/organizations", map[string]any{"slug": "acme-corp", "name": "Acme"}, access); err != nil || status != 201 {
+		if status, body, err := i.post("/v1/organizations", map[string]any{"slug": "acme-corp", "name": "Acme"},
+			access); err != nil || status != 201 {
 			t.Fatalf("%d %v %v", status, body, err)
 		}
 		abroad := func(method, path string, body any) (int, map[string]any) {
@@ -231,7 +242,8 @@ func TestCredentialCommands(t *testing.T) {
 			}
 			return status, got
 		}
-		for _, u := range []map[string]any{{"email": "person@acme-corp.example", "role": "service_desk_manager"}, {"email": "program@acme-corp.example", "role": "service_desk_manager", "type": "application"}} {
+		for _, u := range []map[string]any{{"email": "person@acme-corp.example", "role": "service_desk_manager"},
+			{"email": "program@acme-corp.example", "role": "service_desk_manager", "type": "application"}} {
 			if status, body := abroad("POST", "/v1/users", u); status != 201 {
 				t.Fatalf("%d %v", status, body)
 			}
@@ -264,18 +276,23 @@ func TestCredentialCommands(t *testing.T) {
 			command, value, header, prefix string
 			create                         []string
 		}{
-			{"key", "key", "X-API-Key", "", []string{"--name", "nightly", "-p", "tickets:read:all", "-p", "reports:read:all", "--rate-limit", "90", "--expires-in", "24h", "--address", "127.0.0.0/8"}},
-			{"token", "token", "Authorization", "Bearer ", []string{"--name", "desk", "--user", "person@acme-corp.example", "--resource", "tickets"}},
-			{"token", "token", "Authorization", "Bearer ", []string{"--name", "program", "--user", "program@acme-corp.example", "--application"}},
+			{"key", "key", "X-API-Key", "", []string{"--name", "nightly", "-p", "tickets:read:all", "-p",
+				"reports:read:all", "--rate-limit", "90", "--expires-in", "24h", "--address", "127.0.0.0/8"}},
+			{"token", "token", "Authorization", "Bearer ",
+				[]string{"--name", "desk", "--user", "person@acme-corp.example", "--resource", "tickets"}},
+			{"token", "token", "Authorization", "Bearer ",
+				[]string{"--name", "program", "--user", "program@acme-corp.example", "--application"}},
 			{"system", "token", "Authorization", "Bearer ", []string{"--name", "erp"}},
 		} {
 			made := object(append([]string{c.command, "create"}, c.create...)...)
 			id, value := made["id"].(string), c.prefix+made[c.value].(string)
 			waitFor(t, c.command+" works", func() bool { return works(c.header, value) })
-			if out := run(c.command, "list"); !strings.Contains(out, id) || strings.Contains(out, made[c.value].(string)) {
+			if out := run(c.command, "list"); !strings.Contains(out, id) ||
+				strings.Contains(out, made[c.value].(string)) {
 				t.Errorf("%s list: %s", c.command, out)
 			}
-			if shown := object(c.command, "show", id); shown["name"] != made["name"] || shown[c.value] != nil || shown["state"] != "active" {
+			if shown := object(c.command, "show", id); shown["name"] != made["name"] || shown[c.value] != nil ||
+				shown["state"] != "active" {
 				t.Errorf("%s show: %v", c.command, shown)
 			}
 			run(c.command, "show", id)
@@ -285,14 +302,17 @@ func TestCredentialCommands(t *testing.T) {
 				t.Errorf("%s: the former value stops although an overlap was asked for", c.command)
 			}
 			run(c.command, "revoke", id)
-			waitFor(t, "the server refuses what the command revoked", func() bool { return !works(c.header, value) && !works(c.header, c.prefix+plain) })
+			waitFor(t, "the server refuses what the command revoked", func() bool {
+				return !works(c.header, value) && !works(c.header, c.prefix+plain)
+			})
 			if shown := object(c.command, "show", id); shown["state"] != "revoked" {
 				t.Errorf("%s: %v", c.command, shown)
 			}
 		}
 		client := object("client", "create", "--name", "importer", "-p", "tickets:read:all", "--token-lifetime", "10m")
 		token := func(secret string) (int, string) {
-			req, err := http.NewRequest("POST", i.url+"/oauth2/token", strings.NewReader("grant_type=client_credentials"))
+			req, err := http.NewRequest("POST", i.url+"/oauth2/token",
+				strings.NewReader("grant_type=client_credentials"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -312,7 +332,10 @@ func TestCredentialCommands(t *testing.T) {
 		shown := object("client", "show", client["client_id"].(string))
 		secretID := shown["secrets"].([]any)[0].(string)
 		fresh := object("client", "rotate", secretID)["secret"].(string)
-		waitFor(t, "the former secret is refused", func() bool { s, _ := token(client["client_secret"].(string)); return s == 401 })
+		waitFor(t, "the former secret is refused", func() bool {
+			s, _ := token(client["client_secret"].(string))
+			return s == 401
+		})
 		if s, _ := token(fresh); s != 200 {
 			t.Errorf("the new secret: %d", s)
 		}
@@ -320,30 +343,43 @@ func TestCredentialCommands(t *testing.T) {
 			t.Error(out)
 		}
 		var report []map[string]any
-		if err := json.Unmarshal([]byte(run("credentials", "report", "--json")), &report); err != nil || len(report) != 1 || report[0]["id"] != secretID || report[0]["neverExpires"] != true {
+		if err := json.Unmarshal([]byte(run("credentials", "report", "--json")), &report); err != nil ||
+			len(report) != 1 || report[0]["id"] != secretID || report[0]["neverExpires"] != true {
 			t.Errorf("%v %v", report, err)
 		}
-		if out := run("credentials", "report"); !strings.Contains(out, secretID) || !strings.Contains(out, "never expires") {
+		if out := run("credentials", "report"); !strings.Contains(out, secretID) ||
+			!strings.Contains(out, "never expires") {
 			t.Error(out)
 		}
 		run("client", "revoke", client["client_id"].(string))
 		waitFor(t, "the client's token is refused", func() bool { return !works("Authorization", "Bearer "+value) })
 
-		for _, wrong := range [][]string{{"key", "show", "key_1"}, {"key", "show", secretID}, {"key", "revoke", "key_01BX5ZZKBKACTAV9WEVGEMMVRZ"}, {"key", "create", "--name", "x", "-p", "tickets:fly:all"}, {"token", "create", "--name", "x", "--user", "nobody@acme-corp.example"},
-			{"token", "create", "--name", "x", "--user", "person@acme-corp.example", "--application"}, {"key", "create", "--name", "x", "-p", "tickets:read:all", "--rate-limit", "0"}, {"client", "show", "cli_1"}} {
-			if out, errs, code := i.run("", append(wrong, "-o", "acme-corp")...); code == 0 || strings.Contains(errs, "panic") || errs == "" {
+		for _, wrong := range [][]string{{"key", "show", "key_1"}, {"key", "show", secretID},
+			{"key", "revoke", "key_01BX5ZZKBKACTAV9WEVGEMMVRZ"},
+			{"key", "create", "--name", "x", "-p", "tickets:fly:all"},
+			{"token", "create", "--name", "x", "--user", "nobody@acme-corp.example"},
+			{"token", "create", "--name", "x", "--user", "person@acme-corp.example", "--application"},
+			{"key", "create", "--name", "x", "-p", "tickets:read:all", "--rate-limit", "0"},
+			{"client", "show", "cli_1"}} {
+			if out, errs, code := i.run("", append(wrong, "-o", "acme-corp")...); code == 0 ||
+				strings.Contains(errs, "panic") || errs == "" {
 				t.Errorf("%v: %d %s%s", wrong, code, out, errs)
 			}
 		}
-		if _, errs, code := i.run("", "key", "list", "-o", "no-such-tenant"); code == 0 || !strings.Contains(errs, "no-such-tenant") {
+		if _, errs, code := i.run("", "key", "list", "-o", "no-such-tenant"); code == 0 ||
+			!strings.Contains(errs, "no-such-tenant") {
 			t.Errorf("an unknown organization: %d %s", code, errs)
 		}
-		if _, errs, _ := i.run("", "system", "create", "-o", "acme-corp", "--name", "x", "-p", "users:read:all"); !strings.Contains(errs, "permissions[0]: a system access token never holds permissions on users") {
+		if _, errs, _ := i.run("", "system", "create", "-o", "acme-corp", "--name", "x", "-p",
+			"users:read:all"); !strings.Contains(errs,
+			"permissions[0]: a system access token never holds permissions on users") {
 			t.Errorf("what is wrong is not said: %s", errs)
 		}
 		status, events := abroad("GET", "/v1/audit-events?limit=1000", nil)
 		log := fmt.Sprint(events)
-		for _, act := range []string{"api_key.created", "api_key.rotated", "api_key.revoked", "access_token.created", "application_token.revoked", "system_token.rotated", "client.created", "client_secret.rotated", "client.deleted", "client_secret.revoked"} {
+		for _, act := range []string{"api_key.created", "api_key.rotated", "api_key.revoked", "access_token.created",
+			"application_token.revoked", "system_token.rotated", "client.created", "client_secret.rotated",
+			"client.deleted", "client_secret.revoked"} {
 			if status != 200 || !strings.Contains(log, act) {
 				t.Errorf("%s is not in the audit log (%d)", act, status)
 			}
@@ -351,7 +387,8 @@ func TestCredentialCommands(t *testing.T) {
 	})
 }
 
-// E8, RFC 8705 §5: the listener for certificates of the built program: it asks for them, the ordinary one does not, and a token stays bound.
+// E8, RFC 8705 §5: the listener for certificates of the built program: it asks for them, the ordinary one does not, and
+// a token stays bound.
 func TestE8_MTLSListener(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -360,7 +397,9 @@ func TestE8_MTLSListener(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: name}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+		c := &x509.Certificate{SerialNumber: big.NewInt(7), Subject: pkix.Name{CommonName: name},
+			IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().
+					Add(time.Hour)}
 		der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
 		if err != nil {
 			t.Fatal(err)
@@ -369,7 +408,8 @@ func TestE8_MTLSListener(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for file, block := range map[string]*pem.Block{name + ".key": {Type: "PRIVATE KEY", Bytes: raw}, name + ".crt": {Type: "CERTIFICATE", Bytes: der}} {
+		for file, block := range map[string]*pem.Block{name + ".key": {Type: "PRIVATE KEY", Bytes: raw},
+			name + ".crt": {Type: "CERTIFICATE", Bytes: der}} {
 			if err := os.WriteFile(filepath.Join(dir, file), pem.EncodeToMemory(block), 0o600); err != nil {
 				t.Fatal(err)
 			}
@@ -380,26 +420,32 @@ func TestE8_MTLSListener(t *testing.T) {
 	own := certificate("client")
 	i := install(t, sqldbtest.SQLite(t))
 	plain, mutual := freePort(t), freePort(t)
-	i.env = append(i.env, "GATEHOUSE_TLS_LISTEN=127.0.0.1:"+plain, "GATEHOUSE_TLS_CERTIFICATE_FILE="+filepath.Join(dir, "server.crt"), "GATEHOUSE_TLS_KEY_FILE="+filepath.Join(dir, "server.key"),
+	i.env = append(i.env, "GATEHOUSE_TLS_LISTEN=127.0.0.1:"+plain,
+		"GATEHOUSE_TLS_CERTIFICATE_FILE="+filepath.Join(dir, "server.crt"),
+		"GATEHOUSE_TLS_KEY_FILE="+filepath.Join(dir, "server.key"),
 		"GATEHOUSE_MTLS_LISTEN=127.0.0.1:"+mutual, "GATEHOUSE_MTLS_PUBLIC_URL=https://127.0.0.1:"+mutual)
 	i.operator()
 	i.start()
 	access, _ := i.signIn()
 	sum := sha256.Sum256(own.Certificate[0])
-	status, made, err := i.post("/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "authentication": map[string]any{"method": "self_signed_tls_client_auth",
-		"thumbprints": []string{base64.RawURLEncoding.EncodeToString(sum[:])}}}, access)
+	status, made, err := i.post("/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"},
+		"authentication": map[string]any{"method": "self_signed_tls_client_auth",
+			"thumbprints": []string{base64.RawURLEncoding.EncodeToString(sum[:])}}}, access)
 	if err != nil || status != 201 {
 		t.Fatalf("%d %v %v", status, made, err)
 	}
 	asked := false
 	client := func() *http.Client {
-		return &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			asked = true
-			return &own, nil
-		}}}}
+		return &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+			TLSClientConfig: &tls.Config{InsecureSkipVerify: true,
+				GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+					asked = true
+					return &own, nil
+				}}}}
 	}
 	token := func(port string) (int, string) {
-		res, err := client().PostForm("https://127.0.0.1:"+port+"/oauth2/token", url.Values{"grant_type": {"client_credentials"}, "client_id": {made["id"].(string)}})
+		res, err := client().PostForm("https://127.0.0.1:"+port+"/oauth2/token",
+			url.Values{"grant_type": {"client_credentials"}, "client_id": {made["id"].(string)}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -73,7 +73,9 @@ func freePort(t *testing.T) string {
 func install(t *testing.T, database string) *installation {
 	t.Helper()
 	i := &installation{t: t, database: database}
-	i.env = []string{"GATEHOUSE_DATABASE=" + database, "GATEHOUSE_ENCRYPTION_KEYS=" + keyring.Generate().Reveal(), "GATEHOUSE_METRICS_LISTEN=none", "GATEHOUSE_DEFAULT_MFA=optional", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
+	i.env = []string{"GATEHOUSE_DATABASE=" + database, "GATEHOUSE_ENCRYPTION_KEYS=" + keyring.Generate().Reveal(),
+		"GATEHOUSE_METRICS_LISTEN=none", "GATEHOUSE_DEFAULT_MFA=optional", "PATH=" + os.Getenv("PATH"),
+		"HOME=" + t.TempDir()}
 	i.at(freePort(t))
 	return i
 }
@@ -91,7 +93,8 @@ func (i *installation) command(args ...string) *exec.Cmd {
 		i.t.Fatal(err)
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Env = append(append([]string{}, i.env...), "GATEHOUSE_LISTEN=127.0.0.1:"+i.port, "GATEHOUSE_PUBLIC_URL=http://127.0.0.1:"+i.port)
+	cmd.Env = append(append([]string{}, i.env...), "GATEHOUSE_LISTEN=127.0.0.1:"+i.port,
+		"GATEHOUSE_PUBLIC_URL=http://127.0.0.1:"+i.port)
 	return cmd
 }
 
@@ -210,21 +213,24 @@ const operatorPassword = "an operator's long sentence"
 // operator makes the first operator by the command line.
 func (i *installation) operator() {
 	i.t.Helper()
-	if out, errs, code := i.run(operatorPassword+"\n", "admin", "create", "--email", "operator@platform.example"); code != 0 {
+	if out, errs, code := i.run(operatorPassword+"\n", "admin", "create", "--email",
+		"operator@platform.example"); code != 0 {
 		i.t.Fatalf("admin create: %s%s", out, errs)
 	}
 }
 
 func (i *installation) signIn() (access, refresh string) {
 	i.t.Helper()
-	status, body, err := i.post("/v1/auth/login", map[string]any{"email": "operator@platform.example", "password": operatorPassword}, "")
+	status, body, err := i.post("/v1/auth/login", map[string]any{"email": "operator@platform.example",
+		"password": operatorPassword}, "")
 	if err != nil || status != 200 {
 		i.t.Fatalf("sign-in: %d %v %v", status, body, err)
 	}
 	return body["accessToken"].(string), body["refreshToken"].(string)
 }
 
-// A8, A46, ATK27: what was acknowledged survives kill -9: a sign-in, a rotation, a revocation; a refresh token used before is refused after.
+// A8, A46, ATK27: what was acknowledged survives kill -9: a sign-in, a rotation, a revocation; a refresh token used
+// before is refused after.
 func TestATK27_KillNine(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -239,7 +245,8 @@ func TestATK27_KillNine(t *testing.T) {
 			}
 			gone, goneRefresh := i.signIn()
 			sessionOf := claim(t, gone, "sessionId")
-			if status, body, err := i.post("/v1/auth/logout", map[string]any{"sessionId": sessionOf}, gone); err != nil || status != 200 {
+			if status, body, err := i.post("/v1/auth/logout", map[string]any{"sessionId": sessionOf},
+				gone); err != nil || status != 200 {
 				t.Fatalf("logout: %d %v %v", status, body, err)
 			}
 			p.kill()
@@ -250,7 +257,8 @@ func TestATK27_KillNine(t *testing.T) {
 			if status, body, _ := i.get("/v1/auth/me", gone); status != 401 {
 				t.Errorf("round %d: the revoked session lives: %d %v", round, status, body)
 			}
-			if status, body, _ := i.post("/v1/auth/refresh", map[string]any{"refreshToken": goneRefresh}, ""); status != 401 {
+			if status, body, _ := i.post("/v1/auth/refresh", map[string]any{"refreshToken": goneRefresh},
+				""); status != 401 {
 				t.Errorf("round %d: the revoked session refreshes: %d %v", round, status, body)
 			}
 			status, next, _ := i.post("/v1/auth/refresh", map[string]any{"refreshToken": rotated["refreshToken"]}, "")
@@ -311,7 +319,8 @@ func TestATK26_KillNineUnderLoad(t *testing.T) {
 				t.Errorf("client %d: the last acknowledged rotation is lost: %d %v %v", c, status, body, err)
 			}
 			if len(used[c]) > 0 {
-				if status, _, _ := i.post("/v1/auth/refresh", map[string]any{"refreshToken": used[c][len(used[c])-1]}, ""); status != 401 {
+				if status, _, _ := i.post("/v1/auth/refresh", map[string]any{"refreshToken": used[c][len(used[c])-1]},
+					""); status != 401 {
 					t.Errorf("client %d: a used token is accepted: %d", c, status)
 				}
 			}
@@ -350,7 +359,8 @@ func TestG7_TwoProcesses(t *testing.T) {
 			if status, body, _ := b.get("/v1/auth/me", access); status != 200 {
 				t.Fatalf("the second node refuses a good token: %d %v", status, body)
 			}
-			if status, _, _ := a.post("/v1/auth/logout", map[string]any{"sessionId": claim(t, access, "sessionId")}, access); status != 200 {
+			if status, _, _ := a.post("/v1/auth/logout", map[string]any{"sessionId": claim(t, access, "sessionId")},
+				access); status != 200 {
 				t.Fatal("logout")
 			}
 			begin := time.Now()
@@ -407,7 +417,8 @@ func TestF5_GracefulShutdown(t *testing.T) {
 	for range n {
 		wg.Go(func() {
 			defer ended.Add(1)
-			status, _, err := i.post("/v1/auth/login", map[string]any{"email": "operator@platform.example", "password": operatorPassword}, "")
+			status, _, err := i.post("/v1/auth/login",
+				map[string]any{"email": "operator@platform.example", "password": operatorPassword}, "")
 			if err != nil || status != 200 {
 				failed <- fmt.Sprint(status, err)
 			}
@@ -474,7 +485,9 @@ func TestDemo(t *testing.T) {
 	for _, u := range d.Users {
 		roles[u.Role] = true
 		i.url = d.URL
-		if status, body, err := i.post("/v1/auth/login", map[string]any{"email": u.Email, "password": u.Password, "organization": u.Organization}, ""); err != nil || status != 200 {
+		if status, body, err := i.post("/v1/auth/login",
+			map[string]any{"email": u.Email, "password": u.Password, "organization": u.Organization}, ""); err != nil ||
+			status != 200 {
 			t.Errorf("%s cannot sign in: %d %v %v", u.Email, status, body, err)
 		}
 	}

@@ -18,7 +18,8 @@ type adminCommand struct {
 	ResetFactors adminResetCommand `cmd:"" name:"reset-factors" help:"Take all second factors of an operator away, who lost them, and end their sessions."`
 }
 
-// adminResetCommand is the way back in for the one operator who lost their phone and their backup codes: there is nobody who could reset them by the API.
+// adminResetCommand is the way back in for the one operator who lost their phone and their backup codes: there is
+// nobody who could reset them by the API.
 type adminResetCommand struct {
 	Email string `required:"" help:"E-mail address of the operator."`
 }
@@ -33,7 +34,8 @@ func (a adminResetCommand) Run(c *cli, e *env) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s has no second factor any more, and no session. The next sign-in asks for a new one where one is demanded.\n", u.Email)
+	fmt.Fprintf(e.stdout, "%s has no second factor any more, and no session. The next sign-in asks for a new one "+
+		"where one is demanded.\n", u.Email)
 	return nil
 }
 

@@ -36,7 +36,8 @@ func (b backupCommand) Run(c *cli, e *env) error {
 	if err := db.Backup(e.ctx, b.To); err != nil {
 		return err
 	}
-	fmt.Fprintf(e.stdout, "%s is a checked copy of the database. It opens only with the same encryption keys: keep those too, elsewhere.\n", b.To)
+	fmt.Fprintf(e.stdout, "%s is a checked copy of the database. It opens only with the same encryption keys: keep "+
+		"those too, elsewhere.\n", b.To)
 	return nil
 }
 
@@ -69,7 +70,8 @@ func (r restoreCommand) Run(c *cli, e *env) error {
 		return nil
 	}
 	if sqldb.IsPostgres(cfg.Database.Reveal()) {
-		return errors.New("a file is restored to SQLite only: restore PostgreSQL with its own tools and run gatehouse restore --in-place")
+		return errors.New("a file is restored to SQLite only: restore PostgreSQL with its own tools and run " +
+			"gatehouse restore --in-place")
 	}
 	log, err := telemetry.Logger(e.stderr, "text", "warn")
 	if err != nil {
@@ -81,23 +83,29 @@ func (r restoreCommand) Run(c *cli, e *env) error {
 	}
 	fmt.Fprintf(e.stdout, "%s is restored.\n", r.From)
 	if done.Former != "" {
-		fmt.Fprintf(e.stdout, "The database that was there is kept as %s; what happened since the backup is in its audit log only.\n", done.Former)
+		fmt.Fprintf(e.stdout, "The database that was there is kept as %s; what happened since the backup is in its "+
+			"audit log only.\n", done.Former)
 	}
 	r.tell(e, done.Voided, done.Carried)
 	return nil
 }
 
 func (r restoreCommand) tell(e *env, v sqldb.Voided, carried bool) {
-	fmt.Fprintf(e.stdout, "All tokens issued until now are void: %d sessions and %d links ended.\n", v.Sessions, v.Links)
+	fmt.Fprintf(e.stdout, "All tokens issued until now are void: %d sessions and %d links ended.\n", v.Sessions,
+		v.Links)
 	switch {
 	case carried:
-		fmt.Fprintln(e.stdout, "Who was disabled, what was revoked or rotated and which passwords were changed since the backup was carried over from the database that was there.")
+		fmt.Fprintln(e.stdout, "Who was disabled, what was revoked or rotated and which passwords were changed since "+
+			"the backup was carried over from the database that was there.")
 	case r.KeepMachines:
-		fmt.Fprintln(e.stdout, "The credentials of machines are as they were in the backup: those revoked since work again until you revoke them again.")
+		fmt.Fprintln(e.stdout, "The credentials of machines are as they were in the backup: those revoked since work "+
+			"again until you revoke them again.")
 	default:
-		fmt.Fprintf(e.stdout, "%d credentials and %d clients of machines are switched off; switch on those that still hold.\n", v.Credentials, v.Clients)
+		fmt.Fprintf(e.stdout, "%d credentials and %d clients of machines are switched off; switch on those that "+
+			"still hold.\n", v.Credentials, v.Clients)
 	}
 	if !carried {
-		fmt.Fprintln(e.stdout, "Users disabled, roles taken and passwords changed since the backup are as they were in it: look through what happened since.")
+		fmt.Fprintln(e.stdout, "Users disabled, roles taken and passwords changed since the backup are as they were "+
+			"in it: look through what happened since.")
 	}
 }

@@ -26,7 +26,8 @@ type inTenant struct {
 }
 
 // run opens the server and acts as the command line in the organization.
-func (t inTenant) run(c *cli, e *env, fn func(s *server.Server, org organization.Organization, p principal.Principal) error) error {
+func (t inTenant) run(c *cli, e *env, fn func(s *server.Server, org organization.Organization,
+	p principal.Principal) error) error {
 	s, err := c.open(e)
 	if err != nil {
 		return err
@@ -64,8 +65,11 @@ type credentialLine struct {
 }
 
 func lineOf(c credential.Credential) credentialLine {
-	l := credentialLine{ID: string(c.ID), Kind: string(c.Kind), Name: c.Name, Purpose: c.Purpose, Owner: c.Owner.ID, Permissions: c.Permissions.Strings(), Resources: c.Resources, State: string(c.State),
-		AllowedAddresses: []string{}, ExpiresAt: optionalTime(c.ExpiresAt), CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy, LastUsedAt: optionalTime(c.LastUsedAt), RotatedAt: optionalTime(c.RotatedAt), OverlapUntil: optionalTime(c.OverlapUntil), RevokedAt: optionalTime(c.RevokedAt)}
+	l := credentialLine{ID: string(c.ID), Kind: string(c.Kind), Name: c.Name, Purpose: c.Purpose, Owner: c.Owner.ID,
+		Permissions: c.Permissions.Strings(), Resources: c.Resources, State: string(c.State),
+		AllowedAddresses: []string{}, ExpiresAt: optionalTime(c.ExpiresAt), CreatedAt: c.CreatedAt,
+		CreatedBy: c.CreatedBy, LastUsedAt: optionalTime(c.LastUsedAt), RotatedAt: optionalTime(c.RotatedAt),
+		OverlapUntil: optionalTime(c.OverlapUntil), RevokedAt: optionalTime(c.RevokedAt)}
 	if c.RateLimit > 0 {
 		l.RateLimitPerMinute = &c.RateLimit
 	}
@@ -123,7 +127,8 @@ func oneOf(text string, kinds ...credential.Kind) (credential.Kind, id.Credentia
 		}
 	}
 	if err == nil {
-		err = fmt.Errorf("%q is of the kind %s, which another command manages", text, strings.ReplaceAll(string(k), "_", " "))
+		err = fmt.Errorf("%q is of the kind %s, which another command manages", text,
+			strings.ReplaceAll(string(k), "_", " "))
 	}
 	return k, c, err
 }
@@ -179,9 +184,13 @@ func (t inTenant) showing(c *cli, e *env, text string, kinds ...credential.Kind)
 		if l.RateLimitPerMinute != nil {
 			limit = fmt.Sprint(*l.RateLimitPerMinute)
 		}
-		return printTable(e.stdout, []string{"FIELD", "VALUE"}, [][]string{{"id", l.ID}, {"kind", l.Kind}, {"name", l.Name}, {"purpose", l.Purpose}, {"owner", l.Owner}, {"state", l.State},
-			{"permissions", strings.Join(l.Permissions, " ")}, {"resources", strings.Join(l.Resources, " ")}, {"requests a minute", limit}, {"addresses", strings.Join(l.AllowedAddresses, " ")},
-			{"expires", shown(l.ExpiresAt)}, {"created", l.CreatedAt.Format(time.RFC3339) + " by " + l.CreatedBy}, {"last used", shown(l.LastUsedAt)}})
+		return printTable(e.stdout, []string{"FIELD", "VALUE"},
+			[][]string{{"id", l.ID}, {"kind", l.Kind}, {"name", l.Name}, {"purpose", l.Purpose}, {"owner", l.Owner},
+				{"state", l.State},
+				{"permissions", strings.Join(l.Permissions, " ")}, {"resources", strings.Join(l.Resources, " ")},
+				{"requests a minute", limit}, {"addresses", strings.Join(l.AllowedAddresses, " ")},
+				{"expires", shown(l.ExpiresAt)}, {"created", l.CreatedAt.Format(time.RFC3339) + " by " + l.CreatedBy},
+				{"last used", shown(l.LastUsedAt)}})
 	})
 }
 
@@ -222,9 +231,11 @@ func (t inTenant) rotating(c *cli, e *env, text string, overlap time.Duration, k
 }
 
 // valueNames are the members under which a value is printed, as the API names them.
-var valueNames = map[credential.Kind]string{credential.APIKey: "key", credential.AccessToken: "token", credential.SystemToken: "token", credential.ApplicationToken: "token", credential.ClientSecret: "secret"}
+var valueNames = map[credential.Kind]string{credential.APIKey: "key", credential.AccessToken: "token",
+	credential.SystemToken: "token", credential.ApplicationToken: "token", credential.ClientSecret: "secret"}
 
-// print shows a new credential with its value, once: the value alone on standard output, for scripts, and the rest beside it.
+// print shows a new credential with its value, once: the value alone on standard output, for scripts, and the rest
+// beside it.
 func (t inTenant) print(e *env, i credential.Issued) error {
 	if t.JSON {
 		raw, err := json.Marshal(lineOf(i.Credential))
@@ -325,7 +336,8 @@ func (r reportCommand) Run(c *cli, e *env) error {
 		lines := []findingLine{}
 		var rows [][]string
 		const day = 24 * time.Hour
-		f := credential.ReportFilter{OlderThan: time.Duration(r.OlderThan) * day, IdleFor: time.Duration(r.IdleFor) * day, Limit: pageSize}
+		f := credential.ReportFilter{OlderThan: time.Duration(r.OlderThan) * day,
+			IdleFor: time.Duration(r.IdleFor) * day, Limit: pageSize}
 		for {
 			page, err := s.Credentials.Report(e.ctx, p, f)
 			if err != nil {

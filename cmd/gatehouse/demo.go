@@ -30,10 +30,12 @@ func (d demoCommand) Run(e *env) error {
 		return fmt.Errorf("--listen %s: want host:port", d.Listen)
 	}
 	if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("--listen %s: the demo has known passwords and listens on loopback only; use 127.0.0.1", d.Listen)
+		return fmt.Errorf("--listen %s: the demo has known passwords and listens on loopback only; use 127.0.0.1",
+			d.Listen)
 	}
-	generate := pregenerated(signingkey.DefaultBits)                      // runs while the database is made
-	listener, err := (&net.ListenConfig{}).Listen(e.ctx, "tcp", d.Listen) // taken first: its port is part of the public URL
+	generate := pregenerated(signingkey.DefaultBits) // runs while the database is made
+	// taken first: its port is part of the public URL
+	listener, err := (&net.ListenConfig{}).Listen(e.ctx, "tcp", d.Listen)
 	if err != nil {
 		return err
 	}
@@ -50,7 +52,8 @@ func (d demoCommand) Run(e *env) error {
 	cfg.ShutdownGrace = config.Duration(2 * time.Second)
 	cfg.ItemPath.DefaultOrganization = server.DemoTenant
 	cfg.DefaultMFA = "optional" // its users have passwords alone, and are to be tried at once
-	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version, Generate: generate, Mail: mail.NewPrinter(e.stderr)})
+	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version, Generate: generate,
+		Mail: mail.NewPrinter(e.stderr)})
 	if err != nil {
 		return err
 	}
@@ -144,5 +147,6 @@ Mails, such as links to choose a password, are shown here, on standard error:
   curl -s %[1]s/v1/auth/password/forgot -H 'Content-Type: application/json' -d '{"email":"%[2]s"}'
 
 Nobody needs a second factor here; docs/second-factors.md shows how to add one. Ctrl-C stops it.
-`, d.URL, agent.Email, agent.Password, d.APIKeys[0].Key, d.AccessTokens[0].Token, d.Clients[0].ClientID, d.Clients[0].ClientSecret, d.SystemAccessTokens[0].Token, d.ApplicationTokens[0].Token)
+`, d.URL, agent.Email, agent.Password, d.APIKeys[0].Key, d.AccessTokens[0].Token, d.Clients[0].ClientID,
+		d.Clients[0].ClientSecret, d.SystemAccessTokens[0].Token, d.ApplicationTokens[0].Token)
 }

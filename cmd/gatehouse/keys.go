@@ -54,7 +54,8 @@ func (k keysListCommand) Run(c *cli, e *env) error {
 	return withKeys(c, e, func(s *server.Server, _ principal.Principal) error {
 		lines := []keyLine{}
 		for _, key := range s.Keys.List() {
-			l := keyLine{ID: string(key.ID), Purpose: string(key.Purpose), Algorithm: key.Algorithm, Bits: key.Bits, State: string(key.State), CreatedAt: key.CreatedAt}
+			l := keyLine{ID: string(key.ID), Purpose: string(key.Purpose), Algorithm: key.Algorithm, Bits: key.Bits,
+				State: string(key.State), CreatedAt: key.CreatedAt}
 			if !key.VerifyUntil.IsZero() {
 				l.VerifyUntil = &key.VerifyUntil
 			}
@@ -66,7 +67,8 @@ func (k keysListCommand) Run(c *cli, e *env) error {
 		w := tabwriter.NewWriter(e.stdout, 0, 4, 2, ' ', 0)
 		fmt.Fprintln(w, "ID\tPURPOSE\tSTATE\tALGORITHM\tCREATED")
 		for _, l := range lines {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s-%d\t%s\n", l.ID, l.Purpose, l.State, l.Algorithm, l.Bits, l.CreatedAt.Format(time.RFC3339))
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s-%d\t%s\n", l.ID, l.Purpose, l.State, l.Algorithm, l.Bits,
+				l.CreatedAt.Format(time.RFC3339))
 		}
 		return w.Flush()
 	})

@@ -142,7 +142,8 @@ type systemCreate struct {
 }
 
 func (y systemCreate) Run(c *cli, e *env) error {
-	r, err := creation{Name: y.Name, Purpose: y.Purpose, RateLimit: y.RateLimit, Address: y.Address}.request(credential.SystemToken)
+	r, err := creation{Name: y.Name, Purpose: y.Purpose, RateLimit: y.RateLimit,
+		Address: y.Address}.request(credential.SystemToken)
 	if err != nil {
 		return err
 	}
@@ -194,8 +195,10 @@ type clientLine struct {
 }
 
 func clientLineOf(c client.Client) clientLine {
-	return clientLine{ID: string(c.ID), Name: c.Name, State: string(c.State), Method: string(c.Authentication.Method), Permissions: c.Permissions.Strings(),
-		TokenLifetimeSeconds: int64(c.TokenLifetime / time.Second), RefreshTokens: c.RefreshAllowed, CreatedAt: c.CreatedAt, LastUsedAt: optionalTime(c.LastUsedAt)}
+	return clientLine{ID: string(c.ID), Name: c.Name, State: string(c.State), Method: string(c.Authentication.Method),
+		Permissions:          c.Permissions.Strings(),
+		TokenLifetimeSeconds: int64(c.TokenLifetime / time.Second), RefreshTokens: c.RefreshAllowed,
+		CreatedAt: c.CreatedAt, LastUsedAt: optionalTime(c.LastUsedAt)}
 }
 
 type clientCreate struct {
@@ -220,8 +223,10 @@ func (k clientCreate) Run(c *cli, e *env) error {
 		}
 	}
 	return k.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
-		made, value, err := s.Credentials.CreateClient(e.ctx, p, client.Fields{Client: client.Client{Name: k.Name, Authentication: client.Authentication{Method: client.Secret}, TokenLifetime: k.TokenLifetime,
-			RefreshAllowed: k.RefreshTokens, RateLimit: limit, Addresses: addresses}, PermissionList: k.Permission})
+		made, value, err := s.Credentials.CreateClient(e.ctx, p,
+			client.Fields{Client: client.Client{Name: k.Name,
+				Authentication: client.Authentication{Method: client.Secret}, TokenLifetime: k.TokenLifetime,
+				RefreshAllowed: k.RefreshTokens, RateLimit: limit, Addresses: addresses}, PermissionList: k.Permission})
 		if err != nil {
 			return err
 		}
@@ -253,7 +258,8 @@ func (k clientList) Run(c *cli, e *env) error {
 			}
 			for _, found := range page {
 				l := clientLineOf(found)
-				lines, rows, after = append(lines, l), append(rows, []string{l.ID, l.State, l.Method, shown(l.LastUsedAt), l.Name}), found.ID
+				lines, rows, after = append(lines, l),
+					append(rows, []string{l.ID, l.State, l.Method, shown(l.LastUsedAt), l.Name}), found.ID
 			}
 			if len(page) < pageSize {
 				break
@@ -293,14 +299,17 @@ func (k clientShow) Run(c *cli, e *env) error {
 			return err
 		}
 		l := clientLineOf(found)
-		secrets, err := s.Credentials.List(e.ctx, p, credential.ClientSecret, credential.Filter{Owner: l.ID, Limit: pageSize})
+		secrets, err := s.Credentials.List(e.ctx, p, credential.ClientSecret,
+			credential.Filter{Owner: l.ID, Limit: pageSize})
 		if err != nil {
 			return err
 		}
-		rows := [][]string{{"client_id", l.ID}, {"name", l.Name}, {"state", l.State}, {"method", l.Method}, {"permissions", strings.Join(l.Permissions, " ")}, {"last used", shown(l.LastUsedAt)}}
+		rows := [][]string{{"client_id", l.ID}, {"name", l.Name}, {"state", l.State}, {"method", l.Method},
+			{"permissions", strings.Join(l.Permissions, " ")}, {"last used", shown(l.LastUsedAt)}}
 		for _, one := range secrets {
 			l.Secrets = append(l.Secrets, string(one.ID))
-			rows = append(rows, []string{"secret", string(one.ID) + " " + string(one.State) + ", expires " + shown(optionalTime(one.ExpiresAt))})
+			rows = append(rows, []string{"secret",
+				string(one.ID) + " " + string(one.State) + ", expires " + shown(optionalTime(one.ExpiresAt))})
 		}
 		if k.JSON {
 			return printJSON(e.stdout, l)
@@ -322,12 +331,14 @@ func (k clientRotate) Run(c *cli, e *env) error {
 	}
 	var only string
 	err = k.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
-		active, err := s.Credentials.List(e.ctx, p, credential.ClientSecret, credential.Filter{Owner: string(clientID), State: credential.Active, Limit: pageSize})
+		active, err := s.Credentials.List(e.ctx, p, credential.ClientSecret,
+			credential.Filter{Owner: string(clientID), State: credential.Active, Limit: pageSize})
 		if err != nil {
 			return err
 		}
 		if len(active) != 1 {
-			return fmt.Errorf("%s has %d active secrets: name the one to rotate (sec_…), as gatehouse client show lists them", clientID, len(active))
+			return fmt.Errorf("%s has %d active secrets: name the one to rotate (sec_…), as gatehouse client show "+
+				"lists them", clientID, len(active))
 		}
 		only = string(active[0].ID)
 		return nil

@@ -51,8 +51,8 @@ type env struct {
 	stderr io.Writer
 }
 
-// gcPercent lets the heap of a busy server grow further between collections than Go's 100: the live heap is small, so most of the
-// collector's work would be repeated for little. GOGC wins over it.
+// gcPercent lets the heap of a busy server grow further between collections than Go's 100: the live heap is small, so
+// most of the collector's work would be repeated for little. GOGC wins over it.
 const gcPercent = 200
 
 func main() {
@@ -73,10 +73,12 @@ const (
 
 var errConfiguration = errors.New("the configuration has faults")
 
-func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout,
+	stderr io.Writer) int {
 	var c cli
 	exited := -1
-	parser, err := kong.New(&c, kong.Name("gatehouse"), kong.Description("Authentication and authorization for multi-tenant APIs."),
+	parser, err := kong.New(&c, kong.Name("gatehouse"),
+		kong.Description("Authentication and authorization for multi-tenant APIs."),
 		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
 	if err != nil {

@@ -16,7 +16,8 @@ func (m migrateCommand) Run(c *cli, e *env) error {
 	if err != nil {
 		return err
 	}
-	db, err := sqldb.Open(e.ctx, cfg.Database.Reveal(), sqldb.Options{MaxConns: 2, KeepAfterFailover: cfg.Failover == config.Keep})
+	db, err := sqldb.Open(e.ctx, cfg.Database.Reveal(),
+		sqldb.Options{MaxConns: 2, KeepAfterFailover: cfg.Failover == config.Keep})
 	if err != nil {
 		return err
 	}

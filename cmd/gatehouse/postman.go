@@ -7,7 +7,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
-// writePostmanEnvironment gives the variables of postman/gatehouse.postman_collection.json the demo's values, in Postman's own format.
+// writePostmanEnvironment gives the variables of postman/gatehouse.postman_collection.json the demo's values, in
+// Postman's own format.
 func writePostmanEnvironment(path string, d server.Demo) error {
 	type variable struct {
 		Key     string `json:"key"`
@@ -18,17 +19,21 @@ func writePostmanEnvironment(path string, d server.Demo) error {
 	client, last := d.Clients[0], len(d.SystemAccessTokens)-1
 	var values []variable
 	for _, v := range [][2]string{
-		{"host", d.URL}, {"organization", server.DemoTenant}, {"account", server.DemoTenant}, {"email", "manager@acme-corp.example"}, {"username", "integration"}, {"admin_username", "admin"},
+		{"host", d.URL}, {"organization", server.DemoTenant}, {"account", server.DemoTenant},
+		{"email", "manager@acme-corp.example"}, {"username", "integration"}, {"admin_username", "admin"},
 	} {
 		values = append(values, variable{v[0], v[1], "default", true})
 	}
 	for _, v := range [][2]string{
-		{"password", server.DemoPassword}, {"api_key", d.APIKeys[0].Key}, {"easyvista_token", d.AccessTokens[0].Token}, {"system_access_token", d.SystemAccessTokens[0].Token},
-		{"provisioning_token", d.SystemAccessTokens[last].Token}, {"client_id", client.ClientID}, {"client_secret", client.ClientSecret},
+		{"password", server.DemoPassword}, {"api_key", d.APIKeys[0].Key}, {"easyvista_token", d.AccessTokens[0].Token},
+		{"system_access_token", d.SystemAccessTokens[0].Token},
+		{"provisioning_token", d.SystemAccessTokens[last].Token}, {"client_id", client.ClientID},
+		{"client_secret", client.ClientSecret},
 	} {
 		values = append(values, variable{v[0], v[1], "secret", true})
 	}
-	text, err := json.MarshalIndent(map[string]any{"name": "Gatehouse demo", "values": values, "_postman_variable_scope": "environment"}, "", "  ")
+	text, err := json.MarshalIndent(map[string]any{"name": "Gatehouse demo", "values": values,
+		"_postman_variable_scope": "environment"}, "", "  ")
 	if err != nil {
 		return err
 	}

@@ -66,9 +66,11 @@ func (serveCommand) Run(c *cli, e *env) error {
 	}
 	s.Start()
 	return s.Serve(e.ctx, func(address string) {
-		log.Info("ready", "address", address, "publicURL", s.Public.String(), "engine", s.DB.Engine(), "version", version)
+		log.Info("ready", "address", address, "publicURL", s.Public.String(), "engine", s.DB.Engine(), "version",
+			version)
 		if !link.IsZero() {
-			fmt.Fprintf(e.stderr, "There is no operator yet. Make the first one within 24 hours at\n  %s\nor with: gatehouse admin create\n", link.Reveal())
+			fmt.Fprintf(e.stderr, "There is no operator yet. Make the first one within 24 hours at\n  %s\nor with: "+
+				"gatehouse admin create\n", link.Reveal())
 		}
 	})
 }

@@ -36,10 +36,11 @@ import (
 type Request struct {
 	Source     principal.Source
 	TenantSlug string // X-Tenant-Slug; a check, never a grant
-	Account    string // the organization in the path: its slug or its account number; a check too, and where a user name is looked for
-	Method     string
-	Path       string        // the matched pattern, for the audit log
-	HTTP       *http.Request // asked for a client certificate only by credentials that are bound to one
+	// the organization in the path: its slug or its account number; a check too, and where a user name is looked for
+	Account string
+	Method  string
+	Path    string        // the matched pattern, for the audit log
+	HTTP    *http.Request // asked for a client certificate only by credentials that are bound to one
 }
 
 // Authenticator turns credentials into principals.
@@ -105,8 +106,8 @@ type subject struct {
 	thumbprint   string        // of the certificate the credential is bound to
 }
 
-// Authenticate verifies a credential of one of the accepted kinds. There is no anonymous principal: no credential is an error. A refusal for the
-// limit's sake carries the limit too.
+// Authenticate verifies a credential of one of the accepted kinds. There is no anonymous principal: no credential is an
+// error. A refusal for the limit's sake carries the limit too.
 func (a *Authenticator) Authenticate(ctx context.Context, c Credential, accepted []Kind, r Request) (Result, error) {
 	if c.Kind == None {
 		return Result{}, errMissing()
@@ -167,11 +168,13 @@ func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Ki
 }
 
 // kindOf tells an access token by the door that gave it.
-var kindOf = map[token.Door]Kind{token.Main: SessionToken, token.ItemPath: ItemPathToken, token.OAuth: ClientToken, token.ServiceBroker: BrokerToken, token.SecuriThings: SecuriThingsToken}
+var kindOf = map[token.Door]Kind{token.Main: SessionToken, token.ItemPath: ItemPathToken, token.OAuth: ClientToken,
+	token.ServiceBroker: BrokerToken, token.SecuriThings: SecuriThingsToken}
 
 // verify checks what does not change about a JWT, once: its type names the verifier.
 func (a *Authenticator) verify(value string) (*verified, error) {
-	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(value), len(value))) // only read; a copy of each token would be the largest allocation of a request
+	// only read; a copy of each token would be the largest allocation of a request
+	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(value), len(value)))
 	if v, ok := a.verified.GetIfPresent(sum); ok {
 		return v, nil
 	}
@@ -227,7 +230,8 @@ func (a *Authenticator) joinSession(ctx context.Context, access *token.Access, s
 	if s.session.Waiting() && s.session.User == userID {
 		return session.ErrWaiting()
 	}
-	if s.organization.State == organization.Deleted || u.State != user.Active || s.session.User != userID || !s.session.Live(a.Now()) {
+	if s.organization.State == organization.Deleted || u.State != user.Active || s.session.User != userID ||
+		!s.session.Live(a.Now()) {
 		return errRevoked()
 	}
 	if s.organization.State == organization.Suspended {
@@ -237,8 +241,10 @@ func (a *Authenticator) joinSession(ctx context.Context, access *token.Access, s
 		return err
 	}
 	s.access = access
-	s.principal = principal.Principal{Kind: principal.User, ID: c.Subject, Name: u.Name, Home: home, Organization: home, OrganizationSlug: s.organization.Slug, Permissions: access.Permissions,
-		Role: c.Role, Email: c.Email, Session: sessionID, AuthTime: s.session.AuthTime, Weak: u.HasSecondFactor() && !s.session.MultiFactor(), ExpiresAt: time.Unix(c.Expires, 0).UTC()}
+	s.principal = principal.Principal{Kind: principal.User, ID: c.Subject, Name: u.Name, Home: home, Organization: home,
+		OrganizationSlug: s.organization.Slug, Permissions: access.Permissions,
+		Role: c.Role, Email: c.Email, Session: sessionID, AuthTime: s.session.AuthTime,
+		Weak: u.HasSecondFactor() && !s.session.MultiFactor(), ExpiresAt: time.Unix(c.Expires, 0).UTC()}
 	if s.organization.Settings.RoleChangesApplyAtOnce || access.Refresh {
 		if s.principal.Permissions, err = a.Tokens.PermissionsOf(ctx, u); err != nil {
 			return err
@@ -248,7 +254,8 @@ func (a *Authenticator) joinSession(ctx context.Context, access *token.Access, s
 	return nil
 }
 
-// joinClient joins a client's token with its client, and with the secret and the refresh token it was got with: it stops with any of them.
+// joinClient joins a client's token with its client, and with the secret and the refresh token it was got with: it
+// stops with any of them.
 func (a *Authenticator) joinClient(ctx context.Context, access *token.Access, s *subject) (err error) {
 	if err := a.Tokens.Judge(ctx, access); err != nil {
 		return err
@@ -294,7 +301,8 @@ func (a *Authenticator) joinClient(ctx context.Context, access *token.Access, s 
 	} else if s.client.CertificateBound {
 		return errRevoked() // minted before its client wanted them bound
 	}
-	s.principal = principal.Principal{Kind: principal.Client, ID: c.ClientID, Name: s.client.Name, Home: home, Organization: home, OrganizationSlug: s.organization.Slug,
+	s.principal = principal.Principal{Kind: principal.Client, ID: c.ClientID, Name: s.client.Name, Home: home,
+		Organization: home, OrganizationSlug: s.organization.Slug,
 		Permissions: access.Permissions.Within(s.client.Permissions), ExpiresAt: time.Unix(c.Expires, 0).UTC()}
 	s.dropPlatform()
 	return nil
@@ -308,11 +316,13 @@ func (a *Authenticator) joinValue(ctx context.Context, kind credential.Kind, val
 	return a.joinCredential(ctx, kind, a.Credentials.Digest(kind, value), address, s)
 }
 
-var principalKinds = map[credential.Kind]principal.Kind{credential.APIKey: principal.APIKey, credential.AccessToken: principal.AccessToken,
+var principalKinds = map[credential.Kind]principal.Kind{credential.APIKey: principal.APIKey,
+	credential.AccessToken: principal.AccessToken,
 	credential.SystemToken: principal.SystemToken, credential.ApplicationToken: principal.ApplicationToken}
 
 // joinCredential finds the row of a digest and joins it with its owner and organization.
-func (a *Authenticator) joinCredential(ctx context.Context, kind credential.Kind, digest, address string, s *subject) (err error) {
+func (a *Authenticator) joinCredential(ctx context.Context, kind credential.Kind, digest, address string,
+	s *subject) (err error) {
 	if s.credential, err = a.lookUp(ctx, digest, address); err != nil {
 		if fault.Is(err, fault.NotFound) {
 			return errUnknown(kind)
@@ -344,8 +354,10 @@ func (a *Authenticator) joinCredential(ctx context.Context, kind credential.Kind
 	if s.organization.State == organization.Suspended {
 		return errSuspended()
 	}
-	s.principal = principal.Principal{Kind: principalKinds[kind], ID: string(c.ID), Name: c.Name, Home: c.Organization, Organization: c.Organization, OrganizationSlug: s.organization.Slug,
-		Permissions: h.Permissions, Role: h.User.Role, Narrowed: kind == credential.APIKey || len(c.Resources) > 0, Owner: h.User.ID, ExpiresAt: c.ExpiresAt}
+	s.principal = principal.Principal{Kind: principalKinds[kind], ID: string(c.ID), Name: c.Name, Home: c.Organization,
+		Organization: c.Organization, OrganizationSlug: s.organization.Slug,
+		Permissions: h.Permissions, Role: h.User.Role, Narrowed: kind == credential.APIKey || len(c.Resources) > 0,
+		Owner: h.User.ID, ExpiresAt: c.ExpiresAt}
 	s.dropPlatform()
 	return nil
 }
@@ -357,7 +369,8 @@ func (s *subject) dropPlatform() {
 	}
 }
 
-// admit judges what depends on the request: from where, over which connection, for which tenant, how often. Then the use is noted.
+// admit judges what depends on the request: from where, over which connection, for which tenant, how often. Then the
+// use is noted.
 func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res Result, err error) {
 	now := a.Now()
 	p := &s.principal
@@ -376,7 +389,8 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 	}
 	switch s.kind {
 	case SessionToken, ItemPathToken, ItemPathRefresh:
-		if err := a.Sessions.CheckDevice(ctx, s.session, r.HTTP.Header[fingerprintHeader], s.kind == ItemPathRefresh, r.Source); err != nil {
+		if err := a.Sessions.CheckDevice(ctx, s.session, r.HTTP.Header[fingerprintHeader], s.kind == ItemPathRefresh,
+			r.Source); err != nil {
 			return res, err
 		}
 	}
@@ -394,13 +408,15 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 		if org, err := a.Organizations.ByAccount(ctx, r.Account); err != nil && !fault.Is(err, fault.NotFound) {
 			return res, err
 		} else if err != nil || org.ID != p.Organization {
-			return res, fault.New(fault.Forbidden, fault.CodeTenantMismatch, "The path names another account than the credential's.")
+			return res, fault.New(fault.Forbidden, fault.CodeTenantMismatch,
+				"The path names another account than the credential's.")
 		}
 	}
 	if limit > 0 {
 		res.Limit = a.Limiter.Take(ctx, invalidation.Key{Organization: p.Home, ID: p.ID}, limit, now)
 		if !res.Limit.Allowed {
-			return res, fault.Limitedf(fault.CodeRateLimited, res.Limit.Reset, "The credential's limit of %d requests a minute is used up.", limit)
+			return res, fault.Limitedf(fault.CodeRateLimited, res.Limit.Reset,
+				"The credential's limit of %d requests a minute is used up.", limit)
 		}
 	}
 	switch s.kind {
@@ -434,7 +450,8 @@ func gone(err error) error {
 }
 
 func errRevoked() error {
-	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The token's session, client or credential has ended.")
+	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked,
+		"The token's session, client or credential has ended.")
 }
 
 func errInvalidToken() error {
@@ -443,7 +460,8 @@ func errInvalidToken() error {
 
 // errResting refuses the kind of ServiceBroker credential that the organization does not use (D7).
 func errResting() error {
-	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The organization's systems use the other kind of credential.")
+	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked,
+		"The organization's systems use the other kind of credential.")
 }
 
 func errSuspended() error {
@@ -462,17 +480,21 @@ func errEnded(kind credential.Kind, code, message string) error {
 	return fault.New(fault.Unauthenticated, code, message)
 }
 
-// enter lets an operator's session, of /v1 and no other door, act in the tenant it names; for everyone else the header is only a check, and this is its failure.
-func (a *Authenticator) enter(ctx context.Context, kind Kind, p *principal.Principal, home organization.Organization, r Request) error {
+// enter lets an operator's session, of /v1 and no other door, act in the tenant it names; for everyone else the header
+// is only a check, and this is its failure.
+func (a *Authenticator) enter(ctx context.Context, kind Kind, p *principal.Principal, home organization.Organization,
+	r Request) error {
 	if kind != SessionToken || !home.Platform || p.Role != permission.RoleSuperUser {
-		return fault.New(fault.Forbidden, fault.CodeTenantMismatch, "X-Tenant-Slug names another organization than the credential's.")
+		return fault.New(fault.Forbidden, fault.CodeTenantMismatch,
+			"X-Tenant-Slug names another organization than the credential's.")
 	}
 	org, err := a.Organizations.BySlug(ctx, r.TenantSlug)
 	if err != nil {
 		return err
 	}
 	p.Organization, p.OrganizationSlug = org.ID, org.Slug
-	entry := audit.Entry{Act: "tenant.entered", TargetKind: "organization", TargetID: string(org.ID), Details: map[string]string{"request": r.Method + " " + r.Path}}
+	entry := audit.Entry{Act: "tenant.entered", TargetKind: "organization", TargetID: string(org.ID),
+		Details: map[string]string{"request": r.Method + " " + r.Path}}
 	return a.DB.PlatformTx(ctx, "an operator acts in a tenant: recorded in both", func(tx *sqldb.Tx) error {
 		if err := audit.RecordIn(ctx, tx, a.Now(), home.ID, *p, entry); err != nil {
 			return err

@@ -8,8 +8,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
-// Certificates gives the certificate that the other end of a connection has shown and proven the key of, the leaf first; none is empty. Behind
-// a proxy that ends TLS it is the proxy's word.
+// Certificates gives the certificate that the other end of a connection has shown and proven the key of, the leaf
+// first; none is empty. Behind a proxy that ends TLS it is the proxy's word.
 type Certificates func(r *http.Request) ([]*x509.Certificate, error)
 
 // checkCertificate holds a bound token to its certificate (RFC 8705 §3).
@@ -23,5 +23,6 @@ func (a *Authenticator) checkCertificate(r *http.Request, thumbprint string) err
 			return nil
 		}
 	}
-	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The token works only over a connection with the certificate it was issued for.")
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
+		"The token works only over a connection with the certificate it was issued for.")
 }

@@ -50,11 +50,12 @@ func errClient() *fault.Error {
 	return fault.New(fault.Unauthenticated, CodeInvalidClient, "The client is unknown, or its authentication is wrong.")
 }
 
-// ReadClient finds the one client authentication of a request (RFC 6749 §2.3): Basic, the form, an assertion, or the certificate of the
-// connection. Two at once are refused.
+// ReadClient finds the one client authentication of a request (RFC 6749 §2.3): Basic, the form, an assertion, or the
+// certificate of the connection. Two at once are refused.
 func (a *Clients) ReadClient(r *http.Request, form url.Values) (c ClientCredential, err error) {
 	authorization := r.Header["Authorization"]
-	inForm, asserted := form.Get("client_secret") != "", form.Get("client_assertion") != "" || form.Get("client_assertion_type") != ""
+	inForm, asserted := form.Get("client_secret") != "", form.Get("client_assertion") != "" ||
+		form.Get("client_assertion_type") != ""
 	switch {
 	case len(authorization) > 1:
 		return c, errClientRequest("Authorization is repeated.")
@@ -130,8 +131,10 @@ type Clients struct {
 	Log     *slog.Logger
 }
 
-// Authenticate proves a client. Every failure is the same answer; why is in the log, since a right secret in the wrong place is how a stolen one shows.
-func (a *Clients) Authenticate(ctx context.Context, at ClientDoor, c ClientCredential, source principal.Source) (token.ClientProof, ratelimit.Decision, error) {
+// Authenticate proves a client. Every failure is the same answer; why is in the log, since a right secret in the wrong
+// place is how a stolen one shows.
+func (a *Clients) Authenticate(ctx context.Context, at ClientDoor, c ClientCredential,
+	source principal.Source) (token.ClientProof, ratelimit.Decision, error) {
 	proof, err := a.prove(ctx, c, source.Address)
 	proof.Door = at.Door
 	if err == nil {
@@ -139,17 +142,21 @@ func (a *Clients) Authenticate(ctx context.Context, at ClientDoor, c ClientCrede
 	}
 	if err != nil {
 		if fault.Is(err, fault.Unauthenticated) {
-			a.Log.LogAttrs(ctx, slog.LevelInfo, "client authentication failed", slog.String("requestId", string(source.Request)), slog.String("address", source.Address),
-				slog.String("client", string(proof.Client.ID)), slog.String("door", string(at.Door)), slog.Any("why", errors.Unwrap(err)))
+			a.Log.LogAttrs(ctx, slog.LevelInfo, "client authentication failed",
+				slog.String("requestId", string(source.Request)), slog.String("address", source.Address),
+				slog.String("client", string(proof.Client.ID)), slog.String("door", string(at.Door)),
+				slog.Any("why", errors.Unwrap(err)))
 		}
 		return proof, ratelimit.Decision{}, err
 	}
 	now := a.Now()
 	var limit ratelimit.Decision
 	if n := proof.Client.RateLimit; n > 0 {
-		limit = a.Limiter.Take(ctx, invalidation.Key{Organization: proof.Client.Organization, ID: string(proof.Client.ID)}, n, now)
+		limit = a.Limiter.Take(ctx, invalidation.Key{Organization: proof.Client.Organization,
+			ID: string(proof.Client.ID)}, n, now)
 		if !limit.Allowed {
-			return proof, limit, fault.Limitedf(fault.CodeRateLimited, limit.Reset, "The client's limit of %d requests a minute is used up.", n)
+			return proof, limit, fault.Limitedf(fault.CodeRateLimited, limit.Reset,
+				"The client's limit of %d requests a minute is used up.", n)
 		}
 	}
 	a.Clients.Touch(proof.Client, now)
@@ -199,8 +206,10 @@ func (a *Clients) prove(ctx context.Context, c ClientCredential, address string)
 // because keeps why for the log.
 func because(why string) error { return errClient().Because(errors.New(why)) }
 
-// bySecret finds the secret by its digest and then asks whose it is, so that an unknown client and a wrong secret are the same work.
-func (a *Clients) bySecret(ctx context.Context, c ClientCredential, address string) (proof token.ClientProof, err error) {
+// bySecret finds the secret by its digest and then asks whose it is, so that an unknown client and a wrong secret are
+// the same work.
+func (a *Clients) bySecret(ctx context.Context, c ClientCredential, address string) (proof token.ClientProof,
+	err error) {
 	value := c.secret.Reveal()
 	if !credential.ClientSecret.Matches(value) {
 		return proof, because("not a client secret")
@@ -212,7 +221,8 @@ func (a *Clients) bySecret(ctx context.Context, c ClientCredential, address stri
 	if err != nil {
 		return proof, err
 	}
-	if found.Kind != credential.ClientSecret || !found.Live(a.Now()) || subtle.ConstantTimeCompare([]byte(found.Owner.ID), []byte(c.id)) != 1 {
+	if found.Kind != credential.ClientSecret || !found.Live(a.Now()) ||
+		subtle.ConstantTimeCompare([]byte(found.Owner.ID), []byte(c.id)) != 1 {
 		return proof, because("the secret has ended or is another client's")
 	}
 	proof.Client, err = a.Clients.Facts(ctx, found.Organization, id.Client(found.Owner.ID))
@@ -257,8 +267,8 @@ type assertionClaims struct {
 	ID        string   `json:"jti"`
 }
 
-// byAssertion verifies a JWT that the client signed (RFC 7523 §2.2). Its audience is this server's issuer and nothing else, so that an assertion
-// made for another server, or for any of several, is none here. Each works once.
+// byAssertion verifies a JWT that the client signed (RFC 7523 §2.2). Its audience is this server's issuer and nothing
+// else, so that an assertion made for another server, or for any of several, is none here. Each works once.
 func (a *Clients) byAssertion(ctx context.Context, c ClientCredential) (proof token.ClientProof, err error) {
 	h, err := jwt.ReadAssertion(c.assertion)
 	if err != nil {
@@ -300,7 +310,8 @@ func (a *Clients) byAssertion(ctx context.Context, c ClientCredential) (proof to
 	case claims.ID == "" || len(claims.ID) > maxJTI:
 		return proof, because("without a jti of 1 to 256 characters")
 	}
-	fresh, err := a.OneTime.Mark(ctx, proof.Client.Organization, purposeAssertion, string(proof.Client.ID), claims.ID, now, expires.Add(assertionLeeway))
+	fresh, err := a.OneTime.Mark(ctx, proof.Client.Organization, purposeAssertion, string(proof.Client.ID), claims.ID,
+		now, expires.Add(assertionLeeway))
 	if err == nil && !fresh {
 		err = because("the jti was used before")
 	}
@@ -331,7 +342,8 @@ func (a *audience) UnmarshalJSON(raw []byte) error {
 }
 
 // verifyAssertion tries the client's registered keys: the one the header names, or the only one.
-func (a *Clients) verifyAssertion(ctx context.Context, assertion string, h jwt.AssertionHeader, c client.Client) ([]byte, error) {
+func (a *Clients) verifyAssertion(ctx context.Context, assertion string, h jwt.AssertionHeader,
+	c client.Client) ([]byte, error) {
 	set, err := a.Keys.Of(ctx, c, h.KeyID)
 	if err != nil {
 		return nil, because("the client's keys cannot be had: " + err.Error())
@@ -356,7 +368,8 @@ func candidates(set *jose.JSONWebKeySet, kid string) []jose.JSONWebKey {
 	return nil
 }
 
-// byCertificate checks the certificate of the connection (RFC 8705 §2): its name under a trusted issuer, or its thumbprint.
+// byCertificate checks the certificate of the connection (RFC 8705 §2): its name under a trusted issuer, or its
+// thumbprint.
 func (a *Clients) byCertificate(ctx context.Context, c ClientCredential) (proof token.ClientProof, err error) {
 	if proof.Client, err = a.find(ctx, c.id); err != nil {
 		return proof, err
@@ -399,7 +412,8 @@ func (a *Clients) verifyChain(chain []*x509.Certificate, now time.Time) error {
 	for _, c := range chain[1:] {
 		between.AddCert(c)
 	}
-	_, err := chain[0].Verify(x509.VerifyOptions{Roots: a.Roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	_, err := chain[0].Verify(x509.VerifyOptions{Roots: a.Roots, Intermediates: between, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
 	return err
 }
 

@@ -14,8 +14,8 @@ const CookieName = "itsm_auth_token"
 // Kind is what a request brings. Each route names those it accepts.
 type Kind string
 
-// The kinds of credential. The header and the value's own form tell most of them; which of the many sorts of JWT one is, its type and its
-// verified audience say.
+// The kinds of credential. The header and the value's own form tell most of them; which of the many sorts of JWT one
+// is, its type and its verified audience say.
 const (
 	None             Kind = "none"
 	SessionToken     Kind = "session_token"
@@ -31,7 +31,8 @@ const (
 	BrokerToken       Kind = "servicebroker_token"
 	SecuriThingsToken Kind = "securithings_token"
 
-	// WaitingSignIn is the token of a sign-in that waits for its first second factor: it opens enrolment and nothing else (A27).
+	// WaitingSignIn is the token of a sign-in that waits for its first second factor: it opens enrolment and nothing
+	// else (A27).
 	WaitingSignIn Kind = "mfa_token"
 
 	// Password is user name and password with each request (RFC 7617). It proves a person and begins no session.
@@ -66,21 +67,24 @@ func errCredential(format string) error {
 var ErrWrongKind = errors.New("this kind of credential is not for here")
 
 func errWrongKind() error {
-	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "This kind of credential does not work here.").Because(ErrWrongKind)
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "This kind of credential does not work here.").
+		Because(ErrWrongKind)
 }
 
 // errScheme asks for the one scheme that works everywhere.
 func errScheme() error {
-	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Bearer, one space, the token.")
+	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized,
+		"Authorization must be: Bearer, one space, the token.")
 }
 
 // errMissing asks for a credential.
 func errMissing() error {
-	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "A credential is required: Authorization: Bearer <token>, or X-API-Key: <key>.")
+	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized,
+		"A credential is required: Authorization: Bearer <token>, or X-API-Key: <key>.")
 }
 
-// Read finds the one credential of a request. An explicit one beats the cookie, which is then not looked at; two explicit ones, or one
-// repeated, are refused.
+// Read finds the one credential of a request. An explicit one beats the cookie, which is then not looked at; two
+// explicit ones, or one repeated, are refused.
 func Read(r *http.Request) (Credential, error) {
 	authorization, apiKey := r.Header["Authorization"], r.Header["X-Api-Key"]
 	switch {
@@ -95,11 +99,13 @@ func Read(r *http.Request) (Credential, error) {
 		if strings.EqualFold(scheme, "Basic") {
 			return Credential{Kind: Password, value: strings.TrimLeft(value, " ")}, nil
 		}
-		if !strings.EqualFold(scheme, "Bearer") || value == "" || strings.IndexByte(value, ' ') >= 0 || strings.IndexByte(value, '\t') >= 0 {
+		if !strings.EqualFold(scheme, "Bearer") || value == "" || strings.IndexByte(value, ' ') >= 0 ||
+			strings.IndexByte(value, '\t') >= 0 {
 			return Credential{}, errScheme()
 		}
 		if strings.HasPrefix(value, "tnt_") {
-			return Credential{}, fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "An API key goes into the header X-API-Key, not into Authorization.")
+			return Credential{}, fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
+				"An API key goes into the header X-API-Key, not into Authorization.")
 		}
 		if strings.HasPrefix(value, "gth_") {
 			return Credential{Kind: AccessToken, value: value}, nil
@@ -119,17 +125,20 @@ func Read(r *http.Request) (Credential, error) {
 // maxCookieBytes bounds what is searched for a cookie.
 const maxCookieBytes = 32 << 10
 
-// Cookie reads a cookie by its exact name. A name that occurs twice is refused, since a neighbouring host may have planted one of them.
+// Cookie reads a cookie by its exact name. A name that occurs twice is refused, since a neighbouring host may have
+// planted one of them.
 func Cookie(r *http.Request, name string) (value string, found bool, err error) {
 	size := 0
 	for _, line := range r.Header["Cookie"] {
 		if size += len(line); size > maxCookieBytes {
-			return "", false, fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The request has too many cookies.")
+			return "", false, fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
+				"The request has too many cookies.")
 		}
 		for part := range strings.SplitSeq(line, ";") {
 			k, v, _ := strings.Cut(strings.Trim(part, " \t"), "=")
 			if k != name {
-				if strings.EqualFold(strings.TrimFunc(k, isOdd), name) { // a look-alike: other case, odd spaces, legacy $ prefix
+				if strings.EqualFold(strings.TrimFunc(k, isOdd), name) {
+					// a look-alike: other case, odd spaces, legacy $ prefix
 					return "", false, errCookie(name)
 				}
 				continue
@@ -146,5 +155,6 @@ func Cookie(r *http.Request, name string) (value string, found bool, err error) 
 func isOdd(r rune) bool { return r <= ' ' || r > '~' || r == '$' || r == '"' }
 
 func errCookie(name string) error {
-	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The cookie "+name+" is sent more than once or under a look-alike name. Clear the cookies of this site.")
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
+		"The cookie "+name+" is sent more than once or under a look-alike name. Clear the cookies of this site.")
 }

@@ -18,7 +18,8 @@ import (
 const RefreshToken Kind = "refresh_token"
 
 // Tokens are the kinds whose value alone makes a principal.
-var Tokens = []Kind{SessionToken, APIKey, AccessToken, SystemToken, ApplicationToken, ClientToken, ItemPathToken, BrokerToken, SecuriThingsToken}
+var Tokens = []Kind{SessionToken, APIKey, AccessToken, SystemToken, ApplicationToken, ClientToken, ItemPathToken,
+	BrokerToken, SecuriThingsToken}
 
 // Inspection is what a live token says and to whom it belongs.
 type Inspection struct {
@@ -35,8 +36,8 @@ type Inspection struct {
 	ExpiresAt  time.Time // zero: never
 }
 
-// Inspect tells about a token for introspection and revocation. It judges what Authenticate judges but nothing about the present request, counts
-// no use, and refuses with Unauthenticated or Forbidden whatever does not work now.
+// Inspect tells about a token for introspection and revocation. It judges what Authenticate judges but nothing about
+// the present request, counts no use, and refuses with Unauthenticated or Forbidden whatever does not work now.
 func (a *Authenticator) Inspect(ctx context.Context, value string) (Inspection, error) {
 	c := FromValue(value)
 	if h, err := jwt.ReadHeader(value); c.Kind == jsonWebToken && err == nil && h.Type == jwt.TypeRefresh {
@@ -46,7 +47,9 @@ func (a *Authenticator) Inspect(ctx context.Context, value string) (Inspection, 
 	if err := a.resolve(ctx, c, Tokens, "", &s); err != nil {
 		return Inspection{}, err
 	}
-	i := Inspection{Kind: s.kind, Principal: s.principal, Access: s.access, Credential: s.credential, Client: s.client.ID, Thumbprint: s.thumbprint, IssuedAt: s.credential.CreatedAt, ExpiresAt: s.principal.ExpiresAt}
+	i := Inspection{Kind: s.kind, Principal: s.principal, Access: s.access, Credential: s.credential,
+		Client: s.client.ID, Thumbprint: s.thumbprint, IssuedAt: s.credential.CreatedAt,
+		ExpiresAt: s.principal.ExpiresAt}
 	if s.access != nil {
 		r := s.access.Registered()
 		i.JTI, i.Audience, i.IssuedAt = r.ID, r.Audience, time.Unix(r.IssuedAt, 0).UTC()
@@ -70,7 +73,8 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (Inspe
 	if !current || org.State != organization.Active {
 		return Inspection{}, errRevoked()
 	}
-	p := principal.Principal{Kind: principal.Client, ID: r.Subject, Home: r.Organization, Organization: r.Organization, OrganizationSlug: org.Slug, ExpiresAt: r.ExpiresAt}
+	p := principal.Principal{Kind: principal.Client, ID: r.Subject, Home: r.Organization, Organization: r.Organization,
+		OrganizationSlug: org.Slug, ExpiresAt: r.ExpiresAt}
 	if r.Client != "" {
 		c, err := a.Clients.Facts(ctx, r.Organization, r.Client)
 		if err != nil {
@@ -97,11 +101,12 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (Inspe
 		}
 		p.Kind, p.Name, p.Email, p.Role, p.Session = principal.User, u.Name, u.Email, u.Role, r.Session
 	}
-	return Inspection{Kind: RefreshToken, Principal: p, Refresh: r, Client: r.Client, JTI: r.JTI, IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt}, nil
+	return Inspection{Kind: RefreshToken, Principal: p, Refresh: r, Client: r.Client, JTI: r.JTI, IssuedAt: r.IssuedAt,
+		ExpiresAt: r.ExpiresAt}, nil
 }
 
-// Held finds the long-lived credential that a value opens, in whatever state it or its owner is: who gives a value back may end it for good though
-// it does not work at the moment. Client secrets are among them. None is NotFound.
+// Held finds the long-lived credential that a value opens, in whatever state it or its owner is: who gives a value back
+// may end it for good though it does not work at the moment. Client secrets are among them. None is NotFound.
 func (a *Authenticator) Held(ctx context.Context, value string) (credential.Credential, error) {
 	for _, kind := range credential.Kinds {
 		switch {

@@ -46,7 +46,8 @@ const (
 
 // NewKeySets makes an empty store.
 func NewKeySets(get *outbound.Client, now func() time.Time) *KeySets {
-	return &KeySets{get: get, now: now, fetched: otter.Must(&otter.Options[string, *fetchedSet]{MaximumSize: maxKeySets})}
+	return &KeySets{get: get, now: now,
+		fetched: otter.Must(&otter.Options[string, *fetchedSet]{MaximumSize: maxKeySets})}
 }
 
 // Of gives the keys of a client; kid is the one that is looked for.
@@ -54,13 +55,15 @@ func (k *KeySets) Of(ctx context.Context, c client.Client, kid string) (*jose.JS
 	if c.Authentication.JWKS != nil {
 		return c.Authentication.JWKS, nil
 	}
-	f, err := k.fetched.Get(ctx, string(c.ID)+" "+c.Authentication.JWKSURI, otter.LoaderFunc[string, *fetchedSet](func(context.Context, string) (*fetchedSet, error) {
-		return &fetchedSet{}, nil
-	}))
+	f, err := k.fetched.Get(ctx, string(c.ID)+" "+c.Authentication.JWKSURI,
+		otter.LoaderFunc[string, *fetchedSet](func(context.Context, string) (*fetchedSet, error) {
+			return &fetchedSet{}, nil
+		}))
 	if err != nil {
 		return nil, err
 	}
-	if have := f.good.Load(); have != nil && k.now().Sub(have.at) < keepKeys && (kid == "" || len(have.set.Key(kid)) > 0) {
+	if have := f.good.Load(); have != nil && k.now().Sub(have.at) < keepKeys &&
+		(kid == "" || len(have.set.Key(kid)) > 0) {
 		return have.set, nil // without waiting for whoever looks for a key that is not there
 	}
 	f.mu.Lock() // one request at a time asks for a client's keys
@@ -70,7 +73,8 @@ func (k *KeySets) Of(ctx context.Context, c client.Client, kid string) (*jose.JS
 	if now.Sub(f.asked) < askAgain || f.set != nil && now.Sub(f.at) < keepKeys && !missing {
 		return f.set, f.err
 	}
-	set, err := k.fetch(context.WithoutCancel(ctx), c.Authentication.JWKSURI) // who hangs up must not decide for the next one
+	// who hangs up must not decide for the next one
+	set, err := k.fetch(context.WithoutCancel(ctx), c.Authentication.JWKSURI)
 	f.asked = k.now()
 	switch {
 	case err == nil:

@@ -9,11 +9,12 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/ratelimit"
 )
 
-// unknownLimit is how many values a minute one network may present that look right and are nobody's: each costs a question to the database. Values
-// that are known, of whoever shares the address, go on.
+// unknownLimit is how many values a minute one network may present that look right and are nobody's: each costs a
+// question to the database. Values that are known, of whoever shares the address, go on.
 const unknownLimit = 300
 
-// lookUp finds the credential of a digest that was shown from an address; empty: by an authenticated client, which asks about tokens of others.
+// lookUp finds the credential of a digest that was shown from an address; empty: by an authenticated client, which asks
+// about tokens of others.
 func (s *Services) lookUp(ctx context.Context, digest, address string) (credential.Credential, error) {
 	if address == "" || s.Credentials.Known(digest) {
 		return s.Credentials.Find(ctx, digest)
@@ -27,7 +28,8 @@ func (s *Services) lookUp(ctx context.Context, digest, address string) (credenti
 	}
 	k, now := ratelimit.Key(operator.ID, "unknown credentials from "+attempt.Network(address)), s.Now()
 	if left, spent := s.Limiter.Spent(k, unknownLimit, now); spent {
-		return credential.Credential{}, fault.Limitedf(fault.CodeRateLimited, left, "Too many unknown credentials from this address.")
+		return credential.Credential{}, fault.Limitedf(fault.CodeRateLimited, left,
+			"Too many unknown credentials from this address.")
 	}
 	c, err := s.Credentials.Find(ctx, digest)
 	switch {

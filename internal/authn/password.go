@@ -11,14 +11,15 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 )
 
-// joinPassword proves user name and password in the account of the path, by the sign-in machine: with its locks and counters, one hash at a time.
-// Nothing of it is kept for the next request.
+// joinPassword proves user name and password in the account of the path, by the sign-in machine: with its locks and
+// counters, one hash at a time. Nothing of it is kept for the next request.
 func (a *Authenticator) joinPassword(ctx context.Context, value string, r Request, s *subject) error {
 	s.kind = Password
 	raw, err := base64.StdEncoding.DecodeString(value)
 	name, password, ok := strings.Cut(string(raw), ":")
 	if err != nil || !ok || !utf8.Valid(raw) || strings.IndexByte(string(raw), 0) >= 0 {
-		return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Basic, one space, the base64 of user name, colon and password in UTF-8.")
+		return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Basic, one space, "+
+			"the base64 of user name, colon and password in UTF-8.")
 	}
 	tenant := login.Tenant{Unknown: true, Named: r.Account}
 	org, err := a.Organizations.ByAccount(ctx, r.Account)
@@ -27,11 +28,13 @@ func (a *Authenticator) joinPassword(ctx context.Context, value string, r Reques
 	case err != nil:
 		return err
 	case !org.Settings.BasicAuthentication:
-		return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "This account takes no user names and passwords here; use an access token.")
+		return fault.New(fault.Unauthenticated, fault.CodeUnauthorized,
+			"This account takes no user names and passwords here; use an access token.")
 	default:
 		tenant = login.Tenant{ID: org.ID}
 	}
-	proven, err := a.Login.Prove(ctx, login.Password{Name: name, Password: password, Tenant: tenant, Source: r.Source, Door: login.EasyVista, Once: true})
+	proven, err := a.Login.Prove(ctx, login.Password{Name: name, Password: password, Tenant: tenant, Source: r.Source,
+		Door: login.EasyVista, Once: true})
 	if err != nil {
 		return err
 	}
@@ -41,7 +44,8 @@ func (a *Authenticator) joinPassword(ctx context.Context, value string, r Reques
 		return err
 	}
 	s.organization = proven.Organization
-	s.principal = principal.Principal{Kind: principal.User, ID: string(u.ID), Name: u.Name, Home: u.Organization, Organization: u.Organization, OrganizationSlug: s.organization.Slug,
+	s.principal = principal.Principal{Kind: principal.User, ID: string(u.ID), Name: u.Name, Home: u.Organization,
+		Organization: u.Organization, OrganizationSlug: s.organization.Slug,
 		Permissions: permissions, Role: u.Role, Email: u.Email, AuthTime: a.Now()}
 	s.dropPlatform()
 	return nil

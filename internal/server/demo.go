@@ -111,29 +111,36 @@ func (s *Server) SeedDemo(ctx context.Context) (Demo, error) {
 	}
 	d.Organizations = append(d.Organizations, DemoOrganization{platform.Slug, string(platform.ID), ""})
 	p := principal.NewSystem("demo", platform.ID)
-	_, err = s.demoUser(ctx, &d, p, platform, user.NewUser{Email: "operator@platform.example", Username: "operator", Name: "Demo operator", Role: permission.RoleSuperUser, PasswordHash: hash})
+	_, err = s.demoUser(ctx, &d, p, platform, user.NewUser{Email: "operator@platform.example", Username: "operator",
+		Name: "Demo operator", Role: permission.RoleSuperUser, PasswordHash: hash})
 	if err != nil {
 		return d, err
 	}
-	master, err := s.Credentials.Issue(ctx, p, credential.Request{Kind: credential.SystemToken, Name: "Demo provisioning token", Permissions: []string{"organizations:manage:all", "system_tokens:manage:all"}})
+	master, err := s.Credentials.Issue(ctx, p, credential.Request{Kind: credential.SystemToken,
+		Name: "Demo provisioning token", Permissions: []string{"organizations:manage:all", "system_tokens:manage:all"}})
 	if err != nil {
 		return d, fmt.Errorf("demo: provisioning token: %w", err)
 	}
-	d.SystemAccessTokens = append(d.SystemAccessTokens, DemoToken{string(master.ID), master.Name, master.Value.Reveal(), master.Owner.ID, platform.Slug})
+	d.SystemAccessTokens = append(d.SystemAccessTokens,
+		DemoToken{string(master.ID), master.Name, master.Value.Reveal(), master.Owner.ID, platform.Slug})
 	return d, nil
 }
 
-func (s *Server) demoUser(ctx context.Context, d *Demo, p principal.Principal, org organization.Organization, n user.NewUser) (id.User, error) {
+func (s *Server) demoUser(ctx context.Context, d *Demo, p principal.Principal, org organization.Organization,
+	n user.NewUser) (id.User, error) {
 	u, err := s.Users.Create(ctx, p, n)
 	if err != nil {
 		return "", err
 	}
-	d.Users = append(d.Users, DemoUser{Type: string(u.Kind), Email: u.Email, Username: u.Username, Password: DemoPassword, Role: u.Role, Organization: org.Slug})
+	d.Users = append(d.Users, DemoUser{Type: string(u.Kind), Email: u.Email, Username: u.Username,
+		Password: DemoPassword, Role: u.Role, Organization: org.Slug})
 	return u.ID, nil
 }
 
 func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, account, name, domain, hash string) error {
-	org, err := s.Organizations.Create(ctx, principal.NewSystem("demo", ""), organization.NewOrganization{Slug: slug, AccountNumber: account, Name: name, Profile: organization.Profile{Email: "admin@" + domain, Domain: domain}})
+	org, err := s.Organizations.Create(ctx, principal.NewSystem("demo", ""),
+		organization.NewOrganization{Slug: slug, AccountNumber: account, Name: name,
+			Profile: organization.Profile{Email: "admin@" + domain, Domain: domain}})
 	if err != nil {
 		return err
 	}
@@ -148,7 +155,8 @@ func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, account, name, d
 	}
 	ids := make(map[string]id.User)
 	for _, u := range demoUsers {
-		n := user.NewUser{Email: u.name + "@" + domain, Username: u.name, Name: u.display, Role: u.role, PasswordHash: hash}
+		n := user.NewUser{Email: u.name + "@" + domain, Username: u.name, Name: u.display, Role: u.role,
+			PasswordHash: hash}
 		if u.role == permission.RoleAgent || u.role == permission.RoleManager {
 			n.Teams = []id.Team{first.ID}
 		}
@@ -156,7 +164,9 @@ func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, account, name, d
 			return err
 		}
 	}
-	application, err := s.demoUser(ctx, d, p, org, user.NewUser{Email: "integration@" + domain, Username: "integration", Name: "Demo integration", Kind: user.Application, Role: permission.RoleManager, PasswordHash: hash})
+	application, err := s.demoUser(ctx, d, p, org,
+		user.NewUser{Email: "integration@" + domain, Username: "integration", Name: "Demo integration",
+			Kind: user.Application, Role: permission.RoleManager, PasswordHash: hash})
 	if err != nil {
 		return err
 	}
@@ -164,9 +174,11 @@ func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, account, name, d
 		return err
 	}
 	for _, t := range []servicedesk.Ticket{
-		{Type: "incident", Title: "The printer on floor 2 is offline", Priority: "medium", Requester: ids["enduser"], Team: first.ID, Assignee: ids["agent"]},
+		{Type: "incident", Title: "The printer on floor 2 is offline", Priority: "medium", Requester: ids["enduser"],
+			Team: first.ID, Assignee: ids["agent"]},
 		{Type: "service_request", Title: "A second monitor, please", Priority: "low", Requester: ids["enduser"]},
-		{Type: "problem", Title: "The network is slow every Monday", Priority: "high", Requester: ids["manager"], Team: first.ID},
+		{Type: "problem", Title: "The network is slow every Monday", Priority: "high", Requester: ids["manager"],
+			Team: first.ID},
 		{Type: "change", Title: "Renew the certificate of the intranet", Priority: "critical", Requester: ids["admin"]},
 	} {
 		if _, err := s.Desk.Create(ctx, p, t); err != nil {
@@ -177,7 +189,8 @@ func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, account, name, d
 }
 
 // seedCredentials makes one of each kind of long-lived credential.
-func (s *Server) seedCredentials(ctx context.Context, d *Demo, org organization.Organization, manager, application id.User) error {
+func (s *Server) seedCredentials(ctx context.Context, d *Demo, org organization.Organization, manager,
+	application id.User) error {
 	p := principal.NewSystem("demo", org.ID)
 	issue := func(r credential.Request) (credential.Issued, error) {
 		i, err := s.Credentials.Issue(ctx, p, r)
@@ -191,14 +204,17 @@ func (s *Server) seedCredentials(ctx context.Context, d *Demo, org organization.
 	if err != nil {
 		return err
 	}
-	d.APIKeys = append(d.APIKeys, DemoAPIKey{string(key.ID), key.Name, key.Value.Reveal(), key.Permissions.Strings(), key.Owner.ID, org.Slug})
+	d.APIKeys = append(d.APIKeys, DemoAPIKey{string(key.ID), key.Name, key.Value.Reveal(), key.Permissions.Strings(),
+		key.Owner.ID, org.Slug})
 	for _, t := range []struct {
 		list *[]DemoToken
 		r    credential.Request
 	}{
-		{&d.AccessTokens, credential.Request{Kind: credential.AccessToken, Name: "Demo access token", Owner: &credential.Owner{Kind: credential.OwnedByUser, ID: string(manager)}}},
+		{&d.AccessTokens, credential.Request{Kind: credential.AccessToken, Name: "Demo access token",
+			Owner: &credential.Owner{Kind: credential.OwnedByUser, ID: string(manager)}}},
 		{&d.SystemAccessTokens, credential.Request{Kind: credential.SystemToken, Name: "Demo system access token"}},
-		{&d.ApplicationTokens, credential.Request{Kind: credential.ApplicationToken, Name: "Demo application token", Owner: &credential.Owner{Kind: credential.OwnedByUser, ID: string(application)}}},
+		{&d.ApplicationTokens, credential.Request{Kind: credential.ApplicationToken, Name: "Demo application token",
+			Owner: &credential.Owner{Kind: credential.OwnedByUser, ID: string(application)}}},
 	} {
 		i, err := issue(t.r)
 		if err != nil {
@@ -206,7 +222,9 @@ func (s *Server) seedCredentials(ctx context.Context, d *Demo, org organization.
 		}
 		*t.list = append(*t.list, DemoToken{string(i.ID), i.Name, i.Value.Reveal(), i.Owner.ID, org.Slug})
 	}
-	c, secret, err := s.Credentials.CreateClient(ctx, p, client.Fields{Client: client.Client{Name: "Demo client", Authentication: client.Authentication{Method: client.Secret}}, PermissionList: all})
+	c, secret, err := s.Credentials.CreateClient(ctx, p,
+		client.Fields{Client: client.Client{Name: "Demo client",
+			Authentication: client.Authentication{Method: client.Secret}}, PermissionList: all})
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,8 @@ func (d *doctor) say(check string, v Verdict, mend, format string, args ...any) 
 	d.found = append(d.found, Diagnosis{check, v, fmt.Sprintf(format, args...), mend})
 }
 
-// Doctor looks at an installation, running or not, and changes nothing in it; a database that no server has opened yet gets its first keys.
+// Doctor looks at an installation, running or not, and changes nothing in it; a database that no server has opened yet
+// gets its first keys.
 func Doctor(ctx context.Context, c config.Config, log *slog.Logger) []Diagnosis {
 	d := &doctor{ctx: ctx, c: c, log: log}
 	if d.database() {
@@ -73,16 +74,21 @@ func (d *doctor) database() bool {
 			return false
 		}
 		if info.Mode().Perm()&0o077 != 0 {
-			d.say("database file", Bad, "chmod 600 "+path, "others on this machine may open it (%v)", info.Mode().Perm())
+			d.say("database file", Bad, "chmod 600 "+path, "others on this machine may open it (%v)",
+				info.Mode().Perm())
 		}
 	}
-	db, err := sqldb.Open(d.ctx, d.c.Database.Reveal(), sqldb.Options{MaxConns: 2, KeepAfterFailover: d.c.Failover == config.Keep})
+	db, err := sqldb.Open(d.ctx, d.c.Database.Reveal(),
+		sqldb.Options{MaxConns: 2, KeepAfterFailover: d.c.Failover == config.Keep})
 	switch {
 	case sqldb.IsForbidden(err): // it may connect, and is no member of our roles
-		d.say("database role", Bad, "Let somebody who may run: GRANT gatehouse_app TO login; GRANT gatehouse_platform TO login; with the login of `database`.", "the login may not do what statements need: %v", err)
+		d.say("database role", Bad, "Let somebody who may run: GRANT gatehouse_app TO login; GRANT "+
+			"gatehouse_platform TO login; with the login of `database`.",
+			"the login may not do what statements need: %v", err)
 		return false
 	case err != nil:
-		d.say("database", Bad, "Check the address, the password and that the server runs.", "it cannot be opened: %v", err)
+		d.say("database", Bad, "Check the address, the password and that the server runs.", "it cannot be opened: %v",
+			err)
 		return false
 	}
 	defer db.Close()
@@ -103,7 +109,8 @@ func (d *doctor) database() bool {
 		}
 	}
 	if pending > 0 {
-		d.say("schema", Bad, "Run gatehouse migrate, or start the server.", "%d of %d steps are pending", pending, len(steps))
+		d.say("schema", Bad, "Run gatehouse migrate, or start the server.", "%d of %d steps are pending", pending,
+			len(steps))
 		return false
 	}
 	d.say("schema", Good, "", "all %d steps are applied", len(steps))
@@ -118,9 +125,12 @@ func (d *doctor) roles(db *sqldb.DB) {
 	}
 	switch sql := login.Missing(); {
 	case sql != "":
-		d.say("database role", Bad, "Let somebody who may run: "+sql, "%s is no member of the roles that statements run as", login.Name)
+		d.say("database role", Bad, "Let somebody who may run: "+sql,
+			"%s is no member of the roles that statements run as", login.Name)
 	case login.Superuser || login.BypassesRLS:
-		d.say("database role", Warn, "Give the server a login of its own: CREATE ROLE gatehouse LOGIN PASSWORD '…'; and the two roles.", "%s is a superuser or bypasses row-level security; statements change to other roles, but a mistake could reach everything", login.Name)
+		d.say("database role", Warn, "Give the server a login of its own: CREATE ROLE gatehouse LOGIN PASSWORD '…'; "+
+			"and the two roles.", "%s is a superuser or bypasses row-level security; statements change to other "+
+			"roles, but a mistake could reach everything", login.Name)
 	default:
 		d.say("database role", Good, "", "%s, neither superuser nor bypassing row-level security", login.Name)
 	}
@@ -129,7 +139,9 @@ func (d *doctor) roles(db *sqldb.DB) {
 	case err != nil:
 		d.say("row-level security", Bad, "", "%v", err)
 	case len(bare) > 0:
-		d.say("row-level security", Bad, "ALTER TABLE … ENABLE ROW LEVEL SECURITY; ALTER TABLE … FORCE ROW LEVEL SECURITY;", "not forced on %s", strings.Join(bare, ", "))
+		d.say("row-level security", Bad,
+			"ALTER TABLE … ENABLE ROW LEVEL SECURITY; ALTER TABLE … FORCE ROW LEVEL SECURITY;", "not forced on %s",
+			strings.Join(bare, ", "))
 	default:
 		d.say("row-level security", Good, "", "forced on every table")
 	}
@@ -142,13 +154,17 @@ func (d *doctor) roles(db *sqldb.DB) {
 		d.say("PostgreSQL", Bad, "Use PostgreSQL 15 or newer.", "version %d", facts.Version/10000)
 	}
 	if facts.MaxConnections < 2*d.c.DatabasePool {
-		d.say("connections", Warn, "Raise max_connections or lower database_connections: all nodes share them.", "the server takes %d, one node up to %d", facts.MaxConnections, d.c.DatabasePool+4)
+		d.say("connections", Warn, "Raise max_connections or lower database_connections: all nodes share them.",
+			"the server takes %d, one node up to %d", facts.MaxConnections, d.c.DatabasePool+4)
 	}
 	if d.c.Failover == config.Keep && facts.SynchronousStandbys == "" {
-		d.say("failover", Warn, "Set synchronous_standby_names, or database_failover: sign_in_again.", "database_failover is keep, but replication is not synchronous: a failover could bring revoked tokens back to life")
+		d.say("failover", Warn, "Set synchronous_standby_names, or database_failover: sign_in_again.",
+			"database_failover is keep, but replication is not synchronous: a failover could bring revoked tokens "+
+				"back to life")
 	}
 	if !facts.TellsTimeline {
-		d.say("failover", Warn, "Run gatehouse restore --in-place --keep-machines after each failover or restore.", "this service does not tell when it was failed over")
+		d.say("failover", Warn, "Run gatehouse restore --in-place --keep-machines after each failover or restore.",
+			"this service does not tell when it was failed over")
 	}
 }
 
@@ -173,26 +189,33 @@ func (d *doctor) installation() {
 	c.Tracing.Endpoint, c.Redis = "", d.c.Redis
 	s, err := New(d.ctx, c, Options{Log: d.log})
 	if err != nil {
-		d.say("keys", Bad, "Configure the encryption keys that the installation was made with.", "the server cannot start: %v", err)
+		d.say("keys", Bad, "Configure the encryption keys that the installation was made with.",
+			"the server cannot start: %v", err)
 		return
 	}
-	defer s.Close(context.WithoutCancel(d.ctx)) //nolint:errcheck // nothing was written
+	defer s.Close(context.WithoutCancel(d.ctx)) // nothing was written
 	d.keys(s)
 	if n, err := s.Users.Operators(d.ctx); err == nil && n == 0 {
-		d.say("operator", Warn, "Run gatehouse admin create, or open the link that the server printed at its start.", "there is none yet")
+		d.say("operator", Warn, "Run gatehouse admin create, or open the link that the server printed at its start.",
+			"there is none yet")
 	}
 	if slug := c.ItemPath.DefaultOrganization; slug != "" {
 		if _, err := s.Organizations.BySlug(d.ctx, slug); fault.Is(err, fault.NotFound) {
-			d.say("itempath.default_organization", Bad, "Name an organization that exists, or leave it empty.", "there is no organization %s", slug)
+			d.say("itempath.default_organization", Bad, "Name an organization that exists, or leave it empty.",
+				"there is no organization %s", slug)
 		}
 	}
 	const old, idle = 365 * 24 * time.Hour, 90 * 24 * time.Hour
 	if a, err := s.Credentials.Ages(d.ctx, old, idle); err != nil {
 		d.say("credentials", Bad, "", "%v", err)
 	} else if a.Old+a.Idle > 0 {
-		d.say("credentials", Warn, "Rotate the old and revoke the idle ones: gatehouse credentials report --organization … lists them.", "of %d that work %d are over a year old, %d unused for 90 days, %d never expire", a.Active, a.Old, a.Idle, a.NeverExpire)
+		d.say("credentials", Warn, "Rotate the old and revoke the idle ones: gatehouse credentials report "+
+			"--organization … lists them.",
+			"of %d that work %d are over a year old, %d unused for 90 days, %d never expire", a.Active, a.Old, a.Idle,
+			a.NeverExpire)
 	} else {
-		d.say("credentials", Good, "", "of %d that work none is over a year old or unused for 90 days; %d never expire", a.Active, a.NeverExpire)
+		d.say("credentials", Good, "", "of %d that work none is over a year old or unused for 90 days; %d never expire",
+			a.Active, a.NeverExpire)
 	}
 	d.feed(s)
 }
@@ -204,12 +227,14 @@ func (d *doctor) keys(s *Server) {
 	}
 	for _, want := range []string{"session active", "session next", "long_lived active", "long_lived next"} {
 		if _, ok := have[want]; !ok {
-			d.say("keys", Warn, "Let the server run for a moment; it makes what is missing.", "there is no %s key", want)
+			d.say("keys", Warn, "Let the server run for a moment; it makes what is missing.", "there is no %s key",
+				want)
 			return
 		}
 	}
 	if age := time.Since(have["session active"].ActivatedAt); age > signingkey.RotateAfter+7*24*time.Hour {
-		d.say("keys", Warn, "Look for failed housekeeping in the log, or run gatehouse keys rotate.", "the active session key is %d days old", int(age.Hours()/24))
+		d.say("keys", Warn, "Look for failed housekeeping in the log, or run gatehouse keys rotate.",
+			"the active session key is %d days old", int(age.Hours()/24))
 		return
 	}
 	d.say("keys", Good, "", "the encryption keys open them; active and next are there for both purposes")
@@ -220,7 +245,8 @@ func (d *doctor) feed(s *Server) {
 	const wait = 3 * time.Second
 	ctx, cancel := context.WithCancel(d.ctx)
 	defer cancel()
-	other, err := sqldb.Open(ctx, d.c.Database.Reveal(), sqldb.Options{MaxConns: 2, KeepAfterFailover: d.c.Failover == config.Keep})
+	other, err := sqldb.Open(ctx, d.c.Database.Reveal(),
+		sqldb.Options{MaxConns: 2, KeepAfterFailover: d.c.Failover == config.Keep})
 	if err != nil {
 		d.say("invalidation feed", Bad, "", "%v", err)
 		return
@@ -233,7 +259,8 @@ func (d *doctor) feed(s *Server) {
 	done := make(chan struct{})
 	go func() { defer close(done); feed.Run(ctx) }()
 	defer func() { cancel(); <-done }()
-	mend := "Connect to PostgreSQL directly or through a pooler in session mode: LISTEN does not work in transaction mode."
+	mend := "Connect to PostgreSQL directly or through a pooler in session mode: LISTEN does not work in transaction " +
+		"mode."
 	for end := time.Now().Add(wait); !feed.Trusted(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			d.say("invalidation feed", Bad, mend, "nothing is heard: the server asks the database for every request")
@@ -254,7 +281,8 @@ func (d *doctor) feed(s *Server) {
 	}
 	select {
 	case <-heard:
-		d.say("invalidation feed", Good, "", "an announcement was heard on another connection after %v", time.Since(began).Round(100*time.Microsecond))
+		d.say("invalidation feed", Good, "", "an announcement was heard on another connection after %v",
+			time.Since(began).Round(100*time.Microsecond))
 	case <-time.After(wait):
 		d.say("invalidation feed", Bad, mend, "an announcement was not heard within %v", wait)
 	}
@@ -318,9 +346,11 @@ func (d *doctor) redis() {
 	sending.Push([]string{probe})
 	select {
 	case after := <-heard:
-		d.say("Redis", Good, "", "it answers after %v, and pushes after %v", answer.Round(10*time.Microsecond), after.Round(10*time.Microsecond))
+		d.say("Redis", Good, "", "it answers after %v, and pushes after %v", answer.Round(10*time.Microsecond),
+			after.Round(10*time.Microsecond))
 	case <-time.After(2 * time.Second):
-		d.say("Redis", Bad, "Use Redis 6 or newer, or Valkey, without a proxy that does not know CLIENT TRACKING.", "it answers but pushes nothing")
+		d.say("Redis", Bad, "Use Redis 6 or newer, or Valkey, without a proxy that does not know CLIENT TRACKING.",
+			"it answers but pushes nothing")
 	}
 }
 
@@ -331,34 +361,42 @@ func (d *doctor) public() {
 		d.say("public URL", Bad, "Correct public_url.", "%v", err)
 		return
 	}
-	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, u.JoinPath("/.well-known/oauth-authorization-server").String(), nil)
+	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, u.JoinPath("/.well-known/oauth-authorization-server").
+		String(), nil)
 	if err != nil {
 		d.say("public URL", Bad, "Correct public_url.", "%v", err)
 		return
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		d.say("public URL", Warn, "Start the server; or let this machine reach "+u.Host+".", "%s cannot be reached from here: %v", u, errors.Unwrap(err))
+		d.say("public URL", Warn, "Start the server; or let this machine reach "+u.Host+".",
+			"%s cannot be reached from here: %v", u, errors.Unwrap(err))
 		return
 	}
 	defer res.Body.Close()
 	var meta struct {
 		Issuer string `json:"issuer"`
 	}
-	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&meta); err != nil || res.StatusCode != http.StatusOK || meta.Issuer != u.String() {
-		d.say("public URL", Bad, "Let the proxy pass every path to Gatehouse, and give all nodes the same public_url.", "%s answers %d and names the issuer %q", u, res.StatusCode, meta.Issuer)
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&meta); err != nil ||
+		res.StatusCode != http.StatusOK || meta.Issuer != u.String() {
+		d.say("public URL", Bad, "Let the proxy pass every path to Gatehouse, and give all nodes the same public_url.",
+			"%s answers %d and names the issuer %q", u, res.StatusCode, meta.Issuer)
 		return
 	}
 	if res.TLS != nil && len(res.TLS.PeerCertificates) > 0 {
 		if left := time.Until(res.TLS.PeerCertificates[0].NotAfter); left < 14*24*time.Hour {
-			d.say("certificate", Warn, "Renew it.", "the certificate of %s ends in %d days", u.Host, int(left.Hours()/24))
+			d.say("certificate", Warn, "Renew it.", "the certificate of %s ends in %d days", u.Host,
+				int(left.Hours()/24))
 		}
 	}
 	d.say("public URL", Good, "", "%s is this installation", u)
 }
 
-// proxies looks for a proxy in front that is not believed: then everyone seems to come from one address, and shares its limits.
+// proxies looks for a proxy in front that is not believed: then everyone seems to come from one address, and shares its
+// limits.
 func (d *doctor) proxies() {
 	u, err := d.c.URL()
 	if err != nil {
@@ -366,11 +404,16 @@ func (d *doctor) proxies() {
 	}
 	mend := "Name the proxy in trusted_proxies, such as 127.0.0.1 or its network."
 	if ignored, ok := d.ignoredForwards(); ok && ignored > 0 {
-		d.say("proxy headers", Warn, mend+" If there is no proxy, clients invented the header, and it was rightly ignored.", "%.0f requests came with X-Forwarded-For from an address that is not trusted: if that is a proxy, everyone counts as one client", ignored)
+		d.say("proxy headers", Warn,
+			mend+" If there is no proxy, clients invented the header, and it was rightly ignored.",
+			"%.0f requests came with X-Forwarded-For from an address that is not trusted: if that is a proxy, "+
+				"everyone counts as one client", ignored)
 		return
 	}
-	if _, port, err := net.SplitHostPort(d.c.Listen); len(d.c.TrustedProxies) == 0 && d.c.TLS.Listen == "" && u.Scheme == "https" && err == nil {
-		d.say("proxy headers", Bad, mend, "public_url is https and the server speaks plain HTTP on port %s, so there is a proxy; none is trusted", port)
+	if _, port, err := net.SplitHostPort(d.c.Listen); len(d.c.TrustedProxies) == 0 && d.c.TLS.Listen == "" &&
+		u.Scheme == "https" && err == nil {
+		d.say("proxy headers", Bad, mend, "public_url is https and the server speaks plain HTTP on port %s, so there "+
+			"is a proxy; none is trusted", port)
 		return
 	}
 	d.say("proxy headers", Good, "", "%d trusted", len(d.c.TrustedProxies))

@@ -12,7 +12,8 @@ import (
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
-// Housekeeping removes what expired long ago from every table that would grow, in more batches than one, and leaves what lives.
+// Housekeeping removes what expired long ago from every table that would grow, in more batches than one, and leaves
+// what lives.
 func TestHousekeepingRemoves(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		org, user := id.Organization(s.Organization(server.DemoTenant)), s.UserID(t, servertest.Agent)
@@ -44,13 +45,15 @@ func TestHousekeepingRemoves(t *testing.T) {
 			}
 		}
 		for table := range tables {
-			for end := time.Now().Add(20 * time.Second); rowsOf(t, s, table) > before[table]; time.Sleep(20 * time.Millisecond) {
+			for end := time.Now().Add(20 * time.Second); rowsOf(t, s,
+				table) > before[table]; time.Sleep(20 * time.Millisecond) {
 				if time.Now().After(end) {
 					t.Fatalf("%s has %d rows, %d before the old ones", table, rowsOf(t, s, table), before[table])
 				}
 			}
 			if n := rowsOf(t, s, table); n < before[table] {
-				t.Errorf("%s has %d rows, %d before the old ones: something that lives was removed", table, n, before[table])
+				t.Errorf("%s has %d rows, %d before the old ones: something that lives was removed", table, n,
+					before[table])
 			}
 		}
 	}, func(c *config.Config, _ *server.Options) { c.Housekeeping = config.Duration(time.Second) })
@@ -58,7 +61,8 @@ func TestHousekeepingRemoves(t *testing.T) {
 
 func rowsOf(t *testing.T, s *servertest.Server, table string) (n int) {
 	t.Helper()
-	if err := s.DB.Platform("what is left in a table").QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil {
+	if err := s.DB.Platform("what is left in a table").QueryRow(t.Context(), `SELECT count(*) FROM `+table).
+		Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n

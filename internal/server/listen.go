@@ -29,7 +29,8 @@ const (
 )
 
 func newHTTP(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+	return &http.Server{Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 }
 
@@ -69,8 +70,8 @@ func (s *Server) ServeOn(ctx context.Context, l net.Listener, ready func()) erro
 	return nil
 }
 
-// Serve listens as configured until ctx ends, then drains: no new connections, running requests finish within the grace. ready is called
-// with the address of the first listener.
+// Serve listens as configured until ctx ends, then drains: no new connections, running requests finish within the
+// grace. ready is called with the address of the first listener.
 func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 	type listener struct {
 		net.Listener
@@ -107,12 +108,14 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 			closeAll()
 			return err
 		}
-		secure := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificates.get, NextProtos: []string{"h2", "http/1.1"}}
+		secure := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificates.get,
+			NextProtos: []string{"h2", "http/1.1"}}
 		if err := listen(c.TLS.Listen, s.Handler, secure); err != nil {
 			return err
 		}
 		asking := secure.Clone()
-		asking.ClientAuth = tls.RequestClientCert // self-signed ones are good too: whose it is, client authentication judges
+		// self-signed ones are good too: whose it is, client authentication judges
+		asking.ClientAuth = tls.RequestClientCert
 		if err := listen(c.MTLS.Listen, s.Handler, asking); err != nil {
 			return err
 		}
@@ -171,7 +174,8 @@ func onlyWith(token secret.Secret, h http.Handler) http.Handler {
 	})
 }
 
-// certificates loads a certificate and takes up changed files without a restart. A file that cannot be read keeps the former one.
+// certificates loads a certificate and takes up changed files without a restart. A file that cannot be read keeps the
+// former one.
 type certificates struct {
 	certFile, keyFile string
 	log               *slog.Logger

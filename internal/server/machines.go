@@ -16,7 +16,8 @@ func (s *Server) clientAuthentication(services authn.Services, issuer string) (*
 	if err != nil {
 		return nil, fmt.Errorf("outbound.allowed_networks: %w", err)
 	}
-	c := &authn.Clients{Services: services, OneTime: s.OneTime, Issuer: issuer, Keys: authn.NewKeySets(outbound.New(reachable), s.now), Log: s.log}
+	c := &authn.Clients{Services: services, OneTime: s.OneTime, Issuer: issuer,
+		Keys: authn.NewKeySets(outbound.New(reachable), s.now), Log: s.log}
 	if path := s.Config.MTLS.CAFile; path != "" {
 		text, err := os.ReadFile(path)
 		if err != nil {

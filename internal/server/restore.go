@@ -16,7 +16,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
-// Restored is called on a database that came back to an earlier state by whatever means; carried says that what became of accounts since was taken over.
+// Restored is called on a database that came back to an earlier state by whatever means; carried says that what became
+// of accounts since was taken over.
 func (s *Server) Restored(ctx context.Context, reason string, keepMachines, carried bool) (sqldb.Voided, error) {
 	platform, err := s.EnsurePlatform(ctx)
 	if err != nil {
@@ -25,8 +26,10 @@ func (s *Server) Restored(ctx context.Context, reason string, keepMachines, carr
 	p := principal.NewSystem("restore", platform.ID)
 	now := s.now()
 	v, err := s.DB.Restored(ctx, now, reason, keepMachines, carried, func(tx *sqldb.Tx, v sqldb.Voided) error {
-		return audit.Record(ctx, tx, now, p, audit.Entry{Act: "installation.restored", TargetKind: "installation", Details: map[string]string{"reason": reason,
-			"sessions": strconv.FormatInt(v.Sessions, 10), "links": strconv.FormatInt(v.Links, 10), "credentials": strconv.FormatInt(v.Credentials, 10), "clients": strconv.FormatInt(v.Clients, 10)}})
+		return audit.Record(ctx, tx, now, p, audit.Entry{Act: "installation.restored", TargetKind: "installation",
+			Details: map[string]string{"reason": reason,
+				"sessions": strconv.FormatInt(v.Sessions, 10), "links": strconv.FormatInt(v.Links, 10),
+				"credentials": strconv.FormatInt(v.Credentials, 10), "clients": strconv.FormatInt(v.Clients, 10)}})
 	})
 	if err != nil {
 		return v, err
@@ -59,10 +62,12 @@ type RestoreFile struct {
 	Carried bool   // what had become of accounts and credentials was taken from it
 }
 
-// RestoreSQLite puts a backup in the place of the configured SQLite database, which no server may have open. Where the database that was there is sound and descends from the backup,
-// what became of accounts and credentials since the backup is carried over from it; else, unless keepMachines, the credentials of machines are
-// switched off. Until the last step nothing that was there is touched.
-func RestoreSQLite(ctx context.Context, c config.Config, o Options, from string, keepMachines bool) (done RestoreFile, err error) {
+// RestoreSQLite puts a backup in the place of the configured SQLite database, which no server may have open. Where the
+// database that was there is sound and descends from the backup, what became of accounts and credentials since the
+// backup is carried over from it; else, unless keepMachines, the credentials of machines are switched off. Until the
+// last step nothing that was there is touched.
+func RestoreSQLite(ctx context.Context, c config.Config, o Options, from string, keepMachines bool) (done RestoreFile,
+	err error) {
 	to := sqldb.FilePath(c.Database.Reveal())
 	unlock, err := sqldb.LockAlone(to)
 	if err != nil {

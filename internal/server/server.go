@@ -1,5 +1,5 @@
-// Package server is the composition root: New builds everything a node is made of from its configuration. The binary and the tests use the
-// same one; tests only pass cheaper keys, hashes and another clock.
+// Package server is the composition root: New builds everything a node is made of from its configuration. The binary
+// and the tests use the same one; tests only pass cheaper keys, hashes and another clock.
 package server
 
 import (
@@ -163,7 +163,8 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 			return nil, err
 		}
 	}
-	db, err := sqldb.Open(ctx, c.Database.Reveal(), sqldb.Options{MaxConns: c.DatabasePool, KeepAfterFailover: c.Failover == config.Keep})
+	db, err := sqldb.Open(ctx, c.Database.Reveal(),
+		sqldb.Options{MaxConns: c.DatabasePool, KeepAfterFailover: c.Failover == config.Keep})
 	if err != nil {
 		release()
 		return nil, err
@@ -178,8 +179,10 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	if _, err := db.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	s := &Server{Config: c, Public: public, DB: db, release: release, log: o.Log, now: o.Now, Metrics: prometheus.NewRegistry()}
-	s.Metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s := &Server{Config: c, Public: public, DB: db, release: release, log: o.Log, now: o.Now,
+		Metrics: prometheus.NewRegistry()}
+	s.Metrics.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.Feed = invalidation.New(db, o.Log)
 	caches := &cache.Group{Feed: s.Feed}
 	var quick ratelimit.Counter
@@ -189,7 +192,8 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 		}
 		s.Feed.UsePush(s.Redis)
 		caches.Store, quick = cache.NewStore(s.Redis, ring, strings.Join(c.Resources, " ")), s.Redis
-		s.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatehouse_redis_up", Help: "1 while Redis answers; the server works without it."}, func() float64 {
+		s.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatehouse_redis_up",
+			Help: "1 while Redis answers; the server works without it."}, func() float64 {
 			if s.Redis.Up() {
 				return 1
 			}
@@ -205,10 +209,13 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	}
 	s.Mails = mail.NewOutbox(db, ring, public, o.Mail, node, o.Now, o.Log)
 	s.Hasher = hashing.New(o.Hashing)
-	s.Metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gatehouse_password_hashes_total", Help: "Password hashes computed."},
+	s.Metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "gatehouse_password_hashes_total",
+		Help: "Password hashes computed."},
 		func() float64 { return float64(s.Hasher.Done()) }))
-	s.housekeeping = prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_housekeeping_runs_total", Help: "Rounds of housekeeping that this node did."})
-	s.purged = prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_housekeeping_rows_total", Help: "Rows that this node removed, or counted as gone."})
+	s.housekeeping = prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_housekeeping_runs_total",
+		Help: "Rounds of housekeeping that this node did."})
+	s.purged = prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_housekeeping_rows_total",
+		Help: "Rows that this node removed, or counted as gone."})
 	s.Metrics.MustRegister(s.housekeeping, s.purged)
 	s.OneTime = onetime.New(db, ring)
 	s.Attempts = attempt.New(db, ring, o.Limits, o.Now)
@@ -227,22 +234,30 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	s.Credentials = credential.New(db, caches, ring, s.Organizations, s.Roles, s.Users, s.Clients, o.Now)
 	s.Users.UseCredentials(s.Credentials)
 	s.Limiter = ratelimit.New(db, quick, s.Feed.Nodes, o.Log)
-	s.Tokens = token.New(db, caches, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, s.Credentials, o.Now)
+	s.Tokens = token.New(db, caches, issuer, s.Keys, s.Organizations, s.Roles, s.Users, s.Sessions, s.Credentials,
+		o.Now)
 	s.Desk = servicedesk.New(db, o.Now)
 	rpID, origins := c.RelyingParty()
-	s.Factors = mfa.New(db, ring, s.Organizations, s.Users, s.Sessions, s.OneTime, s.Mails, mfa.RelyingParties{Default: mfa.RelyingParty{ID: rpID, Origins: origins}, TenantHosts: c.TenantHosts}, o.Now)
-	signIn := login.New(login.Services{DB: db, Now: o.Now, Log: o.Log, Hasher: s.Hasher, Attempts: s.Attempts, Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions, Tokens: s.Tokens,
+	s.Factors = mfa.New(db, ring, s.Organizations, s.Users, s.Sessions, s.OneTime, s.Mails,
+		mfa.RelyingParties{Default: mfa.RelyingParty{ID: rpID, Origins: origins}, TenantHosts: c.TenantHosts}, o.Now)
+	signIn := login.New(login.Services{DB: db, Now: o.Now, Log: o.Log, Hasher: s.Hasher, Attempts: s.Attempts,
+		Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions, Tokens: s.Tokens,
 		Factors: s.Factors, OneTime: s.OneTime, Mails: s.Mails})
 	s.Login = signIn
 
 	s.Credentials.UseMinter(s.Tokens)
-	services := authn.Services{DB: db, Now: o.Now, Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions, Tokens: s.Tokens, Credentials: s.Credentials, Clients: s.Clients,
+	services := authn.Services{DB: db, Now: o.Now, Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions,
+		Tokens: s.Tokens, Credentials: s.Credentials, Clients: s.Clients,
 		Limiter: s.Limiter, Certificates: web.ClientCertificates(c.MTLS.CertificateHeader, proxies), Login: signIn}
 	authenticator := authn.New(services)
-	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log, Organizations: s.Organizations, Metrics: s.Metrics, Authenticator: authenticator, MaxRequests: c.MaxRequests, Now: o.Now})
+	s.Kit = web.New(web.Options{PublicURL: public, TenantHosts: c.TenantHosts, TrustedProxies: proxies, Log: o.Log,
+		Organizations: s.Organizations, Metrics: s.Metrics, Authenticator: authenticator, MaxRequests: c.MaxRequests,
+		Now: o.Now})
 	cursors := web.NewCursors(ring.Subkey("list cursors"))
-	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Now: o.Now, Cursors: cursors, Login: signIn, Factors: s.Factors, Tokens: s.Tokens,
-		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions, Credentials: s.Credentials, Clients: s.Clients, Audit: audit.New(db), Desk: s.Desk, Setup: s})
+	s.API = api.New(s.Kit, api.Services{PublicURL: public, Version: "1", Now: o.Now, Cursors: cursors, Login: signIn,
+		Factors: s.Factors, Tokens: s.Tokens,
+		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions,
+		Credentials: s.Credentials, Clients: s.Clients, Audit: audit.New(db), Desk: s.Desk, Setup: s})
 	clients, err := s.clientAuthentication(services, issuer)
 	if err != nil {
 		return nil, err
@@ -251,7 +266,8 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("mtls.public_url: %w", err)
 	}
-	oauth.Register(s.Kit, oauth.Services{PublicURL: public, MTLSURL: mtls, Authenticator: authenticator, Clients: clients, Organizations: s.Organizations, Keys: s.Keys, Tokens: s.Tokens,
+	oauth.Register(s.Kit, oauth.Services{PublicURL: public, MTLSURL: mtls, Authenticator: authenticator,
+		Clients: clients, Organizations: s.Organizations, Keys: s.Keys, Tokens: s.Tokens,
 		Sessions: s.Sessions, Credentials: s.Credentials})
 	s.registerDialects(signIn, clients, cursors)
 	if err := s.registerGateway(); err != nil {
@@ -267,7 +283,10 @@ func New(ctx context.Context, c config.Config, o Options) (*Server, error) {
 		}},
 		{Name: "database", Run: db.Ping},
 		{Name: "clock", Run: func(ctx context.Context) error { return s.checkClock(ctx) }},
-		{Name: "signing_keys", Run: func(context.Context) error { _, err := s.Keys.Signing(signingkey.Session); return err }},
+		{Name: "signing_keys", Run: func(context.Context) error {
+			_, err := s.Keys.Signing(signingkey.Session)
+			return err
+		}},
 		{Name: "invalidation", Run: func(context.Context) error {
 			if !s.Feed.Trusted() {
 				return errors.New("the feed is interrupted")
@@ -327,7 +346,10 @@ func (s *Server) Start() {
 	s.running.Go(func() { s.Feed.Run(ctx) })
 	s.running.Go(func() { jobs.Every(ctx, s.log, "last uses", session.FlushEvery, s.flush) })
 	s.running.Go(func() {
-		jobs.Every(ctx, s.log, "rate counts", forgetEvery, func(context.Context) error { s.Limiter.Forget(s.now()); return nil })
+		jobs.Every(ctx, s.log, "rate counts", forgetEvery, func(context.Context) error {
+			s.Limiter.Forget(s.now())
+			return nil
+		})
 	})
 	s.running.Go(func() {
 		if err := s.Keys.Prepare(ctx); err != nil && ctx.Err() == nil {
@@ -338,7 +360,8 @@ func (s *Server) Start() {
 	s.running.Go(func() {
 		jobs.Every(ctx, s.log, "memory", quietEvery, func(context.Context) error {
 			if s.Hasher.Quiet() {
-				debug.FreeOSMemory() // what hashes leave behind is large, and a server at rest allocates too little to be collected soon
+				// what hashes leave behind is large, and a server at rest allocates too little to be collected soon
+				debug.FreeOSMemory()
 			}
 			return nil
 		})
@@ -348,7 +371,8 @@ func (s *Server) Start() {
 	s.running.Go(func() { jobs.Every(ctx, s.log, "housekeeping", time.Duration(s.Config.Housekeeping), s.housekeep) })
 }
 
-// housekeep removes what nobody needs any more, on one node at a time: the one that holds the lease, and holds it again with every batch.
+// housekeep removes what nobody needs any more, on one node at a time: the one that holds the lease, and holds it again
+// with every batch.
 func (s *Server) housekeep(ctx context.Context) error {
 	term := 2*time.Duration(s.Config.Housekeeping) + time.Minute
 	if held, err := s.Leases.Hold(ctx, "housekeeping", term); err != nil || !held {
@@ -381,7 +405,8 @@ func (s *Server) housekeep(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(failed, err)
 	}
-	return errors.Join(failed, s.Keys.Prepare(ctx), s.Keys.Housekeep(ctx, principal.NewSystem("housekeeping", operator.ID)))
+	return errors.Join(failed, s.Keys.Prepare(ctx),
+		s.Keys.Housekeep(ctx, principal.NewSystem("housekeeping", operator.ID)))
 }
 
 // Close ends the background work, writes what is waiting and lets the database go.

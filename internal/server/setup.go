@@ -29,14 +29,16 @@ func (s *Server) EnsurePlatform(ctx context.Context) (organization.Organization,
 	if !fault.Is(err, fault.NotFound) {
 		return o, err
 	}
-	o, err = s.Organizations.Create(ctx, principal.NewSystem("setup", ""), organization.NewOrganization{Slug: PlatformSlug, Name: "Platform", Platform: true})
+	o, err = s.Organizations.Create(ctx, principal.NewSystem("setup", ""),
+		organization.NewOrganization{Slug: PlatformSlug, Name: "Platform", Platform: true})
 	if fault.Is(err, fault.Conflict) { // another node at the same moment
 		return s.Organizations.Operator(ctx)
 	}
 	return o, err
 }
 
-// SetupLink gives a single-use link at which the first operator is made, or nothing if there is one already. A new link ends the former.
+// SetupLink gives a single-use link at which the first operator is made, or nothing if there is one already. A new link
+// ends the former.
 func (s *Server) SetupLink(ctx context.Context) (secret.Secret, error) {
 	platform, err := s.EnsurePlatform(ctx)
 	if err != nil {
@@ -47,7 +49,8 @@ func (s *Server) SetupLink(ctx context.Context) (secret.Secret, error) {
 	}
 	var token secret.Secret
 	err = s.DB.Tx(ctx, platform.ID, func(tx *sqldb.Tx) error {
-		token, err = s.OneTime.Issue(ctx, tx, platform.ID, purposeSetup, setupSubject, s.now(), s.now().Add(setupLifetime))
+		token, err = s.OneTime.Issue(ctx, tx, platform.ID, purposeSetup, setupSubject, s.now(),
+			s.now().Add(setupLifetime))
 		return err
 	})
 	if err != nil {
@@ -57,7 +60,8 @@ func (s *Server) SetupLink(ctx context.Context) (secret.Secret, error) {
 }
 
 // CompleteSetup makes the first operator with a set-up link. It works once, and only while there is no operator.
-func (s *Server) CompleteSetup(ctx context.Context, source principal.Source, token secret.Secret, email, name, password string) (user.User, error) {
+func (s *Server) CompleteSetup(ctx context.Context, source principal.Source, token secret.Secret, email, name,
+	password string) (user.User, error) {
 	org, _, err := s.OneTime.Find(ctx, purposeSetup, token, s.now())
 	if err != nil {
 		return user.User{}, err
@@ -115,7 +119,8 @@ func (s *Server) ResetOperatorFactors(ctx context.Context, email string) (user.U
 	return u, s.Factors.Reset(ctx, principal.NewSystem("command line", platform.ID), u.ID)
 }
 
-func (s *Server) hash(ctx context.Context, client string, org organization.Organization, n user.NewUser, password string) (string, error) {
+func (s *Server) hash(ctx context.Context, client string, org organization.Organization, n user.NewUser,
+	password string) (string, error) {
 	if err := s.Users.CheckPassword(org, password, n.Email, n.Name); err != nil {
 		return "", err
 	}

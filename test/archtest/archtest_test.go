@@ -1,5 +1,5 @@
-// Package archtest holds the rules of architecture that a compiler does not: who may import whom, who may ask the database across
-// organizations, and that every statement on a tenant's table names the organization.
+// Package archtest holds the rules of architecture that a compiler does not: who may import whom, who may ask the
+// database across organizations, and that every statement on a tenant's table names the organization.
 package archtest
 
 import (
@@ -49,7 +49,8 @@ func packages(t *testing.T) []pkg {
 }
 
 // rooms from the top down; a package imports only from lower rooms, or as a rule below says.
-var rooms = []string{"cmd", "internal/server", "internal/edge", "internal/authn", "internal/domain", "internal/platform", "internal/core"}
+var rooms = []string{"cmd", "internal/server", "internal/edge", "internal/authn", "internal/domain",
+	"internal/platform", "internal/core"}
 
 func room(path string) int {
 	rel := strings.TrimPrefix(path, module)
@@ -62,7 +63,8 @@ func room(path string) int {
 }
 
 // nouns in their order: a domain imports only those before it.
-var nouns = []string{"audit", "organization", "role", "user", "signingkey", "onetime", "attempt", "session", "client", "credential", "token", "mfa", "servicedesk"}
+var nouns = []string{"audit", "organization", "role", "user", "signingkey", "onetime", "attempt", "session", "client",
+	"credential", "token", "mfa", "servicedesk"}
 
 func noun(path string) int {
 	name, _, _ := strings.Cut(strings.TrimPrefix(path, module+"internal/domain/"), "/")
@@ -78,10 +80,13 @@ func TestImportsGoDownward(t *testing.T) {
 		}
 		for _, imported := range p.Imports {
 			if !strings.HasPrefix(imported, module) {
-				if from >= slices.Index(rooms, "internal/domain") && imported == "net/http" && !slices.Contains([]string{module + "internal/platform/telemetry", module + "internal/platform/outbound"}, p.ImportPath) {
+				if from >= slices.Index(rooms, "internal/domain") && imported == "net/http" &&
+					!slices.Contains([]string{module + "internal/platform/telemetry",
+						module + "internal/platform/outbound"}, p.ImportPath) {
 					t.Errorf("%s knows HTTP", p.ImportPath)
 				}
-				if from == slices.Index(rooms, "internal/core") && slices.Contains([]string{"database/sql", "os", "net"}, imported) {
+				if from == slices.Index(rooms, "internal/core") &&
+					slices.Contains([]string{"database/sql", "os", "net"}, imported) {
 					t.Errorf("%s is not pure: it imports %s", p.ImportPath, imported)
 				}
 				continue
@@ -92,7 +97,8 @@ func TestImportsGoDownward(t *testing.T) {
 				t.Errorf("%s imports %s", p.ImportPath, imported)
 			case to < from:
 				t.Errorf("%s imports upward: %s", p.ImportPath, imported)
-			case to == from && rooms[from] == "internal/edge" && !strings.HasSuffix(imported, "/edge/web") && p.ImportPath != imported:
+			case to == from && rooms[from] == "internal/edge" && !strings.HasSuffix(imported, "/edge/web") &&
+				p.ImportPath != imported:
 				t.Errorf("edge packages do not import each other: %s imports %s", p.ImportPath, imported)
 			case to == from && rooms[from] == "internal/domain":
 				if a, b := noun(p.ImportPath), noun(imported); a < 0 || b < 0 || b > a {
@@ -129,7 +135,8 @@ func TestPlatformCallers(t *testing.T) {
 	t.Parallel()
 	found := make(map[string]int)
 	err := filepath.WalkDir(filepath.Join(root, "internal"), func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") || strings.Contains(path, "platform/sqldb") {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") ||
+			strings.Contains(path, "platform/sqldb") {
 			return err
 		}
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
@@ -179,11 +186,12 @@ func TestPlatformCallers(t *testing.T) {
 
 var (
 	statement   = regexp.MustCompile(`(?ms)^-- name: (\w+) :\w+\n(.*?);\s*$`)
-	tenantTable = regexp.MustCompile(`(?i)\b(?:FROM|JOIN|INTO|UPDATE)\s+(organizations|organization_origins|roles|users|teams|team_members|invitations|onetime|sessions|refresh_families|audit_events|tickets|sla_policies|clients|credentials|client_grants|revoked_tokens|rate_counts|factors|backup_codes|known_devices|mails)\b`)
+	tenantTable = regexp.MustCompile(
+		`(?i)\b(?:FROM|JOIN|INTO|UPDATE)\s+(organizations|organization_origins|roles|users|teams|team_members|invitations|onetime|sessions|refresh_families|audit_events|tickets|sla_policies|clients|credentials|client_grants|revoked_tokens|rate_counts|factors|backup_codes|known_devices|mails)\b`)
 )
 
-// A44: every statement on a tenant's table names the organization as often as it names a table, unless it is called Platform…, which only the
-// callers above may use.
+// A44: every statement on a tenant's table names the organization as often as it names a table, unless it is called
+// Platform…, which only the callers above may use.
 func TestA44_StatementsNameTheOrganization(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join(root, "internal/domain/*/queries.sql"))
@@ -229,7 +237,8 @@ func TestPackagesAreDescribed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if strings.TrimSpace(string(out)) == "" && p.ImportPath != module+"e2e" && p.ImportPath != module+"test/archtest" {
+		if strings.TrimSpace(string(out)) == "" && p.ImportPath != module+"e2e" &&
+			p.ImportPath != module+"test/archtest" {
 			t.Errorf("%s has no package comment", p.ImportPath)
 		}
 	}

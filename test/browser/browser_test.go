@@ -64,9 +64,12 @@ func browse(t *testing.T) context.Context {
 	if err != nil {
 		t.Skip("Chromium is not installed (make test installs it)")
 	}
-	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
-		chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(60 * time.Second)}
+	options := []chromedp.ExecAllocatorOption{chromedp.ExecPath(path), chromedp.NoFirstRun,
+		chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.UserDataDir(t.TempDir()),
+		chromedp.WSURLReadTimeout(60 * time.Second)}
 	ctx, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(ctx)
@@ -83,8 +86,11 @@ func authenticator(t *testing.T, ctx context.Context) {
 		if err := tg.Call(ctx, webauthn.Enable.Method, webauthn.EnableParams{}, nil); err != nil {
 			return err
 		}
-		return tg.Call(ctx, webauthn.AddVirtualAuthenticator.Method, webauthn.AddVirtualAuthenticatorParams{Options: &webauthn.VirtualAuthenticatorOptions{Protocol: webauthn.AuthenticatorProtocolCtap2,
-			Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true, IsUserVerified: true, AutomaticPresenceSimulation: true}}, nil)
+		return tg.Call(ctx, webauthn.AddVirtualAuthenticator.Method,
+			webauthn.AddVirtualAuthenticatorParams{
+				Options: &webauthn.VirtualAuthenticatorOptions{Protocol: webauthn.AuthenticatorProtocolCtap2,
+					Transport: webauthn.AuthenticatorTransportInternal, HasResidentKey: true, HasUserVerification: true,
+					IsUserVerified: true, AutomaticPresenceSimulation: true}}, nil)
 	}))
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +108,10 @@ func run(t *testing.T, ctx context.Context, format string, args ...any) map[stri
 		args[i] = string(text)
 	}
 	call := fmt.Sprintf(format, args...)
-	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](call, func(p *runtime.EvaluateParams) { yes := true; p.AwaitPromise, p.UserGesture = &yes, &yes }))
+	text, err := chromedp.Run(ctx, chromedp.Evaluate[string](call, func(p *runtime.EvaluateParams) {
+		yes := true
+		p.AwaitPromise, p.UserGesture = &yes, &yes
+	}))
 	if err != nil {
 		t.Fatalf("%s: %v", call, err)
 	}
@@ -113,7 +122,8 @@ func run(t *testing.T, ctx context.Context, format string, args ...any) map[stri
 	return v
 }
 
-// A27, A28, A30: a real browser registers an authenticator, signs in with password and authenticator, and with the passkey alone; the same authenticator is not registered twice.
+// A27, A28, A30: a real browser registers an authenticator, signs in with password and authenticator, and with the
+// passkey alone; the same authenticator is not registered twice.
 func TestA30_Browser(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -153,8 +163,9 @@ func TestA30_Browser(t *testing.T) {
 	})
 }
 
-// A12: somebody who forgot their password chooses another at the mailed link; pasting works, the password is masked until it is shown, and its secret leaves the address bar.
-// The page is looked at in both colour schemes and two widths; GATEHOUSE_TEST_SCREENSHOTS names a folder for what was seen.
+// A12: somebody who forgot their password chooses another at the mailed link; pasting works, the password is masked
+// until it is shown, and its secret leaves the address bar. The page is looked at in both colour schemes and two
+// widths; GATEHOUSE_TEST_SCREENSHOTS names a folder for what was seen.
 func TestA12_ResetPage(t *testing.T) {
 	t.Parallel()
 	ctx := browse(t)
@@ -165,8 +176,10 @@ func TestA12_ResetPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	look(t, ctx, "reset")
-	seen := run(t, ctx, `(async () => JSON.stringify({hash: location.hash, title: document.title, type: document.getElementById("password").type, autocomplete: document.getElementById("password").autocomplete, paste: document.getElementById("password").onpaste}))()`)
-	if seen["hash"] != "" || seen["type"] != "password" || seen["autocomplete"] != "new-password" || seen["paste"] != nil || !strings.HasPrefix(seen["title"].(string), "Choose a new password") {
+	seen := run(t, ctx,
+		`(async () => JSON.stringify({hash: location.hash, title: document.title, type: document.getElementById("password").type, autocomplete: document.getElementById("password").autocomplete, paste: document.getElementById("password").onpaste}))()`)
+	if seen["hash"] != "" || seen["type"] != "password" || seen["autocomplete"] != "new-password" ||
+		seen["paste"] != nil || !strings.HasPrefix(seen["title"].(string), "Choose a new password") {
 		t.Errorf("%v", seen)
 	}
 	submit := func(password string) map[string]any {
@@ -183,7 +196,8 @@ func TestA12_ResetPage(t *testing.T) {
 			return JSON.stringify({shown, title: document.getElementById("title").textContent, error: document.getElementById("error")?.textContent || ""});
 		})(%s)`, password)
 	}
-	if r := submit("password1234567"); r["shown"] != "text" || r["title"] == "Done" || !strings.Contains(r["error"].(string), "attackers try first") {
+	if r := submit("password1234567"); r["shown"] != "text" || r["title"] == "Done" ||
+		!strings.Contains(r["error"].(string), "attackers try first") {
 		t.Errorf("%v", r)
 	}
 	look(t, ctx, "reset-error")
@@ -191,7 +205,8 @@ func TestA12_ResetPage(t *testing.T) {
 		t.Errorf("%v", r)
 	}
 	look(t, ctx, "reset-done")
-	s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "another fine passphrase"}).Want(t, 200)
+	s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "another fine passphrase"}).
+		Want(t, 200)
 }
 
 // look checks that the page fits the window, in every look it has.
@@ -202,10 +217,15 @@ func look(t *testing.T, ctx context.Context, name string) {
 		for _, scheme := range []string{"light", "dark"} {
 			var png []byte
 			err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, tg *chromedp.Target) error {
-				if err := tg.Call(ctx, emulation.SetDeviceMetricsOverride.Method, emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 800, DeviceScaleFactor: 1}, nil); err != nil {
+				if err := tg.Call(ctx, emulation.SetDeviceMetricsOverride.Method,
+					emulation.SetDeviceMetricsOverrideParams{Width: width, Height: 800, DeviceScaleFactor: 1},
+					nil); err != nil {
 					return err
 				}
-				if err := tg.Call(ctx, emulation.SetEmulatedMedia.Method, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}}, nil); err != nil {
+				if err := tg.Call(ctx, emulation.SetEmulatedMedia.Method,
+					emulation.SetEmulatedMediaParams{
+						Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}},
+					nil); err != nil {
 					return err
 				}
 				var shot page.CaptureScreenshotResult
@@ -216,12 +236,14 @@ func look(t *testing.T, ctx context.Context, name string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fits := run(t, ctx, `(async () => JSON.stringify({page: document.documentElement.scrollWidth, window: innerWidth}))()`)
+			fits := run(t, ctx,
+				`(async () => JSON.stringify({page: document.documentElement.scrollWidth, window: innerWidth}))()`)
 			if fits["page"].(float64) > fits["window"].(float64) {
 				t.Errorf("%s at %d: the page is %v wide", name, width, fits["page"])
 			}
 			if folder != "" {
-				if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)), png, 0o600); err != nil {
+				if err := os.WriteFile(filepath.Join(folder, fmt.Sprintf("%s-%d-%s.png", name, width, scheme)), png,
+					0o600); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -22,7 +22,8 @@ var passwordDoors = []struct {
 	wrong refusal
 }{
 	{"v1", func(s *servertest.Server, name, password string, changes ...servertest.Change) servertest.Response {
-		r, _ := s.Try("POST", "/v1/auth/login", map[string]any{"email": name, "password": password, "organization": "acme-corp"}, changes...)
+		r, _ := s.Try("POST", "/v1/auth/login", map[string]any{"email": name, "password": password,
+			"organization": "acme-corp"}, changes...)
 		return r
 	}, refusal{401, "code", "INVALID_CREDENTIALS"}},
 	{"itempath", func(s *servertest.Server, name, password string, changes ...servertest.Change) servertest.Response {
@@ -30,23 +31,28 @@ var passwordDoors = []struct {
 		return r
 	}, refusal{401, "msg", "Bad username or password"}},
 	{"easyvista", func(s *servertest.Server, name, password string, changes ...servertest.Change) servertest.Response {
-		r, _ := s.Try("GET", "/api/v1/acme-corp/requests", nil, append([]servertest.Change{servertest.Password(name, password)}, changes...)...)
+		r, _ := s.Try("GET", "/api/v1/acme-corp/requests", nil,
+			append([]servertest.Change{servertest.Password(name, password)}, changes...)...)
 		return r
 	}, refusal{401, "error_code", "INVALID_CREDENTIALS"}},
 }
 
-// A5, A27, B2, C7, ATK44, ATK46: an account has five guesses over all doors and all of its names, however spelled; then it is locked at every door, by
-// each of its names, and the right password does not help. A name that was tried five times says so with Retry-After, and an unknown one just so.
+// A5, A27, B2, C7, ATK44, ATK46: an account has five guesses over all doors and all of its names, however spelled; then
+// it is locked at every door, by each of its names, and the right password does not help. A name that was tried five
+// times says so with Retry-After, and an unknown one just so.
 func TestATK44_FiveGuessesAtAllDoors(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		spell := func(name string, i int) string {
-			return []string{name, strings.ToUpper(name), " " + name + " ", "ａ" + name[1:], strings.ToUpper(name[:1]) + name[1:]}[i]
+			return []string{name, strings.ToUpper(name), " " + name + " ", "ａ" + name[1:],
+				strings.ToUpper(name[:1]) + name[1:]}[i]
 		}
-		for d, name := range []string{"agent", "a-nobody", "admin@acme-corp.example"} { // a user name, one that nobody has, an address
+		for d, name := range []string{"agent", "a-nobody", "admin@acme-corp.example"} {
+			// a user name, one that nobody has, an address
 			for i := range 5 {
 				via := passwordDoors[(d+i)%len(passwordDoors)]
 				if r := via.try(s, spell(name, i), "wrong"); !via.wrong.matches(r) {
-					t.Fatalf("%s as %q via %s, failure %d: %d %s", name, spell(name, i), via.name, i+1, r.Status, r.Body)
+					t.Fatalf("%s as %q via %s, failure %d: %d %s", name, spell(name, i), via.name, i+1, r.Status,
+						r.Body)
 				}
 			}
 			for _, via := range passwordDoors {
@@ -82,7 +88,8 @@ func TestATK44_FiveGuessesAtAllDoors(t *testing.T) {
 		if r := passwordDoors[1].try(s, "agent", server.DemoPassword); r.Status != 200 {
 			t.Errorf("after the lock: %d %s", r.Status, r.Body)
 		}
-		// A sign-in forgives; a password with each request does not: a program that calls all day would forgive what somebody else guesses.
+		// A sign-in forgives; a password with each request does not: a program that calls all day would forgive what
+		// somebody else guesses.
 		for i := range 4 {
 			passwordDoors[0].try(s, "manager", "wrong")
 			if r := passwordDoors[2].try(s, "manager", server.DemoPassword); r.Status != 200 {
@@ -100,12 +107,14 @@ func TestATK44_FiveGuessesAtAllDoors(t *testing.T) {
 	})
 }
 
-// ATK46, ATK55: whether there is such a user, or such a tenant, is not to be had from the counters: five wrong tries at a name in one tenant, then one in
-// another, in one that does not exist and by another name, for a name that there is and for one that there is not.
+// ATK46, ATK55: whether there is such a user, or such a tenant, is not to be had from the counters: five wrong tries at
+// a name in one tenant, then one in another, in one that does not exist and by another name, for a name that there is
+// and for one that there is not.
 func TestATK55_CountersTellNothing(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		at := func(slug, name string) string {
-			r := s.Do(t, "POST", "/api/users/login", map[string]any{"username": name, "password": "wrong"}, servertest.Header("X-Tenant-Slug", slug))
+			r := s.Do(t, "POST", "/api/users/login", map[string]any{"username": name, "password": "wrong"},
+				servertest.Header("X-Tenant-Slug", slug))
 			b := s.Do(t, "GET", "/api/v1/"+slug+"/requests", nil, servertest.Password(name, "wrong"))
 			return fmt.Sprint(r.Status, r.String("msg"), b.Status, b.String("error_code"))
 		}
@@ -123,14 +132,16 @@ func TestATK55_CountersTellNothing(t *testing.T) {
 			t.Errorf("a user that there is:\n%q\none that there is not:\n%q", there, not)
 		}
 		// Tries at a user name in one tenant lock nobody of that name in another (ATK49).
-		if r := s.Do(t, "POST", "/api/users/login", map[string]any{"username": "agent", "password": server.DemoPassword}, servertest.Header("X-Tenant-Slug", "second-tenant")); r.Status != 200 {
+		if r := s.Do(t, "POST", "/api/users/login",
+			map[string]any{"username": "agent", "password": server.DemoPassword},
+			servertest.Header("X-Tenant-Slug", "second-tenant")); r.Status != 200 {
 			t.Errorf("the other tenant's agent: %d %s", r.Status, r.Body)
 		}
 	})
 }
 
-// ATK47: five hundred guesses at once, over all doors and names: no more than five a name get an answer other than 429, and no more than five of the
-// account are looked at, so that the right password after them is none.
+// ATK47: five hundred guesses at once, over all doors and names: no more than five a name get an answer other than 429,
+// and no more than five of the account are looked at, so that the right password after them is none.
 func TestATK47_ParallelOverAllDoors(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		before := s.Hasher.Done()
@@ -141,7 +152,8 @@ func TestATK47_ParallelOverAllDoors(t *testing.T) {
 		for i := range 500 {
 			wg.Go(func() {
 				gate <- struct{}{}
-				name := []string{"agent", "AGENT", "agent@acme-corp.example", " Agent@acme-corp.example"}[i%4] // two names
+				// two names
+				name := []string{"agent", "AGENT", "agent@acme-corp.example", " Agent@acme-corp.example"}[i%4]
 				r := passwordDoors[i%3].try(s, name, fmt.Sprintf("guess %d", i))
 				<-gate
 				mu.Lock()
@@ -150,7 +162,9 @@ func TestATK47_ParallelOverAllDoors(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if hashes := s.Hasher.Done() - before; hashes > 10 || counts[401] > 10 || counts[401]+counts[429]+counts[503] != 500 { // 503: too many wait for the one name
+		if hashes := s.Hasher.Done() - before; hashes > 10 || counts[401] > 10 ||
+			counts[401]+counts[429]+counts[503] != 500 {
+			// 503: too many wait for the one name
 			t.Errorf("%d hashes, answers %v: want at most 10 looked at and the rest 429 or 503", hashes, counts)
 		}
 		for _, name := range []string{"agent", servertest.Agent} {
@@ -161,7 +175,8 @@ func TestATK47_ParallelOverAllDoors(t *testing.T) {
 	})
 }
 
-// ATK48: what a lock is not for: it stops guessing and nothing else. Sessions, their refresh tokens and all machines' credentials of a locked account go on.
+// ATK48: what a lock is not for: it stops guessing and nothing else. Sessions, their refresh tokens and all machines'
+// credentials of a locked account go on.
 func TestATK48_LockedAccountGoesOn(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		people := s.ItemPath(t, "integration")
@@ -175,7 +190,8 @@ func TestATK48_LockedAccountGoesOn(t *testing.T) {
 		s.Do(t, "GET", "/api/users/refresh", nil, servertest.Bearer(people.RefreshToken)).Want(t, 200)
 		s.Do(t, "GET", "/api/users/application-tokens", nil, servertest.Bearer(people.AccessToken)).Want(t, 200)
 		s.Do(t, "POST", "/api/users/application-token", nil, servertest.Bearer(people.RefreshToken)).Want(t, 200)
-		s.Do(t, "GET", "/api/v1/acme-corp/requests", nil, servertest.Bearer(s.Seeds.AccessTokens[0].Token)).Want(t, 200) // the manager's, who is locked too
+		// the manager's, who is locked too
+		s.Do(t, "GET", "/api/v1/acme-corp/requests", nil, servertest.Bearer(s.Seeds.AccessTokens[0].Token)).Want(t, 200)
 	})
 }
 
@@ -197,7 +213,8 @@ func TestATK49_CountersStay(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		for name, node := range map[string]*servertest.Server{"after a flood": s, "after a restart": servertest.Join(t, address, many)} {
+		for name, node := range map[string]*servertest.Server{"after a flood": s,
+			"after a restart": servertest.Join(t, address, many)} {
 			for _, door := range passwordDoors {
 				if r := door.try(node, "agent", server.DemoPassword); r.Status != 429 {
 					t.Errorf("%s, %s: %d", name, door.name, r.Status)
@@ -220,8 +237,9 @@ func plain(r servertest.Response) string {
 	return requestID.ReplaceAllString(fmt.Sprint(r.Status, h, string(r.Body)), "")
 }
 
-// A27: no door that has no second step lets in an account that has or needs one: the same answer as for a wrong password, counted as one, with the same
-// work, and audited as mfa_required. Only an application that somebody exempted passes, and that is audited too.
+// A27: no door that has no second step lets in an account that has or needs one: the same answer as for a wrong
+// password, counted as one, with the same work, and audited as mfa_required. Only an application that somebody exempted
+// passes, and that is audited too.
 func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
@@ -232,10 +250,14 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 		}
 		integration, agent := user("integration"), user("agent")
 		open := servertest.Bearer(s.ItemPath(t, "agent").RefreshToken)
-		s.EnrollApp(t, s.As(t, servertest.Agent))                                                                                   // has one
-		s.Do(t, "PATCH", "/v1/users/"+integration+"/mfa", map[string]any{"required": true}, s.As(t, servertest.Admin)).Want(t, 200) // needs one
+		// has one
+		s.EnrollApp(t, s.As(t, servertest.Agent))
+		// needs one
+		s.Do(t, "PATCH", "/v1/users/"+integration+"/mfa", map[string]any{"required": true}, s.As(t, servertest.Admin)).
+			Want(t, 200)
 		events := func() string {
-			return string(s.Do(t, "GET", "/v1/audit-events?limit=1000", nil, s.As(t, servertest.Admin)).Want(t, 200).Body)
+			return string(s.Do(t, "GET", "/v1/audit-events?limit=1000", nil, s.As(t, servertest.Admin)).
+				Want(t, 200).Body)
 		}
 		for _, door := range passwordDoors[1:] {
 			for _, username := range []string{"agent", "integration"} {
@@ -253,14 +275,16 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 		}
 		for _, username := range []string{"agent", "integration"} { // the door that has one
 			r := passwordDoors[0].try(s, username, server.DemoPassword)
-			if r.Status != 202 || r.Get("mfaRequired") != true || (r.Get("enrollmentRequired") == true) != (username == "integration") {
+			if r.Status != 202 || r.Get("mfaRequired") != true ||
+				(r.Get("enrollmentRequired") == true) != (username == "integration") {
 				t.Errorf("%s at /v1: %d %s", username, r.Status, r.Body)
 			}
 		}
 		if n := strings.Count(events(), `"reason":"mfa_required"`); n != 4 {
 			t.Errorf("%d events say mfa_required, want 4", n)
 		}
-		// Counted as a wrong one: two tries above, three more and the account is locked, also where a second step would follow.
+		// Counted as a wrong one: two tries above, three more and the account is locked, also where a second step would
+		// follow.
 		for range 3 {
 			passwordDoors[1].try(s, "agent", server.DemoPassword)
 		}
@@ -271,7 +295,8 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 			t.Errorf("the main door of a locked account: %d %s", r.Status, r.Body)
 		}
 		s.Do(t, "GET", "/api/users/refresh", nil, open).Want(t, 200) // a session that was begun before the app goes on
-		s.Do(t, "PATCH", "/v1/users/"+agent+"/mfa", map[string]any{"required": true}, s.As(t, servertest.Admin)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/users/"+agent+"/mfa", map[string]any{"required": true}, s.As(t, servertest.Admin)).
+			Want(t, 200)
 		s.Do(t, "GET", "/api/users/refresh", nil, open).Want(t, 401) // not where a second factor is demanded
 
 		admin = s.As(t, servertest.Admin)
@@ -281,19 +306,25 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 		if r := exempt(s.UserID(t, servertest.Manager), true); r.Status != 400 {
 			t.Errorf("a person was exempted: %d %s", r.Status, r.Body)
 		}
-		key := s.Key(t, admin, s.Organization("acme-corp"), "users:manage:all", "tickets:manage:all", "reports:read:all", "sla_policies:manage:all")
-		if r := s.Do(t, "PATCH", "/v1/users/"+integration, map[string]any{"mfaExempt": true}, key.Send()); r.Status != 403 {
+		key := s.Key(t, admin, s.Organization("acme-corp"), "users:manage:all", "tickets:manage:all",
+			"reports:read:all", "sla_policies:manage:all")
+		if r := s.Do(t, "PATCH", "/v1/users/"+integration, map[string]any{"mfaExempt": true},
+			key.Send()); r.Status != 403 {
 			t.Errorf("a machine exempted one: %d %s", r.Status, r.Body)
 		}
-		for name, body := range map[string]map[string]any{"oneself": {"mfaExempt": true}, "oneself, as an application": {"type": "application", "mfaExempt": true}, "oneself into an application": {"type": "application"}} {
+		for name, body := range map[string]map[string]any{"oneself": {"mfaExempt": true},
+			"oneself, as an application":  {"type": "application", "mfaExempt": true},
+			"oneself into an application": {"type": "application"}} {
 			if r := s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Admin), body, admin); r.Status != 403 {
 				t.Errorf("exempting %s: %d %s", name, r.Status, r.Body)
 			}
 		}
-		if r := s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Manager), map[string]any{"type": "application", "mfaExempt": true}, admin); r.Status != 400 {
+		if r := s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Manager),
+			map[string]any{"type": "application", "mfaExempt": true}, admin); r.Status != 400 {
 			t.Errorf("a person made an application and exempted at once: %d %s", r.Status, r.Body)
 		}
-		if r := s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Manager), map[string]any{"type": "application"}, key.Send()); r.Status != 403 {
+		if r := s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Manager), map[string]any{"type": "application"},
+			key.Send()); r.Status != 403 {
 			t.Errorf("a machine made a person an application: %d %s", r.Status, r.Body)
 		}
 		exempt(integration, true).Want(t, 200)
@@ -302,7 +333,8 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 				t.Errorf("exempted at %s: %d %s", door.name, r.Status, r.Body)
 			}
 		}
-		if e := events(); !strings.Contains(e, `"mfaExempt":"false -\u003e true"`) && !strings.Contains(e, `"mfaExempt":"false -> true"`) {
+		if e := events(); !strings.Contains(e, `"mfaExempt":"false -\u003e true"`) &&
+			!strings.Contains(e, `"mfaExempt":"false -> true"`) {
 			t.Error("the exemption is not in the audit log")
 		}
 		// Who is no application any more is exempt no more, and stays so.
@@ -315,7 +347,8 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 	})
 }
 
-// A5, B2, C7: a disabled user, a suspended organization and an unknown account are a wrong password, after the same one hash.
+// A5, B2, C7: a disabled user, a suspended organization and an unknown account are a wrong password, after the same one
+// hash.
 func TestA5_SameAnswerAtEveryDoor(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
@@ -333,8 +366,12 @@ func TestA5_SameAnswerAtEveryDoor(t *testing.T) {
 			}
 		}
 		for _, door := range passwordDoors {
-			check("disabled at "+door.name, func() servertest.Response { return door.try(s, "leaver", servertest.TestPassword) }, door.wrong)
-			check("unknown at "+door.name, func() servertest.Response { return door.try(s, "nobody", servertest.TestPassword) }, door.wrong)
+			check("disabled at "+door.name, func() servertest.Response {
+				return door.try(s, "leaver", servertest.TestPassword)
+			}, door.wrong)
+			check("unknown at "+door.name, func() servertest.Response {
+				return door.try(s, "nobody", servertest.TestPassword)
+			}, door.wrong)
 		}
 		item, easy := passwordDoors[1], passwordDoors[2]
 		check("unknown tenant at itempath", func() servertest.Response {
@@ -346,9 +383,12 @@ func TestA5_SameAnswerAtEveryDoor(t *testing.T) {
 		check("another's account", func() servertest.Response {
 			return s.Do(t, "GET", "/api/v1/second-tenant/requests", nil, servertest.Demo(servertest.Manager))
 		}, easy.wrong)
-		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("acme-corp"), map[string]any{"state": "suspended"}, s.As(t, servertest.Operator)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("acme-corp"), map[string]any{"state": "suspended"},
+			s.As(t, servertest.Operator)).Want(t, 200)
 		for _, door := range passwordDoors {
-			check("suspended at "+door.name, func() servertest.Response { return door.try(s, "manager", server.DemoPassword) }, door.wrong)
+			check("suspended at "+door.name, func() servertest.Response {
+				return door.try(s, "manager", server.DemoPassword)
+			}, door.wrong)
 		}
 	})
 }

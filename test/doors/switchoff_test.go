@@ -10,7 +10,8 @@ import (
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
-// places are where a credential of a kind of a dialect is used, and what they answer while its organization is suspended.
+// places are where a credential of a kind of a dialect is used, and what they answer while its organization is
+// suspended.
 func places(h holder) map[string]int {
 	switch h.kind {
 	case authn.ItemPathToken:
@@ -50,8 +51,8 @@ func soon(t *testing.T, holds func() string) {
 	}
 }
 
-// A45, G7: a suspended organization stops every kind of credential at its own door, in that door's form, on every node; resumed they go on; deleted they
-// end.
+// A45, G7: a suspended organization stops every kind of credential at its own door, in that door's form, on every node;
+// resumed they go on; deleted they end.
 func TestA45_SuspendedAtEveryDoor(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -82,7 +83,8 @@ func TestA45_SuspendedAtEveryDoor(t *testing.T) {
 					for name, node := range map[string]*servertest.Server{"the same node": s, "another node": other} {
 						check := func() string {
 							if r := node.Do(t, "GET", path, nil, h.send); r.Status != want {
-								return fmt.Sprintf("%s, %s at %s on %s: %d, want %d: %s", step, h.kind, path, name, r.Status, want, r.Body)
+								return fmt.Sprintf("%s, %s at %s on %s: %d, want %d: %s", step, h.kind, path, name,
+									r.Status, want, r.Body)
 							}
 							return ""
 						}
@@ -103,7 +105,8 @@ func TestA45_SuspendedAtEveryDoor(t *testing.T) {
 	})
 }
 
-// G7, ATK28: tokens that clients got at the doors of dialects stop with the client, its secret and by themselves, on every node.
+// G7, ATK28: tokens that clients got at the doors of dialects stop with the client, its secret and by themselves, on
+// every node.
 func TestG7_ClientsOfTheDialects(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -115,12 +118,15 @@ func TestG7_ClientsOfTheDialects(t *testing.T) {
 		for door, make := range map[string]func(as func(method, path string, body any) servertest.Response) made{
 			"securithings": func(as func(method, path string, body any) servertest.Response) made {
 				c := as("POST", "/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}})
-				token := s.Do(t, "POST", "/token/acme-corp", nil, servertest.Basic(c.String("id"), c.String("clientSecret"))).Want(t, 200)
+				token := s.Do(t, "POST", "/token/acme-corp", nil,
+					servertest.Basic(c.String("id"), c.String("clientSecret"))).Want(t, 200)
 				return made{c.String("id"), c.String("clientSecret"), "", token.String("access_token"), "/v1/tickets"}
 			},
 			"servicebroker": func(as func(method, path string, body any) servertest.Response) made {
-				c := as("POST", "/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:read:all", "entity:read:all"}})
-				return made{c.String("id"), c.String("clientSecret"), "", s.BrokerToken(t, c.String("id"), c.String("clientSecret")), "/up/v5/entity"}
+				c := as("POST", "/v1/clients", map[string]any{"name": "x",
+					"permissions": []string{"tickets:read:all", "entity:read:all"}})
+				return made{c.String("id"), c.String("clientSecret"), "",
+					s.BrokerToken(t, c.String("id"), c.String("clientSecret")), "/up/v5/entity"}
 			},
 		} {
 			slug := "acme-corp"
@@ -142,7 +148,8 @@ func TestG7_ClientsOfTheDialects(t *testing.T) {
 				},
 				"secret revoked": func(m made) { as("DELETE", "/v1/clients/"+m.client+"/secrets/"+m.secretID, nil) },
 				"token revoked": func(m made) {
-					s.PostForm(t, "/oauth2/revoke", []string{"token", m.token}, servertest.Basic(m.client, m.secret)).Want(t, 200)
+					s.PostForm(t, "/oauth2/revoke", []string{"token", m.token}, servertest.Basic(m.client, m.secret)).
+						Want(t, 200)
 				},
 			} {
 				n++
@@ -166,7 +173,9 @@ func TestG7_ClientsOfTheDialects(t *testing.T) {
 					}
 					return ""
 				})
-				if in := s.PostForm(t, "/oauth2/introspect", []string{"token", m.token}, servertest.Basic(s.Seeds.Clients[0].ClientID, s.Seeds.Clients[0].ClientSecret)); in.Get("active") != false {
+				if in := s.PostForm(t, "/oauth2/introspect", []string{"token", m.token},
+					servertest.Basic(s.Seeds.Clients[0].ClientID, s.Seeds.Clients[0].ClientSecret)); in.Get(
+					"active") != false {
 					t.Errorf("%s, %s: introspection %s", door, name, in.Body)
 				}
 			}

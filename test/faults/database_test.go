@@ -48,7 +48,8 @@ func (l *lab) clients(at *node) (key string, families []family) {
 	return key, families
 }
 
-// mixed keeps a node busy: most calls are authenticated requests with a credential, some refresh, some ask the database in any case.
+// mixed keeps a node busy: most calls are authenticated requests with a credential, some refresh, some ask the database
+// in any case.
 func (l *lab) mixed(h *history, at []*node, credential string, families []family) (stop func()) {
 	return repeat(len(families), func(w int) {
 		n, f := at[w%len(at)], &families[w]
@@ -66,7 +67,9 @@ func (l *lab) mixed(h *history, at []*node, credential string, families []family
 					if !f.unsure {
 						l.Errorf("I4: client %d held a live token and was refused: %d %v", w, r.status, r.body)
 					}
-					if r := n.call("POST", "/v1/auth/login", "", map[string]any{"email": "operator@platform.example", "password": operatorPassword}); r.status == 200 {
+					if r := n.call("POST", "/v1/auth/login", "",
+						map[string]any{"email": "operator@platform.example",
+							"password": operatorPassword}); r.status == 200 {
 						*f = family{token: r.text("refreshToken"), access: r.text("accessToken"), relogin: f.relogin}
 					}
 				}
@@ -83,8 +86,8 @@ func (l *lab) mixed(h *history, at []*node, credential string, families []family
 	})
 }
 
-// FLT05: PostgreSQL is restarted in three ways under load. Nodes answer 503 meanwhile and heal by themselves; nothing acknowledged is lost (I4), and liveness stays
-// green (I9).
+// FLT05: PostgreSQL is restarted in three ways under load. Nodes answer 503 meanwhile and heal by themselves; nothing
+// acknowledged is lost (I4), and liveness stays green (I9).
 func TestFLT05_PostgresRestart(t *testing.T) {
 	pg := startPostgres(t)
 	l := open(t, pg.url())
@@ -130,12 +133,14 @@ func TestFLT05_PostgresRestart(t *testing.T) {
 	if r := nodes[1].call("GET", "/v1/tickets", key, nil); r.status != 200 {
 		t.Errorf("after it all: %d %v", r.status, r.body)
 	}
-	l.report("FLT05", "restarts=%d calls=%d err=%.1f%% unavail_max=%s ready_after=%s double_accept=%d", len(modes)*scale(1, 5), s.calls, s.errorShare(), ms(s.worst), ms(heal), s.doubleAccepts)
+	l.report("FLT05", "restarts=%d calls=%d err=%.1f%% unavail_max=%s ready_after=%s double_accept=%d",
+		len(modes)*scale(1, 5), s.calls, s.errorShare(), ms(s.worst), ms(heal), s.doubleAccepts)
 }
 
-// FLT06: the primary is lost and the standby promoted. With asynchronous replication acknowledged commits are lost: no token from before works then, so that no
-// rotation or revocation that is lost comes back to life. With synchronous replication nothing is lost and, where the operator says so, all goes on. The former
-// primary, come back, is not believed.
+// FLT06: the primary is lost and the standby promoted. With asynchronous replication acknowledged commits are lost: no
+// token from before works then, so that no rotation or revocation that is lost comes back to life. With synchronous
+// replication nothing is lost and, where the operator says so, all goes on. The former primary, come back, is not
+// believed.
 func TestFLT06_Failover(t *testing.T) {
 	for _, synchronous := range []bool{false, true} {
 		name := map[bool]string{false: "asynchronous", true: "synchronous"}[synchronous]
@@ -235,8 +240,8 @@ func TestFLT06_Failover(t *testing.T) {
 	}
 }
 
-// FLT11: a pool of two connections, many clients and a transaction that holds rows. Who waits too long is told to come back; revoking gets through; no connection is
-// lost (I6, I8, I9).
+// FLT11: a pool of two connections, many clients and a transaction that holds rows. Who waits too long is told to come
+// back; revoking gets through; no connection is lost (I6, I8, I9).
 func TestFLT11_Exhaustion(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
@@ -248,7 +253,8 @@ func TestFLT11_Exhaustion(t *testing.T) {
 		families[i] = l.signIn(n)
 		sessions[i] = n.must(200, "GET", "/v1/auth/me", families[i].access, nil).text("sessionId")
 	}
-	leaving := n.must(201, "POST", "/v1/users", l.admin, map[string]any{"email": "leaving@platform.example", "role": "end_user"}).text("id")
+	leaving := n.must(201, "POST", "/v1/users", l.admin,
+		map[string]any{"email": "leaving@platform.example", "role": "end_user"}).text("id")
 	conn, err := pgx.Connect(context.Background(), l.database)
 	if err != nil {
 		t.Fatal(err)
@@ -283,7 +289,8 @@ func TestFLT11_Exhaustion(t *testing.T) {
 	revoked, attempts := 0, 0
 	const tries = 5
 	for i := range tries {
-		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); { // a client that is told to come back does so
+		for end := time.Now().Add(10 * time.Second); time.Now().Before(end); {
+			// a client that is told to come back does so
 			attempts++
 			if r := n.call("DELETE", "/v1/auth/sessions/"+sessions[i], l.admin, nil); r.status == 204 {
 				revoked++
@@ -296,7 +303,8 @@ func TestFLT11_Exhaustion(t *testing.T) {
 		}
 	}
 	switched := 0
-	for end := time.Now().Add(10 * time.Second); switched == 0 && time.Now().Before(end); { // the same for a user who is to stop
+	for end := time.Now().Add(10 * time.Second); switched == 0 && time.Now().Before(end); {
+		// the same for a user who is to stop
 		if r := n.call("PATCH", "/v1/users/"+leaving, l.admin, map[string]any{"state": "disabled"}); r.status == 200 {
 			switched++
 		}
@@ -309,7 +317,9 @@ func TestFLT11_Exhaustion(t *testing.T) {
 	n.waitReady(10 * time.Second)
 	time.Sleep(500 * time.Millisecond)
 	var connections int
-	err = conn.QueryRow(context.Background(), `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`).Scan(&connections)
+	err = conn.QueryRow(context.Background(),
+		`SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`).
+		Scan(&connections)
 	if err != nil || connections > 6 {
 		t.Errorf("I8: %d connections of a pool of 2, a reserve of 2, a listener and its heart, %v", connections, err)
 	}
@@ -317,11 +327,12 @@ func TestFLT11_Exhaustion(t *testing.T) {
 	if odd.Load() > 0 || revoked != tries || switched != 1 {
 		t.Errorf("%d odd answers, %d of %d revocations, %d of 1 user disabled", odd.Load(), revoked, tries, switched)
 	}
-	l.report("FLT11", "calls=%d err=%.1f%% revoke_success=%d/%d attempts=%d connections_after=%d p99=%s", s.calls, s.errorShare(), revoked, tries, attempts, connections, ms(s.p99))
+	l.report("FLT11", "calls=%d err=%.1f%% revoke_success=%d/%d attempts=%d connections_after=%d p99=%s", s.calls,
+		s.errorShare(), revoked, tries, attempts, connections, ms(s.p99))
 }
 
-// FLT17: several processes migrate an empty database at once while one of them is killed. In the long version nodes of the former release, where the history to
-// build it is there, and of this one then run side by side on the new schema.
+// FLT17: several processes migrate an empty database at once while one of them is killed. In the long version nodes of
+// the former release, where the history to build it is there, and of this one then run side by side on the new schema.
 func TestFLT17_Migration(t *testing.T) {
 	t.Parallel()
 	pg := startPostgres(t)
@@ -359,11 +370,12 @@ func TestFLT17_Migration(t *testing.T) {
 		errors, lost := l.sideBySide(former)
 		beside = fmt.Sprintf("errors=%d tokens_lost=%d", errors, lost)
 	}
-	l.report("FLT17", "migrators=4 killed=1 failed=%d lock_wait_max=%s side_by_side: %s", failures.Load(), ms(longest), beside)
+	l.report("FLT17", "migrators=4 killed=1 failed=%d lock_wait_max=%s side_by_side: %s", failures.Load(), ms(longest),
+		beside)
 }
 
-// readerInTheWay migrates another database while somebody holds a table that the steps need, for longer than they may wait. They let others through and come back. It
-// gives the longest that anything waited for a lock.
+// readerInTheWay migrates another database while somebody holds a table that the steps need, for longer than they may
+// wait. They let others through and come back. It gives the longest that anything waited for a lock.
 func (l *lab) readerInTheWay(pg *postgresServer) (longest time.Duration) {
 	l.Helper()
 	pg.sql("CREATE DATABASE other")
@@ -395,7 +407,8 @@ func (l *lab) readerInTheWay(pg *postgresServer) (longest time.Duration) {
 	waits := 0
 	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		var waited time.Duration
-		err := watcher.QueryRow(ctx, `SELECT COALESCE(max(clock_timestamp() - query_start), '0') FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'relation'`).Scan(&waited)
+		err := watcher.QueryRow(ctx,
+			`SELECT COALESCE(max(clock_timestamp() - query_start), '0') FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = 'relation'`).Scan(&waited)
 		if err != nil {
 			l.Fatal(err)
 		}
@@ -410,7 +423,8 @@ func (l *lab) readerInTheWay(pg *postgresServer) (longest time.Duration) {
 	if err := cmd.Wait(); err != nil {
 		l.Errorf("a migration that met a reader: %v", err)
 	}
-	if out, err := at.command("migrate", "--plan").CombinedOutput(); err != nil || !strings.Contains(string(out), "0 of ") {
+	if out, err := at.command("migrate", "--plan").CombinedOutput(); err != nil ||
+		!strings.Contains(string(out), "0 of ") {
 		l.Errorf("after the reader: %v %s", err, out)
 	}
 	if waits == 0 || longest > 4*time.Second {
@@ -425,7 +439,8 @@ func formerRelease(t *testing.T) string {
 	if testing.Short() {
 		return ""
 	}
-	out, err := exec.Command("git", "log", "--format=%H", "-n", "1", "--", "../../internal/platform/sqldb/migrations").Output()
+	out, err := exec.Command("git", "log", "--format=%H", "-n", "1", "--", "../../internal/platform/sqldb/migrations").
+		Output()
 	commit := strings.TrimSpace(string(out))
 	if err != nil || commit == "" {
 		return ""
@@ -444,13 +459,15 @@ func formerRelease(t *testing.T) string {
 	return dir + "/gatehouse"
 }
 
-// sideBySide runs a node of the former release and one of this on one database: what one issues the other takes, and what one ends the other refuses.
+// sideBySide runs a node of the former release and one of this on one database: what one issues the other takes, and
+// what one ends the other refuses.
 func (l *lab) sideBySide(former string) (errors, tokensLost int) {
 	l.Helper()
 	now, then := l.node().start(), l.node()
 	l.operator(now)
 	then.Cmd = exec.Command(former, "serve")
-	then.Cmd.Env = append(append([]string{"GATEHOUSE_DATABASE=" + l.database}, l.env...), "GATEHOUSE_LISTEN=127.0.0.1:"+then.port)
+	then.Cmd.Env = append(append([]string{"GATEHOUSE_DATABASE=" + l.database}, l.env...),
+		"GATEHOUSE_LISTEN=127.0.0.1:"+then.port)
 	then.done = make(chan struct{})
 	if err := then.Cmd.Start(); err != nil {
 		l.Fatal(err)
@@ -469,7 +486,8 @@ func (l *lab) sideBySide(former string) (errors, tokensLost int) {
 			break
 		}
 		f = family{token: r.text("refreshToken"), access: r.text("accessToken")}
-		if now.call("GET", "/v1/auth/me", f.access, nil).status != 200 || then.call("GET", "/v1/auth/me", f.access, nil).status != 200 {
+		if now.call("GET", "/v1/auth/me", f.access, nil).status != 200 ||
+			then.call("GET", "/v1/auth/me", f.access, nil).status != 200 {
 			tokensLost++
 			l.Error("a token of one release is not good at the other")
 		}

@@ -15,8 +15,9 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// FLT11: others take every connection that PostgreSQL has, then every connection of Redis. Nodes say 503 with a time to come back, or do without Redis, stay alive,
-// and heal by themselves; a node that starts meanwhile does not become ready before it can serve (I6, I8, I9).
+// FLT11: others take every connection that PostgreSQL has, then every connection of Redis. Nodes say 503 with a time to
+// come back, or do without Redis, stay alive, and heal by themselves; a node that starts meanwhile does not become
+// ready before it can serve (I6, I8, I9).
 func TestFLT11_ServersFull(t *testing.T) {
 	t.Parallel()
 	pg := startPostgres(t)
@@ -64,7 +65,8 @@ func TestFLT11_ServersFull(t *testing.T) {
 	}
 	began := time.Now()
 	n.waitReady(10 * time.Second)
-	for r := n.call("GET", "/v1/audit-events?limit=1", l.admin, nil); r.status != 200; r = n.call("GET", "/v1/audit-events?limit=1", l.admin, nil) {
+	for r := n.call("GET", "/v1/audit-events?limit=1", l.admin, nil); r.status != 200; r = n.call("GET",
+		"/v1/audit-events?limit=1", l.admin, nil) {
 		if time.Since(began) > 10*time.Second {
 			t.Fatalf("not healed: %d %v", r.status, r.body)
 		}
@@ -97,10 +99,12 @@ func TestFLT11_ServersFull(t *testing.T) {
 		c.Close()
 	}
 	s := h.check(l, "", 0)
-	l.report("FLT11", "servers full: taken=%d calls=%d err=%.1f%% recovery=%s", len(taken), s.calls, s.errorShare(), ms(recovery))
+	l.report("FLT11", "servers full: taken=%d calls=%d err=%.1f%% recovery=%s", len(taken), s.calls, s.errorShare(),
+		ms(recovery))
 }
 
-// FLT11: a node runs out of descriptors. Who is connected goes on, the rest waits or is turned away, the process lives, and all is well when they are free again (I8).
+// FLT11: a node runs out of descriptors. Who is connected goes on, the rest waits or is turned away, the process lives,
+// and all is well when they are free again (I8).
 func TestFLT11_Descriptors(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
@@ -148,5 +152,6 @@ func TestFLT11_Descriptors(t *testing.T) {
 	if before < 50 || failures.Load() > 0 {
 		t.Errorf("who was connected: %d served, %d failed", before, failures.Load())
 	}
-	l.report("FLT11", "descriptors=%d/%d idle=%d served_meanwhile=%d failed=%d recovery=%s", taken, most, len(idle), before, failures.Load(), ms(recovery))
+	l.report("FLT11", "descriptors=%d/%d idle=%d served_meanwhile=%d failed=%d recovery=%s", taken, most, len(idle),
+		before, failures.Load(), ms(recovery))
 }

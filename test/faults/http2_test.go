@@ -60,7 +60,8 @@ func dialH2(address string) (*h2, error) {
 	c := &h2{conn: conn, Framer: http2.NewFramer(conn, conn)}
 	var b bytes.Buffer
 	e := hpack.NewEncoder(&b)
-	for _, f := range [][2]string{{":method", "GET"}, {":path", "/v1/auth/me"}, {":scheme", "https"}, {":authority", "127.0.0.1"}} {
+	for _, f := range [][2]string{{":method", "GET"}, {":path", "/v1/auth/me"}, {":scheme", "https"},
+		{":authority", "127.0.0.1"}} {
 		e.WriteField(hpack.HeaderField{Name: f[0], Value: f[1]})
 	}
 	c.headers = b.Bytes()
@@ -70,17 +71,20 @@ func dialH2(address string) (*h2, error) {
 // drain reads what comes until the connection ends.
 func (c *h2) drain() { io.Copy(io.Discard, c.conn) }
 
-// FLT13: floods within HTTP/2: streams that are begun and reset at once, header blocks that never end, clients that ask and do not read, handshakes that stall. And in
-// HTTP/1.1: thousands of cookies, a million form fields. Those who speak properly notice nothing, memory stays bounded, and the flooders are let go (I8).
+// FLT13: floods within HTTP/2: streams that are begun and reset at once, header blocks that never end, clients that ask
+// and do not read, handshakes that stall. And in HTTP/1.1: thousands of cookies, a million form fields. Those who speak
+// properly notice nothing, memory stays bounded, and the flooders are let go (I8).
 func TestFLT13_Floods(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
 	cert, key := certificate(t)
 	port := freePort(t)
 	secure := "127.0.0.1:" + port
-	n := l.node("GATEHOUSE_TLS_LISTEN="+secure, "GATEHOUSE_TLS_CERTIFICATE_FILE="+cert, "GATEHOUSE_TLS_KEY_FILE="+key).start()
+	n := l.node("GATEHOUSE_TLS_LISTEN="+secure, "GATEHOUSE_TLS_CERTIFICATE_FILE="+cert, "GATEHOUSE_TLS_KEY_FILE="+key).
+		start()
 	l.operator(n)
-	proper := &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+	proper := &http.Client{Timeout: 15 * time.Second,
+		Transport: &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
 	var calls, failures, oldProtocol atomic.Int64
 	stop := repeat(4, func(int) {
 		req, _ := http.NewRequest("GET", "https://"+secure+"/v1/auth/me", nil)
@@ -128,7 +132,8 @@ func TestFLT13_Floods(t *testing.T) {
 	flood("reset", 4, func(c *h2) error {
 		for i := range streams {
 			id := uint32(2*i + 1)
-			if err := c.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.headers, EndHeaders: true, EndStream: true}); err != nil {
+			if err := c.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: c.headers, EndHeaders: true,
+				EndStream: true}); err != nil {
 				return err
 			}
 			if err := c.WriteRSTStream(id, http2.ErrCodeCancel); err != nil {
@@ -150,7 +155,8 @@ func TestFLT13_Floods(t *testing.T) {
 	})
 	flood("unread", 20, func(c *h2) error {
 		for i := range streams {
-			if err := c.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: c.headers, EndHeaders: true, EndStream: true}); err != nil {
+			if err := c.WriteHeaders(http2.HeadersFrameParam{StreamID: uint32(2*i + 1), BlockFragment: c.headers,
+				EndHeaders: true, EndStream: true}); err != nil {
 				return err
 			}
 		}
@@ -191,7 +197,8 @@ func TestFLT13_Floods(t *testing.T) {
 	if peak > 400 {
 		t.Errorf("I8: %d MiB at the peak", peak)
 	}
-	l.report("FLT13", "floods streams=%d let_go=%v stalled=%d released_after=%s calls=%d failed=%d rss=%d→%dMiB", 28*streams, ended, stalled, ms(released), calls.Load(), failures.Load(), idle, peak)
+	l.report("FLT13", "floods streams=%d let_go=%v stalled=%d released_after=%s calls=%d failed=%d rss=%d→%dMiB",
+		28*streams, ended, stalled, ms(released), calls.Load(), failures.Load(), idle, peak)
 }
 
 func rawJSON(n *node, text string) *http.Request {

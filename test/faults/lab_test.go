@@ -36,7 +36,8 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "gatehouse")
-	out, err := exec.Command("go", "build", "-tags", "faults", "-o", path, "github.com/itsm-automation/gatehouse/cmd/gatehouse").CombinedOutput()
+	out, err := exec.Command("go", "build", "-tags", "faults", "-o", path,
+		"github.com/itsm-automation/gatehouse/cmd/gatehouse").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)
 	}
@@ -46,7 +47,7 @@ var binary = sync.OnceValues(func() (string, error) {
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if *seed == 0 {
-		*seed = uint64(time.Now().UnixNano()) //nolint:gosec // a time
+		*seed = uint64(time.Now().UnixNano()) // a time
 	}
 	code := m.Run()
 	if path, err := binary(); err == nil {
@@ -75,7 +76,8 @@ func open(t *testing.T, database string) *lab {
 		database = sqldbtest.Postgres(t)
 	}
 	l := &lab{T: t, database: database, url: "http://127.0.0.1:1", dice: rand.New(rand.NewPCG(*seed, 1))}
-	l.env = []string{"GATEHOUSE_ENCRYPTION_KEYS=" + keyring.Generate().Reveal(), "GATEHOUSE_METRICS_LISTEN=none", "GATEHOUSE_DEFAULT_MFA=optional", "GATEHOUSE_PUBLIC_URL=" + l.url, "GATEHOUSE_LOG_LEVEL=warn",
+	l.env = []string{"GATEHOUSE_ENCRYPTION_KEYS=" + keyring.Generate().Reveal(), "GATEHOUSE_METRICS_LISTEN=none",
+		"GATEHOUSE_DEFAULT_MFA=optional", "GATEHOUSE_PUBLIC_URL=" + l.url, "GATEHOUSE_LOG_LEVEL=warn",
 		"GATEHOUSE_DATABASE_CONNECTIONS=8", "GATEHOUSE_RESOURCES=", "PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
 	return l
 }
@@ -178,7 +180,8 @@ func (n *node) command(args ...string) *exec.Cmd {
 		n.Fatal(err)
 	}
 	cmd := exec.Command(path, args...)
-	cmd.Env = append(append([]string{"GATEHOUSE_DATABASE=" + n.database}, n.lab.env...), append(n.env, "GATEHOUSE_LISTEN=127.0.0.1:"+n.port)...)
+	cmd.Env = append(append([]string{"GATEHOUSE_DATABASE=" + n.database}, n.lab.env...),
+		append(n.env, "GATEHOUSE_LISTEN=127.0.0.1:"+n.port)...)
 	return cmd
 }
 
@@ -274,7 +277,8 @@ func (l *lab) operator(at *node) {
 
 func (l *lab) signInAdmin(at *node) {
 	l.Helper()
-	r := at.call("POST", "/v1/auth/login", "", map[string]any{"email": "operator@platform.example", "password": operatorPassword})
+	r := at.call("POST", "/v1/auth/login", "", map[string]any{"email": "operator@platform.example",
+		"password": operatorPassword})
 	if r.status != 200 {
 		l.Fatalf("the operator's sign-in: %v", r)
 	}
@@ -292,7 +296,8 @@ type reply struct {
 
 func (r reply) text(name string) string { s, _ := r.body[name].(string); return s }
 
-var client = &http.Client{Timeout: 15 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 256, MaxConnsPerHost: 512}}
+var client = &http.Client{Timeout: 15 * time.Second,
+	Transport: &http.Transport{MaxIdleConnsPerHost: 256, MaxConnsPerHost: 512}}
 
 // call sends one request; credential goes as X-API-Key if it is an API key and as Bearer otherwise.
 func (n *node) call(method, path, credential string, body any) reply {

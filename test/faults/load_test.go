@@ -33,8 +33,8 @@ func (n *node) rss() (now, peak int) {
 	return now, peak
 }
 
-// FLT12: far more sign-ins at once than the hasher can do, half of them wrong, from many addresses. Memory stays bounded, who cannot be served is told so before a
-// hash is computed, and the rest of the API goes on (I8, ATK58).
+// FLT12: far more sign-ins at once than the hasher can do, half of them wrong, from many addresses. Memory stays
+// bounded, who cannot be served is told so before a hash is computed, and the rest of the API goes on (I8, ATK58).
 func TestFLT12_SignInBurst(t *testing.T) {
 	l := open(t, "")
 	n := l.node("GATEHOUSE_TRUSTED_PROXIES=127.0.0.1").start()
@@ -43,7 +43,8 @@ func TestFLT12_SignInBurst(t *testing.T) {
 	f := l.signIn(n)
 	idle, _ := n.rss()
 	burst := scale(600, 10_000)
-	crowd := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: burst}} // everyone on a connection of their own
+	// everyone on a connection of their own
+	crowd := &http.Client{Timeout: time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: burst}}
 	defer crowd.CloseIdleConnections()
 	var done, shed, wrong, odd atomic.Int64
 	var mu sync.Mutex
@@ -64,7 +65,8 @@ func TestFLT12_SignInBurst(t *testing.T) {
 	for i := range burst {
 		wg.Go(func() {
 			time.Sleep(time.Duration(i) * time.Second / time.Duration(burst)) // all within one second
-			body := map[string]any{"email": fmt.Sprintf("nobody-%d@platform.example", i), "password": "wrong, and as expensive as right"}
+			body := map[string]any{"email": fmt.Sprintf("nobody-%d@platform.example", i),
+				"password": "wrong, and as expensive as right"}
 			if i%100 == 0 {
 				body["password"] = strings.Repeat("x", 1<<20)
 			} else if i%2 == 0 {
@@ -85,7 +87,8 @@ func TestFLT12_SignInBurst(t *testing.T) {
 				}
 			case 400, 413:
 			default:
-				if r.status != 0 || i%100 != 0 { // who sends a megabyte and is refused before it is read may see the connection end
+				if r.status != 0 || i%100 != 0 {
+					// who sends a megabyte and is refused before it is read may see the connection end
 					odd.Add(1)
 				}
 			}
@@ -105,7 +108,8 @@ func TestFLT12_SignInBurst(t *testing.T) {
 	times = nil
 	var steady atomic.Int64
 	measured := repeat(8, func(w int) {
-		req := n.request("POST", "/v1/auth/login", "", map[string]any{"email": "operator@platform.example", "password": operatorPassword})
+		req := n.request("POST", "/v1/auth/login", "",
+			map[string]any{"email": "operator@platform.example", "password": operatorPassword})
 		req.Header.Set("X-Forwarded-For", fmt.Sprintf("203.0.113.%d", w))
 		if n.send(req).status == 200 {
 			steady.Add(1)
@@ -120,7 +124,8 @@ func TestFLT12_SignInBurst(t *testing.T) {
 		wg.Go(func() {
 			body := map[string]any{"email": "operator@platform.example", "password": operatorPassword}
 			if offered%2 == 0 {
-				body = map[string]any{"email": fmt.Sprintf("nobody-%d@platform.example", offered), "password": "wrong, and as expensive as right"}
+				body = map[string]any{"email": fmt.Sprintf("nobody-%d@platform.example", offered),
+					"password": "wrong, and as expensive as right"}
 			}
 			req := n.request("POST", "/v1/auth/login", "", body)
 			req.Header.Set("X-Forwarded-For", fmt.Sprintf("198.51.100.%d", offered%250))
@@ -151,19 +156,25 @@ func TestFLT12_SignInBurst(t *testing.T) {
 		t.Errorf("I8: %d MiB at the peak, want at most %d", peak, most)
 	}
 	crowd.CloseIdleConnections()
-	waitFor(t, "memory to be given back", time.Minute, func() bool { now, _ := n.rss(); return n.descriptors() < 100 && now < 300 })
+	waitFor(t, "memory to be given back", time.Minute, func() bool {
+		now, _ := n.rss()
+		return n.descriptors() < 100 && now < 300
+	})
 	if done.Load() == 0 || shed.Load() == 0 {
 		t.Errorf("done %d, shed %d: nothing was tried", done.Load(), shed.Load())
 	}
 	if len(times) == 0 || !testing.Short() && shed.Load() == burstShed { // a few seconds fit into the queue
 		t.Errorf("twice the capacity: %d served, %d shed", len(times), shed.Load()-burstShed)
 	}
-	l.report("FLT12", "burst=%d rss_idle=%dMiB rss_peak=%dMiB hashes/s=%.0f p50=%s p99=%s shed=%.0f%% then twice %.0f/s for %v: served=%d of %d p50=%s p99=%s shed=%d refresh_p99=%s", burst, idle, peak, hashes,
-		ms(quantile(burstTimes, 0.5)), ms(quantile(burstTimes, 0.99)), 100*float64(burstShed)/float64(burst), capacity, sustained, len(times), offered, ms(quantile(times, 0.5)), ms(quantile(times, 0.99)),
+	l.report("FLT12", "burst=%d rss_idle=%dMiB rss_peak=%dMiB hashes/s=%.0f p50=%s p99=%s shed=%.0f%% then twice "+
+		"%.0f/s for %v: served=%d of %d p50=%s p99=%s shed=%d refresh_p99=%s", burst, idle, peak, hashes,
+		ms(quantile(burstTimes, 0.5)), ms(quantile(burstTimes, 0.99)), 100*float64(burstShed)/float64(burst), capacity,
+		sustained, len(times), offered, ms(quantile(times, 0.5)), ms(quantile(times, 0.99)),
 		shed.Load()-burstShed, ms(quantile(refreshes, 0.99)))
 }
 
-// FLT13: thousands of connections that send their headers, or their bodies, a byte at a time. Those who speak properly notice nothing, and the slow are let go (I8).
+// FLT13: thousands of connections that send their headers, or their bodies, a byte at a time. Those who speak properly
+// notice nothing, and the slow are let go (I8).
 func TestFLT13_SlowClients(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
@@ -183,7 +194,8 @@ func TestFLT13_SlowClients(t *testing.T) {
 			open.Add(1)
 			text := "GET /v1/auth/me HTTP/1.1\r\nHost: x\r\nX-Slow: " + strings.Repeat("a", 1000)
 			if i%2 == 0 {
-				text = "POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 60000\r\n\r\n" + strings.Repeat(" ", 1000)
+				text = "POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: " +
+					"60000\r\n\r\n" + strings.Repeat(" ", 1000)
 			}
 			for _, b := range []byte(text) {
 				if _, err := c.Write([]byte{b}); err != nil {
@@ -217,5 +229,6 @@ func TestFLT13_SlowClients(t *testing.T) {
 	if dropped < int64(slow)/3 {
 		t.Errorf("only %d of %d slow connections were let go", dropped, slow)
 	}
-	l.report("FLT13", "slow=%d let_go=%d calls=%d success=%.2f%% p99=%s rss_peak=%dMiB", slow, dropped, s.calls, 100-s.errorShare(), ms(s.p99), peak)
+	l.report("FLT13", "slow=%d let_go=%d calls=%d success=%.2f%% p99=%s rss_peak=%dMiB", slow, dropped, s.calls,
+		100-s.errorShare(), ms(s.p99), peak)
 }

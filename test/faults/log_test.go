@@ -91,8 +91,8 @@ func (s summary) errorShare() float64 {
 	return 100 * float64(s.errors+s.unknown) / float64(s.calls)
 }
 
-// check looks through the log: nothing that may be used once was accepted twice (I1), and nothing that was revoked was accepted in a call that began more
-// than slack after the acknowledgement (I3).
+// check looks through the log: nothing that may be used once was accepted twice (I1), and nothing that was revoked was
+// accepted in a call that began more than slack after the acknowledgement (I3).
 func (h *history) check(l *lab, once string, slack time.Duration) summary {
 	l.Helper()
 	h.mu.Lock()
@@ -115,7 +115,8 @@ func (h *history) check(l *lab, once string, slack time.Duration) summary {
 			}
 			if at, is := h.revoked[e.Subject]; is && e.Start > at+slack {
 				s.revokedUsed++
-				l.Errorf("I3: %s of %s was accepted %v after its revocation was acknowledged", e.Op, e.Subject, e.Start-at)
+				l.Errorf("I3: %s of %s was accepted %v after its revocation was acknowledged", e.Op, e.Subject,
+					e.Start-at)
 			}
 		}
 		times = append(times, e.End-e.Start)

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// FLT07: Redis is killed, comes back empty, is flushed and made to evict under load. No revoked right works, nothing acknowledged is lost, nobody waits long (A46, I3,
-// I6).
+// FLT07: Redis is killed, comes back empty, is flushed and made to evict under load. No revoked right works, nothing
+// acknowledged is lost, nobody waits long (A46, I3, I6).
 func TestFLT07_RedisLoss(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
@@ -71,9 +71,12 @@ func TestFLT07_RedisLoss(t *testing.T) {
 			h.revoke(session)
 			gone = append(gone, rights[0].access)
 			revocations++
-			for end := time.Now().Add(200 * time.Millisecond); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			for end := time.Now().Add(200 * time.Millisecond); time.Now().
+				Before(end); time.Sleep(5 * time.Millisecond) {
 				for _, n := range nodes {
-					h.note(99, "me", session, func() reply { return n.call("GET", "/v1/auth/me", rights[0].access, nil) })
+					h.note(99, "me", session, func() reply {
+						return n.call("GET", "/v1/auth/me", rights[0].access, nil)
+					})
 				}
 			}
 			most = max(most, float64(l.commits()-before)/time.Since(at).Seconds()/float64(max(1, usual)))
@@ -94,7 +97,8 @@ func TestFLT07_RedisLoss(t *testing.T) {
 	if s.errors+s.unknown > 0 {
 		t.Errorf("%d calls of %d failed: losing Redis is to cost nothing but time", s.errors+s.unknown, s.calls)
 	}
-	l.report("FLT07", "disturbances=%d calls=%d err=%.2f%% revoked_used=%d/%d p50=%s p99=%s postgres_peak=%.1fx", len(disturb)*scale(1, 10), s.calls, s.errorShare(), s.revokedUsed, revocations, ms(s.p50), ms(s.p99), most)
+	l.report("FLT07", "disturbances=%d calls=%d err=%.2f%% revoked_used=%d/%d p50=%s p99=%s postgres_peak=%.1fx",
+		len(disturb)*scale(1, 10), s.calls, s.errorShare(), s.revokedUsed, revocations, ms(s.p50), ms(s.p99), most)
 }
 
 // commits is how many transactions the database has ended, as it tells, a moment late.
@@ -105,15 +109,18 @@ func (l *lab) commits() (n int) {
 		l.Fatal(err)
 	}
 	defer conn.Close(context.Background())
-	if err := conn.QueryRow(context.Background(), `SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()`).Scan(&n); err != nil {
+	if err := conn.QueryRow(context.Background(),
+		`SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()`).
+		Scan(&n); err != nil {
 		l.Fatal(err)
 	}
 	return n
 }
 
-// FLT08: one node of three is cut off from Redis, or Redis hangs, loses one way or is slow for all, or one node does not hear PostgreSQL. A node that does not
-// hear trusts nothing after a second, and no node goes on accepting what another ended (G7, I3). Redis alone tells a node whose PostgreSQL hangs. Nobody waits for
-// Redis longer than its bound, and after a few failures not at all.
+// FLT08: one node of three is cut off from Redis, or Redis hangs, loses one way or is slow for all, or one node does
+// not hear PostgreSQL. A node that does not hear trusts nothing after a second, and no node goes on accepting what
+// another ended (G7, I3). Redis alone tells a node whose PostgreSQL hangs. Nobody waits for Redis longer than its
+// bound, and after a few failures not at all.
 func TestFLT08_Partition(t *testing.T) {
 	t.Parallel()
 	redis := startRedis(t)
@@ -145,7 +152,8 @@ func TestFLT08_Partition(t *testing.T) {
 	admin, _ := l.tenant(a, slug())
 	keys := func(n int) (out []string) { // whose first use asks Redis, then the database
 		for range n {
-			out = append(out, a.must(201, "POST", "/v1/api-keys", admin, map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}}).text("key"))
+			out = append(out, a.must(201, "POST", "/v1/api-keys", admin,
+				map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}}).text("key"))
 		}
 		return out
 	}
@@ -155,7 +163,9 @@ func TestFLT08_Partition(t *testing.T) {
 		pushed        // from Redis only
 		deaf          // not at all
 	)
-	bound := map[int]time.Duration{hears: 150 * time.Millisecond, pushed: 150 * time.Millisecond, deaf: 1100 * time.Millisecond} // deaf: what a node trusts after it last heard
+	// deaf: what a node trusts after it last heard
+	bound := map[int]time.Duration{hears: 150 * time.Millisecond, pushed: 150 * time.Millisecond,
+		deaf: 1100 * time.Millisecond}
 	var text string
 	for _, c := range []struct {
 		name string
@@ -184,7 +194,8 @@ func TestFLT08_Partition(t *testing.T) {
 			c.do()
 			a.must(204, "DELETE", "/v1/auth/sessions/"+session, l.admin, nil)
 			acknowledged := time.Now()
-			for end := acknowledged.Add(time.Duration(scale(1200, 1800)) * time.Millisecond); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+			for end := acknowledged.Add(time.Duration(scale(1200, 1800)) * time.Millisecond); time.Now().
+				Before(end); time.Sleep(2 * time.Millisecond) {
 				start := time.Now()
 				if b.call("GET", "/v1/auth/me", f.access, nil).status == 200 {
 					worst = max(worst, start.Sub(acknowledged))
@@ -192,7 +203,8 @@ func TestFLT08_Partition(t *testing.T) {
 				if c.how != hears {
 					continue
 				}
-				if third.call("GET", "/v1/auth/me", f.access, nil).status == 200 && time.Since(acknowledged) > 150*time.Millisecond {
+				if third.call("GET", "/v1/auth/me", f.access, nil).status == 200 &&
+					time.Since(acknowledged) > 150*time.Millisecond {
 					t.Errorf("I3: %s: a whole node accepts what was ended", c.name)
 				}
 				if len(unused) > 0 {
@@ -212,7 +224,8 @@ func TestFLT08_Partition(t *testing.T) {
 		if worst > bound[c.how] {
 			t.Errorf("I3: %s: accepted for %v", c.name, worst)
 		}
-		if slowest > 900*time.Millisecond { // the bound is 50 ms; a slow Redis takes two seconds a call, and a hanging one for ever
+		if slowest > 900*time.Millisecond {
+			// the bound is 50 ms; a slow Redis takes two seconds a call, and a hanging one for ever
 			t.Errorf("%s: a call took %v", c.name, slowest)
 		}
 		text += fmt.Sprintf(" [%s: stale=%s", c.name, ms(worst))

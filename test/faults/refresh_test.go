@@ -21,7 +21,8 @@ type family struct {
 
 func (l *lab) signIn(at *node) family {
 	l.Helper()
-	r := at.must(200, "POST", "/v1/auth/login", "", map[string]any{"email": "operator@platform.example", "password": operatorPassword})
+	r := at.must(200, "POST", "/v1/auth/login", "",
+		map[string]any{"email": "operator@platform.example", "password": operatorPassword})
 	return family{token: r.text("refreshToken"), access: r.text("accessToken")}
 }
 
@@ -29,8 +30,9 @@ func refreshAt(n *node, token string) reply {
 	return n.call("POST", "/v1/auth/refresh", "", map[string]any{"refreshToken": token})
 }
 
-// FLT01: a node is killed at every point of a rotation, which is one statement, and at whatever it does. A client that has no answer tries once more elsewhere with the same token: it is let in or signed out,
-// and a token is never accepted twice (I1, I2, I4; A8, ATK26, ATK27).
+// FLT01: a node is killed at every point of a rotation, which is one statement, and at whatever it does. A client that
+// has no answer tries once more elsewhere with the same token: it is let in or signed out, and a token is never
+// accepted twice (I1, I2, I4; A8, ATK26, ATK27).
 func TestFLT01_KillInRotation(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
@@ -73,7 +75,8 @@ func TestFLT01_KillInRotation(t *testing.T) {
 							rotations++
 						case denied:
 							if !f.unsure {
-								t.Errorf("I4: client %d held the last token it was given and was refused: %d %v", c, r.status, r.body)
+								t.Errorf("I4: client %d held the last token it was given and was refused: %d %v", c,
+									r.status, r.body)
 							}
 							relogins++
 							*f = l.signIn(steady)
@@ -98,7 +101,9 @@ func TestFLT01_KillInRotation(t *testing.T) {
 					continue
 				}
 				for _, n := range []*node{dying, steady} {
-					if r := h.note(c, "refresh", f.former, func() reply { return refreshAt(n, f.former) }); r.outcome() == ok {
+					if r := h.note(c, "refresh", f.former, func() reply {
+						return refreshAt(n, f.former)
+					}); r.outcome() == ok {
 						t.Errorf("I2: a used token is accepted after the restart")
 					}
 				}
@@ -111,11 +116,12 @@ func TestFLT01_KillInRotation(t *testing.T) {
 	if rotations < 5*kills {
 		t.Errorf("%d rotations for %d kills: too little was tried", rotations, kills)
 	}
-	l.report("FLT01", "kills=%d rotations=%d double_accept=%d relogin=%.1f%% recovery=%s", kills, rotations, s.doubleAccepts, 100*float64(relogins)/float64(max(1, rotations+relogins)), ms(recovery))
+	l.report("FLT01", "kills=%d rotations=%d double_accept=%d relogin=%.1f%% recovery=%s", kills, rotations,
+		s.doubleAccepts, 100*float64(relogins)/float64(max(1, rotations+relogins)), ms(recovery))
 }
 
-// FLT02: one token is used many times at once, on one node and on three, and a little apart, as by two tabs. One wins; the family is over for all, since nobody knows who was the thief (A8,
-// ATK26).
+// FLT02: one token is used many times at once, on one node and on three, and a little apart, as by two tabs. One wins;
+// the family is over for all, since nobody knows who was the thief (A8, ATK26).
 func TestFLT02_DuplicateRefresh(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
@@ -126,7 +132,8 @@ func TestFLT02_DuplicateRefresh(t *testing.T) {
 		for _, times := range []int{2, 10, scale(60, 200)} {
 			for round := range scale(2, 20) {
 				rounds++
-				apart := time.Duration(round%2) * 5 * time.Millisecond / time.Duration(times-1) // at once, or all within five milliseconds
+				// at once, or all within five milliseconds
+				apart := time.Duration(round%2) * 5 * time.Millisecond / time.Duration(times-1)
 				f := l.signIn(nodes[0])
 				var wins atomic.Int64
 				var next atomic.Pointer[string]

@@ -10,11 +10,13 @@ import (
 	"testing"
 )
 
-// The release binary has no fail points: neither their names nor their code. The laboratory's has both, so that this test can fail.
+// The release binary has no fail points: neither their names nor their code. The laboratory's has both, so that this
+// test can fail.
 func TestReleaseHasNoFailPoints(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "gatehouse")
-	if out, err := exec.Command("go", "build", "-o", path, "github.com/itsm-automation/gatehouse/cmd/gatehouse").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", path, "github.com/itsm-automation/gatehouse/cmd/gatehouse").
+		CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
 	lab, err := binary()

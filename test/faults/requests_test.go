@@ -40,7 +40,8 @@ func (q *requests) email() string { return q.fresh("user") + "@acme-corp.example
 
 // signIn replaces the access tokens, which end while the clock is set forward.
 func (q *requests) signIn() {
-	q.admin, q.operator, q.agent = q.s.As(q.t, servertest.Admin), q.s.As(q.t, servertest.Operator), q.s.As(q.t, servertest.Agent)
+	q.admin, q.operator, q.agent = q.s.As(q.t, servertest.Admin), q.s.As(q.t, servertest.Operator),
+		q.s.As(q.t, servertest.Agent)
 }
 
 // made makes what a request needs, as the administrator, and gives its answer.
@@ -104,7 +105,9 @@ func form(pairs ...string) string {
 
 // formed says that a body is a form.
 func formed(changes ...servertest.Change) servertest.Change {
-	return all(append(changes, func(r *http.Request) { r.Header.Set("Content-Type", "application/x-www-form-urlencoded") })...)
+	return all(append(changes, func(r *http.Request) {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	})...)
 }
 
 func all(changes ...servertest.Change) servertest.Change {
@@ -118,7 +121,8 @@ func all(changes ...servertest.Change) servertest.Change {
 // object is a JSON object.
 type object = map[string]any
 
-// collection are the routes of one kind of thing that is listed, made, read, changed and removed, and of credentials, which are rotated.
+// collection are the routes of one kind of thing that is listed, made, read, changed and removed, and of credentials,
+// which are rotated.
 func (q *requests) collection(path string, body object, change object, rotate bool) map[string]func() request {
 	made := func(name string) servertest.Response {
 		b := maps.Clone(body)
@@ -138,7 +142,8 @@ func (q *requests) collection(path string, body object, change object, rotate bo
 	at := func(method string, good int, body any, under string) func() request {
 		return func() request {
 			r := made("thing")
-			return request{method: method, path: path + "/" + r.String("id") + under, body: body, as: q.admin, good: good}
+			return request{method: method, path: path + "/" + r.String("id") + under, body: body, as: q.admin,
+				good: good}
 		}
 	}
 	out := map[string]func() request{
@@ -182,11 +187,14 @@ func (q *requests) table() map[string]func() request {
 	}
 	c := s.Seeds.Clients[0]
 	clientToken := func() string {
-		return s.Do(t, "POST", "/oauth2/token", form("grant_type", "client_credentials"), formed(servertest.Basic(c.ClientID, c.ClientSecret))).Want(t, 200).String("access_token")
+		return s.Do(t, "POST", "/oauth2/token", form("grant_type", "client_credentials"),
+			formed(servertest.Basic(c.ClientID, c.ClientSecret))).Want(t, 200).String("access_token")
 	}
 	secretOf := func() (path string) {
-		id := q.made("/v1/clients", object{"name": q.fresh("client"), "permissions": []string{"tickets:read:all"}}).String("id")
-		return "/v1/clients/" + id + "/secrets/" + q.made("/v1/clients/"+id+"/secrets", object{"name": "second"}).String("id")
+		id := q.made("/v1/clients", object{"name": q.fresh("client"), "permissions": []string{"tickets:read:all"}}).
+			String("id")
+		return "/v1/clients/" + id + "/secrets/" + q.made("/v1/clients/"+id+"/secrets", object{"name": "second"}).
+			String("id")
 	}
 	secret := func(method string, good int, body any, under string) func() request {
 		return func() request {
@@ -195,7 +203,8 @@ func (q *requests) table() map[string]func() request {
 	}
 	secrets := func(method string, good int, body any) func() request {
 		return func() request {
-			id := q.made("/v1/clients", object{"name": q.fresh("client"), "permissions": []string{"tickets:read:all"}}).String("id")
+			id := q.made("/v1/clients", object{"name": q.fresh("client"), "permissions": []string{"tickets:read:all"}}).
+				String("id")
 			return request{method: method, path: "/v1/clients/" + id + "/secrets", body: body, as: q.admin, good: good}
 		}
 	}
@@ -212,7 +221,8 @@ func (q *requests) table() map[string]func() request {
 	tenant := func(method string, good int, body any) func() request {
 		return func() request {
 			name := q.fresh("tenant")
-			id := s.Do(t, "POST", "/v1/organizations", object{"slug": name, "name": name}, q.operator).Want(t, 201).String("id")
+			id := s.Do(t, "POST", "/v1/organizations", object{"slug": name, "name": name}, q.operator).Want(t, 201).
+				String("id")
 			return request{method: method, path: "/v1/organizations/" + id, body: body, as: q.operator, good: good}
 		}
 	}
@@ -224,7 +234,8 @@ func (q *requests) table() map[string]func() request {
 			if body != nil {
 				b = body(e.EntityID)
 			}
-			return request{method: method, path: strings.ReplaceAll(path, "{id}", e.EntityID), body: b, as: master, good: good}
+			return request{method: method, path: strings.ReplaceAll(path, "{id}", e.EntityID), body: b, as: master,
+				good: good}
 		}
 	}
 	entityToken := func(method string, good int, body any) func() request {
@@ -238,13 +249,15 @@ func (q *requests) table() map[string]func() request {
 	ev := "/api/v1/" + server.DemoTenant
 	evToken := func(method string, good int, body any) func() request {
 		return func() request {
-			id := s.Do(t, "POST", ev+"/tokens", object{"name": q.fresh("token"), "user": "manager"}, boss).Want(t, 201).String("id")
+			id := s.Do(t, "POST", ev+"/tokens", object{"name": q.fresh("token"), "user": "manager"}, boss).Want(t, 201).
+				String("id")
 			return request{method: method, path: ev + "/tokens/" + id, body: body, as: boss, good: good}
 		}
 	}
 	refresh := func(method string) func() request {
 		return func() request {
-			return request{method: method, path: "/api/users/refresh", as: servertest.Bearer(s.ItemPath(t, "agent").RefreshToken), good: 200}
+			return request{method: method, path: "/api/users/refresh",
+				as: servertest.Bearer(s.ItemPath(t, "agent").RefreshToken), good: 200}
 		}
 	}
 	brokerToken := func() servertest.Change {
@@ -261,7 +274,8 @@ func (q *requests) table() map[string]func() request {
 		var list struct {
 			ApplicationTokens []struct{ ID string } `json:"applicationTokens"`
 		}
-		s.Do(t, "GET", "/api/users/application-tokens?limit=500", nil, servertest.Bearer(tokens.AccessToken)).Want(t, 200).Into(t, &list)
+		s.Do(t, "GET", "/api/users/application-tokens?limit=500", nil, servertest.Bearer(tokens.AccessToken)).
+			Want(t, 200).Into(t, &list)
 		for _, one := range list.ApplicationTokens {
 			ids = append(ids, one.ID)
 		}
@@ -270,16 +284,18 @@ func (q *requests) table() map[string]func() request {
 
 	out := map[string]func() request{
 		"POST /v1/auth/login": func() request {
-			return request{method: "POST", path: "/v1/auth/login", body: object{"email": servertest.Agent, "password": server.DemoPassword}, good: 200}
+			return request{method: "POST", path: "/v1/auth/login",
+				body: object{"email": servertest.Agent, "password": server.DemoPassword}, good: 200}
 		},
 		"POST /v1/auth/refresh": func() request {
 			token := s.Login(t, servertest.Agent).RefreshToken
-			return request{method: "POST", path: "/v1/auth/refresh", body: object{"refreshToken": token}, good: 200, probe: func() string {
-				if s.Do(t, "POST", "/v1/auth/refresh", object{"refreshToken": token}).Status == 200 {
-					return "the used token works"
-				}
-				return ""
-			}}
+			return request{method: "POST", path: "/v1/auth/refresh", body: object{"refreshToken": token}, good: 200,
+				probe: func() string {
+					if s.Do(t, "POST", "/v1/auth/refresh", object{"refreshToken": token}).Status == 200 {
+						return "the used token works"
+					}
+					return ""
+				}}
 		},
 		"POST /v1/auth/logout": func() request {
 			as := servertest.Bearer(s.Login(t, servertest.EndUser).AccessToken)
@@ -290,13 +306,18 @@ func (q *requests) table() map[string]func() request {
 		"DELETE /v1/auth/sessions/{id}": func() request {
 			as := servertest.Bearer(s.Login(t, servertest.EndUser).AccessToken)
 			id := s.Do(t, "GET", "/v1/auth/me", nil, as).Want(t, 200).String("sessionId")
-			return request{method: "DELETE", path: "/v1/auth/sessions/" + id, as: q.admin, good: 204, probe: q.ended(as)}
+			return request{method: "DELETE", path: "/v1/auth/sessions/" + id, as: q.admin, good: 204,
+				probe: q.ended(as)}
 		},
 		"PUT /v1/auth/password": func() request {
 			name := q.fresh("person")
 			s.PersonWithPassword(t, q.admin, name, "end_user")
-			as := servertest.Bearer(s.Do(t, "POST", "/v1/auth/login", object{"email": name + "@acme-corp.example", "password": servertest.TestPassword}).Want(t, 200).String("accessToken"))
-			return request{method: "PUT", path: "/v1/auth/password", body: object{"currentPassword": servertest.TestPassword, "newPassword": "another long sentence, " + name}, as: as, good: 200}
+			as := servertest.Bearer(s.Do(t, "POST", "/v1/auth/login",
+				object{"email": name + "@acme-corp.example", "password": servertest.TestPassword}).Want(t, 200).
+				String("accessToken"))
+			return request{method: "PUT", path: "/v1/auth/password",
+				body: object{"currentPassword": servertest.TestPassword,
+					"newPassword": "another long sentence, " + name}, as: as, good: 200}
 		},
 		"POST /v1/auth/password/set": func() request {
 			token := linkToken(q.made("/v1/users", object{"email": q.email(), "role": "end_user"}), "setPasswordUrl")
@@ -310,20 +331,25 @@ func (q *requests) table() map[string]func() request {
 		},
 		"POST /v1/auth/invitations/accept": func() request {
 			token := linkToken(q.made("/v1/invitations", object{"email": q.email(), "role": "end_user"}), "url")
-			return request{method: "POST", path: "/v1/auth/invitations/accept", body: object{"token": token, "password": servertest.TestPassword, "name": "Somebody"}, good: 201}
+			return request{method: "POST", path: "/v1/auth/invitations/accept",
+				body: object{"token": token, "password": servertest.TestPassword, "name": "Somebody"}, good: 201}
 		},
 		"POST /v1/setup": func() request { // it is set up; refusing is what it can do
-			return request{method: "POST", path: "/v1/setup", body: object{"token": "nobody's", "email": "x@platform.example", "name": "x", "password": servertest.TestPassword}, good: 401}
+			return request{method: "POST", path: "/v1/setup",
+				body: object{"token": "nobody's", "email": "x@platform.example", "name": "x",
+					"password": servertest.TestPassword}, good: 401}
 		},
 
 		"POST /v1/auth/password/forgot": func() request { // of nobody: a mail would be written later, by somebody else
-			return request{method: "POST", path: "/v1/auth/password/forgot", body: object{"email": q.fresh("nobody") + "@acme-corp.example"}, good: 202}
+			return request{method: "POST", path: "/v1/auth/password/forgot",
+				body: object{"email": q.fresh("nobody") + "@acme-corp.example"}, good: 202}
 		},
 		"POST /v1/auth/password/reset": func() request {
 			p := q.person()
 			s.Do(t, "POST", "/v1/auth/password/forgot", object{"email": p.email}).Want(t, 202)
 			token := servertest.Token(t, s.Mail(t, p.email, "Reset", 1))
-			return request{method: "POST", path: "/v1/auth/password/reset", body: object{"token": token, "password": "another long sentence, " + p.email}, good: 200}
+			return request{method: "POST", path: "/v1/auth/password/reset",
+				body: object{"token": token, "password": "another long sentence, " + p.email}, good: 200}
 		},
 		"POST /v1/auth/mfa/verify": func() request {
 			p := q.person()
@@ -339,36 +365,44 @@ func (q *requests) table() map[string]func() request {
 		"POST /v1/auth/mfa/challenge": func() request {
 			p := q.person()
 			s.EnrollKey(t, servertest.NewAuthenticator(t), p.as)
-			return request{method: "POST", path: "/v1/auth/mfa/challenge", body: object{"mfaToken": p.waits()}, good: 200}
+			return request{method: "POST", path: "/v1/auth/mfa/challenge", body: object{"mfaToken": p.waits()},
+				good: 200}
 		},
-		"POST /v1/auth/passkey/challenge": func() request { return request{method: "POST", path: "/v1/auth/passkey/challenge", good: 200} },
+		"POST /v1/auth/passkey/challenge": func() request {
+			return request{method: "POST", path: "/v1/auth/passkey/challenge", good: 200}
+		},
 		"POST /v1/auth/passkey": func() request {
 			key := servertest.NewAuthenticator(t)
 			s.EnrollKey(t, key, q.person().as)
 			options := s.Do(t, "POST", "/v1/auth/passkey/challenge", nil).Want(t, 200)
-			return request{method: "POST", path: "/v1/auth/passkey", body: object{"credential": key.Get(t, options).JSON(t)}, good: 200}
+			return request{method: "POST", path: "/v1/auth/passkey",
+				body: object{"credential": key.Get(t, options).JSON(t)}, good: 200}
 		},
 		"GET /v1/auth/mfa/factors": get("/v1/auth/mfa/factors", &q.agent),
 		"POST /v1/auth/mfa/factors": func() request {
-			return request{method: "POST", path: "/v1/auth/mfa/factors", body: object{"method": "totp"}, as: q.person().as, good: 201}
+			return request{method: "POST", path: "/v1/auth/mfa/factors", body: object{"method": "totp"},
+				as: q.person().as, good: 201}
 		},
 		"POST /v1/auth/mfa/factors/{id}/confirm": func() request {
 			p := q.person()
 			e := s.Do(t, "POST", "/v1/auth/mfa/factors", object{"method": "totp"}, p.as).Want(t, 201)
-			return request{method: "POST", path: "/v1/auth/mfa/factors/" + e.String("id") + "/confirm", body: object{"code": servertest.CodeAt(t, e.String("secret"), s.Clock.Now())}, as: p.as, good: 200}
+			return request{method: "POST", path: "/v1/auth/mfa/factors/" + e.String("id") + "/confirm",
+				body: object{"code": servertest.CodeAt(t, e.String("secret"), s.Clock.Now())}, as: p.as, good: 200}
 		},
 		"PATCH /v1/auth/mfa/factors/{id}": func() request {
 			p := q.person()
-			return request{method: "PATCH", path: "/v1/auth/mfa/factors/" + s.EnrollApp(t, p.as).ID, body: object{"name": "changed"}, as: p.as, good: 200}
+			return request{method: "PATCH", path: "/v1/auth/mfa/factors/" + s.EnrollApp(t, p.as).ID,
+				body: object{"name": "changed"}, as: p.as, good: 200}
 		},
 		"DELETE /v1/auth/mfa/factors/{id}": func() request {
 			p := q.person()
-			return request{method: "DELETE", path: "/v1/auth/mfa/factors/" + s.EnrollApp(t, p.as).ID, as: p.as, good: 204, probe: func() string {
-				if s.Do(t, "POST", "/v1/auth/login", p.login()).Status != 200 {
-					return "the removed factor is asked for"
-				}
-				return ""
-			}}
+			return request{method: "DELETE", path: "/v1/auth/mfa/factors/" + s.EnrollApp(t, p.as).ID, as: p.as,
+				good: 204, probe: func() string {
+					if s.Do(t, "POST", "/v1/auth/login", p.login()).Status != 200 {
+						return "the removed factor is asked for"
+					}
+					return ""
+				}}
 		},
 		"POST /v1/auth/mfa/backup-codes": func() request {
 			p := q.person()
@@ -376,7 +410,8 @@ func (q *requests) table() map[string]func() request {
 			return request{method: "POST", path: "/v1/auth/mfa/backup-codes", as: p.as, good: 201}
 		},
 		"POST /v1/auth/reauthenticate": func() request {
-			return request{method: "POST", path: "/v1/auth/reauthenticate", body: object{"password": servertest.TestPassword}, as: q.person().as, good: 200}
+			return request{method: "POST", path: "/v1/auth/reauthenticate",
+				body: object{"password": servertest.TestPassword}, as: q.person().as, good: 200}
 		},
 		"POST /v1/auth/reauthenticate/challenge": func() request {
 			p := q.person()
@@ -387,16 +422,19 @@ func (q *requests) table() map[string]func() request {
 			return request{method: "GET", path: "/v1/users/" + q.person().id + "/mfa", as: q.admin, good: 200}
 		},
 		"PATCH /v1/users/{id}/mfa": func() request {
-			return request{method: "PATCH", path: "/v1/users/" + q.person().id + "/mfa", body: object{"required": true}, as: q.admin, good: 200}
+			return request{method: "PATCH", path: "/v1/users/" + q.person().id + "/mfa", body: object{"required": true},
+				as: q.admin, good: 200}
 		},
 		"DELETE /v1/users/{id}/mfa": func() request {
 			p := q.person()
 			s.EnrollApp(t, p.as)
-			return request{method: "DELETE", path: "/v1/users/" + p.id + "/mfa", as: q.admin, good: 204, probe: q.ended(p.as)}
+			return request{method: "DELETE", path: "/v1/users/" + p.id + "/mfa", as: q.admin, good: 204,
+				probe: q.ended(p.as)}
 		},
 		"DELETE /v1/users/{id}/mfa/{factor}": func() request {
 			p := q.person()
-			return request{method: "DELETE", path: "/v1/users/" + p.id + "/mfa/" + s.EnrollApp(t, p.as).ID, as: q.admin, good: 204}
+			return request{method: "DELETE", path: "/v1/users/" + p.id + "/mfa/" + s.EnrollApp(t, p.as).ID, as: q.admin,
+				good: 204}
 		},
 		"POST /v1/users/{id}/unlock": func() request {
 			return request{method: "POST", path: "/v1/users/" + q.person().id + "/unlock", as: q.admin, good: 204}
@@ -408,14 +446,19 @@ func (q *requests) table() map[string]func() request {
 		"DELETE /v1/users/{id}/sessions": func() request {
 			name := q.fresh("person")
 			id := s.PersonWithPassword(t, q.admin, name, "end_user")
-			as := servertest.Bearer(s.Do(t, "POST", "/v1/auth/login", object{"email": name + "@acme-corp.example", "password": servertest.TestPassword}).Want(t, 200).String("accessToken"))
-			return request{method: "DELETE", path: "/v1/users/" + id + "/sessions", as: q.admin, good: 204, probe: q.ended(as)}
+			as := servertest.Bearer(s.Do(t, "POST", "/v1/auth/login",
+				object{"email": name + "@acme-corp.example", "password": servertest.TestPassword}).Want(t, 200).
+				String("accessToken"))
+			return request{method: "DELETE", path: "/v1/users/" + id + "/sessions", as: q.admin, good: 204,
+				probe: q.ended(as)}
 		},
 		"POST /v1/users/{id}/password-link": func() request {
-			return request{method: "POST", path: "/v1/users/" + q.user("person") + "/password-link", as: q.admin, good: 200}
+			return request{method: "POST", path: "/v1/users/" + q.user("person") + "/password-link", as: q.admin,
+				good: 200}
 		},
 		"GET /v1/teams/{id}/members": func() request {
-			return request{method: "GET", path: "/v1/teams/" + q.made("/v1/teams", object{"name": q.fresh("team")}).String("id") + "/members", as: q.admin, good: 200}
+			return request{method: "GET", path: "/v1/teams/" + q.made("/v1/teams", object{"name": q.fresh("team")}).
+				String("id") + "/members", as: q.admin, good: 200}
 		},
 		"PUT /v1/teams/{id}/members/{userId}":    member("PUT", 204),
 		"DELETE /v1/teams/{id}/members/{userId}": member("DELETE", 204),
@@ -440,90 +483,111 @@ func (q *requests) table() map[string]func() request {
 		"GET /.well-known/oauth-authorization-server":     get("/.well-known/oauth-authorization-server", nil),
 		"GET /.well-known/jwks.json":                      get("/.well-known/jwks.json", nil),
 		"GET /healthz":                                    get("/healthz", nil),
-		"GET /readyz":                                     func() request { return request{method: "GET", path: "/readyz", good: 503} }, // the clock of this server is set forward
-		"GET /set-password":                               get("/set-password", nil),
-		"GET /reset-password":                             get("/reset-password", nil),
-		"GET /accept-invitation":                          get("/accept-invitation", nil),
-		"GET /setup":                                      get("/setup", nil),
-		"GET /assets/link.js":                             get("/assets/link.js", nil),
-		"GET /assets/link.css":                            get("/assets/link.css", nil),
-		"any /verify":                                     get("/verify?permission=tickets:read", &q.agent),
-		"GET " + "/api/v1/{account}/requests":             get(ev+"/requests", &boss),
-		"GET " + "/api/v1/{account}/tokens":               get(ev+"/tokens", &boss),
-		"GET " + "/api/v1/{account}/tokens/{id}":          evToken("GET", 200, nil),
-		"PUT " + "/api/v1/{account}/tokens/{id}":          evToken("PUT", 200, object{"period": 365}),
-		"DELETE " + "/api/v1/{account}/tokens/{id}":       evToken("DELETE", 204, nil),
-		"GET /api/users/refresh":                          refresh("GET"),
-		"POST /api/users/refresh":                         refresh("POST"),
-		"GET /up/v5/oauth2/userInfo":                      userInfo("GET"),
-		"POST /up/v5/oauth2/userInfo":                     userInfo("POST"),
-		"GET /up/v5/entity":                               entity("GET", "/up/v5/entity?EntityId={id}", 200, nil),
-		"PUT /up/v5/entity":                               entity("PUT", "/up/v5/entity", 200, func(id string) any { return object{"EntityId": id, "Name": q.fresh("renamed")} }),
-		"DELETE /up/v5/entity":                            entity("DELETE", "/up/v5/entity?EntityId={id}", 204, nil),
-		"GET /up/v5/entity/{id}":                          entity("GET", "/up/v5/entity/{id}", 200, nil),
-		"PUT /up/v5/entity/{id}":                          entity("PUT", "/up/v5/entity/{id}", 200, func(string) any { return object{"Name": q.fresh("renamed")} }),
-		"DELETE /up/v5/entity/{id}":                       entity("DELETE", "/up/v5/entity/{id}", 204, nil),
-		"PUT /up/v5/entityToken/{id}":                     entityToken("PUT", 200, object{"Active": false}),
-		"DELETE /up/v5/entityToken/{id}":                  entityToken("DELETE", 204, nil),
+		// the clock of this server is set forward
+		"GET /readyz": func() request {
+			return request{method: "GET", path: "/readyz", good: 503}
+		},
+		"GET /set-password":                         get("/set-password", nil),
+		"GET /reset-password":                       get("/reset-password", nil),
+		"GET /accept-invitation":                    get("/accept-invitation", nil),
+		"GET /setup":                                get("/setup", nil),
+		"GET /assets/link.js":                       get("/assets/link.js", nil),
+		"GET /assets/link.css":                      get("/assets/link.css", nil),
+		"any /verify":                               get("/verify?permission=tickets:read", &q.agent),
+		"GET " + "/api/v1/{account}/requests":       get(ev+"/requests", &boss),
+		"GET " + "/api/v1/{account}/tokens":         get(ev+"/tokens", &boss),
+		"GET " + "/api/v1/{account}/tokens/{id}":    evToken("GET", 200, nil),
+		"PUT " + "/api/v1/{account}/tokens/{id}":    evToken("PUT", 200, object{"period": 365}),
+		"DELETE " + "/api/v1/{account}/tokens/{id}": evToken("DELETE", 204, nil),
+		"GET /api/users/refresh":                    refresh("GET"),
+		"POST /api/users/refresh":                   refresh("POST"),
+		"GET /up/v5/oauth2/userInfo":                userInfo("GET"),
+		"POST /up/v5/oauth2/userInfo":               userInfo("POST"),
+		"GET /up/v5/entity":                         entity("GET", "/up/v5/entity?EntityId={id}", 200, nil),
+		"PUT /up/v5/entity": entity("PUT", "/up/v5/entity", 200, func(id string) any {
+			return object{"EntityId": id, "Name": q.fresh("renamed")}
+		}),
+		"DELETE /up/v5/entity":   entity("DELETE", "/up/v5/entity?EntityId={id}", 204, nil),
+		"GET /up/v5/entity/{id}": entity("GET", "/up/v5/entity/{id}", 200, nil),
+		"PUT /up/v5/entity/{id}": entity("PUT", "/up/v5/entity/{id}", 200, func(string) any {
+			return object{"Name": q.fresh("renamed")}
+		}),
+		"DELETE /up/v5/entity/{id}":      entity("DELETE", "/up/v5/entity/{id}", 204, nil),
+		"PUT /up/v5/entityToken/{id}":    entityToken("PUT", 200, object{"Active": false}),
+		"DELETE /up/v5/entityToken/{id}": entityToken("DELETE", 204, nil),
 
 		"PATCH /v1/organization": func() request {
 			q.n++
-			return request{method: "PATCH", path: "/v1/organization", body: object{"settings": object{"sessionIdleSeconds": 100_000 + q.n}}, as: q.admin, good: 200}
+			return request{method: "PATCH", path: "/v1/organization",
+				body: object{"settings": object{"sessionIdleSeconds": 100_000 + q.n}}, as: q.admin, good: 200}
 		},
 		"POST /v1/organizations": func() request {
 			name := q.fresh("tenant")
-			return request{method: "POST", path: "/v1/organizations", body: object{"slug": name, "name": name}, as: q.operator, good: 201}
+			return request{method: "POST", path: "/v1/organizations", body: object{"slug": name, "name": name},
+				as: q.operator, good: 201}
 		},
 		"PUT /v1/sla-policies": func() request {
 			q.n++
-			return request{method: "PUT", path: "/v1/sla-policies", body: object{"policies": []object{{"priority": "high", "responseMinutes": 10 + q.n%50, "resolutionMinutes": 600}}}, as: q.admin, good: 200}
+			return request{method: "PUT", path: "/v1/sla-policies",
+				body: object{"policies": []object{{"priority": "high", "responseMinutes": 10 + q.n%50,
+					"resolutionMinutes": 600}}}, as: q.admin, good: 200}
 		},
 
 		"POST /oauth2/token": func() request {
-			return request{method: "POST", path: "/oauth2/token", body: form("grant_type", "client_credentials"), as: formed(servertest.Basic(c.ClientID, c.ClientSecret)), good: 200}
+			return request{method: "POST", path: "/oauth2/token", body: form("grant_type", "client_credentials"),
+				as: formed(servertest.Basic(c.ClientID, c.ClientSecret)), good: 200}
 		},
 		"POST /oauth2/introspect": func() request {
-			return request{method: "POST", path: "/oauth2/introspect", body: form("token", clientToken()), as: formed(servertest.Basic(c.ClientID, c.ClientSecret)), good: 200}
+			return request{method: "POST", path: "/oauth2/introspect", body: form("token", clientToken()),
+				as: formed(servertest.Basic(c.ClientID, c.ClientSecret)), good: 200}
 		},
 		"POST /oauth2/revoke": func() request {
 			token := clientToken()
-			return request{method: "POST", path: "/oauth2/revoke", body: form("token", token), as: formed(servertest.Basic(c.ClientID, c.ClientSecret)), good: 200, probe: func() string {
-				if s.Do(t, "GET", "/v1/tickets", nil, servertest.Bearer(token)).Status == 200 {
-					return "the revoked token works"
-				}
-				return ""
-			}}
+			return request{method: "POST", path: "/oauth2/revoke", body: form("token", token),
+				as: formed(servertest.Basic(c.ClientID, c.ClientSecret)), good: 200, probe: func() string {
+					if s.Do(t, "GET", "/v1/tickets", nil, servertest.Bearer(token)).Status == 200 {
+						return "the revoked token works"
+					}
+					return ""
+				}}
 		},
 
 		"POST /api/users/login": func() request {
-			return request{method: "POST", path: "/api/users/login", body: object{"username": "agent", "password": server.DemoPassword}, good: 200}
+			return request{method: "POST", path: "/api/users/login",
+				body: object{"username": "agent", "password": server.DemoPassword}, good: 200}
 		},
 		"POST /api/users/application-token": func() request {
 			tokens := s.ItemPath(t, "integration")
 			for i, id := range applicationTokens(tokens) { // a user may have a hundred
 				if i > 50 {
-					s.Do(t, "DELETE", "/api/users/application-tokens/"+id, nil, servertest.Bearer(tokens.AccessToken)).Want(t, 200)
+					s.Do(t, "DELETE", "/api/users/application-tokens/"+id, nil, servertest.Bearer(tokens.AccessToken)).
+						Want(t, 200)
 				}
 			}
-			return request{method: "POST", path: "/api/users/application-token", as: servertest.Bearer(tokens.RefreshToken), good: 200}
+			return request{method: "POST", path: "/api/users/application-token",
+				as: servertest.Bearer(tokens.RefreshToken), good: 200}
 		},
 		"GET /api/users/application-tokens": func() request {
-			return request{method: "GET", path: "/api/users/application-tokens", as: servertest.Bearer(s.ItemPath(t, "integration").AccessToken), good: 200}
+			return request{method: "GET", path: "/api/users/application-tokens",
+				as: servertest.Bearer(s.ItemPath(t, "integration").AccessToken), good: 200}
 		},
 		"DELETE /api/users/application-tokens/{id}": func() request {
 			tokens := s.ItemPath(t, "integration")
-			token := s.Do(t, "POST", "/api/users/application-token", nil, servertest.Bearer(tokens.RefreshToken)).Want(t, 200).String("token")
+			token := s.Do(t, "POST", "/api/users/application-token", nil, servertest.Bearer(tokens.RefreshToken)).
+				Want(t, 200).String("token")
 			ids := applicationTokens(tokens)
-			return request{method: "DELETE", path: "/api/users/application-tokens/" + ids[len(ids)-1], as: servertest.Bearer(tokens.AccessToken), good: 200, probe: func() string {
-				if s.Do(t, "GET", "/v1/tickets", nil, servertest.Bearer(token)).Status == 200 {
-					return "the revoked token works"
-				}
-				return ""
-			}}
+			return request{method: "DELETE", path: "/api/users/application-tokens/" + ids[len(ids)-1],
+				as: servertest.Bearer(tokens.AccessToken), good: 200, probe: func() string {
+					if s.Do(t, "GET", "/v1/tickets", nil, servertest.Bearer(token)).Status == 200 {
+						return "the revoked token works"
+					}
+					return ""
+				}}
 		},
 
 		"POST /api/v1/{account}/tokens": func() request {
-			return request{method: "POST", path: ev + "/tokens", body: object{"name": q.fresh("export"), "user": "manager", "period": 30}, as: boss, good: 201}
+			return request{method: "POST", path: ev + "/tokens",
+				body: object{"name": q.fresh("export"), "user": "manager", "period": 30}, as: boss, good: 201}
 		},
 		"GET /api/v1/{account}/requests/{id}": func() request {
 			id := q.made("/v1/tickets", object{"type": "task", "title": q.fresh("ticket")}).String("id")
@@ -534,25 +598,32 @@ func (q *requests) table() map[string]func() request {
 			return request{method: "GET", path: "/up/v5/entityToken", as: servertest.Bearer(q.broker.JWT), good: 200}
 		},
 		"POST /up/v5/entityToken": func() request {
-			return request{method: "POST", path: "/up/v5/entityToken", body: object{"Name": q.fresh("token")}, as: servertest.Bearer(q.broker.JWT), good: 200}
+			return request{method: "POST", path: "/up/v5/entityToken", body: object{"Name": q.fresh("token")},
+				as: servertest.Bearer(q.broker.JWT), good: 200}
 		},
 		"POST /up/v5/entity": func() request {
-			return request{method: "POST", path: "/up/v5/entity", body: object{"Name": q.fresh("entity"), "AuthType": "OAuth2"}, as: master, good: 200}
+			return request{method: "POST", path: "/up/v5/entity",
+				body: object{"Name": q.fresh("entity"), "AuthType": "OAuth2"}, as: master, good: 200}
 		},
 		"POST /up/v5/oauth2/accessToken": func() request {
 			e := s.Provision(t, q.fresh("broker"), "OAuth2")
-			return request{method: "POST", path: "/up/v5/oauth2/accessToken", body: object{"ClientId": e.ClientID, "ClientSecret": e.ClientSecret, "GrantType": "ClientCredentials", "ExpiresInSeconds": 600}, good: 200}
+			return request{method: "POST", path: "/up/v5/oauth2/accessToken",
+				body: object{"ClientId": e.ClientID, "ClientSecret": e.ClientSecret, "GrantType": "ClientCredentials",
+					"ExpiresInSeconds": 600}, good: 200}
 		},
 		"POST /token/{organization}": func() request {
-			return request{method: "POST", path: "/token/" + server.DemoTenant, as: servertest.Basic(c.ClientID, c.ClientSecret), good: 200}
+			return request{method: "POST", path: "/token/" + server.DemoTenant,
+				as: servertest.Basic(c.ClientID, c.ClientSecret), good: 200}
 		},
 
 		// Beside its route: an operator in a tenant, whose every request leaves an event.
 		"an operator abroad": func() request {
-			return request{method: "GET", path: "/v1/users", as: all(q.operator, servertest.Header("X-Tenant-Slug", server.DemoTenant)), good: 200}
+			return request{method: "GET", path: "/v1/users",
+				as: all(q.operator, servertest.Header("X-Tenant-Slug", server.DemoTenant)), good: 200}
 		},
 		"an API key": func() request {
-			key := q.made("/v1/api-keys", object{"name": q.fresh("key"), "permissions": []string{"tickets:read:all"}}).String("key")
+			key := q.made("/v1/api-keys", object{"name": q.fresh("key"), "permissions": []string{"tickets:read:all"}}).
+				String("key")
 			return request{method: "GET", path: "/v1/tickets", as: servertest.Header("X-API-Key", key), good: 200}
 		},
 	}
@@ -564,7 +635,8 @@ func (q *requests) table() map[string]func() request {
 		q.collection("/v1/system-tokens", object{"name": ""}, change, true),
 		q.collection("/v1/clients", object{"name": "", "permissions": []string{"tickets:read:all"}}, change, false),
 		q.collection("/v1/invitations", object{"email": "", "role": "end_user"}, change, false),
-		q.collection("/v1/roles", object{"name": "", "permissions": []string{"tickets:read:all"}}, object{"permissions": []string{"tickets:read:all", "teams:read:all"}}, false),
+		q.collection("/v1/roles", object{"name": "", "permissions": []string{"tickets:read:all"}},
+			object{"permissions": []string{"tickets:read:all", "teams:read:all"}}, false),
 		q.collection("/v1/teams", object{"name": ""}, object{"description": "changed"}, false),
 		q.collection("/v1/tickets", object{"title": "", "type": "task"}, object{"status": "open"}, false),
 		q.collection("/v1/users", object{"email": "", "role": "end_user"}, object{"role": "service_desk_agent"}, false),

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-// delayOf ends a right at one node while another is asked without a pause, and gives the time from the acknowledgement to the start of the last call that was accepted.
+// delayOf ends a right at one node while another is asked without a pause, and gives the time from the acknowledgement
+// to the start of the last call that was accepted.
 func (l *lab) delayOf(r right, at, other *node) time.Duration {
 	l.Helper()
 	for _, n := range []*node{at, other} { // warm: the answer is cached
@@ -52,7 +53,8 @@ func (l *lab) delayOf(r right, at, other *node) time.Duration {
 	return max(0, time.Duration(last.Load())-acknowledged)
 }
 
-// FLT03: every kind of right is taken away while it is in use on another node, with Redis and without: how long it goes on there (G7).
+// FLT03: every kind of right is taken away while it is in use on another node, with Redis and without: how long it goes
+// on there (G7).
 func TestFLT03_RevocationDelay(t *testing.T) {
 	for _, with := range []bool{true, false} {
 		name := map[bool]string{true: "with redis", false: "without redis"}[with]
@@ -81,7 +83,8 @@ func TestFLT03_RevocationDelay(t *testing.T) {
 				d := times[kind]
 				slices.Sort(d)
 				worst = max(worst, d[len(d)-1])
-				text += fmt.Sprintf(" [%s n=%d p50=%s p99=%s max=%s]", kind, len(d), ms(quantile(d, 0.5)), ms(quantile(d, 0.99)), ms(d[len(d)-1]))
+				text += fmt.Sprintf(" [%s n=%d p50=%s p99=%s max=%s]", kind, len(d), ms(quantile(d, 0.5)),
+					ms(quantile(d, 0.99)), ms(d[len(d)-1]))
 			}
 			if worst > time.Second {
 				t.Errorf("I3: a revoked right was accepted %v after its end", worst)
@@ -91,7 +94,8 @@ func TestFLT03_RevocationDelay(t *testing.T) {
 	}
 }
 
-// FLT03, I3: revocation races refresh: when a session's end is acknowledged, no child of its family lives, whatever was on its way.
+// FLT03, I3: revocation races refresh: when a session's end is acknowledged, no child of its family lives, whatever was
+// on its way.
 func TestFLT03_RevokeAgainstRefresh(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
@@ -122,7 +126,8 @@ func TestFLT03_RevokeAgainstRefresh(t *testing.T) {
 		time.Sleep(100 * time.Millisecond) // what G7 allows
 		for _, child := range children {
 			for _, n := range []*node{a, b} {
-				if n.call("GET", "/v1/auth/me", child.access, nil).status == 200 || refreshAt(n, child.token).status == 200 {
+				if n.call("GET", "/v1/auth/me", child.access, nil).status == 200 ||
+					refreshAt(n, child.token).status == 200 {
 					alive++
 					t.Error("I3: a child of an ended session lives")
 				}

@@ -53,7 +53,8 @@ func (r *redisServer) address() string { return "127.0.0.1:" + r.port }
 
 func (r *redisServer) start() {
 	r.t.Helper()
-	r.cmd = exec.Command("redis-server", append([]string{"--port", r.port, "--bind", "127.0.0.1", "--save", "", "--dir", r.dir}, r.args...)...)
+	r.cmd = exec.Command("redis-server",
+		append([]string{"--port", r.port, "--bind", "127.0.0.1", "--save", "", "--dir", r.dir}, r.args...)...)
 	if err := r.cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -174,7 +175,8 @@ func (p *postgresServer) run(name string, args ...string) {
 func (p *postgresServer) start() {
 	p.t.Helper()
 	p.run("pg_ctl", "-D", p.data, "-w", "-t", "60", "-l", filepath.Join(filepath.Dir(p.data), "log"), "-o",
-		"-p "+p.port+" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=100 -c fsync=off -c wal_level=replica -c max_wal_senders=4 -c hot_standby=on", "start")
+		"-p "+p.port+" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=100 -c fsync=off "+
+			"-c wal_level=replica -c max_wal_senders=4 -c hot_standby=on", "start")
 }
 
 // restart stops in a mode (fast, immediate) or kills the postmaster, and starts again.
@@ -218,7 +220,8 @@ func (p *postgresServer) standby(upstream string) *postgresServer {
 	p.t.Helper()
 	s := newPostgres(p.t)
 	host, port, _ := net.SplitHostPort(upstream)
-	s.run("pg_basebackup", "-D", s.data, "-d", fmt.Sprintf("host=%s port=%s user=gatehouse application_name=standby", host, port), "-R", "-X", "stream", "-c", "fast", "--no-sync")
+	s.run("pg_basebackup", "-D", s.data, "-d", fmt.Sprintf("host=%s port=%s user=gatehouse application_name=standby",
+		host, port), "-R", "-X", "stream", "-c", "fast", "--no-sync")
 	s.start()
 	return s
 }

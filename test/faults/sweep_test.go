@@ -68,9 +68,10 @@ var moreFaults = []fault{
 	{point: "redis", action: "error"},
 }
 
-// FLT20: at every route, for each kind of fault, the first, second, … statement, commit or call of Redis goes wrong. What a request does, it does in full or
-// not at all: the tables that it changes, its event among them (I7), are all changed or none. It is never answered as done when it is not, never with internals
-// (I9), and the same request succeeds right after, also when the next one met the same fault (I6). Nothing leaks (I8).
+// FLT20: at every route, for each kind of fault, the first, second, … statement, commit or call of Redis goes wrong.
+// What a request does, it does in full or not at all: the tables that it changes, its event among them (I7), are all
+// changed or none. It is never answered as done when it is not, never with internals (I9), and the same request
+// succeeds right after, also when the next one met the same fault (I6). Nothing leaks (I8).
 func TestFLT20_Sweep(t *testing.T) {
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
 		var planned []*failpoint.Plan
@@ -141,7 +142,8 @@ func TestFLT20_Sweep(t *testing.T) {
 				continue
 			}
 			whole := changed(start, touched())
-			if len(whole) > 0 && whole["audit_events"] == 0 && name != "POST /v1/auth/refresh" { // one of a session that has its event
+			if len(whole) > 0 && whole["audit_events"] == 0 && name != "POST /v1/auth/refresh" {
+				// one of a session that has its event
 				bad("I7: %s changes %v without an event", name, whole)
 			}
 			for _, f := range kinds {
@@ -176,7 +178,9 @@ func TestFLT20_Sweep(t *testing.T) {
 						bad("A46: %s: %d %s", what, r.Status, r.Body)
 					case hit && f.action == "error" && r.Status == 500:
 						bad("I9: %s: a database that does not answer is 500: %s", what, r.Body)
-					case hit && r.Status < 500 && r.Status != c.good && r.Status != 401 && !(r.Status == 403 && r.Code() == "UNAVAILABLE"): // what a proxy is told
+					case hit && r.Status < 500 && r.Status != c.good && r.Status != 401 &&
+						!(r.Status == 403 && r.Code() == "UNAVAILABLE"):
+						// what a proxy is told
 						bad("%s: %d %s", what, r.Status, r.Body)
 					}
 					if !maps.Equal(done, whole) && !nothing(done, direct) {
@@ -212,7 +216,8 @@ func TestFLT20_Sweep(t *testing.T) {
 		if err != nil {
 			t.Errorf("I8: %v", err)
 		}
-		(&lab{T: t}).report("FLT20", "%s routes=%d fault_points=%d violations=%d goroutines=%d→%d", s.DB.Engine(), len(names), points, violations, before, runtime.NumGoroutine())
+		(&lab{T: t}).report("FLT20", "%s routes=%d fault_points=%d violations=%d goroutines=%d→%d", s.DB.Engine(),
+			len(names), points, violations, before, runtime.NumGoroutine())
 	})
 }
 
@@ -226,7 +231,8 @@ func nothing(done map[string]int64, db *sql.DB) bool {
 	return err == nil && outcome != "success"
 }
 
-// changed tells which counts have grown, and of events by how much. (How many sessions end depends on what went wrong before.)
+// changed tells which counts have grown, and of events by how much. (How many sessions end depends on what went wrong
+// before.)
 func changed(before, after map[string]int64) map[string]int64 {
 	out := make(map[string]int64)
 	for name, n := range after {
@@ -241,7 +247,8 @@ func changed(before, after map[string]int64) map[string]int64 {
 
 // Tables that a request may change though it fails, and columns that are written later.
 var (
-	apart   = []string{"login_attempts", "rate_counts", "leases", "installation", "goose_db_version", "signing_keys", "touched", "invalidations", "sqlite_sequence"}
+	apart = []string{"login_attempts", "rate_counts", "leases", "installation", "goose_db_version", "signing_keys",
+		"touched", "invalidations", "sqlite_sequence"}
 	delayed = []string{"last_used_at", "last_used_address", "expires_at", "address", "updated_at", "tries"}
 )
 
@@ -260,7 +267,8 @@ func openDirectly(t *testing.T, address string) *sql.DB {
 	return db
 }
 
-// watch makes the database count the rows that change in each table, within the same transactions, and gives the counts.
+// watch makes the database count the rows that change in each table, within the same transactions, and gives the
+// counts.
 func watch(t *testing.T, db *sql.DB, engine sqldb.Engine) func() map[string]int64 {
 	t.Helper()
 	exec := func(statement string, args ...any) {
@@ -288,8 +296,10 @@ func watch(t *testing.T, db *sql.DB, engine sqldb.Engine) func() map[string]int6
 	exec(`CREATE TABLE touched (name TEXT PRIMARY KEY, n BIGINT NOT NULL)`)
 	tables, columns := `SELECT name FROM sqlite_master WHERE type = 'table'`, `SELECT name FROM pragma_table_info($1)`
 	if engine == sqldb.Postgres {
-		tables, columns = `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`, `SELECT column_name FROM information_schema.columns WHERE table_name = $1`
-		exec(`CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN UPDATE touched SET n = n + 1 WHERE name = TG_TABLE_NAME; RETURN NULL; END $$`)
+		tables, columns = `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`,
+			`SELECT column_name FROM information_schema.columns WHERE table_name = $1`
+		exec(
+			`CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN UPDATE touched SET n = n + 1 WHERE name = TG_TABLE_NAME; RETURN NULL; END $$`)
 	}
 	for _, table := range list(tables) {
 		if slices.Contains(apart, table) {
@@ -314,7 +324,8 @@ func watch(t *testing.T, db *sql.DB, engine sqldb.Engine) func() map[string]int6
 			if engine == sqldb.Postgres {
 				do = `EXECUTE FUNCTION touch()`
 			}
-			exec(fmt.Sprintf(`CREATE TRIGGER touch_%s_%s AFTER %s ON %s FOR EACH ROW %s %s`, table, strings.ToLower(on), on, table, when[on], do))
+			exec(fmt.Sprintf(`CREATE TRIGGER touch_%s_%s AFTER %s ON %s FOR EACH ROW %s %s`, table, strings.ToLower(on),
+				on, table, when[on], do))
 		}
 	}
 	return func() map[string]int64 {

@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// FLT14: nodes whose clocks are off. Beyond five seconds a node is not ready and says why; what it signs with a clock in the future is refused by the others, and what
-// a slightly wrong one signs is good everywhere.
+// FLT14: nodes whose clocks are off. Beyond five seconds a node is not ready and says why; what it signs with a clock
+// in the future is refused by the others, and what a slightly wrong one signs is good everywhere.
 func TestFLT14_ClockSkew(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
@@ -34,7 +34,8 @@ func TestFLT14_ClockSkew(t *testing.T) {
 		n.launch("GATEHOUSE_FAULT_CLOCK=" + c.offset)
 		waitFor(t, "the node", 20*time.Second, func() bool { return n.call("GET", "/healthz", "", nil).status == 200 })
 		r := n.call("GET", "/readyz", "", nil)
-		for end := time.Now().Add(5 * time.Second); c.ready && r.status != 200 && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(5 * time.Second); c.ready && r.status != 200 && time.Now().
+			Before(end); time.Sleep(10 * time.Millisecond) {
 			r = n.call("GET", "/readyz", "", nil)
 		}
 		checks, _ := r.body["checks"].(map[string]any)
@@ -45,7 +46,8 @@ func TestFLT14_ClockSkew(t *testing.T) {
 		if !c.ready {
 			refused++
 		}
-		in := n.call("POST", "/v1/auth/login", "", map[string]any{"email": "operator@platform.example", "password": operatorPassword})
+		in := n.call("POST", "/v1/auth/login", "",
+			map[string]any{"email": "operator@platform.example", "password": operatorPassword})
 		if in.status != 200 {
 			t.Fatalf("sign-in with a clock off by %s: %d %v", c.offset, in.status, in.body)
 		}
@@ -83,8 +85,9 @@ func (n *node) doctor(env ...string) (verdicts map[string]string, code int) {
 	return verdicts, cmd.ProcessState.ExitCode()
 }
 
-// FLT14: the clock of a node steps back and forth by ten seconds under load. It is not ready while it is off, and is again when it is not; what was used once is not
-// accepted again, what has ended is not accepted beyond the step, and the other node, whose clock is right, notices nothing.
+// FLT14: the clock of a node steps back and forth by ten seconds under load. It is not ready while it is off, and is
+// again when it is not; what was used once is not accepted again, what has ended is not accepted beyond the step, and
+// the other node, whose clock is right, notices nothing.
 func TestFLT14_ClockJump(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
@@ -109,19 +112,24 @@ func TestFLT14_ClockJump(t *testing.T) {
 	doubles := 0
 	var late time.Duration
 	for range scale(1, 10) {
-		short := steady.must(201, "POST", "/v1/api-keys", admin, map[string]any{"name": "short", "permissions": []string{"tickets:read:all"}, "expiresAt": time.Now().Add(2 * time.Second)}).text("key")
+		short := steady.must(201, "POST", "/v1/api-keys", admin,
+			map[string]any{"name": "short", "permissions": []string{"tickets:read:all"}, "expiresAt": time.Now().
+				Add(2 * time.Second)}).text("key")
 		ends := time.Now().Add(2 * time.Second)
 		used := l.signIn(n)
 		next := refreshAt(n, used.token)
 		if next.status != 200 {
 			t.Fatalf("a refresh: %d", next.status)
 		}
-		invited := n.must(201, "POST", "/v1/users", admin, map[string]any{"email": slug() + "@x.example", "role": "end_user"})
+		invited := n.must(201, "POST", "/v1/users", admin,
+			map[string]any{"email": slug() + "@x.example", "role": "end_user"})
 		_, link, _ := strings.Cut(invited.text("setPasswordUrl"), "#token=")
 		n.must(200, "POST", "/v1/auth/password/set", "", map[string]any{"token": link, "password": personPassword})
 		for _, step := range []string{"-10s", "10s", "0s"} {
 			set(step)
-			waitFor(t, "readiness to tell the clock "+step, 20*time.Second, func() bool { return n.ready() == (step == "0s") })
+			waitFor(t, "readiness to tell the clock "+step, 20*time.Second, func() bool {
+				return n.ready() == (step == "0s")
+			})
 			for time.Now().Before(ends) {
 				time.Sleep(10 * time.Millisecond)
 			}
@@ -132,7 +140,8 @@ func TestFLT14_ClockJump(t *testing.T) {
 				doubles++
 				t.Errorf("I1: a used refresh token is accepted by a clock at %s", step)
 			}
-			if n.call("POST", "/v1/auth/password/set", "", map[string]any{"token": link, "password": personPassword}).status == 200 {
+			if n.call("POST", "/v1/auth/password/set", "",
+				map[string]any{"token": link, "password": personPassword}).status == 200 {
 				doubles++
 				t.Errorf("I1: a used link is accepted by a clock at %s", step)
 			}
@@ -149,12 +158,13 @@ func TestFLT14_ClockJump(t *testing.T) {
 	if late > 11*time.Second { // the step, and a moment
 		t.Errorf("a key was accepted %v after its end", late)
 	}
-	l.report("FLT14", "jumps=%d double_accept=%d late_accept=%s calls=%d err=%.2f%%", 3*scale(1, 10), doubles, ms(late), s.calls, s.errorShare())
+	l.report("FLT14", "jumps=%d double_accept=%d late_accept=%s calls=%d err=%.2f%%", 3*scale(1, 10), doubles, ms(late),
+		s.calls, s.errorShare())
 }
 
-// FLT15: signing keys are rotated without a pause under load on two nodes, one of which is stopped meanwhile for a second: no good token is refused, and no token is
-// signed by a key that the other node does not publish. Then the active key is revoked: every token of it stops on both
-// nodes, and new ones are signed by another (G2).
+// FLT15: signing keys are rotated without a pause under load on two nodes, one of which is stopped meanwhile for a
+// second: no good token is refused, and no token is signed by a key that the other node does not publish. Then the
+// active key is revoked: every token of it stops on both nodes, and new ones are signed by another (G2).
 func TestFLT15_KeyRotation(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
@@ -247,7 +257,8 @@ func TestFLT15_KeyRotation(t *testing.T) {
 			t.Error("a new token after the revocation is refused")
 		}
 	}
-	l.report("FLT15", "rotations=%d calls=%d false_401=%d errors=%d unpublished=%d reject_after_revoke=%s", rotations, calls.Load(), falseDenials.Load(), errors.Load(), unpublished.Load(), ms(reject))
+	l.report("FLT15", "rotations=%d calls=%d false_401=%d errors=%d unpublished=%d reject_after_revoke=%s", rotations,
+		calls.Load(), falseDenials.Load(), errors.Load(), unpublished.Load(), ms(reject))
 }
 
 // keyID is what a token's header names.
@@ -272,8 +283,8 @@ func published(n *node) map[string]bool {
 	return out
 }
 
-// FLT18: three nodes are restarted in turn while clients go to whichever says that it is ready. No request fails, and housekeeping is done by one node at a time, which
-// hands it over.
+// FLT18: three nodes are restarted in turn while clients go to whichever says that it is ready. No request fails, and
+// housekeeping is done by one node at a time, which hands it over.
 func TestFLT18_RollingRestart(t *testing.T) {
 	t.Parallel()
 	l := open(t, "")
@@ -281,7 +292,8 @@ func TestFLT18_RollingRestart(t *testing.T) {
 	metrics := make(map[*node]string)
 	for range 3 {
 		port := freePort(t)
-		n := l.node("GATEHOUSE_SHUTDOWN_DELAY=300ms", "GATEHOUSE_SHUTDOWN_GRACE=2s", "GATEHOUSE_HOUSEKEEPING_EVERY=1s", "GATEHOUSE_METRICS_LISTEN=127.0.0.1:"+port)
+		n := l.node("GATEHOUSE_SHUTDOWN_DELAY=300ms", "GATEHOUSE_SHUTDOWN_GRACE=2s", "GATEHOUSE_HOUSEKEEPING_EVERY=1s",
+			"GATEHOUSE_METRICS_LISTEN=127.0.0.1:"+port)
 		metrics[n] = "http://127.0.0.1:" + port + "/metrics"
 		nodes = append(nodes, n.start())
 	}
@@ -340,7 +352,8 @@ func TestFLT18_RollingRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer hanging.Close()
-	fmt.Fprintf(hanging, "POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+	fmt.Fprintf(hanging, "POST /v1/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: "+
+		"application/json\r\nContent-Length: 1000\r\n\r\n{")
 	time.Sleep(50 * time.Millisecond)
 	asked := time.Now()
 	nodes[0].stop()
@@ -360,9 +373,12 @@ func TestFLT18_RollingRestart(t *testing.T) {
 		t.Errorf("%d of %d calls failed", bad, s.calls)
 	}
 	if total > elapsed+float64(restarts)+2 || total < elapsed/4 { // a lease that is not given back rests for a minute
-		t.Errorf("housekeeping ran %.0f times in %.0f s: more than one node did it, or it was not handed over", total, elapsed)
+		t.Errorf("housekeeping ran %.0f times in %.0f s: more than one node did it, or it was not handed over", total,
+			elapsed)
 	}
-	l.report("FLT18", "restarts=%d calls=%d failed=%d housekeeping=%.0f in %.0fs p99=%s ended_with_a_hanging_request=%s", restarts, s.calls, s.calls-countOutcome(h, ok), total, elapsed, ms(s.p99), ms(hung))
+	l.report("FLT18",
+		"restarts=%d calls=%d failed=%d housekeeping=%.0f in %.0fs p99=%s ended_with_a_hanging_request=%s", restarts,
+		s.calls, s.calls-countOutcome(h, ok), total, elapsed, ms(s.p99), ms(hung))
 }
 
 func countOutcome(h *history, o outcome) (n int) {

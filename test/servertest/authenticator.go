@@ -13,7 +13,8 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// Authenticator is a WebAuthn authenticator with a browser around it, in software: it speaks the real formats, and every field of its answers can be made wrong.
+// Authenticator is a WebAuthn authenticator with a browser around it, in software: it speaks the real formats, and
+// every field of its answers can be made wrong.
 type Authenticator struct {
 	Origin  string
 	RPID    string
@@ -114,7 +115,9 @@ func (a *Authenticator) Create(t testing.TB, options Response) *Answer {
 	data = append(data, make([]byte, 16)...)
 	data = binary.BigEndian.AppendUint16(data, uint16(len(a.id)))
 	data = append(append(data, a.id...), cose...)
-	return &Answer{ID: b64(a.id), RawID: b64(a.id), Type: "public-key", ClientData: map[string]any{"type": "webauthn.create", "challenge": challenge, "origin": a.Origin, "crossOrigin": false}, AuthData: data, attestation: true, a: a}
+	return &Answer{ID: b64(a.id), RawID: b64(a.id), Type: "public-key",
+		ClientData: map[string]any{"type": "webauthn.create", "challenge": challenge, "origin": a.Origin,
+			"crossOrigin": false}, AuthData: data, attestation: true, a: a}
 }
 
 // Get answers the options of a sign-in. It counts on.
@@ -122,7 +125,9 @@ func (a *Authenticator) Get(t testing.TB, options Response) *Answer {
 	t.Helper()
 	challenge, _ := challengeOf(t, options)
 	a.Counter++
-	return &Answer{ID: b64(a.id), RawID: b64(a.id), Type: "public-key", ClientData: map[string]any{"type": "webauthn.get", "challenge": challenge, "origin": a.Origin, "crossOrigin": false}, AuthData: a.authData(a.flags()), UserHandle: a.userHandle, a: a}
+	return &Answer{ID: b64(a.id), RawID: b64(a.id), Type: "public-key",
+		ClientData: map[string]any{"type": "webauthn.get", "challenge": challenge, "origin": a.Origin,
+			"crossOrigin": false}, AuthData: a.authData(a.flags()), UserHandle: a.userHandle, a: a}
 }
 
 // JSON is the answer as the browser's toJSON() gives it.
@@ -132,13 +137,15 @@ func (n *Answer) JSON(t testing.TB) map[string]any {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := map[string]any{"id": n.ID, "rawId": n.RawID, "type": n.Type, "clientExtensionResults": map[string]any{}, "authenticatorAttachment": "platform"}
+	out := map[string]any{"id": n.ID, "rawId": n.RawID, "type": n.Type, "clientExtensionResults": map[string]any{},
+		"authenticatorAttachment": "platform"}
 	if n.attestation {
 		object, err := cbor.Marshal(map[string]any{"fmt": "none", "attStmt": map[string]any{}, "authData": n.AuthData})
 		if err != nil {
 			t.Fatal(err)
 		}
-		out["response"] = map[string]any{"clientDataJSON": b64(client), "attestationObject": b64(object), "transports": []string{"internal"}}
+		out["response"] = map[string]any{"clientDataJSON": b64(client), "attestationObject": b64(object),
+			"transports": []string{"internal"}}
 		return out
 	}
 	if n.Signature == nil {
@@ -148,7 +155,8 @@ func (n *Answer) JSON(t testing.TB) map[string]any {
 			t.Fatal(err)
 		}
 	}
-	response := map[string]any{"clientDataJSON": b64(client), "authenticatorData": b64(n.AuthData), "signature": b64(n.Signature)}
+	response := map[string]any{"clientDataJSON": b64(client), "authenticatorData": b64(n.AuthData),
+		"signature": b64(n.Signature)}
 	if n.UserHandle != nil {
 		response["userHandle"] = b64(n.UserHandle)
 	}
@@ -160,9 +168,11 @@ func (n *Answer) JSON(t testing.TB) map[string]any {
 func (s *Server) EnrollKey(t testing.TB, a *Authenticator, as Change) string {
 	t.Helper()
 	origin := Header("Origin", a.Origin)
-	r := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "webauthn", "name": "key"}, as, origin).Want(t, 201)
+	r := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "webauthn", "name": "key"}, as, origin).
+		Want(t, 201)
 	id := r.String("id")
-	s.Do(t, "POST", "/v1/auth/mfa/factors/"+id+"/confirm", map[string]any{"credential": a.Create(t, r).JSON(t)}, as, origin).Want(t, 200)
+	s.Do(t, "POST", "/v1/auth/mfa/factors/"+id+"/confirm", map[string]any{"credential": a.Create(t, r).JSON(t)}, as,
+		origin).Want(t, 200)
 	return id
 }
 

@@ -20,7 +20,8 @@ func Demo(username string) Change { return Password(username, server.DemoPasswor
 func (s *Server) ItemPath(t testing.TB, username string) Tokens {
 	t.Helper()
 	var tokens Tokens
-	s.Do(t, "POST", "/api/users/login", map[string]any{"username": username, "password": server.DemoPassword}).Want(t, 200).Into(t, &tokens)
+	s.Do(t, "POST", "/api/users/login", map[string]any{"username": username, "password": server.DemoPassword}).
+		Want(t, 200).Into(t, &tokens)
 	return tokens
 }
 
@@ -43,14 +44,16 @@ type Entity struct {
 func (s *Server) Provision(t testing.TB, name, authType string) Entity {
 	t.Helper()
 	var e Entity
-	s.Do(t, "POST", "/up/v5/entity", map[string]any{"Name": name, "AuthType": authType}, s.Master()).Want(t, 200).Into(t, &e)
+	s.Do(t, "POST", "/up/v5/entity", map[string]any{"Name": name, "AuthType": authType}, s.Master()).Want(t, 200).
+		Into(t, &e)
 	return e
 }
 
 // BrokerToken gets an access token at ServiceBroker's door.
 func (s *Server) BrokerToken(t testing.TB, clientID, secret string) string {
 	t.Helper()
-	body := map[string]any{"ClientId": clientID, "ClientSecret": secret, "GrantType": "ClientCredentials", "ExpiresInSeconds": 600}
+	body := map[string]any{"ClientId": clientID, "ClientSecret": secret, "GrantType": "ClientCredentials",
+		"ExpiresInSeconds": 600}
 	return s.Do(t, "POST", "/up/v5/oauth2/accessToken", body).Want(t, 200).String("access_token")
 }
 
@@ -58,16 +61,19 @@ func (s *Server) BrokerToken(t testing.TB, clientID, secret string) string {
 func (s *Server) SecuriThings(t testing.TB) string {
 	t.Helper()
 	c := s.Seeds.Clients[0]
-	return s.Do(t, "POST", "/token/acme-corp", nil, Basic(c.ClientID, c.ClientSecret)).Want(t, 200).String("access_token")
+	return s.Do(t, "POST", "/token/acme-corp", nil, Basic(c.ClientID, c.ClientSecret)).Want(t, 200).
+		String("access_token")
 }
 
 // TestPassword is what PersonWithPassword chooses.
 const TestPassword = "a passphrase for a test"
 
-// PersonWithPassword makes a person in the organization of an administrator who has chosen a password, and gives their id.
+// PersonWithPassword makes a person in the organization of an administrator who has chosen a password, and gives their
+// id.
 func (s *Server) PersonWithPassword(t testing.TB, as Change, name, role string) string {
 	t.Helper()
-	r := s.Do(t, "POST", "/v1/users", map[string]any{"email": name + "@acme-corp.example", "role": role}, as).Want(t, 201)
+	r := s.Do(t, "POST", "/v1/users", map[string]any{"email": name + "@acme-corp.example", "role": role}, as).
+		Want(t, 201)
 	_, link, _ := strings.Cut(r.String("setPasswordUrl"), "#token=")
 	s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": TestPassword}).Want(t, 200)
 	return r.String("id")

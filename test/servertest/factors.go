@@ -46,7 +46,8 @@ func (s *Server) EnrollApp(t testing.TB, as Change) *App {
 	r := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp", "name": "phone"}, as).Want(t, 201)
 	a := &App{ID: r.String("id"), Secret: r.String("secret"), s: s}
 	var confirmed struct{ BackupCodes []string }
-	s.Do(t, "POST", "/v1/auth/mfa/factors/"+a.ID+"/confirm", map[string]any{"code": a.Code(t)}, as).Want(t, 200).Into(t, &confirmed)
+	s.Do(t, "POST", "/v1/auth/mfa/factors/"+a.ID+"/confirm", map[string]any{"code": a.Code(t)}, as).Want(t, 200).
+		Into(t, &confirmed)
 	a.BackupCodes = confirmed.BackupCodes
 	return a
 }
@@ -54,7 +55,8 @@ func (s *Server) EnrollApp(t testing.TB, as Change) *App {
 // FirstStep gives the token of a sign-in that waits for its second factor.
 func (s *Server) FirstStep(t testing.TB, email string) string {
 	t.Helper()
-	return s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": email, "password": server.DemoPassword}).Want(t, 202).String("mfaToken")
+	return s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": email, "password": server.DemoPassword}).
+		Want(t, 202).String("mfaToken")
 }
 
 // Verify completes a sign-in that waits.
@@ -74,7 +76,8 @@ func (s *Server) LoginWith(t testing.TB, email string, app *App) Tokens {
 // MustEnroll demands a second factor of a demo user who has none, and gives the token of a sign-in that waits for it.
 func (s *Server) MustEnroll(t testing.TB, email string) string {
 	t.Helper()
-	s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, email)+"/mfa", map[string]any{"required": true}, s.As(t, Admin)).Want(t, 200)
+	s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, email)+"/mfa", map[string]any{"required": true}, s.As(t, Admin)).
+		Want(t, 200)
 	return s.FirstStep(t, email)
 }
 

@@ -29,13 +29,14 @@ var varying = []struct {
 	{regexp.MustCompile(`(Retry-After: )\d+`), "${1}<seconds>"},
 }
 
-// Golden compares an answer (status, the headers that a client acts on, body) with testdata/<name>.txt beside the test. Run the test with -golden to
-// write it.
+// Golden compares an answer (status, the headers that a client acts on, body) with testdata/<name>.txt beside the test.
+// Run the test with -golden to write it.
 func (r Response) Golden(t testing.TB, name string) {
 	t.Helper()
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d\n", r.Status)
-	for _, h := range []string{"Content-Type", "Location", "Www-Authenticate", "Retry-After", "Cache-Control", "Allow"} {
+	for _, h := range []string{"Content-Type", "Location", "Www-Authenticate", "Retry-After", "Cache-Control",
+		"Allow"} {
 		for _, v := range r.Header[h] {
 			fmt.Fprintf(&b, "%s: %s\n", h, v)
 		}

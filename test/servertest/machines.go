@@ -44,7 +44,8 @@ func Form() Change {
 
 // Basic authenticates an OAuth client (RFC 6749 §2.3.1).
 func Basic(id, secret string) Change {
-	return Header("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret))))
+	return Header("Authorization",
+		"Basic "+base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret))))
 }
 
 // PostForm sends form parameters, given in pairs.
@@ -60,7 +61,8 @@ func (s *Server) PostForm(t testing.TB, path string, pairs []string, changes ...
 // User makes a user in the organization of an administrator and gives its id.
 func (s *Server) User(t testing.TB, as Change, name, role, kind string) string {
 	t.Helper()
-	return s.Do(t, "POST", "/v1/users", map[string]any{"email": name + "@acme-corp.example", "role": role, "type": kind}, as).Want(t, 201).String("id")
+	return s.Do(t, "POST", "/v1/users", map[string]any{"email": name + "@acme-corp.example", "role": role,
+		"type": kind}, as).Want(t, 201).String("id")
 }
 
 // Key makes an API key with permissions; owner is a user's or the organization's id, or empty for the maker.
@@ -91,7 +93,8 @@ func (s *Server) SystemToken(t testing.TB, as Change) Machine {
 // ApplicationToken makes an application token of an application user.
 func (s *Server) ApplicationToken(t testing.TB, as Change, user string) Machine {
 	t.Helper()
-	r := s.Do(t, "POST", "/v1/application-tokens", map[string]any{"name": "test token", "userId": user}, as).Want(t, 201)
+	r := s.Do(t, "POST", "/v1/application-tokens", map[string]any{"name": "test token", "userId": user}, as).
+		Want(t, 201)
 	return Machine{Kind: "application_token", ID: r.String("id"), Value: r.String("token"), Owner: user}
 }
 
@@ -110,7 +113,8 @@ func (s *Server) Client(t testing.TB, as Change, more map[string]any, permission
 	var list struct{ Data []struct{ ID string } }
 	s.Do(t, "GET", "/v1/clients/"+m.ID+"/secrets", nil, as).Want(t, 200).Into(t, &list)
 	m.SecretID = list.Data[0].ID
-	m.Value = s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, Basic(m.Client, m.Secret)).Want(t, 200).String("access_token")
+	m.Value = s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, Basic(m.Client, m.Secret)).
+		Want(t, 200).String("access_token")
 	return m
 }
 
@@ -125,7 +129,8 @@ func (s *Server) Seeded(t testing.TB) []Machine {
 		{Kind: "system_token", ID: s.Seeds.SystemAccessTokens[0].ID, Value: s.Seeds.SystemAccessTokens[0].Token},
 		{Kind: "application_token", ID: s.Seeds.ApplicationTokens[0].ID, Value: s.Seeds.ApplicationTokens[0].Token},
 		{Kind: "client_token", ID: c.ClientID, Client: c.ClientID, Secret: c.ClientSecret,
-			Value: s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, Basic(c.ClientID, c.ClientSecret)).Want(t, 200).String("access_token")},
+			Value: s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"},
+				Basic(c.ClientID, c.ClientSecret)).Want(t, 200).String("access_token")},
 	}
 }
 

@@ -32,11 +32,14 @@ func (m *Mails) To(address string) []mail.Mail {
 	return slices.DeleteFunc(slices.Clone(m.sent), func(s mail.Mail) bool { return s.To != address })
 }
 
-// Mail waits for a mail to an address whose subject contains a text, of which there must be n by then, and gives the last.
+// Mail waits for a mail to an address whose subject contains a text, of which there must be n by then, and gives the
+// last.
 func (s *Server) Mail(t testing.TB, address, subject string, n int) mail.Mail {
 	t.Helper()
 	for range 1500 { // half a minute, on a busy machine
-		found := slices.DeleteFunc(s.Mails.To(address), func(m mail.Mail) bool { return !strings.Contains(m.Subject, subject) })
+		found := slices.DeleteFunc(s.Mails.To(address), func(m mail.Mail) bool {
+			return !strings.Contains(m.Subject, subject)
+		})
 		if len(found) > n {
 			t.Fatalf("%d mails %q to %s, want %d", len(found), subject, address, n)
 		}

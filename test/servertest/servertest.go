@@ -1,5 +1,5 @@
-// Package servertest starts whole servers for tests: the real composition on a real database, over real HTTP, with the demo's tenants and
-// users, with cheap password hashes, keys made once a process, and a clock that can be set forward.
+// Package servertest starts whole servers for tests: the real composition on a real database, over real HTTP, with the
+// demo's tenants and users, with cheap password hashes, keys made once a process, and a clock that can be set forward.
 package servertest
 
 import (
@@ -145,8 +145,10 @@ func Join(t testing.TB, address string, options ...Option) *Server {
 	if sqldb.IsPostgres(address) { // in production the two go together; WithoutRedis is for the rest
 		cfg.Redis = secret.New(os.Getenv(RedisEnv))
 	}
-	o := server.Options{Mail: s.Mails, Log: slog.New(slog.NewTextHandler(s.Logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: s.Clock.Now, Generate: generator(),
-		Hashing: hashing.Options{Params: CheapHash, Slots: 2, PerClient: 256}, Limits: attempt.DefaultLimits}
+	o := server.Options{Mail: s.Mails,
+		Log: slog.New(slog.NewTextHandler(s.Logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: s.Clock.Now,
+		Generate: generator(),
+		Hashing:  hashing.Options{Params: CheapHash, Slots: 2, PerClient: 256}, Limits: attempt.DefaultLimits}
 	for _, option := range options {
 		option(&cfg, &o)
 	}
@@ -304,7 +306,8 @@ const (
 func (s *Server) Login(t testing.TB, email string) Tokens {
 	t.Helper()
 	var tokens Tokens
-	s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": email, "password": server.DemoPassword}).Want(t, 200).Into(t, &tokens)
+	s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": email, "password": server.DemoPassword}).Want(t, 200).
+		Into(t, &tokens)
 	return tokens
 }
 

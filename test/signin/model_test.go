@@ -75,15 +75,18 @@ func options(_ *config.Config, o *server.Options) { // what locks is tested else
 func newWorld(t *testing.T, address string) *world {
 	w := &world{t: t, address: address, policy: map[string]string{"acme-corp": "optional", "second-tenant": "optional"}}
 	w.nodes = []*servertest.Server{servertest.New(t, address, options)}
-	for slug, domain := range map[string]string{"acme-corp": "acme-corp.example", "second-tenant": "second-tenant.example"} {
+	for slug, domain := range map[string]string{"acme-corp": "acme-corp.example",
+		"second-tenant": "second-tenant.example"} {
 		for _, name := range []string{"enduser", "agent"} {
-			p := &person{email: name + "@" + domain, username: name, slug: slug, password: server.DemoPassword, key: servertest.NewAuthenticator(t)}
+			p := &person{email: name + "@" + domain, username: name, slug: slug, password: server.DemoPassword,
+				key: servertest.NewAuthenticator(t)}
 			p.id = w.node(0).UserID(t, p.email)
 			w.people = append(w.people, p)
 		}
 	}
 	slices.SortFunc(w.people, func(a, b *person) int { return strings.Compare(a.email, b.email) })
-	for _, admin := range []string{servertest.Admin, servertest.Foreigner} { // policies must not shut the administrators out
+	for _, admin := range []string{servertest.Admin, servertest.Foreigner} {
+		// policies must not shut the administrators out
 		w.admin(admin)
 	}
 	return w
@@ -111,7 +114,8 @@ func (w *world) admin(email string) servertest.Change {
 		w.apps[email] = n.EnrollApp(w.t, n.As(w.t, email))
 	}
 	w.forward(30 * time.Second)
-	r := n.Do(w.t, "POST", "/v1/auth/mfa/verify", map[string]any{"mfaToken": n.FirstStep(w.t, email), "method": "totp", "code": servertest.CodeAt(w.t, w.apps[email].Secret, n.Clock.Now())}).Want(w.t, 200)
+	r := n.Do(w.t, "POST", "/v1/auth/mfa/verify", map[string]any{"mfaToken": n.FirstStep(w.t, email), "method": "totp",
+		"code": servertest.CodeAt(w.t, w.apps[email].Secret, n.Clock.Now())}).Want(w.t, 200)
 	return servertest.Bearer(r.String("accessToken"))
 }
 
@@ -136,7 +140,8 @@ func (w *world) check(t *rapid.T) {
 		case h.who.disabled:
 			t.Fatalf("a session of %s, who is disabled, is open", h.who.email)
 		case !h.second && h.neededAtStart:
-			t.Fatalf("a session of %s is open that began with a password alone, where a second factor was there or demanded", h.who.email)
+			t.Fatalf("a session of %s is open that began with a password alone, where a second factor was there or "+
+				"demanded", h.who.email)
 		case !h.second && w.demanded(h.who):
 			t.Fatalf("a session of %s of a password alone is open, and a second factor is demanded", h.who.email)
 		}
@@ -187,14 +192,16 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 			changes = append(changes, servertest.Header("X-Tenant-Slug", "second-tenant"))
 		}
 		r := n.Do(w.t, "POST", "/v1/auth/mfa/verify", body, changes...)
-		live := !x.used && x.tries < 5 && n.Clock.Now().Before(x.born.Add(5*time.Minute)) && !x.who.disabled && x.proven == x.who.password
+		live := !x.used && x.tries < 5 && n.Clock.Now().Before(x.born.Add(5*time.Minute)) && !x.who.disabled &&
+			x.proven == x.who.password
 		x.tries++
 		if right && live && body["method"] == "totp" && r.Status != 200 {
 			t.Fatalf("a right code of %s: %d %s", x.who.email, r.Status, r.Body)
 		}
 		if r.Status == 200 {
 			if !right || !live {
-				t.Fatalf("a second step of %s that was wrong (%v) or whose token was dead (%v) succeeded: %v", x.who.email, !right, !live, body["method"])
+				t.Fatalf("a second step of %s that was wrong (%v) or whose token was dead (%v) succeeded: %v",
+					x.who.email, !right, !live, body["method"])
 			}
 			x.used = true
 			w.hold(x.who, r, true)
@@ -222,7 +229,8 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 			case good && need && r.Status != 202, good && !need && r.Status != 200:
 				t.Fatalf("a right first step of %s, who needs a second (%v): %d %s", p.email, need, r.Status, r.Body)
 			case r.Status == 202:
-				w.waits = append(w.waits, &waiting{who: p, token: r.String("mfaToken"), born: n.Clock.Now(), proven: p.password})
+				w.waits = append(w.waits, &waiting{who: p, token: r.String("mfaToken"), born: n.Clock.Now(),
+					proven: p.password})
 			case r.Status == 200:
 				w.hold(p, r, false)
 			}
@@ -230,10 +238,13 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 		"other doors": func(t *rapid.T) {
 			n, p := some(t)
 			need := p.hasFactor() || w.demanded(p)
-			item := n.Do(w.t, "POST", "/api/users/login", map[string]any{"username": p.username, "password": p.password}, servertest.Header("X-Tenant-Slug", p.slug))
+			item := n.Do(w.t, "POST", "/api/users/login",
+				map[string]any{"username": p.username, "password": p.password},
+				servertest.Header("X-Tenant-Slug", p.slug))
 			easy := n.Do(w.t, "GET", "/api/v1/"+p.slug+"/requests", nil, servertest.Password(p.username, p.password))
 			if need && (item.Status == 200 || easy.Status == 200) {
-				t.Fatalf("%s, who needs a second factor, passes a door that has none: %d, %d", p.email, item.Status, easy.Status)
+				t.Fatalf("%s, who needs a second factor, passes a door that has none: %d, %d", p.email, item.Status,
+					easy.Status)
 			}
 			if item.Status == 200 {
 				w.hold(p, item, false)
@@ -255,7 +266,8 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 			verify(t, x, map[string]any{"method": "totp", "code": w.code(other.seed)}, false)
 		},
 		"guess": func(t *rapid.T) {
-			verify(t, aWait(t), map[string]any{"method": pick(t, []string{"totp", "backup_codes"}, "method"), "code": pick(t, []string{"000000", "12345678"}, "code")}, false)
+			verify(t, aWait(t), map[string]any{"method": pick(t, []string{"totp", "backup_codes"}, "method"),
+				"code": pick(t, []string{"000000", "12345678"}, "code")}, false)
 		},
 		"backup code": func(t *rapid.T) {
 			x := aWait(t)
@@ -276,7 +288,8 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 			if options.Status != 200 {
 				t.Skip("no challenge")
 			}
-			verify(t, x, map[string]any{"method": "webauthn", "credential": x.who.key.Get(w.t, options).JSON(w.t)}, x.who.keyEnrolled)
+			verify(t, x, map[string]any{"method": "webauthn", "credential": x.who.key.Get(w.t, options).JSON(w.t)},
+				x.who.keyEnrolled)
 		},
 		"passkey": func(t *rapid.T) {
 			n, p := some(t)
@@ -307,7 +320,9 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 			if x.secret == "" {
 				t.Skip("nothing enrolled")
 			}
-			r := w.node(rapid.IntRange(0, 3).Draw(t, "node")).Do(w.t, "POST", "/v1/auth/mfa/factors/"+x.factor+"/confirm", map[string]any{"code": w.code(x.secret)}, servertest.Bearer(x.token))
+			r := w.node(rapid.IntRange(0, 3).Draw(t, "node")).
+				Do(w.t, "POST", "/v1/auth/mfa/factors/"+x.factor+"/confirm", map[string]any{"code": w.code(x.secret)},
+					servertest.Bearer(x.token))
 			if r.Status == 200 {
 				if x.who.hasFactor() || x.used || x.who.disabled {
 					t.Fatalf("a first step of %s, who has a factor, adds another", x.who.email)
@@ -333,7 +348,8 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 				if r.Status != 201 {
 					return
 				}
-				if r := n.Do(w.t, "POST", "/v1/auth/mfa/factors/"+r.String("id")+"/confirm", map[string]any{"credential": h.who.key.Create(w.t, r).JSON(w.t)}, as, origin); r.Status == 200 {
+				if r := n.Do(w.t, "POST", "/v1/auth/mfa/factors/"+r.String("id")+"/confirm",
+					map[string]any{"credential": h.who.key.Create(w.t, r).JSON(w.t)}, as, origin); r.Status == 200 {
 					h.who.keyEnrolled, h.second = true, true
 					h.who.codes = append(h.who.codes, codesOf(r)...)
 				}
@@ -343,7 +359,8 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 			if r.Status != 201 {
 				return
 			}
-			c := n.Do(w.t, "POST", "/v1/auth/mfa/factors/"+r.String("id")+"/confirm", map[string]any{"code": w.code(r.String("secret"))}, as)
+			c := n.Do(w.t, "POST", "/v1/auth/mfa/factors/"+r.String("id")+"/confirm",
+				map[string]any{"code": w.code(r.String("secret"))}, as)
 			if c.Status == 200 {
 				h.who.seed, h.second = r.String("secret"), true
 				h.who.codes = append(h.who.codes, codesOf(c)...)
@@ -356,12 +373,14 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 			h := pick(t, w.held, "session")
 			n := w.node(rapid.IntRange(0, 3).Draw(t, "node"))
 			if h.item {
-				if r := n.Do(w.t, "GET", "/api/users/refresh", nil, servertest.Bearer(h.tokens.RefreshToken)); r.Status == 200 {
+				if r := n.Do(w.t, "GET", "/api/users/refresh", nil,
+					servertest.Bearer(h.tokens.RefreshToken)); r.Status == 200 {
 					h.tokens.AccessToken = r.String("accessToken")
 				}
 				return
 			}
-			if r := n.Do(w.t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": h.tokens.RefreshToken}); r.Status == 200 {
+			if r := n.Do(w.t, "POST", "/v1/auth/refresh",
+				map[string]any{"refreshToken": h.tokens.RefreshToken}); r.Status == 200 {
 				json.Unmarshal(r.Body, &h.tokens)
 			}
 		},
@@ -370,7 +389,8 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 				t.Skip("no session")
 			}
 			h := pick(t, w.held, "session")
-			r := w.node(0).Do(w.t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": h.who.password}, servertest.Bearer(h.tokens.AccessToken))
+			r := w.node(0).Do(w.t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": h.who.password},
+				servertest.Bearer(h.tokens.AccessToken))
 			if r.Status == 200 && h.who.hasFactor() {
 				t.Fatalf("%s, who has a second factor, proved themselves by a password", h.who.email)
 			}
@@ -409,14 +429,16 @@ func (w *world) actions() map[string]func(t *rapid.T) {
 		"policy": func(t *rapid.T) {
 			p := pick(t, w.people, "whose tenant")
 			policy := pick(t, []string{"optional", "administrators", "required"}, "policy")
-			w.nodes[0].Do(w.t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"mfa": policy}}, w.adminOf(p)).Want(w.t, 200)
+			w.nodes[0].Do(w.t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"mfa": policy}},
+				w.adminOf(p)).Want(w.t, 200)
 			w.policy[p.slug] = policy
 			w.settle()
 		},
 		"require": func(t *rapid.T) {
 			p := pick(t, w.people, "who")
 			required := rapid.Bool().Draw(t, "required")
-			w.nodes[0].Do(w.t, "PATCH", "/v1/users/"+p.id+"/mfa", map[string]any{"required": required}, w.adminOf(p)).Want(w.t, 200)
+			w.nodes[0].Do(w.t, "PATCH", "/v1/users/"+p.id+"/mfa", map[string]any{"required": required}, w.adminOf(p)).
+				Want(w.t, 200)
 			p.required = required
 			w.settle()
 		},
@@ -466,13 +488,15 @@ func codesOf(r servertest.Response) []string {
 	return v.BackupCodes
 }
 
-// ATK50, A27, A28: whatever anybody does in whatever order, through every door, with restarts, two clients and tenants: nobody reaches full rights without the factors that are required.
+// ATK50, A27, A28: whatever anybody does in whatever order, through every door, with restarts, two clients and tenants:
+// nobody reaches full rights without the factors that are required.
 func TestATK50_NoStepIsSkipped(t *testing.T) {
 	t.Parallel()
 	flag.Set("rapid.checks", "12")
 	flag.Set("rapid.steps", "40")
 	flag.Set("rapid.shrinktime", "10s")
-	for engine, open := range map[string]func(t testing.TB) string{"sqlite": sqldbtest.SQLite, "postgres": sqldbtest.Postgres} {
+	for engine, open := range map[string]func(t testing.TB) string{"sqlite": sqldbtest.SQLite,
+		"postgres": sqldbtest.Postgres} {
 		if engine == "postgres" && os.Getenv(sqldbtest.PostgresEnv) == "" {
 			continue
 		}

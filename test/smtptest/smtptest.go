@@ -1,5 +1,6 @@
-// Package smtptest starts a real SMTP server on loopback for tests: with STARTTLS, with TLS from the first byte or in the clear, with or without authentication. It keeps what
-// it accepts and can be told to refuse, to put off and to hang up.
+// Package smtptest starts a real SMTP server on loopback for tests: with STARTTLS, with TLS from the first byte or in
+// the clear, with or without authentication. It keeps what it accepts and can be told to refuse, to put off and to hang
+// up.
 package smtptest
 
 import (
@@ -91,7 +92,7 @@ func Start(t testing.TB, o Options) *Server {
 		srv.TLSConfig = conf
 	}
 	srv.AllowInsecureAuth = o.Clear
-	go srv.Serve(l) //nolint:errcheck // ends with Close
+	go srv.Serve(l) // ends with Close
 	t.Cleanup(func() { srv.Close() })
 	return s
 }
@@ -226,8 +227,10 @@ func selfSigned(t testing.TB) (tls.Certificate, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		DNSNames: []string{"localhost"},
+		IsCA:     true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
 		t.Fatal(err)

@@ -1,5 +1,5 @@
-// Package sqldbtest gives each test databases of its own: a migrated SQLite file always, and a PostgreSQL database copied from a
-// migrated template when GATEHOUSE_TEST_POSTGRES names a server (`make test` starts one).
+// Package sqldbtest gives each test databases of its own: a migrated SQLite file always, and a PostgreSQL database
+// copied from a migrated template when GATEHOUSE_TEST_POSTGRES names a server (`make test` starts one).
 package sqldbtest
 
 import (
@@ -120,7 +120,8 @@ func Postgres(t testing.TB) string {
 		t.Fatal(err)
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, fmt.Sprintf(`CREATE DATABASE %s TEMPLATE %s STRATEGY FILE_COPY`, name, postgresName)); err != nil {
+	if _, err := conn.Exec(ctx, fmt.Sprintf(`CREATE DATABASE %s TEMPLATE %s STRATEGY FILE_COPY`, name,
+		postgresName)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -131,7 +132,8 @@ func Postgres(t testing.TB) string {
 	return withDatabase(server, name)
 }
 
-// drop removes a database and ends what is still connected to it. A visit of autovacuum belongs to the server's own role, which the tests may not end: it is waited for.
+// drop removes a database and ends what is still connected to it. A visit of autovacuum belongs to the server's own
+// role, which the tests may not end: it is waited for.
 func drop(server, name string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -154,7 +156,8 @@ func drop(server, name string) error {
 	}
 }
 
-// makeTemplate migrates one database that this process's tests are copied from. It sorts text as English does, which nothing may depend on.
+// makeTemplate migrates one database that this process's tests are copied from. It sorts text as English does, which
+// nothing may depend on.
 func makeTemplate(server string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -178,7 +181,9 @@ func makeTemplate(server string) (string, error) {
 		return "", err
 	}
 	defer conn.Exec(ctx, `SELECT pg_advisory_unlock(20417)`)
-	if _, err := conn.Exec(ctx, `CREATE DATABASE `+name+` TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C.UTF-8'`); err != nil {
+	if _,
+		err := conn.Exec(ctx,
+		`CREATE DATABASE `+name+` TEMPLATE template0 LOCALE_PROVIDER icu ICU_LOCALE 'en-US' LOCALE 'C.UTF-8'`); err != nil {
 		return "", err
 	}
 	db, err := sqldb.Open(ctx, withDatabase(server, name), sqldb.Options{MaxConns: 2})

@@ -120,27 +120,35 @@ func render(t *testing.T, values map[string]any) (map[string]string, error) {
 	if err := chart.Validate(); err != nil {
 		t.Fatal(err)
 	}
-	all, err := chartutil.ToRenderValues(chart, values, chartutil.ReleaseOptions{Name: "auth", Namespace: "default", Revision: 1, IsInstall: true}, chartutil.DefaultCapabilities)
+	all, err := chartutil.ToRenderValues(chart, values,
+		chartutil.ReleaseOptions{Name: "auth", Namespace: "default", Revision: 1, IsInstall: true},
+		chartutil.DefaultCapabilities)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return engine.Engine{Strict: true}.Render(chart, all)
 }
 
-// The chart refuses to render without what it needs, and renders objects that a cluster understands with what it is given.
+// The chart refuses to render without what it needs, and renders objects that a cluster understands with what it is
+// given.
 func TestHelm(t *testing.T) {
-	for _, missing := range []map[string]any{{}, {"publicURL": "https://auth.example.com"}, {"existingSecret": "gatehouse"}} {
+	for _, missing := range []map[string]any{{}, {"publicURL": "https://auth.example.com"},
+		{"existingSecret": "gatehouse"}} {
 		if _, err := render(t, missing); err == nil {
 			t.Errorf("rendered with %v", missing)
 		}
 	}
 	for name, values := range map[string]map[string]any{
 		"least": {"publicURL": "https://auth.example.com", "existingSecret": "gatehouse"},
-		"all": {"publicURL": "https://auth.example.com", "existingSecret": "gatehouse", "replicas": 3, "metrics": map[string]any{"enabled": true}, "trustedProxies": []any{"10.0.0.0/8"},
-			"env": map[string]any{"GATEHOUSE_LOG_LEVEL": "info"}, "imagePullSecrets": []any{map[string]any{"name": "registry"}}, "nodeSelector": map[string]any{"disk": "fast"},
-			"tolerations": []any{map[string]any{"key": "x", "operator": "Exists"}},
-			"ingress": map[string]any{"enabled": true, "className": "nginx", "hosts": []any{"auth.example.com"}, "annotations": map[string]any{"a": "b"},
-				"tls": []any{map[string]any{"secretName": "auth-tls", "hosts": []any{"auth.example.com"}}}}},
+		"all": {"publicURL": "https://auth.example.com", "existingSecret": "gatehouse", "replicas": 3,
+			"metrics": map[string]any{"enabled": true}, "trustedProxies": []any{"10.0.0.0/8"},
+			"env":              map[string]any{"GATEHOUSE_LOG_LEVEL": "info"},
+			"imagePullSecrets": []any{map[string]any{"name": "registry"}},
+			"nodeSelector":     map[string]any{"disk": "fast"},
+			"tolerations":      []any{map[string]any{"key": "x", "operator": "Exists"}},
+			"ingress": map[string]any{"enabled": true, "className": "nginx", "hosts": []any{"auth.example.com"},
+				"annotations": map[string]any{"a": "b"},
+				"tls":         []any{map[string]any{"secretName": "auth-tls", "hosts": []any{"auth.example.com"}}}}},
 	} {
 		files, err := render(t, values)
 		if err != nil {
@@ -156,7 +164,8 @@ func TestHelm(t *testing.T) {
 				t.Fatalf("%s: %v\n%s", path, err, text)
 			}
 			kinds[head.Kind]++
-			into := map[string]any{"Deployment": &appsv1.Deployment{}, "Service": &corev1.Service{}, "Ingress": &networkingv1.Ingress{}, "PodDisruptionBudget": &policyv1.PodDisruptionBudget{}}[head.Kind]
+			into := map[string]any{"Deployment": &appsv1.Deployment{}, "Service": &corev1.Service{},
+				"Ingress": &networkingv1.Ingress{}, "PodDisruptionBudget": &policyv1.PodDisruptionBudget{}}[head.Kind]
 			if into == nil {
 				t.Errorf("%s: kind %q", path, head.Kind)
 				continue
@@ -166,7 +175,8 @@ func TestHelm(t *testing.T) {
 			}
 			if d, ok := into.(*appsv1.Deployment); ok {
 				c, pod := d.Spec.Template.Spec.Containers[0], d.Spec.Template.Spec
-				if !*pod.SecurityContext.RunAsNonRoot || !*c.SecurityContext.ReadOnlyRootFilesystem || *c.SecurityContext.AllowPrivilegeEscalation || *pod.AutomountServiceAccountToken {
+				if !*pod.SecurityContext.RunAsNonRoot || !*c.SecurityContext.ReadOnlyRootFilesystem ||
+					*c.SecurityContext.AllowPrivilegeEscalation || *pod.AutomountServiceAccountToken {
 					t.Errorf("%s: the pod may do too much", path)
 				}
 				for k, v := range d.Spec.Selector.MatchLabels {

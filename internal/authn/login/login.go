@@ -1,6 +1,8 @@
-// Package login is the sign-in machine: a first factor is proven (a password, a passkey, later a company's own sign-in), then a second where the user has
-// one or must have one, then a session begins. In between stands a token that allows the next step and nothing else. Every way of failing gives the same
-// answer after the same work, so that nobody learns which accounts exist, and counts at one account, whatever was tried. It decides nothing about wire formats.
+// Package login is the sign-in machine: a first factor is proven (a password, a passkey, later a company's own
+// sign-in), then a second where the user has one or must have one, then a session begins. In between stands a token
+// that allows the next step and nothing else. Every way of failing gives the same answer after the same work, so that
+// nobody learns which accounts exist, and counts at one account, whatever was tried. It decides nothing about wire
+// formats.
 package login
 
 import (
@@ -68,7 +70,8 @@ const (
 
 // New makes the service. MailResets must run beside it.
 func New(s Services) *Service {
-	return &Service{Services: s, decoy: decoyHash(s.Hasher.Params()), turnstile: newTurnstile(), uses: otter.Must(&otter.Options[string, time.Time]{MaximumSize: 100_000}),
+	return &Service{Services: s, decoy: decoyHash(s.Hasher.Params()), turnstile: newTurnstile(),
+		uses:   otter.Must(&otter.Options[string, time.Time]{MaximumSize: 100_000}),
 		resets: make(chan reset, resetsWaiting)}
 }
 
@@ -77,18 +80,21 @@ func decoyHash(p password.Params) string {
 	b := make([]byte, 48)
 	rand.Read(b)
 	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", p.MemoryKiB, p.Iterations, p.Parallelism, b64(b[:16]), b64(b[16:]))
+	return fmt.Sprintf("$argon2id$v=19$m=%d,t=%d,p=%d$%s$%s", p.MemoryKiB, p.Iterations, p.Parallelism, b64(b[:16]),
+		b64(b[16:]))
 }
 
-// Tenant is the organization a sign-in names. The zero value names none; Unknown is one that does not exist, which must look the same.
+// Tenant is the organization a sign-in names. The zero value names none; Unknown is one that does not exist, which must
+// look the same.
 type Tenant struct {
 	ID      id.Organization
 	Unknown bool
 	Named   string // as it was named, if it is unknown
 }
 
-// counter is what tries at a name are counted under. A user name is somebody's in one organization, and counts there; an e-mail address counts
-// wherever it is tried, so that no hint gives further tries. It does not depend on whether there is such an account.
+// counter is what tries at a name are counted under. A user name is somebody's in one organization, and counts there;
+// an e-mail address counts wherever it is tried, so that no hint gives further tries. It does not depend on whether
+// there is such an account.
 func (t Tenant) counter(name string) string {
 	name = user.CanonicalName(name)
 	switch {
@@ -125,7 +131,8 @@ type Proven struct {
 
 // ErrCredentials is the one answer to a wrong name, a wrong password, a disabled user and a suspended organization.
 func ErrCredentials() error {
-	return fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials, "The e-mail address or the password is wrong.")
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials,
+		"The e-mail address or the password is wrong.")
 }
 
 const maxFingerprint = 512
@@ -146,12 +153,13 @@ func (s *Service) WithPassword(ctx context.Context, in Password) (Result, error)
 	if err != nil {
 		return Result{}, err
 	}
-	return s.SignIn(ctx, First{User: proven.User, Organization: proven.Organization, AMR: []string{session.Password}, Fingerprint: in.Fingerprint, Door: in.Door, Remember: in.Remember,
+	return s.SignIn(ctx, First{User: proven.User, Organization: proven.Organization, AMR: []string{session.Password},
+		Fingerprint: in.Fingerprint, Door: in.Door, Remember: in.Remember,
 		Source: in.Source, device: proven.device})
 }
 
-// Prove checks a password and begins nothing, for few at a time of one name and no more than can be hashed soon. Whatever is wrong, the path is: one
-// look-up, one reservation, one hash, one event.
+// Prove checks a password and begins nothing, for few at a time of one name and no more than can be hashed soon.
+// Whatever is wrong, the path is: one look-up, one reservation, one hash, one event.
 func (s *Service) Prove(ctx context.Context, in Password) (Proven, error) {
 	if len(in.Password) > password.MaxBytes {
 		return Proven{}, fault.Invalidf("password", "must have at most %d characters", password.MaxLength)
@@ -162,7 +170,8 @@ func (s *Service) Prove(ctx context.Context, in Password) (Proven, error) {
 			return Proven{}, err
 		}
 	}
-	place, err := s.Hasher.Enter(attempt.Network(in.Source.Address)) // before anything is asked or counted: who is sent away has tried nothing
+	// before anything is asked or counted: who is sent away has tried nothing
+	place, err := s.Hasher.Enter(attempt.Network(in.Source.Address))
 	if err != nil {
 		return Proven{}, err
 	}
@@ -200,7 +209,8 @@ func (t try) gate() string {
 }
 
 // look finds the account that a name means and what a try at it is counted under.
-func (s *Service) look(ctx context.Context, counter string, tenant id.Organization, name string, device secret.Secret, address string) (user.User, try, bool, error) {
+func (s *Service) look(ctx context.Context, counter string, tenant id.Organization, name string, device secret.Secret,
+	address string) (user.User, try, bool, error) {
 	u, found, err := s.Users.ForSignIn(ctx, tenant, name)
 	if err != nil {
 		return u, try{}, false, err
@@ -212,8 +222,8 @@ func (s *Service) look(ctx context.Context, counter string, tenant id.Organizati
 	return u, t, found, s.Attempts.Locked(t.gate(), address)
 }
 
-// reserve counts a try before it is looked at. A known device has a count of its own: who guesses at the name from elsewhere does not lock its owner out, and whoever
-// steals a device has its few tries only.
+// reserve counts a try before it is looked at. A known device has a count of its own: who guesses at the name from
+// elsewhere does not lock its owner out, and whoever steals a device has its few tries only.
 func (s *Service) reserve(ctx context.Context, t try, address string) (attempt.Reservation, error) {
 	if t.device != "" {
 		return s.Attempts.Reserve(ctx, t.gate(), "", address)
@@ -221,7 +231,8 @@ func (s *Service) reserve(ctx context.Context, t try, address string) (attempt.R
 	return s.Attempts.Reserve(ctx, t.name, t.account, address)
 }
 
-// device gives what the tries of a device are counted under, if it is known to be the user's. Where there is no user, it is asked in vain, and as long.
+// device gives what the tries of a device are counted under, if it is known to be the user's. Where there is no user,
+// it is asked in vain, and as long.
 func (s *Service) device(ctx context.Context, u user.User, found bool, token secret.Secret) (string, error) {
 	if token.IsZero() {
 		return "", nil
@@ -232,7 +243,8 @@ func (s *Service) device(ctx context.Context, u user.User, found bool, token sec
 	return s.Factors.Device(ctx, u.Organization, u.ID, token)
 }
 
-// secondStep tells whether a user's first factor is not enough: they have a second one, or must have one. An application that was exempted never needs one (A27).
+// secondStep tells whether a user's first factor is not enough: they have a second one, or must have one. An
+// application that was exempted never needs one (A27).
 func (s *Service) secondStep(ctx context.Context, org organization.Organization, u user.User) (bool, error) {
 	if u.Kind == user.Application && u.MFAExempt {
 		return false, nil
@@ -241,8 +253,10 @@ func (s *Service) secondStep(ctx context.Context, org organization.Organization,
 	return must || u.HasSecondFactor(), err
 }
 
-// prove checks the password of an account that was found or not, and counts the try. No spelling, name, hint or door gives an account further tries.
-func (s *Service) prove(ctx context.Context, in Password, u user.User, found bool, t try, place *hashing.Place) (org organization.Organization, err error) {
+// prove checks the password of an account that was found or not, and counts the try. No spelling, name, hint or door
+// gives an account further tries.
+func (s *Service) prove(ctx context.Context, in Password, u user.User, found bool, t try,
+	place *hashing.Place) (org organization.Organization, err error) {
 	reservation, err := s.reserve(ctx, t, in.Source.Address)
 	if err != nil {
 		return org, err // a locked try leaves no event: the one that locked did, and a flood must not fill the log
@@ -268,14 +282,17 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 	}
 	right := ok && found && u.State == user.Active && org.State == organization.Active
 	passes := !second || in.Door == Main // the only door with a second step
-	if !right || !passes {               // a right password that is not enough counts as a wrong one, else counting would tell
+	if !right || !passes {
+		// a right password that is not enough counts as a wrong one, else counting would tell
 		if err := s.recordFailure(ctx, u, in, reservation.Locks, right); err != nil {
 			return org, err
 		}
 		return org, ErrCredentials()
 	}
 	settle := s.Attempts.Succeeded
-	if in.Once || second { // else a program that calls all day, or who knows the password alone, would forgive all day what is guessed at the rest
+	if in.Once || second {
+		// else a program that calls all day, or who knows the password alone, would forgive all day what is guessed at
+		// the rest
 		settle = s.Attempts.NotMade
 	}
 	if err := settle(ctx, reservation); err != nil {
@@ -294,7 +311,8 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 	return org, nil
 }
 
-// usesKept is for how long a use of a password with single requests is not recorded again, for the same user from the same network.
+// usesKept is for how long a use of a password with single requests is not recorded again, for the same user from the
+// same network.
 const usesKept = time.Hour
 
 // recordUse writes that a password was used with single requests: once in a while, not for each of them.
@@ -303,9 +321,11 @@ func (s *Service) recordUse(ctx context.Context, u user.User, in Password) error
 	if at, ok := s.uses.GetIfPresent(use); ok && s.Now().Sub(at) < usesKept {
 		return nil
 	}
-	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: u.Organization, Organization: u.Organization, Source: in.Source}
+	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: u.Organization, Organization: u.Organization,
+		Source: in.Source}
 	err := s.DB.Tx(ctx, u.Organization, func(tx *sqldb.Tx) error {
-		return audit.Record(ctx, tx, s.Now(), p, audit.Entry{Act: "password.used", TargetKind: "user", TargetID: string(u.ID), Details: map[string]string{"door": in.Door}})
+		return audit.Record(ctx, tx, s.Now(), p, audit.Entry{Act: "password.used", TargetKind: "user",
+			TargetID: string(u.ID), Details: map[string]string{"door": in.Door}})
 	})
 	if err == nil {
 		s.uses.Set(use, s.Now())
@@ -320,8 +340,8 @@ func (s *Service) notMade(ctx context.Context, r attempt.Reservation) {
 	}
 }
 
-// recordFailure writes a refused sign-in where it belongs: the account's organization, the one named, or the platform's. The work is the
-// same for each, and the name as typed is kept only in part.
+// recordFailure writes a refused sign-in where it belongs: the account's organization, the one named, or the
+// platform's. The work is the same for each, and the name as typed is kept only in part.
 func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, locks, secondFactor bool) error {
 	org := u.Organization
 	if org == "" {
@@ -343,11 +363,13 @@ func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, l
 	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org, Organization: org, Source: in.Source}
 	return s.DB.Tx(ctx, org, func(tx *sqldb.Tx) error {
-		return audit.Record(ctx, tx, s.Now(), p, audit.Entry{Act: "session.refused", Outcome: audit.Failure, TargetKind: "user", TargetID: string(u.ID), Details: details})
+		return audit.Record(ctx, tx, s.Now(), p, audit.Entry{Act: "session.refused", Outcome: audit.Failure,
+			TargetKind: "user", TargetID: string(u.ID), Details: details})
 	})
 }
 
-// masked shows enough of a typed name to find a pattern and not enough to collect addresses, or a password typed in the wrong field.
+// masked shows enough of a typed name to find a pattern and not enough to collect addresses, or a password typed in the
+// wrong field.
 func masked(name string) string {
 	local, domain, isAddress := strings.Cut(strings.ToValidUTF8(name, ""), "@")
 	if runes := []rune(local); len(runes) > 2 {

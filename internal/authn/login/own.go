@@ -35,8 +35,9 @@ type Renewed struct {
 	CodesLeft *int // backup codes, after one was used
 }
 
-// Reauthenticate renews the auth_time of the principal's session (RFC 9470). Who has a second factor proves that: a password alone, which whoever took the session over
-// may know as well, would let them replace the factor that keeps them out elsewhere.
+// Reauthenticate renews the auth_time of the principal's session (RFC 9470). Who has a second factor proves that: a
+// password alone, which whoever took the session over may know as well, would let them replace the factor that keeps
+// them out elsewhere.
 func (s *Service) Reauthenticate(ctx context.Context, p principal.Principal, in Again) (Renewed, error) {
 	if (in.Proof.Method != "") == (in.Password != "") {
 		return Renewed{}, fault.Invalidf("password", "or method, and what it needs: send one of the two")
@@ -57,27 +58,29 @@ func (s *Service) Reauthenticate(ctx context.Context, p principal.Principal, in 
 		return Renewed{}, err
 	}
 	var r Renewed
-	err = s.counted(ctx, u, p, device, "session.reauthentication_refused", map[string]string{"method": known(in.Proof.Method)}, func() error {
-		amr, proof, err := s.proveAgain(ctx, org, u, p, in)
-		if err != nil {
+	err = s.counted(ctx, u, p, device, "session.reauthentication_refused",
+		map[string]string{"method": known(in.Proof.Method)}, func() error {
+			amr, proof, err := s.proveAgain(ctx, org, u, p, in)
+			if err != nil {
+				return err
+			}
+			r.AuthTime = s.Now()
+			f, err := s.renew(ctx, org, u, p, amr, proof, r.AuthTime)
+			if err != nil {
+				return err
+			}
+			if in.Proof.Method == user.BackupCodes {
+				r.CodesLeft = &proof.Left
+			}
+			r.Tokens, err = s.Tokens.Access(ctx, org, u, f)
 			return err
-		}
-		r.AuthTime = s.Now()
-		f, err := s.renew(ctx, org, u, p, amr, proof, r.AuthTime)
-		if err != nil {
-			return err
-		}
-		if in.Proof.Method == user.BackupCodes {
-			r.CodesLeft = &proof.Left
-		}
-		r.Tokens, err = s.Tokens.Access(ctx, org, u, f)
-		return err
-	})
+		})
 	return r, err
 }
 
 // renew takes a proof and notes it in the session.
-func (s *Service) renew(ctx context.Context, org organization.Organization, u user.User, p principal.Principal, amr []string, proof *mfa.Taking, now time.Time) (session.Session, error) {
+func (s *Service) renew(ctx context.Context, org organization.Organization, u user.User, p principal.Principal,
+	amr []string, proof *mfa.Taking, now time.Time) (session.Session, error) {
 	f, err := s.Sessions.Facts(ctx, org, u.Role, p.Session)
 	if err != nil {
 		return f, err
@@ -101,7 +104,8 @@ func (s *Service) renew(ctx context.Context, org organization.Organization, u us
 	return f, err
 }
 
-func (s *Service) proveAgain(ctx context.Context, org organization.Organization, u user.User, p principal.Principal, in Again) (amr []string, proof *mfa.Taking, err error) {
+func (s *Service) proveAgain(ctx context.Context, org organization.Organization, u user.User, p principal.Principal,
+	in Again) (amr []string, proof *mfa.Taking, err error) {
 	if in.Proof.Method != "" {
 		in.Proof.Context = againFor(p)
 		if proof, err = s.Factors.Check(ctx, org, u, p, in.Proof); err != nil {
@@ -124,7 +128,8 @@ func (s *Service) proveAgain(ctx context.Context, org organization.Organization,
 func againFor(p principal.Principal) string { return "again:" + string(p.Session) }
 
 // ChallengeAgain gives what a browser is asked so that a session's user proves one of their authenticators again.
-func (s *Service) ChallengeAgain(ctx context.Context, p principal.Principal, origin string) (*protocol.CredentialAssertion, error) {
+func (s *Service) ChallengeAgain(ctx context.Context, p principal.Principal,
+	origin string) (*protocol.CredentialAssertion, error) {
 	u, err := s.Users.Read(ctx, p.Home, p.UserID())
 	if err != nil {
 		return nil, err
@@ -138,13 +143,15 @@ func (s *Service) ChallengeAgain(ctx context.Context, p principal.Principal, ori
 
 // ErrStepUp asks for a newer proof (RFC 9470 §3).
 func ErrStepUp(org organization.Organization) error {
-	f := fault.New(fault.Unauthenticated, fault.CodeStepUp, "This needs a newer proof of who you are. Give one at /v1/auth/reauthenticate: your second factor if you have one, else your password.")
+	f := fault.New(fault.Unauthenticated, fault.CodeStepUp, "This needs a newer proof of who you are. Give one at "+
+		"/v1/auth/reauthenticate: your second factor if you have one, else your password.")
 	f.MaxAge = org.Settings.StepUp()
 	return f
 }
 
 // ChangePassword replaces the principal's own password. A wrong current one counts as a failed sign-in of the account.
-func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, device secret.Secret, current, plain string) (ended int, err error) {
+func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, device secret.Secret, current,
+	plain string) (ended int, err error) {
 	u, err := s.Users.Facts(ctx, p.Home, p.UserID())
 	if err != nil {
 		return 0, err
@@ -165,7 +172,8 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, dev
 	return ended, err
 }
 
-// Unlock forgives what failed at a user's account, under all of its names, so that they can sign in at once. It needs users:update:all and no fewer rights than theirs.
+// Unlock forgives what failed at a user's account, under all of its names, so that they can sign in at once. It needs
+// users:update:all and no fewer rights than theirs.
 func (s *Service) Unlock(ctx context.Context, p principal.Principal, userID id.User) error {
 	if p.UserID() == userID { // else a session could be used to guess at its own user without end
 		return fault.Forbiddenf("Nobody unlocks themselves.")
@@ -179,10 +187,12 @@ func (s *Service) Unlock(ctx context.Context, p principal.Principal, userID id.U
 
 func (s *Service) unlock(ctx context.Context, u user.User, p principal.Principal) error {
 	return s.Attempts.Unlock(ctx, string(u.ID), namesOf(u), func(tx *sqldb.Tx) error {
-		if err := s.Factors.ForgetDevices(ctx, tx, u.Organization, u.ID); err != nil { // one that was locked itself is counted with the name again
+		if err := s.Factors.ForgetDevices(ctx, tx, u.Organization, u.ID); err != nil {
+			// one that was locked itself is counted with the name again
 			return err
 		}
-		return audit.RecordIn(ctx, tx, s.Now(), u.Organization, p, audit.Entry{Act: "user.unlocked", TargetKind: "user", TargetID: string(u.ID)})
+		return audit.RecordIn(ctx, tx, s.Now(), u.Organization, p,
+			audit.Entry{Act: "user.unlocked", TargetKind: "user", TargetID: string(u.ID)})
 	})
 }
 
@@ -192,7 +202,8 @@ func namesOf(u user.User) []string {
 	return []string{t.counter(u.Email), t.counter(u.Username)}
 }
 
-// forgive takes back what failed at a user's account under all of its names, after a sign-in that went another way than by one of them.
+// forgive takes back what failed at a user's account under all of its names, after a sign-in that went another way than
+// by one of them.
 func (s *Service) forgive(ctx context.Context, u user.User) error {
 	return s.Attempts.Unlock(ctx, string(u.ID), namesOf(u), func(*sqldb.Tx) error { return nil })
 }

@@ -22,8 +22,9 @@ type Passkey struct {
 	Source      principal.Source
 }
 
-// WithPasskey signs in with a passkey that verified who holds it: two factors in one, where the organization allows it. Whatever is wrong gives one answer. A lock of
-// the account does not concern it, since nothing about it can be guessed; what fails counts all the same.
+// WithPasskey signs in with a passkey that verified who holds it: two factors in one, where the organization allows it.
+// Whatever is wrong gives one answer. A lock of the account does not concern it, since nothing about it can be guessed;
+// what fails counts all the same.
 func (s *Service) WithPasskey(ctx context.Context, in Passkey) (Result, error) {
 	if err := checkFingerprint(in.Fingerprint); err != nil {
 		return Result{}, err
@@ -41,7 +42,9 @@ func (s *Service) WithPasskey(ctx context.Context, in Passkey) (Result, error) {
 	if !found {
 		org, u = unknownTenant, "" // asked in vain, and as long
 	}
-	account := "" // an answer that names a user and brings no authenticator of theirs is nobody's try at them: whoever knows their id could lock them
+	// an answer that names a user and brings no authenticator of theirs is nobody's try at them: whoever knows their id
+	// could lock them
+	account := ""
 	if known, err := s.Factors.Known(ctx, org, u, k); err != nil {
 		return Result{}, err
 	} else if known {
@@ -69,7 +72,8 @@ func ErrPasskey() error {
 	return fault.New(fault.Unauthenticated, fault.CodeInvalidCredentials, "The passkey is not valid here.")
 }
 
-func (s *Service) passkey(ctx context.Context, in Passkey, k mfa.Passkey, orgID id.Organization, userID id.User) (Result, error) {
+func (s *Service) passkey(ctx context.Context, in Passkey, k mfa.Passkey, orgID id.Organization,
+	userID id.User) (Result, error) {
 	u, err := s.Users.Read(ctx, orgID, userID)
 	if fault.Is(err, fault.NotFound) {
 		return Result{}, ErrPasskey()
@@ -88,7 +92,8 @@ func (s *Service) passkey(ctx context.Context, in Passkey, k mfa.Passkey, orgID 
 	if err != nil {
 		return Result{}, err
 	}
-	f := First{User: u, Organization: org, Fingerprint: in.Fingerprint, Door: Main, Remember: in.Remember, Source: in.Source}
+	f := First{User: u, Organization: org, Fingerprint: in.Fingerprint, Door: Main, Remember: in.Remember,
+		Source: in.Source}
 	if f.device, err = s.device(ctx, u, true, in.Device); err != nil {
 		return Result{}, err
 	}
@@ -103,7 +108,8 @@ func (s *Service) refusePasskey(ctx context.Context, in Passkey, org id.Organiza
 			who.ID, who.Organization = u, org
 		}
 	}
-	if err := s.recordFailure(ctx, who, Password{Tenant: in.Tenant, Source: in.Source, Door: "passkey"}, locks, false); err != nil {
+	if err := s.recordFailure(ctx, who, Password{Tenant: in.Tenant, Source: in.Source, Door: "passkey"}, locks,
+		false); err != nil {
 		return err
 	}
 	return ErrPasskey()

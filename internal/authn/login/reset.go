@@ -34,8 +34,9 @@ type Forgot struct {
 	Source principal.Source
 }
 
-// Forgotten sends a link at which a new password can be chosen, to the address of the account that the name means. Whether there is one changes nothing that the caller
-// could see: the mail is written by somebody else, later. Asking counts as a try at the account.
+// Forgotten sends a link at which a new password can be chosen, to the address of the account that the name means.
+// Whether there is one changes nothing that the caller could see: the mail is written by somebody else, later. Asking
+// counts as a try at the account.
 func (s *Service) Forgotten(ctx context.Context, in Forgot) error {
 	if !s.Mails.Sends() {
 		return fault.Unavailablef(0, "This installation sends no mail. Ask an administrator for a link.")
@@ -109,9 +110,11 @@ func (s *Service) mailReset(ctx context.Context, r reset) error {
 	return s.Users.MailReset(ctx, r.source, r.user)
 }
 
-// ResetPassword gives a user the password they chose at a link that was mailed to them. Their sessions end, no device of theirs is known any more, and what was guessed at
-// the account is forgiven. It signs nobody in: a second factor is still asked for.
-func (s *Service) ResetPassword(ctx context.Context, source principal.Source, token secret.Secret, plain string) (user.User, error) {
+// ResetPassword gives a user the password they chose at a link that was mailed to them. Their sessions end, no device
+// of theirs is known any more, and what was guessed at the account is forgiven. It signs nobody in: a second factor is
+// still asked for.
+func (s *Service) ResetPassword(ctx context.Context, source principal.Source, token secret.Secret,
+	plain string) (user.User, error) {
 	u, err := s.Users.ResetPassword(ctx, source, token, plain, s.forgetDevices(ctx))
 	if err == nil {
 		s.forgiven(ctx, u)
@@ -120,7 +123,8 @@ func (s *Service) ResetPassword(ctx context.Context, source principal.Source, to
 }
 
 // SetPassword is ResetPassword at a link that an administrator handed or mailed.
-func (s *Service) SetPassword(ctx context.Context, source principal.Source, token secret.Secret, plain string) (user.User, error) {
+func (s *Service) SetPassword(ctx context.Context, source principal.Source, token secret.Secret,
+	plain string) (user.User, error) {
 	u, err := s.Users.SetPasswordByLink(ctx, source, token, plain, s.forgetDevices(ctx))
 	if err == nil {
 		s.forgiven(ctx, u)
@@ -128,12 +132,14 @@ func (s *Service) SetPassword(ctx context.Context, source principal.Source, toke
 	return u, err
 }
 
-// forgetDevices makes a user's devices strangers with every change of the password: who knew the former one may have made theirs a known one.
+// forgetDevices makes a user's devices strangers with every change of the password: who knew the former one may have
+// made theirs a known one.
 func (s *Service) forgetDevices(ctx context.Context) user.Within {
 	return func(tx *sqldb.Tx, u user.User) error { return s.Factors.ForgetDevices(ctx, tx, u.Organization, u.ID) }
 }
 
-// forgiven takes back what was guessed at an account whose password is another now. Should that fail, the lock ends by itself.
+// forgiven takes back what was guessed at an account whose password is another now. Should that fail, the lock ends by
+// itself.
 func (s *Service) forgiven(ctx context.Context, u user.User) {
 	if err := s.forgive(ctx, u); err != nil {
 		s.Log.WarnContext(ctx, "failed sign-ins were not forgiven after a new password", "user", u.ID, "error", err)

@@ -21,7 +21,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
-// Waiting is a sign-in whose first factor is proven. The token allows the next step, once, for five minutes and five tries, and nothing else (A27, A28).
+// Waiting is a sign-in whose first factor is proven. The token allows the next step, once, for five minutes and five
+// tries, and nothing else (A27, A28).
 type Waiting struct {
 	Token     secret.Secret
 	Methods   []string // those that are enrolled
@@ -52,7 +53,8 @@ type state struct {
 // wait hands out the token of a sign-in that needs a second factor.
 func (s *Service) wait(ctx context.Context, f First) (Result, error) {
 	now := s.Now()
-	payload, err := json.Marshal(state{ID: rand.Text(), AMR: f.AMR, Fingerprint: f.Fingerprint, Door: f.Door, Remember: f.Remember, Device: f.device, AuthTime: now.UnixMilli(),
+	payload, err := json.Marshal(state{ID: rand.Text(), AMR: f.AMR, Fingerprint: f.Fingerprint, Door: f.Door,
+		Remember: f.Remember, Device: f.device, AuthTime: now.UnixMilli(),
 		PasswordOf: f.User.PasswordChangedAt().UnixMilli()})
 	if err != nil {
 		return Result{}, fmt.Errorf("login: state: %w", err)
@@ -62,17 +64,20 @@ func (s *Service) wait(ctx context.Context, f First) (Result, error) {
 		w.Methods = nil
 	}
 	err = s.DB.Tx(ctx, f.Organization.ID, func(tx *sqldb.Tx) error {
-		w.Token, err = s.OneTime.Begin(ctx, tx, f.Organization.ID, purposeWaiting, waitingPrefix, string(f.User.ID), string(payload), now, now.Add(WaitingLifetime))
+		w.Token, err = s.OneTime.Begin(ctx, tx, f.Organization.ID, purposeWaiting, waitingPrefix, string(f.User.ID),
+			string(payload), now, now.Add(WaitingLifetime))
 		if err != nil {
 			return err
 		}
 		p := holder(f.Organization.ID, f.User.ID, f.Source)
-		return s.Users.Record(ctx, tx, p, f.User, "session.second_factor_awaited", map[string]string{"door": f.Door, "enrollment": strconv.FormatBool(w.Enroll)})
+		return s.Users.Record(ctx, tx, p, f.User, "session.second_factor_awaited",
+			map[string]string{"door": f.Door, "enrollment": strconv.FormatBool(w.Enroll)})
 	})
 	return Result{Waiting: w, User: f.User, Organization: f.Organization}, err
 }
 
-// errWaiting is the one answer to a token that never was, was used, or is too old, and to one whose account is not as it was.
+// errWaiting is the one answer to a token that never was, was used, or is too old, and to one whose account is not as
+// it was.
 func errWaiting() error {
 	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The sign-in has expired or was used. Begin again.")
 }
@@ -98,17 +103,20 @@ func (s *Service) waiting(ctx context.Context, token secret.Secret, source princ
 	if err != nil {
 		return complete{}, st, err
 	}
-	if org.State != organization.Active || u.State != user.Active || u.PasswordChangedAt().UnixMilli() != st.PasswordOf {
+	if org.State != organization.Active || u.State != user.Active || u.PasswordChangedAt().
+		UnixMilli() != st.PasswordOf {
 		return complete{}, st, errWaiting()
 	}
-	c := complete{First: First{User: u, Organization: org, AMR: st.AMR, Fingerprint: st.Fingerprint, Door: st.Door, Remember: st.Remember, Source: source, device: st.Device},
+	c := complete{First: First{User: u, Organization: org, AMR: st.AMR, Fingerprint: st.Fingerprint, Door: st.Door,
+		Remember: st.Remember, Source: source, device: st.Device},
 		authTime: time.UnixMilli(st.AuthTime).UTC(), token: token}
 	return c, st, nil
 }
 
-// Verify completes a sign-in that waits with a second factor. Tries are counted at the token, whose few are few on all nodes together, and at the account, where a new
-// token, a new address or another method gives none back.
-func (s *Service) Verify(ctx context.Context, source principal.Source, token secret.Secret, proof mfa.Proof) (Result, error) {
+// Verify completes a sign-in that waits with a second factor. Tries are counted at the token, whose few are few on all
+// nodes together, and at the account, where a new token, a new address or another method gives none back.
+func (s *Service) Verify(ctx context.Context, source principal.Source, token secret.Secret, proof mfa.Proof) (Result,
+	error) {
 	c, st, err := s.waiting(ctx, token, source)
 	if err != nil {
 		return Result{}, err
@@ -116,21 +124,23 @@ func (s *Service) Verify(ctx context.Context, source principal.Source, token sec
 	p := holder(c.Organization.ID, c.User.ID, source)
 	proof.Context = verifyFor(st)
 	var r Result
-	err = s.counted(ctx, c.User, p, st.Device, "session.mfa_refused", map[string]string{"method": known(proof.Method)}, func() error {
-		if ok, err := s.OneTime.Try(ctx, c.Organization.ID, purposeWaiting, token, WaitingTries, s.Now()); err != nil {
+	err = s.counted(ctx, c.User, p, st.Device, "session.mfa_refused", map[string]string{"method": known(proof.Method)},
+		func() error {
+			if ok, err := s.OneTime.Try(ctx, c.Organization.ID, purposeWaiting, token, WaitingTries,
+				s.Now()); err != nil {
+				return err
+			} else if !ok {
+				return errWaiting()
+			}
+			if c.proof, err = s.Factors.Check(ctx, c.Organization, c.User, p, proof); err != nil {
+				return err
+			}
+			r, err = s.begin(ctx, c)
+			if f := fault.Of(err); err != nil && f.Code == fault.CodeInvalidCredentials { // changed since it was read
+				return errWaiting()
+			}
 			return err
-		} else if !ok {
-			return errWaiting()
-		}
-		if c.proof, err = s.Factors.Check(ctx, c.Organization, c.User, p, proof); err != nil {
-			return err
-		}
-		r, err = s.begin(ctx, c)
-		if f := fault.Of(err); err != nil && f.Code == fault.CodeInvalidCredentials { // changed since it was read
-			return errWaiting()
-		}
-		return err
-	})
+		})
 	if err != nil {
 		return Result{}, err
 	}
@@ -153,7 +163,8 @@ func known(method string) string {
 func verifyFor(st state) string { return "verify:" + st.ID }
 
 // Challenge gives what a browser is asked to complete a sign-in that waits with one of the user's authenticators.
-func (s *Service) Challenge(ctx context.Context, source principal.Source, token secret.Secret, origin string) (*protocol.CredentialAssertion, error) {
+func (s *Service) Challenge(ctx context.Context, source principal.Source, token secret.Secret,
+	origin string) (*protocol.CredentialAssertion, error) {
 	c, st, err := s.waiting(ctx, token, source)
 	if err != nil {
 		return nil, err
@@ -161,24 +172,28 @@ func (s *Service) Challenge(ctx context.Context, source principal.Source, token 
 	return s.Factors.Challenge(ctx, c.Organization, c.User, verifyFor(st), origin)
 }
 
-// Enrolling is who holds the token of a sign-in that waits for its first factor to be enrolled: a principal without a session and without rights. A user who has a
-// factor has nothing to enrol this way.
-func (s *Service) Enrolling(ctx context.Context, token secret.Secret, source principal.Source) (principal.Principal, organization.Organization, error) {
+// Enrolling is who holds the token of a sign-in that waits for its first factor to be enrolled: a principal without a
+// session and without rights. A user who has a factor has nothing to enrol this way.
+func (s *Service) Enrolling(ctx context.Context, token secret.Secret, source principal.Source) (principal.Principal,
+	organization.Organization, error) {
 	c, _, err := s.waiting(ctx, token, source)
 	if err != nil {
 		return principal.Principal{}, organization.Organization{}, err
 	}
 	if c.User.HasSecondFactor() {
-		return principal.Principal{}, organization.Organization{}, fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "This token opens the enrolment of a first factor, and there is one.")
+		return principal.Principal{}, organization.Organization{}, fault.New(fault.Unauthenticated,
+			fault.CodeInvalidToken, "This token opens the enrolment of a first factor, and there is one.")
 	}
 	p := holder(c.Organization.ID, c.User.ID, source)
-	p.OrganizationSlug, p.Name, p.Email, p.AuthTime, p.ExpiresAt = c.Organization.Slug, c.User.Name, c.User.Email, c.authTime, c.authTime.Add(WaitingLifetime)
+	p.OrganizationSlug, p.Name, p.Email, p.AuthTime, p.ExpiresAt = c.Organization.Slug, c.User.Name, c.User.Email,
+		c.authTime, c.authTime.Add(WaitingLifetime)
 	return p, c.Organization, nil
 }
 
-// counted runs a try at a known user's account: counted before it is made, as one of few at once, taken back if it was none, and forgiven with what failed before if it
-// succeeds. A refused one is in the audit log.
-func (s *Service) counted(ctx context.Context, u user.User, p principal.Principal, device, act string, details map[string]string, attempt func() error) error {
+// counted runs a try at a known user's account: counted before it is made, as one of few at once, taken back if it was
+// none, and forgiven with what failed before if it succeeds. A refused one is in the audit log.
+func (s *Service) counted(ctx context.Context, u user.User, p principal.Principal, device, act string,
+	details map[string]string, attempt func() error) error {
 	t := try{name: user.CanonicalName(u.Email), account: string(u.ID), device: device}
 	leave, err := s.turnstile.enter(ctx, "user "+t.account)
 	if err != nil {
@@ -189,7 +204,8 @@ func (s *Service) counted(ctx context.Context, u user.User, p principal.Principa
 	if err != nil {
 		return err
 	}
-	if reservation.AccountLocked { // by tries under another of its names; whoever comes here has proven who they are already, and may know
+	if reservation.AccountLocked {
+		// by tries under another of its names; whoever comes here has proven who they are already, and may know
 		s.notMade(ctx, reservation)
 		return s.Attempts.AccountRefusal(ctx, reservation)
 	}
@@ -202,7 +218,8 @@ func (s *Service) counted(ctx context.Context, u user.User, p principal.Principa
 	case f.Code == fault.CodeMFAInvalid || f.Code == fault.CodeInvalidCredentials:
 		details["locked"] = strconv.FormatBool(reservation.Locks)
 		if cause := errors.Unwrap(f); cause != nil {
-			s.Log.InfoContext(ctx, "a second factor was refused", "requestId", p.Source.Request, "user", p.ID, "why", cause)
+			s.Log.InfoContext(ctx, "a second factor was refused", "requestId", p.Source.Request, "user", p.ID, "why",
+				cause)
 		}
 		if e := s.recordRefused(ctx, p, act, details); e != nil {
 			return e
@@ -214,7 +231,8 @@ func (s *Service) counted(ctx context.Context, u user.User, p principal.Principa
 }
 
 // ConfirmFactor adds a factor that was enrolled. A wrong first code counts as a failed sign-in of the account.
-func (s *Service) ConfirmFactor(ctx context.Context, p principal.Principal, device secret.Secret, factor id.Factor, proof mfa.Proof, endOthers bool) (c mfa.Confirmed, err error) {
+func (s *Service) ConfirmFactor(ctx context.Context, p principal.Principal, device secret.Secret, factor id.Factor,
+	proof mfa.Proof, endOthers bool) (c mfa.Confirmed, err error) {
 	u, err := s.Users.Facts(ctx, p.Home, p.UserID())
 	if err != nil {
 		return c, err

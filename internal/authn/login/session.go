@@ -19,7 +19,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
-// First is a first factor that was proven: by a password here, by a company's own sign-in elsewhere. The user was read from the database just now.
+// First is a first factor that was proven: by a password here, by a company's own sign-in elsewhere. The user was read
+// from the database just now.
 type First struct {
 	User         user.User
 	Organization organization.Organization
@@ -69,7 +70,8 @@ func holder(org id.Organization, u id.User, source principal.Source) principal.P
 	return principal.Principal{Kind: principal.User, ID: string(u), Home: org, Organization: org, Source: source}
 }
 
-// begin starts the session. Locks are taken in one order everywhere: links and tokens, the user, their factors, their sessions.
+// begin starts the session. Locks are taken in one order everywhere: links and tokens, the user, their factors, their
+// sessions.
 func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 	org, u := c.Organization, c.User
 	permissions, err := s.Tokens.PermissionsOf(ctx, u)
@@ -127,8 +129,10 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 	return r, err
 }
 
-// settleDevice makes the device of a sign-in a known one, if that is wanted, and tells the user of one that was never seen.
-func (s *Service) settleDevice(ctx context.Context, tx *sqldb.Tx, c complete, f session.Session, r *Result) (err error) {
+// settleDevice makes the device of a sign-in a known one, if that is wanted, and tells the user of one that was never
+// seen.
+func (s *Service) settleDevice(ctx context.Context, tx *sqldb.Tx, c complete, f session.Session,
+	r *Result) (err error) {
 	if c.Remember && c.First.device == "" {
 		if r.Device, err = s.Factors.KnowDevice(ctx, tx, c.Organization.ID, c.User.ID); err != nil {
 			return err
@@ -141,14 +145,18 @@ func (s *Service) settleDevice(ctx context.Context, tx *sqldb.Tx, c complete, f 
 	if strings.TrimSpace(device) == "" {
 		device = "unknown"
 	}
-	m := mail.Message{Kind: mail.NewDevice, Subject: string(c.User.ID), To: c.User.Email, Name: c.User.Name, Organization: c.Organization.Name,
-		Facts: map[string]string{"when": c.Organization.Settings.When(s.Now()), "address": c.Source.Address, "device": device}}
+	m := mail.Message{Kind: mail.NewDevice, Subject: string(c.User.ID), To: c.User.Email, Name: c.User.Name,
+		Organization: c.Organization.Name,
+		Facts: map[string]string{"when": c.Organization.Settings.When(s.Now()), "address": c.Source.Address,
+			"device": device}}
 	return s.Mails.QueueIfNewDevice(ctx, tx, c.Organization.ID, m, f.ID, f.Device)
 }
 
 // recordRefused notes in the user's organization that a proof was refused.
-func (s *Service) recordRefused(ctx context.Context, p principal.Principal, act string, details map[string]string) error {
+func (s *Service) recordRefused(ctx context.Context, p principal.Principal, act string,
+	details map[string]string) error {
 	return s.DB.Tx(ctx, p.Home, func(tx *sqldb.Tx) error {
-		return audit.RecordIn(ctx, tx, s.Now(), p.Home, p, audit.Entry{Act: act, Outcome: audit.Failure, TargetKind: "user", TargetID: p.ID, Details: details})
+		return audit.RecordIn(ctx, tx, s.Now(), p.Home, p,
+			audit.Entry{Act: act, Outcome: audit.Failure, TargetKind: "user", TargetID: p.ID, Details: details})
 	})
 }

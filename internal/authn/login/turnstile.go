@@ -8,8 +8,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
-// turnstile lets few tries at one account through at a time. A try counts as a failure while it is being looked at; without this, several
-// good sign-ins at once would lock the account for each other.
+// turnstile lets few tries at one account through at a time. A try counts as a failure while it is being looked at;
+// without this, several good sign-ins at once would lock the account for each other.
 type turnstile struct {
 	mu    sync.Mutex
 	gates map[string]*gate

@@ -1,5 +1,5 @@
-// Package fault holds the one error type that crosses layers: what kind of failure, a stable code for programs, a sentence for
-// people. Domains return it and know no HTTP; each protocol at the edge maps kinds to its own wire form.
+// Package fault holds the one error type that crosses layers: what kind of failure, a stable code for programs, a
+// sentence for people. Domains return it and know no HTTP; each protocol at the edge maps kinds to its own wire form.
 package fault
 
 import (
@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// Kind is the class of a failure. The zero value is Internal, so an error that nobody classified shows nothing to the caller.
+// Kind is the class of a failure. The zero value is Internal, so an error that nobody classified shows nothing to the
+// caller.
 type Kind uint8
 
 // The kinds of failure, in the words of the domains.
@@ -59,7 +60,8 @@ type Field struct {
 	Message string `json:"message"`
 }
 
-// Error is a classified failure. Message and Fields may be shown to the caller and hold no secret; the cause is for the log only.
+// Error is a classified failure. Message and Fields may be shown to the caller and hold no secret; the cause is for the
+// log only.
 type Error struct {
 	Kind       Kind
 	Code       string
@@ -95,7 +97,8 @@ func New(kind Kind, code, message string) *Error {
 // Invalidf says that one field of the input is wrong.
 func Invalidf(field, format string, args ...any) *Error {
 	message := fmt.Sprintf(format, args...)
-	return &Error{Kind: Invalid, Code: CodeValidation, Message: field + ": " + message, Fields: []Field{{Field: field, Message: message}}}
+	return &Error{Kind: Invalid, Code: CodeValidation, Message: field + ": " + message,
+		Fields: []Field{{Field: field, Message: message}}}
 }
 
 // InvalidFields reports several wrong fields at once.
@@ -103,8 +106,8 @@ func InvalidFields(fields []Field) *Error {
 	return &Error{Kind: Invalid, Code: CodeValidation, Message: "The request has invalid fields.", Fields: fields}
 }
 
-// Sentence is everything that is wrong in one line, for protocols that have no place for a list. name, if any, gives fields the names that the caller
-// knows.
+// Sentence is everything that is wrong in one line, for protocols that have no place for a list. name, if any, gives
+// fields the names that the caller knows.
 func (e *Error) Sentence(name func(field string) string) string {
 	if len(e.Fields) == 0 {
 		return e.Message
@@ -141,7 +144,8 @@ func Limitedf(code string, retryAfter time.Duration, format string, args ...any)
 
 // Unavailablef says that the server cannot do it now.
 func Unavailablef(retryAfter time.Duration, format string, args ...any) *Error {
-	return &Error{Kind: Unavailable, Code: CodeUnavailable, Message: fmt.Sprintf(format, args...), RetryAfter: retryAfter}
+	return &Error{Kind: Unavailable, Code: CodeUnavailable, Message: fmt.Sprintf(format, args...),
+		RetryAfter: retryAfter}
 }
 
 // Of finds the classified error in a chain; anything unclassified becomes Internal with err as its cause.

@@ -1,5 +1,5 @@
-// Package id makes and reads identifiers: a prefix that names the kind and a 26-character ULID (`usr_01J…`). Each kind is a Go
-// type of its own, so that a user's id cannot be passed where an organization's is due.
+// Package id makes and reads identifiers: a prefix that names the kind and a 26-character ULID (`usr_01J…`). Each kind
+// is a Go type of its own, so that a user's id cannot be passed where an organization's is due.
 package id
 
 import (

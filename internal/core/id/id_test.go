@@ -21,7 +21,8 @@ func TestG3_IDs(t *testing.T) {
 		}
 	}
 	good := string(New[User]())
-	for _, bad := range []string{"", "usr_", good[:29], good + "0", "org_" + good[4:], strings.ToLower(good), "USR_" + good[4:], "usr_8" + good[5:], "usr_" + strings.Repeat("I", 26), good[:29] + "\x00", " " + good} {
+	for _, bad := range []string{"", "usr_", good[:29], good + "0", "org_" + good[4:], strings.ToLower(good),
+		"USR_" + good[4:], "usr_8" + good[5:], "usr_" + strings.Repeat("I", 26), good[:29] + "\x00", " " + good} {
 		if _, err := Parse[User](bad); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}

@@ -10,8 +10,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// AssertionAlgorithms are what a client may sign its assertions with (RFC 7523). Symmetric algorithms are not among them: a shared secret is a
-// client secret and goes the other way.
+// AssertionAlgorithms are what a client may sign its assertions with (RFC 7523). Symmetric algorithms are not among
+// them: a shared secret is a client secret and goes the other way.
 var AssertionAlgorithms = []string{"RS256", "PS256", "ES256", "EdDSA"}
 
 const minRSABits = 2048
@@ -48,8 +48,8 @@ type AssertionHeader struct {
 	Subject   string // of the payload, not yet believed: it only says whose keys to try
 }
 
-// ReadAssertion checks the shape of a client assertion and gives its header. Keys in the header are not looked at, and an extension that must be
-// understood is not.
+// ReadAssertion checks the shape of a client assertion and gives its header. Keys in the header are not looked at, and
+// an extension that must be understood is not.
 func ReadAssertion(token string) (AssertionHeader, error) {
 	if !compact(token) {
 		return AssertionHeader{}, ErrMalformed

@@ -1,5 +1,6 @@
-// Package jwt signs and verifies compact JWS tokens (RFC 7515, 7519) under the rules of RFC 8725: one algorithm a key, an explicit
-// type, a key named by kid and never taken from the token. Cryptography and JOSE are go-jose's; what is here is what we refuse.
+// Package jwt signs and verifies compact JWS tokens (RFC 7515, 7519) under the rules of RFC 8725: one algorithm a key,
+// an explicit type, a key named by kid and never taken from the token. Cryptography and JOSE are go-jose's; what is
+// here is what we refuse.
 package jwt
 
 import (
@@ -58,10 +59,12 @@ type PublicKey struct {
 	Key       crypto.PublicKey
 }
 
-// Sign serializes payload under the key. The same key, type and payload give the same bytes with RS256, which is deterministic.
+// Sign serializes payload under the key. The same key, type and payload give the same bytes with RS256, which is
+// deterministic.
 func Sign(key PrivateKey, typ string, payload []byte) (string, error) {
 	signer, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm), Key: jose.JSONWebKey{Key: key.Signer, KeyID: key.ID}},
+		jose.SigningKey{Algorithm: jose.SignatureAlgorithm(key.Algorithm),
+			Key: jose.JSONWebKey{Key: key.Signer, KeyID: key.ID}},
 		(&jose.SignerOptions{}).WithType(jose.ContentType(typ)))
 	if err != nil {
 		return "", fmt.Errorf("jwt: signer: %w", err)
@@ -73,7 +76,8 @@ func Sign(key PrivateKey, typ string, payload []byte) (string, error) {
 	return jws.CompactSerialize()
 }
 
-// ReadHeader checks the shape of a token and returns its header, before any cryptography. Nothing in it may be believed yet.
+// ReadHeader checks the shape of a token and returns its header, before any cryptography. Nothing in it may be believed
+// yet.
 func ReadHeader(token string) (Header, error) {
 	if !compact(token) {
 		return Header{}, ErrMalformed
@@ -84,14 +88,15 @@ func ReadHeader(token string) (Header, error) {
 		return Header{}, ErrMalformed
 	}
 	var h Header
-	if err := json.Unmarshal(raw, &h, json.RejectUnknownMembers(true)); err != nil || h.Algorithm == "" || h.KeyID == "" || h.Type == "" {
+	if err := json.Unmarshal(raw, &h, json.RejectUnknownMembers(true)); err != nil || h.Algorithm == "" ||
+		h.KeyID == "" || h.Type == "" {
 		return Header{}, ErrMalformed
 	}
 	return h, nil
 }
 
-// compact tells whether a token has the form of a compact JWS: three parts of base64url and nothing else (RFC 8725bis), so no JSON
-// serialization, padding or white space, and no encrypted token.
+// compact tells whether a token has the form of a compact JWS: three parts of base64url and nothing else (RFC 8725bis),
+// so no JSON serialization, padding or white space, and no encrypted token.
 func compact(token string) bool {
 	if len(token) > maxTokenBytes {
 		return false
@@ -111,8 +116,8 @@ func compact(token string) bool {
 	return dots == 2 && first > 0 && first <= maxHeaderBytes && !strings.HasSuffix(token, ".")
 }
 
-// Verify checks the signature and returns the payload; only a verified token has one. A token has one spelling: bits of the last character that the
-// decoder would ignore must be zero (RFC 4648 §3.5).
+// Verify checks the signature and returns the payload; only a verified token has one. A token has one spelling: bits of
+// the last character that the decoder would ignore must be zero (RFC 4648 §3.5).
 func Verify(token string, key PublicKey) ([]byte, error) {
 	if _, err := base64.RawURLEncoding.Strict().DecodeString(token[strings.LastIndexByte(token, '.')+1:]); err != nil {
 		return nil, ErrMalformed

@@ -38,7 +38,8 @@ func TestSignIsDeterministic(t *testing.T) {
 	}
 }
 
-// ATK33: the last character of a signature of 256 bytes says four bits too many; a decoder may skip them, so four spellings would be one token.
+// ATK33: the last character of a signature of 256 bytes says four bits too many; a decoder may skip them, so four
+// spellings would be one token.
 func TestATK33_OneSpelling(t *testing.T) {
 	t.Parallel()
 	token, err := Sign(PrivateKey{ID: "k", Algorithm: RS256, Signer: testKey()}, TypeAccess, []byte(`{"a":1}`))
@@ -57,7 +58,8 @@ func TestATK33_OneSpelling(t *testing.T) {
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000_000, 0)
-	good := Registered{Issuer: "i", Subject: "s", Audience: "a", IssuedAt: 999_999, NotBefore: 999_999, Expires: 1_000_001, ID: "j"}
+	good := Registered{Issuer: "i", Subject: "s", Audience: "a", IssuedAt: 999_999, NotBefore: 999_999,
+		Expires: 1_000_001, ID: "j"}
 	for _, c := range []struct {
 		name   string
 		change func(r *Registered)
@@ -83,13 +85,15 @@ func TestCheck(t *testing.T) {
 	}
 }
 
-// ATK39, ATK40: whatever comes, the reader answers at once, without a panic, and what it accepts is a plain compact JWS.
+// ATK39, ATK40: whatever comes, the reader answers at once, without a panic, and what it accepts is a plain compact
+// JWS.
 func FuzzReadHeader(f *testing.F) {
 	good, err := Sign(PrivateKey{ID: "k", Algorithm: RS256, Signer: testKey()}, TypeAccess, []byte(`{}`))
 	if err != nil {
 		f.Fatal(err)
 	}
-	for _, seed := range []string{good, "", ".", "..", "...", strings.Repeat(".", 1000), "e30.e30.", "eyJhbGciOiJub25lIn0.e30.", good + ".", "a." + good} {
+	for _, seed := range []string{good, "", ".", "..", "...", strings.Repeat(".", 1000), "e30.e30.",
+		"eyJhbGciOiJub25lIn0.e30.", good + ".", "a." + good} {
 		f.Add(seed)
 	}
 	public := PublicKey{"k", RS256, &testKey().PublicKey}
@@ -99,7 +103,8 @@ func FuzzReadHeader(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if len(token) > maxTokenBytes || strings.Count(token, ".") != 2 || h.Algorithm == "" || h.KeyID == "" || h.Type == "" {
+		if len(token) > maxTokenBytes || strings.Count(token, ".") != 2 || h.Algorithm == "" || h.KeyID == "" ||
+			h.Type == "" {
 			t.Errorf("accepted %q as %+v", token, h)
 		}
 		if verr == nil && token != good {

@@ -1,5 +1,5 @@
-// Package password hashes and judges the passwords people choose: argon2id in PHC strings, NFC, never cut (NIST SP 800-63B-4 §3.1.1).
-// It is pure; how many hashes may run at once is decided by whoever calls it.
+// Package password hashes and judges the passwords people choose: argon2id in PHC strings, NFC, never cut (NIST SP
+// 800-63B-4 §3.1.1). It is pure; how many hashes may run at once is decided by whoever calls it.
 package password
 
 import (
@@ -48,7 +48,8 @@ func Hash(plain string, p Params) (string, error) {
 	rand.Read(salt)
 	key := argon2.IDKey(norm.NFC.Bytes([]byte(plain)), salt, p.Iterations, p.MemoryKiB, p.Parallelism, keyBytes)
 	b64 := base64.RawStdEncoding.EncodeToString
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.MemoryKiB, p.Iterations, p.Parallelism, b64(salt), b64(key)), nil
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.MemoryKiB, p.Iterations, p.Parallelism,
+		b64(salt), b64(key)), nil
 }
 
 // Verify tells whether plain is the password of a PHC string, and with which costs it was made.
@@ -72,7 +73,8 @@ func parse(encoded string) (p Params, salt, key []byte, err error) {
 	if _, err := fmt.Sscanf(parts[3], "m=%d,t=%d,p=%d", &p.MemoryKiB, &p.Iterations, &p.Parallelism); err != nil {
 		return p, nil, nil, errors.New("password: stored hash has unreadable costs")
 	}
-	if p.MemoryKiB < 8 || p.Iterations < 1 || p.Parallelism < 1 || p.MemoryKiB > maxMemoryKiB || p.Iterations > maxIterations || p.Parallelism > maxParallelism {
+	if p.MemoryKiB < 8 || p.Iterations < 1 || p.Parallelism < 1 || p.MemoryKiB > maxMemoryKiB ||
+		p.Iterations > maxIterations || p.Parallelism > maxParallelism {
 		return p, nil, nil, errors.New("password: stored hash asks for costs out of bounds")
 	}
 	salt, err1 := base64.RawStdEncoding.DecodeString(parts[4])

@@ -48,14 +48,19 @@ func TestATK58_Bounds(t *testing.T) {
 	if _, err := Hash(huge, cheap); !errors.Is(err, ErrTooLong) {
 		t.Errorf("hash: %v", err)
 	}
-	if _, _, err := Verify(huge, "$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"); !errors.Is(err, ErrTooLong) {
+	if _, _, err := Verify(huge, "$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA"); !errors.Is(err,
+		ErrTooLong) {
 		t.Errorf("verify: %v", err)
 	}
 	for _, planted := range []string{
-		"", "$", "plain", "$argon2i$v=19$m=64,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", "$argon2id$v=18$m=64,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
-		"$argon2id$v=19$m=4294967295,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", "$argon2id$v=19$m=64,t=1000000,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
-		"$argon2id$v=19$m=64,t=1,p=255$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA", "$argon2id$v=19$m=64,t=0,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
-		"$argon2id$v=19$m=64,t=1,p=1$AA$AAAAAAAAAAAAAAAAAAAAAA", "$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAAA$AA", "$argon2id$v=19$m=64,t=1,p=1$!$!",
+		"", "$", "plain", "$argon2i$v=19$m=64,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=18$m=64,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=4294967295,t=1,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=64,t=1000000,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=64,t=1,p=255$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=64,t=0,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAA",
+		"$argon2id$v=19$m=64,t=1,p=1$AA$AAAAAAAAAAAAAAAAAAAAAA", "$argon2id$v=19$m=64,t=1,p=1$AAAAAAAAAAA$AA",
+		"$argon2id$v=19$m=64,t=1,p=1$!$!",
 	} {
 		if ok, _, err := Verify("x", planted); ok || err == nil {
 			t.Errorf("%q: %v, %v", planted, ok, err)
@@ -63,7 +68,8 @@ func TestATK58_Bounds(t *testing.T) {
 	}
 }
 
-// A12: every listed common password is refused, also hung with digits to reach the length; good ones of any script pass.
+// A12: every listed common password is refused, also hung with digits to reach the length; good ones of any script
+// pass.
 func TestA12_Policy(t *testing.T) {
 	t.Parallel()
 	p := Policy{MinLength: MinAlone, ContextWords: []string{"Acme Corp", "acme-corp", "gatehouse", "ana"}}
@@ -78,13 +84,15 @@ func TestA12_Policy(t *testing.T) {
 	if n < 3000 {
 		t.Errorf("only %d common passwords", n)
 	}
-	for _, bad := range []string{"password1234567", "!!!iloveyou!!!!!", "PASSWORD12345678", "aaaaaaaaaaaaaaa", "ababababababababab", "passwordpassword", "abcdefghijklmnop", "qwertyuiopasdfg", "zyxwvutsrqponmlkj",
+	for _, bad := range []string{"password1234567", "!!!iloveyou!!!!!", "PASSWORD12345678", "aaaaaaaaaaaaaaa",
+		"ababababababababab", "passwordpassword", "abcdefghijklmnop", "qwertyuiopasdfg", "zyxwvutsrqponmlkj",
 		"123456789012345678", "fourteen chars", "acme-corp 2026!!", "gatehouse!123456", "\xff\xfe not utf-8 at all"} {
 		if p.Check(bad) == nil {
 			t.Errorf("%q passes", bad)
 		}
 	}
-	for _, good := range []string{"a perfectly fine passphrase", "all lower case words", "739104628350173", "пароль для примера", "これは長い合言葉ですからね大丈夫", "🐢🐇🦊🐻🐼🐨🐯🦁🐮🐷🐸🐵🐔🐧🐦", strings.Repeat("ab c", 64)[:255] + "!"} {
+	for _, good := range []string{"a perfectly fine passphrase", "all lower case words", "739104628350173",
+		"пароль для примера", "これは長い合言葉ですからね大丈夫", "🐢🐇🦊🐻🐼🐨🐯🦁🐮🐷🐸🐵🐔🐧🐦", strings.Repeat("ab c", 64)[:255] + "!"} {
 		if err := p.Check(good); err != nil {
 			t.Errorf("%q: %v", good, err)
 		}

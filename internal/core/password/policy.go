@@ -58,8 +58,8 @@ func (p Policy) Check(plain string) error {
 	return nil
 }
 
-// common is the list of passwords seen most often in breaches. Only the list is read, on first use: the estimator's own package
-// would parse five dictionaries at every start.
+// common is the list of passwords seen most often in breaches. Only the list is read, on first use: the estimator's own
+// package would parse five dictionaries at every start.
 var common = sync.OnceValue(func() map[string]struct{} {
 	raw, err := data.Asset("data/Passwords.json")
 	if err != nil {
@@ -103,7 +103,8 @@ func isRepeated(s string) bool {
 	return false
 }
 
-var rows = []string{"abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm", "1234567890qwertyuiop"}
+var rows = []string{"abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm",
+	"1234567890qwertyuiop"}
 
 func isRun(s string) bool {
 	for _, row := range rows {

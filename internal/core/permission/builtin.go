@@ -19,13 +19,15 @@ type Builtin struct {
 }
 
 var tenantAdmin = []string{
-	"access_tokens:manage:all", "api_keys:manage:all", "application_tokens:manage:all", "audit:read:all", "clients:manage:all", "entity:manage:all",
+	"access_tokens:manage:all", "api_keys:manage:all", "application_tokens:manage:all", "audit:read:all",
+	"clients:manage:all", "entity:manage:all",
 	"invitations:manage:all", "organization:manage:all", "reports:read:all", "roles:manage:all", "sessions:manage:all",
-	"sla_policies:manage:all", "sso:manage:all", "system_tokens:manage:all", "teams:manage:all", "tickets:manage:all", "users:manage:all",
+	"sla_policies:manage:all", "sso:manage:all", "system_tokens:manage:all", "teams:manage:all", "tickets:manage:all",
+	"users:manage:all",
 }
 
-// builtinsOf is the one table of the five roles; docs/permissions.md shows the same and a test holds them equal. Administrators hold the
-// resources of protected APIs too.
+// builtinsOf is the one table of the five roles; docs/permissions.md shows the same and a test holds them equal.
+// Administrators hold the resources of protected APIs too.
 func builtinsOf(defined []string) []Builtin {
 	admin := slices.Clone(tenantAdmin)
 	for _, name := range defined {
@@ -33,11 +35,13 @@ func builtinsOf(defined []string) []Builtin {
 	}
 	return []Builtin{
 		{RoleEndUser, "Creates and sees own tickets.", must("tickets:create:own", "tickets:read:own")},
-		{RoleAgent, "Sees and works own and team tickets.", must("tickets:create:own", "tickets:read:team", "tickets:update:team")},
+		{RoleAgent, "Sees and works own and team tickets.",
+			must("tickets:create:own", "tickets:read:team", "tickets:update:team")},
 		{RoleManager, "All tickets of the organization, assignment, reports and service levels.",
 			must("tickets:manage:all", "reports:read:all", "sla_policies:manage:all")},
 		{RoleAdmin, "Everything in one organization.", must(admin...)},
-		{RoleSuperUser, "Every organization; for the platform's operators only.", must(append([]string{"organizations:manage:all"}, admin...)...)},
+		{RoleSuperUser, "Every organization; for the platform's operators only.",
+			must(append([]string{"organizations:manage:all"}, admin...)...)},
 	}
 }
 

@@ -21,16 +21,18 @@ type words map[string]map[string][]Scope
 
 // own is what Gatehouse itself protects.
 var own = words{
-	"tickets":            {"create": ownTeamAll, "read": ownTeamAll, "update": ownTeamAll, "assign": teamAll, Manage: ownTeamAll},
-	"reports":            {"read": onlyAll, Manage: onlyAll},
-	"sla_policies":       {"read": onlyAll, "update": onlyAll, Manage: onlyAll},
-	"users":              crud(onlyAll),
-	"teams":              crud(onlyAll),
-	"roles":              crud(onlyAll),
-	"invitations":        crud(onlyAll),
-	"sessions":           {"read": onlyAll, "delete": onlyAll, Manage: onlyAll},
-	"organization":       {"read": onlyAll, "update": onlyAll, Manage: onlyAll},
-	"entity":             {"read": onlyAll, "update": onlyAll, Manage: onlyAll}, // name and profile of the organization, not its settings
+	"tickets": {"create": ownTeamAll, "read": ownTeamAll, "update": ownTeamAll, "assign": teamAll,
+		Manage: ownTeamAll},
+	"reports":      {"read": onlyAll, Manage: onlyAll},
+	"sla_policies": {"read": onlyAll, "update": onlyAll, Manage: onlyAll},
+	"users":        crud(onlyAll),
+	"teams":        crud(onlyAll),
+	"roles":        crud(onlyAll),
+	"invitations":  crud(onlyAll),
+	"sessions":     {"read": onlyAll, "delete": onlyAll, Manage: onlyAll},
+	"organization": {"read": onlyAll, "update": onlyAll, Manage: onlyAll},
+	// name and profile of the organization, not its settings
+	"entity":             {"read": onlyAll, "update": onlyAll, Manage: onlyAll},
 	"audit":              {"read": onlyAll, Manage: onlyAll},
 	"api_keys":           crud(ownAll),
 	"access_tokens":      crud(ownAll),
@@ -48,8 +50,8 @@ func crud(scopes []Scope) map[string][]Scope {
 // PlatformResource is the resource that only the platform's operators may ever hold: the organizations themselves.
 const PlatformResource = "organizations"
 
-// vocabulary is every permission that exists and the built-in roles made from them. A word that is not in it can be neither granted nor
-// asked for. It grows at start by the resources of the protected APIs and is read without a lock.
+// vocabulary is every permission that exists and the built-in roles made from them. A word that is not in it can be
+// neither granted nor asked for. It grows at start by the resources of the protected APIs and is read without a lock.
 type vocabulary struct {
 	words    words
 	builtins []Builtin
@@ -67,9 +69,9 @@ func init() {
 
 var resourceName = regexp.MustCompile(`^[a-z][a-z0-9_]{1,49}$`)
 
-// Define adds resources of APIs that are protected from outside (forward authentication), each with the actions create, read, update,
-// delete and manage in every scope. Administrators hold them; other roles are an organization's to define. Defining one again changes
-// nothing.
+// Define adds resources of APIs that are protected from outside (forward authentication), each with the actions create,
+// read, update, delete and manage in every scope. Administrators hold them; other roles are an organization's to
+// define. Defining one again changes nothing.
 func Define(resources []string) error {
 	defining.Lock()
 	defer defining.Unlock()
@@ -80,7 +82,8 @@ func Define(resources []string) error {
 			return fmt.Errorf("resource %q is one of the server's own", name)
 		}
 		if !resourceName.MatchString(name) {
-			return fmt.Errorf("resource %q: must have 2 to 50 lower-case letters, digits and underscores and begin with a letter", name)
+			return fmt.Errorf("resource %q: must have 2 to 50 lower-case letters, digits and underscores and begin "+
+				"with a letter", name)
 		}
 		next[name] = crud(ownTeamAll)
 	}

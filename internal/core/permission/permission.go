@@ -1,5 +1,5 @@
-// Package permission is the language of rights: `resource:action:scope`. It parses, orders and compares; which roles hold what is
-// in builtin.go, which words exist is in catalog.go.
+// Package permission is the language of rights: `resource:action:scope`. It parses, orders and compares; which roles
+// hold what is in builtin.go, which words exist is in catalog.go.
 package permission
 
 import (
@@ -247,7 +247,8 @@ func (s Set) Filter(keep func(Permission) bool) Set {
 }
 
 // administration is what makes its holder an administrator: whoever may change one of these for everybody.
-var administration = []string{"users", "roles", "invitations", "organization", "organizations", "sso", "api_keys", "access_tokens", "application_tokens", "system_tokens", "clients"}
+var administration = []string{"users", "roles", "invitations", "organization", "organizations", "sso", "api_keys",
+	"access_tokens", "application_tokens", "system_tokens", "clients"}
 
 // Administers tells whether the holder is an administrator, whatever the role is called.
 func (s Set) Administers() bool {

@@ -37,7 +37,8 @@ func TestA33_Inclusion(t *testing.T) {
 			t.Errorf("%s covers %s: %v", c.have, c.want, got)
 		}
 	}
-	if !Everything().Covers(set(t, "organizations:manage:all")) || set(t, "organizations:manage:all").Covers(Everything()) {
+	if !Everything().Covers(set(t, "organizations:manage:all")) || set(t, "organizations:manage:all").
+		Covers(Everything()) {
 		t.Error("the server's own set is not above all")
 	}
 	if (Set{}).Scope("tickets", "read") != None || (Set{}).Strings() == nil {
@@ -48,7 +49,8 @@ func TestA33_Inclusion(t *testing.T) {
 // A39: these are permissions as written.
 func TestA39_AsWritten(t *testing.T) {
 	t.Parallel()
-	for p := range strings.FieldsSeq("tickets:create:own tickets:read:team tickets:update:all users:manage:all api_keys:manage:own reports:read:all") {
+	for p := range strings.FieldsSeq("tickets:create:own tickets:read:team tickets:update:all users:manage:all " +
+		"api_keys:manage:own reports:read:all") {
 		if got, err := Parse(p); err != nil || got.String() != p {
 			t.Errorf("%s: %v, %v", p, got, err)
 		}
@@ -97,8 +99,10 @@ func TestATK31_Within(t *testing.T) {
 	}
 	all := Catalog()
 	samples := [][]string{
-		{}, {"tickets:manage:all"}, {"tickets:manage:own"}, {"tickets:read:team", "users:read:all"}, {"tickets:assign:team", "tickets:read:own"},
-		{"users:manage:all", "api_keys:manage:own"}, {"api_keys:read:all"}, {"within_test:manage:team"}, {"within_test:read:own", "within_test:read:all"},
+		{}, {"tickets:manage:all"}, {"tickets:manage:own"}, {"tickets:read:team", "users:read:all"},
+		{"tickets:assign:team", "tickets:read:own"},
+		{"users:manage:all", "api_keys:manage:own"}, {"api_keys:read:all"}, {"within_test:manage:team"},
+		{"within_test:read:own", "within_test:read:all"},
 	}
 	for _, a := range samples {
 		for _, b := range samples {
@@ -122,12 +126,14 @@ func TestF1_Define(t *testing.T) {
 	if err := Define([]string{"stations_test"}); err != nil {
 		t.Fatal(err)
 	}
-	if !set(t, "stations_test:manage:all").Covers(set(t, "stations_test:read:own")) || !IsDefined("stations_test") || IsDefined("tickets") || IsResource("nothing") {
+	if !set(t, "stations_test:manage:all").Covers(set(t, "stations_test:read:own")) || !IsDefined("stations_test") ||
+		IsDefined("tickets") || IsResource("nothing") {
 		t.Error("the defined resource")
 	}
 	admin, _ := BuiltinRole(RoleAdmin)
 	user, _ := BuiltinRole(RoleEndUser)
-	if admin.Permissions.Scope("stations_test", "delete") != All || user.Permissions.Scope("stations_test", "read") != None {
+	if admin.Permissions.Scope("stations_test", "delete") != All ||
+		user.Permissions.Scope("stations_test", "read") != None {
 		t.Error("who holds a defined resource")
 	}
 	for _, wrong := range []string{"tickets", "organizations", "", "A", "with space", "with:colon", "1st"} {

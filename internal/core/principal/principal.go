@@ -1,5 +1,5 @@
-// Package principal is what every credential becomes: who, of which organization, with which permissions, in which session.
-// Only authn makes one from a request; everything behind it receives one as an argument.
+// Package principal is what every credential becomes: who, of which organization, with which permissions, in which
+// session. Only authn makes one from a request; everything behind it receives one as an argument.
 package principal
 
 import (
@@ -58,7 +58,8 @@ func (p Principal) Scope(resource, action string) permission.Scope {
 	return p.Permissions.Scope(resource, action)
 }
 
-// UserID is the user that "own" means: the person, or the user who owns the machine credential. Empty for an organization's own.
+// UserID is the user that "own" means: the person, or the user who owns the machine credential. Empty for an
+// organization's own.
 func (p Principal) UserID() id.User {
 	if p.Kind == User {
 		return id.User(p.ID)
@@ -66,7 +67,8 @@ func (p Principal) UserID() id.User {
 	return p.Owner
 }
 
-// WholeRole is the role, unless the principal gives less than it: nobody shall decide by a role that is not there in full.
+// WholeRole is the role, unless the principal gives less than it: nobody shall decide by a role that is not there in
+// full.
 func (p Principal) WholeRole() string {
 	if p.Narrowed {
 		return ""
@@ -80,7 +82,9 @@ func (p Principal) Abroad() bool { return p.Home != p.Organization }
 // IsSystem tells whether this is the server itself.
 func (p Principal) IsSystem() bool { return p.Kind == System }
 
-// NewSystem is the server acting by itself in one organization (empty: on the platform), under a name that the audit log shows.
+// NewSystem is the server acting by itself in one organization (empty: on the platform), under a name that the audit
+// log shows.
 func NewSystem(name string, organization id.Organization) Principal {
-	return Principal{Kind: System, ID: name, Name: name, Home: organization, Organization: organization, Permissions: permission.Everything()}
+	return Principal{Kind: System, ID: name, Name: name, Home: organization, Organization: organization,
+		Permissions: permission.Everything()}
 }

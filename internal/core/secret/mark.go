@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// Mark is the recognisable form of a kind of long-lived secret: a prefix that a scanner finds in a leak, random hex digits, and a checksum
-// that tells a garbled value from an unknown one without asking anybody. The checksum is no secret and proves nothing.
+// Mark is the recognisable form of a kind of long-lived secret: a prefix that a scanner finds in a leak, random hex
+// digits, and a checksum that tells a garbled value from an unknown one without asking anybody. The checksum is no
+// secret and proves nothing.
 type Mark struct {
 	Prefix  string // ends with an underscore
 	Stamped bool   // ten digits of Unix seconds stand before the random part

@@ -49,8 +49,8 @@ func Token(prefix string, n int) Secret {
 	return Secret{prefix + base64.RawURLEncoding.EncodeToString(b)}
 }
 
-// Digest is the keyed hash under which a random secret is stored and found: HMAC-SHA-256 in hex. A slow hash would add nothing,
-// since 128 random bits cannot be guessed; the key outside the database keeps a stolen table useless.
+// Digest is the keyed hash under which a random secret is stored and found: HMAC-SHA-256 in hex. A slow hash would add
+// nothing, since 128 random bits cannot be guessed; the key outside the database keeps a stolen table useless.
 func Digest(key []byte, s Secret) string {
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(s.value))

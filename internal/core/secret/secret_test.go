@@ -15,7 +15,8 @@ func TestWEB12_Redacted(t *testing.T) {
 	var log strings.Builder
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "s", s, "p", &s, "struct", struct{ S Secret }{s})
 	raw, _ := json.Marshal(map[string]any{"s": s})
-	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s), string(raw), log.String()} {
+	for _, text := range []string{fmt.Sprint(s), fmt.Sprintf("%v %+v %#v %s %q", s, s, s, s, s), string(raw),
+		log.String()} {
 		if strings.Contains(text, "canary") {
 			t.Errorf("shown in %s", text)
 		}

@@ -1,6 +1,6 @@
-// Package audit writes and reads the record of security-relevant acts: who did what, on what, in which organization, from where, with
-// which outcome. A row is written in the transaction of the act itself, so neither exists without the other. It knows nothing of the
-// things it records but their kind and id, and holds no secret.
+// Package audit writes and reads the record of security-relevant acts: who did what, on what, in which organization,
+// from where, with which outcome. A row is written in the transaction of the act itself, so neither exists without the
+// other. It knows nothing of the things it records but their kind and id, and holds no secret.
 package audit
 
 import (
@@ -58,7 +58,8 @@ func Record(ctx context.Context, tx *sqldb.Tx, now time.Time, p principal.Princi
 }
 
 // RecordIn writes into a named organization: for acts on organizations themselves and for those of an operator abroad.
-func RecordIn(ctx context.Context, tx *sqldb.Tx, now time.Time, org id.Organization, p principal.Principal, e Entry) error {
+func RecordIn(ctx context.Context, tx *sqldb.Tx, now time.Time, org id.Organization, p principal.Principal,
+	e Entry) error {
 	if e.Outcome == "" {
 		e.Outcome = Success
 	}
@@ -71,8 +72,10 @@ func RecordIn(ctx context.Context, tx *sqldb.Tx, now time.Time, org id.Organizat
 	}
 	err = auditdb.New(tx.Later()).Insert(ctx, auditdb.InsertParams{
 		OrganizationID: org, ID: id.New[id.Event](), At: sqldb.MillisOf(now), Act: e.Act, Outcome: string(e.Outcome),
-		ActorKind: string(p.Kind), ActorID: p.ID, ActorHome: string(p.Home), TargetKind: e.TargetKind, TargetID: e.TargetID,
-		Address: p.Source.Address, UserAgent: p.Source.UserAgent, RequestID: p.Source.Request, Details: string(details),
+		ActorKind: string(p.Kind), ActorID: p.ID, ActorHome: string(p.Home), TargetKind: e.TargetKind,
+		TargetID: e.TargetID,
+		Address:  p.Source.Address, UserAgent: p.Source.UserAgent, RequestID: p.Source.Request,
+		Details: string(details),
 	})
 	if err != nil {
 		return fmt.Errorf("audit: record %s: %w", e.Act, err)
@@ -139,7 +142,8 @@ type DayCount struct {
 }
 
 // CountByDay counts one act a day, for reports.
-func (s *Service) CountByDay(ctx context.Context, org id.Organization, act string, since, until time.Time) ([]DayCount, error) {
+func (s *Service) CountByDay(ctx context.Context, org id.Organization, act string, since, until time.Time) ([]DayCount,
+	error) {
 	rows, err := auditdb.New(s.db.Tenant(org)).CountByDay(ctx, org, act, sqldb.MillisOf(since), sqldb.MillisOf(until))
 	if err != nil {
 		return nil, fmt.Errorf("audit: count: %w", err)

@@ -1,6 +1,6 @@
-// Package client owns OAuth 2.0 clients: machines of an organization that get tokens for themselves. It holds what a client may do and how it
-// proves who it is; its secrets are credentials and its tokens are the token domain's. A client belongs to its organization and outlives
-// whoever made it.
+// Package client owns OAuth 2.0 clients: machines of an organization that get tokens for themselves. It holds what a
+// client may do and how it proves who it is; its secrets are credentials and its tokens are the token domain's. A
+// client belongs to its organization and outlives whoever made it.
 package client
 
 import (
@@ -58,17 +58,18 @@ type Authentication struct {
 
 // Client is an OAuth client.
 type Client struct {
-	ID               id.Client
-	Organization     id.Organization
-	Name             string
-	Description      string
-	State            State
-	Authentication   Authentication
-	Permissions      permission.Set
-	TokenLifetime    time.Duration // of its access tokens
-	RefreshAllowed   bool
-	CertificateBound bool // its tokens work only over a connection with the certificate they were got with (RFC 8705 §3)
-	RateLimit        int  // requests a minute with its tokens, and token requests; 0: none
+	ID             id.Client
+	Organization   id.Organization
+	Name           string
+	Description    string
+	State          State
+	Authentication Authentication
+	Permissions    permission.Set
+	TokenLifetime  time.Duration // of its access tokens
+	RefreshAllowed bool
+	// its tokens work only over a connection with the certificate they were got with (RFC 8705 §3)
+	CertificateBound bool
+	RateLimit        int // requests a minute with its tokens, and token requests; 0: none
 	Addresses        []netip.Prefix
 	CreatedBy        string
 	CreatedAt        time.Time
@@ -99,7 +100,8 @@ func (c *Client) check() error {
 		add("description", "must have at most 500 characters and no control characters")
 	}
 	if c.TokenLifetime < minTokenLifetime || c.TokenLifetime > maxTokenLifetime {
-		add("tokenLifetimeSeconds", "must be from %d to %d", int(minTokenLifetime/time.Second), int(maxTokenLifetime/time.Second))
+		add("tokenLifetimeSeconds", "must be from %d to %d", int(minTokenLifetime/time.Second),
+			int(maxTokenLifetime/time.Second))
 	}
 	if c.RateLimit < 0 || c.RateLimit > maxRateLimit {
 		add("rateLimitPerMinute", "must be from 1 to %d, or null for none", maxRateLimit)
@@ -168,7 +170,8 @@ func (a Authentication) check() (wrong []fault.Field) {
 		}
 		for i, t := range a.Thumbprints {
 			if !isThumbprint(t) {
-				add(fmt.Sprintf("thumbprints[%d]", i), "must be the SHA-256 of the certificate in base64url, 43 characters (x5t#S256)")
+				add(fmt.Sprintf("thumbprints[%d]", i),
+					"must be the SHA-256 of the certificate in base64url, 43 characters (x5t#S256)")
 			}
 		}
 	default:
@@ -197,7 +200,8 @@ func CheckKeys(set *jose.JSONWebKeySet) error {
 			return fmt.Errorf("key %d needs a kid of its own", i)
 		}
 		if len(jwt.AlgorithmsOf(k)) == 0 {
-			return fmt.Errorf("key %d is for none of RS256, PS256, ES256 and EdDSA, or an RSA key of under 2048 bits", i)
+			return fmt.Errorf("key %d is for none of RS256, PS256, ES256 and EdDSA, or an RSA key of under 2048 bits",
+				i)
 		}
 		seen[k.KeyID] = true
 	}

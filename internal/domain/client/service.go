@@ -40,9 +40,12 @@ type Service struct {
 }
 
 // New makes the service.
-func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, users *user.Service, now func() time.Time) *Service {
-	return &Service{db: db, now: now, organizations: organizations, users: users, facts: cache.NewShared(caches, "client", 100_000, cache.Plain[Client]()), homes: cache.New[id.Organization](caches, "client_home", 100_000),
-		uses: stamp.New[time.Time](stampEvery)}
+func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, users *user.Service,
+	now func() time.Time) *Service {
+	return &Service{db: db, now: now, organizations: organizations, users: users,
+		facts: cache.NewShared(caches, "client", 100_000, cache.Plain[Client]()),
+		homes: cache.New[id.Organization](caches, "client_home", 100_000),
+		uses:  stamp.New[time.Time](stampEvery)}
 }
 
 func key(org id.Organization, c id.Client) invalidation.Key {
@@ -50,11 +53,15 @@ func key(org id.Organization, c id.Client) invalidation.Key {
 }
 
 func fromRow(r clientdb.Client) (Client, error) {
-	c := Client{ID: r.ID, Organization: r.OrganizationID, Name: r.Name, Description: r.Description, State: State(r.State), TokenLifetime: time.Duration(r.TokenSeconds) * time.Second,
-		RefreshAllowed: r.RefreshAllowed, CertificateBound: r.CertificateBound, RateLimit: int(r.RateLimit), CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.Time(),
+	c := Client{ID: r.ID, Organization: r.OrganizationID, Name: r.Name, Description: r.Description,
+		State: State(r.State), TokenLifetime: time.Duration(r.TokenSeconds) * time.Second,
+		RefreshAllowed: r.RefreshAllowed, CertificateBound: r.CertificateBound, RateLimit: int(r.RateLimit),
+		CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.Time(),
 		UpdatedAt: r.UpdatedAt.Time(), LastUsedAt: r.LastUsedAt.Time()}
 	var permissions []string
-	err := errors.Join(json.Unmarshal([]byte(r.Permissions), &permissions), json.Unmarshal([]byte(r.Authentication), &c.Authentication), json.Unmarshal([]byte(r.AllowedAddresses), &c.Addresses))
+	err := errors.Join(json.Unmarshal([]byte(r.Permissions), &permissions),
+		json.Unmarshal([]byte(r.Authentication), &c.Authentication),
+		json.Unmarshal([]byte(r.AllowedAddresses), &c.Addresses))
 	if err != nil {
 		return Client{}, fmt.Errorf("client %s: %w", r.ID, err)
 	}
@@ -94,8 +101,8 @@ func (s *Service) Find(ctx context.Context, c id.Client) (Client, error) {
 	return s.Facts(ctx, org, c)
 }
 
-// checkGrant refuses permissions that p does not hold and those that nobody but a person could use: a client is nobody's own, so `own` and `team`
-// mean nothing to it.
+// checkGrant refuses permissions that p does not hold and those that nobody but a person could use: a client is
+// nobody's own, so `own` and `team` mean nothing to it.
 func (s *Service) checkGrant(ctx context.Context, p principal.Principal, list []string) (permission.Set, error) {
 	if len(list) > maxPermissions {
 		return permission.Set{}, fault.Invalidf("permissions", "must have at most %d entries", maxPermissions)
@@ -127,10 +134,12 @@ func (s *Service) checkGrant(ctx context.Context, p principal.Principal, list []
 	return set, nil
 }
 
-// CheckMayStrengthen refuses to a principal what would give them more than they hold: changing a client, or getting a secret of it.
+// CheckMayStrengthen refuses to a principal what would give them more than they hold: changing a client, or getting a
+// secret of it.
 func CheckMayStrengthen(p principal.Principal, c Client) error {
 	if missing := p.Permissions.Missing(c.Permissions); len(missing) > 0 {
-		return fault.Forbiddenf("This client holds %s, which you do not; only someone who does may change it.", missing[0])
+		return fault.Forbiddenf("This client holds %s, which you do not; only someone who does may change it.",
+			missing[0])
 	}
 	return nil
 }
@@ -157,8 +166,10 @@ type Fields struct {
 	PermissionList []string
 }
 
-// Create makes a client. It needs clients:create:all. within, if any, runs in the same transaction, as the issue of the first secret does.
-func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields, within func(tx *sqldb.Tx, c Client) error) (Client, error) {
+// Create makes a client. It needs clients:create:all. within, if any, runs in the same transaction, as the issue of the
+// first secret does.
+func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields,
+	within func(tx *sqldb.Tx, c Client) error) (Client, error) {
 	if err := CheckPerson(p); err != nil {
 		return Client{}, err
 	}
@@ -192,19 +203,27 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields, w
 }
 
 func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principal, c Client) error {
-	err := clientdb.New(tx).Insert(ctx, clientdb.InsertParams{OrganizationID: c.Organization, ID: c.ID, Name: c.Name, Description: c.Description, Authentication: encode(c.Authentication),
-		Permissions: encode(c.Permissions.Strings()), TokenSeconds: int64(c.TokenLifetime / time.Second), RefreshAllowed: c.RefreshAllowed, CertificateBound: c.CertificateBound,
-		RateLimit: int64(c.RateLimit), AllowedAddresses: encode(orEmpty(c.Addresses)), CreatedBy: c.CreatedBy, CreatedAt: sqldb.MillisOf(c.CreatedAt)})
+	err := clientdb.New(tx).Insert(ctx, clientdb.InsertParams{OrganizationID: c.Organization, ID: c.ID, Name: c.Name,
+		Description: c.Description, Authentication: encode(c.Authentication),
+		Permissions: encode(c.Permissions.Strings()), TokenSeconds: int64(c.TokenLifetime / time.Second),
+		RefreshAllowed: c.RefreshAllowed, CertificateBound: c.CertificateBound,
+		RateLimit: int64(c.RateLimit), AllowedAddresses: encode(orEmpty(c.Addresses)), CreatedBy: c.CreatedBy,
+		CreatedAt: sqldb.MillisOf(c.CreatedAt)})
 	if err != nil {
 		return fmt.Errorf("client: insert: %w", err)
 	}
-	return s.changed(ctx, tx, p, c, "client.created", map[string]string{"name": c.Name, "method": string(c.Authentication.Method), "permissions": strings.Join(c.Permissions.Strings(), " ")})
+	return s.changed(ctx, tx, p, c, "client.created",
+		map[string]string{"name": c.Name, "method": string(c.Authentication.Method),
+			"permissions": strings.Join(c.Permissions.Strings(), " ")})
 }
 
-// Provision makes the first client of an organization's systems, in the transaction that decided on it. It authenticates with a secret.
-func (s *Service) Provision(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, name string, permissions permission.Set) (Client, error) {
+// Provision makes the first client of an organization's systems, in the transaction that decided on it. It
+// authenticates with a secret.
+func (s *Service) Provision(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, name string,
+	permissions permission.Set) (Client, error) {
 	now := s.now()
-	c := Client{ID: id.New[id.Client](), Organization: org, Name: name, State: Active, Authentication: Authentication{Method: Secret}, Permissions: permissions, TokenLifetime: DefaultTokenLifetime,
+	c := Client{ID: id.New[id.Client](), Organization: org, Name: name, State: Active,
+		Authentication: Authentication{Method: Secret}, Permissions: permissions, TokenLifetime: DefaultTokenLifetime,
 		CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now}
 	if err := c.check(); err != nil {
 		return Client{}, err
@@ -219,9 +238,11 @@ func orEmpty(list []netip.Prefix) []netip.Prefix {
 	return list
 }
 
-func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Principal, c Client, act string, details map[string]string) error {
+func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Principal, c Client, act string,
+	details map[string]string) error {
 	tx.Announce(s.facts.Message(key(c.Organization, c.ID)))
-	return audit.RecordIn(ctx, tx, s.now(), c.Organization, p, audit.Entry{Act: act, TargetKind: "client", TargetID: string(c.ID), Details: details})
+	return audit.RecordIn(ctx, tx, s.now(), c.Organization, p,
+		audit.Entry{Act: act, TargetKind: "client", TargetID: string(c.ID), Details: details})
 }
 
 // Get finds a client that is not deleted. It needs clients:read:all.
@@ -256,8 +277,10 @@ func (s *Service) List(ctx context.Context, p principal.Principal, after id.Clie
 	return out, nil
 }
 
-// Update changes a client; change edits a copy. It needs clients:update:all and, but for switching off, no fewer rights than the client has.
-func (s *Service) Update(ctx context.Context, p principal.Principal, c id.Client, change func(f *Fields)) (out Client, err error) {
+// Update changes a client; change edits a copy. It needs clients:update:all and, but for switching off, no fewer rights
+// than the client has.
+func (s *Service) Update(ctx context.Context, p principal.Principal, c id.Client, change func(f *Fields)) (out Client,
+	err error) {
 	err = sqldb.Retry(func() error {
 		out, err = s.update(ctx, p, c, change, nil)
 		return err
@@ -265,9 +288,10 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, c id.Client
 	return out, err
 }
 
-// Delete ends a client for good: its secrets and tokens are refused from now on and its id is never given again. It needs clients:delete:all.
-// within runs in the same transaction, as the revocation of its secrets does.
-func (s *Service) Delete(ctx context.Context, p principal.Principal, c id.Client, within func(tx *sqldb.Tx) error) error {
+// Delete ends a client for good: its secrets and tokens are refused from now on and its id is never given again. It
+// needs clients:delete:all. within runs in the same transaction, as the revocation of its secrets does.
+func (s *Service) Delete(ctx context.Context, p principal.Principal, c id.Client,
+	within func(tx *sqldb.Tx) error) error {
 	return sqldb.Retry(func() error {
 		_, err := s.update(ctx, p, c, func(f *Fields) { f.State = Deleted }, within)
 		return err
@@ -276,7 +300,8 @@ func (s *Service) Delete(ctx context.Context, p principal.Principal, c id.Client
 
 var stateActs = map[State]string{Active: "client.enabled", Off: "client.disabled", Deleted: "client.deleted"}
 
-func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client, change func(f *Fields), within func(tx *sqldb.Tx) error) (Client, error) {
+func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client, change func(f *Fields),
+	within func(tx *sqldb.Tx) error) (Client, error) {
 	p, err := s.users.Present(ctx, p)
 	if err != nil {
 		return Client{}, err
@@ -304,7 +329,8 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client
 		}
 	}
 	details := changes(before, after, f.PermissionList)
-	if len(details) > 0 || after.State == Active && before.State != Active { // switching off and deleting take nothing from anyone's rights
+	if len(details) > 0 || after.State == Active && before.State != Active {
+		// switching off and deleting take nothing from anyone's rights
 		if err := CheckMayStrengthen(p, before); err != nil {
 			return Client{}, err
 		}
@@ -321,9 +347,15 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client
 	}
 	after.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		n, err := clientdb.New(tx).Update(ctx, clientdb.UpdateParams{Name: after.Name, Description: after.Description, State: string(after.State), Authentication: encode(after.Authentication),
-			Permissions: encode(after.Permissions.Strings()), TokenSeconds: int64(after.TokenLifetime / time.Second), RefreshAllowed: after.RefreshAllowed, CertificateBound: after.CertificateBound,
-			RateLimit: int64(after.RateLimit), AllowedAddresses: encode(orEmpty(after.Addresses)), Now: sqldb.MillisOf(after.UpdatedAt), OrganizationID: p.Organization, ID: c, Was: sqldb.MillisOf(before.UpdatedAt)})
+		n, err := clientdb.New(tx).
+			Update(ctx, clientdb.UpdateParams{Name: after.Name, Description: after.Description,
+				State: string(after.State), Authentication: encode(after.Authentication),
+				Permissions:    encode(after.Permissions.Strings()),
+				TokenSeconds:   int64(after.TokenLifetime / time.Second),
+				RefreshAllowed: after.RefreshAllowed, CertificateBound: after.CertificateBound,
+				RateLimit: int64(after.RateLimit), AllowedAddresses: encode(orEmpty(after.Addresses)),
+				Now: sqldb.MillisOf(after.UpdatedAt), OrganizationID: p.Organization, ID: c,
+				Was: sqldb.MillisOf(before.UpdatedAt)})
 		if err != nil {
 			return fmt.Errorf("client: update: %w", err)
 		}
@@ -351,10 +383,14 @@ func changes(before, after Client, list []string) map[string]string {
 		name     string
 		from, to any
 	}{
-		{"name", before.Name, after.Name}, {"description", before.Description, after.Description}, {"permissions", strings.Join(before.Permissions.Strings(), " "), strings.Join(list, " ")},
-		{"tokenLifetimeSeconds", before.TokenLifetime / time.Second, after.TokenLifetime / time.Second}, {"refreshTokens", before.RefreshAllowed, after.RefreshAllowed},
-		{"certificateBoundTokens", before.CertificateBound, after.CertificateBound}, {"rateLimitPerMinute", before.RateLimit, after.RateLimit},
-		{"allowedAddresses", before.Addresses, after.Addresses}, {"authentication", encode(before.Authentication), encode(after.Authentication)},
+		{"name", before.Name, after.Name}, {"description", before.Description, after.Description},
+		{"permissions", strings.Join(before.Permissions.Strings(), " "), strings.Join(list, " ")},
+		{"tokenLifetimeSeconds", before.TokenLifetime / time.Second, after.TokenLifetime / time.Second},
+		{"refreshTokens", before.RefreshAllowed, after.RefreshAllowed},
+		{"certificateBoundTokens", before.CertificateBound, after.CertificateBound},
+		{"rateLimitPerMinute", before.RateLimit, after.RateLimit},
+		{"allowedAddresses", before.Addresses, after.Addresses},
+		{"authentication", encode(before.Authentication), encode(after.Authentication)},
 	} {
 		if from, to := fmt.Sprint(c.from), fmt.Sprint(c.to); from != to {
 			out[c.name] = from + " -> " + to
@@ -372,7 +408,8 @@ func (s *Service) Touch(c Client, now time.Time) {
 
 // Flush writes the uses noted since the last time.
 func (s *Service) Flush(ctx context.Context) error {
-	return s.uses.Flush(ctx, s.now(), func(ctx context.Context, org id.Organization, uses []stamp.Use[time.Time]) error {
+	return s.uses.Flush(ctx, s.now(), func(ctx context.Context, org id.Organization,
+		uses []stamp.Use[time.Time]) error {
 		return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
 			q := clientdb.New(tx)
 			for _, u := range uses {

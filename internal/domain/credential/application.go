@@ -10,8 +10,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
 )
 
-// asApplication gives a user of the type application, and nobody else, the right to its own application tokens: being one is what gives it,
-// whatever the role (B6).
+// asApplication gives a user of the type application, and nobody else, the right to its own application tokens: being
+// one is what gives it, whatever the role (B6).
 func (s *Service) asApplication(ctx context.Context, p principal.Principal) (principal.Principal, error) {
 	u, err := s.users.Facts(ctx, p.Home, p.UserID())
 	if err != nil && !fault.Is(err, fault.NotFound) {
@@ -37,7 +37,8 @@ func (s *Service) IssueOwn(ctx context.Context, p principal.Principal, name stri
 }
 
 // ListOwn pages through the application tokens of the application that asks.
-func (s *Service) ListOwn(ctx context.Context, p principal.Principal, after id.Credential, limit int) ([]Credential, error) {
+func (s *Service) ListOwn(ctx context.Context, p principal.Principal, after id.Credential, limit int) ([]Credential,
+	error) {
 	p, err := s.asApplication(ctx, p)
 	if err != nil {
 		return nil, err

@@ -21,9 +21,10 @@ type Change struct {
 	PermissionList []string
 }
 
-// Update edits a credential; change edits a copy. It needs <resource>:update for it, the scope all for giving it another owner, and, but for
-// switching off, no fewer rights than it gives. Two changes at once never undo each other.
-func (s *Service) Update(ctx context.Context, p principal.Principal, kind Kind, c id.Credential, change func(ch *Change) error) (out Credential, err error) {
+// Update edits a credential; change edits a copy. It needs <resource>:update for it, the scope all for giving it
+// another owner, and, but for switching off, no fewer rights than it gives. Two changes at once never undo each other.
+func (s *Service) Update(ctx context.Context, p principal.Principal, kind Kind, c id.Credential,
+	change func(ch *Change) error) (out Credential, err error) {
 	err = sqldb.Retry(func() error {
 		out, err = s.update(ctx, p, kind, c, change)
 		return err
@@ -31,7 +32,8 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, kind Kind, 
 	return out, err
 }
 
-func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, c id.Credential, change func(ch *Change) error) (Credential, error) {
+func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, c id.Credential,
+	change func(ch *Change) error) (Credential, error) {
 	p, err := s.users.Present(ctx, p)
 	if err != nil {
 		return Credential{}, err
@@ -51,7 +53,8 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 	if err := s.check(&after); err != nil {
 		return Credential{}, err
 	}
-	if after.State != before.State && !table[kind].Switch && (before.State != Off || after.State != Active) { // a restore switches every kind off
+	if after.State != before.State && !table[kind].Switch && (before.State != Off || after.State != Active) {
+		// a restore switches every kind off
 		return Credential{}, fault.Invalidf("state", "cannot be changed for this kind; revoke it instead")
 	}
 	if after.State != Active && after.State != Off {
@@ -60,7 +63,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 	if !after.ExpiresAt.Equal(before.ExpiresAt) && !after.ExpiresAt.IsZero() && !after.ExpiresAt.After(s.now()) {
 		return Credential{}, fault.Invalidf("expiresAt", "must be in the future; revoke it to end it now")
 	}
-	if after.State == Active && before.State == Off && p.Kind != principal.User && !p.IsSystem() && (kind != SystemToken || !mayMint(p, kind)) { // D3 reactivates
+	if after.State == Active && before.State == Off && p.Kind != principal.User && !p.IsSystem() &&
+		(kind != SystemToken || !mayMint(p, kind)) {
+		// D3 reactivates
 		return Credential{}, fault.Forbiddenf("A machine credential cannot switch on what was switched off.")
 	}
 	details := changes(before, after, ch.PermissionList)
@@ -85,10 +90,14 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 	}
 	after.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		n, err := credentialdb.New(tx).Update(ctx, credentialdb.UpdateParams{Name: after.Name, Purpose: after.Purpose, OwnerKind: string(after.Owner.Kind), OwnerID: after.Owner.ID,
-			Permissions: encode(after.Permissions.Strings()), Resources: encode(orEmpty(after.Resources)), State: string(after.State), RateLimit: int64(after.RateLimit),
-			AllowedAddresses: encode(orEmpty(after.Addresses)), ExpiresAt: sqldb.MillisOf(after.ExpiresAt), Now: sqldb.MillisOf(after.UpdatedAt), OrganizationID: p.Organization, ID: c,
-			Was: sqldb.MillisOf(before.UpdatedAt)})
+		n, err := credentialdb.New(tx).Update(ctx,
+			credentialdb.UpdateParams{Name: after.Name, Purpose: after.Purpose, OwnerKind: string(after.Owner.Kind),
+				OwnerID:     after.Owner.ID,
+				Permissions: encode(after.Permissions.Strings()), Resources: encode(orEmpty(after.Resources)),
+				State: string(after.State), RateLimit: int64(after.RateLimit),
+				AllowedAddresses: encode(orEmpty(after.Addresses)), ExpiresAt: sqldb.MillisOf(after.ExpiresAt),
+				Now: sqldb.MillisOf(after.UpdatedAt), OrganizationID: p.Organization, ID: c,
+				Was: sqldb.MillisOf(before.UpdatedAt)})
 		if err != nil {
 			return fmt.Errorf("credential: update: %w", err)
 		}
@@ -109,8 +118,10 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 	return after, err
 }
 
-// readable finds a credential for an act: 404 if the principal may not even read it, 403 if they may but the act is beyond their scope.
-func (s *Service) readable(ctx context.Context, p principal.Principal, kind Kind, c id.Credential, action string) (Credential, error) {
+// readable finds a credential for an act: 404 if the principal may not even read it, 403 if they may but the act is
+// beyond their scope.
+func (s *Service) readable(ctx context.Context, p principal.Principal, kind Kind, c id.Credential,
+	action string) (Credential, error) {
 	found, err := one(credentialdb.New(s.db.Tenant(p.Organization)).Get(ctx, p.Organization, c))
 	if err != nil {
 		return Credential{}, err
@@ -126,9 +137,10 @@ func (s *Service) readable(ctx context.Context, p principal.Principal, kind Kind
 	return Credential{}, errNone()
 }
 
-// permissionsAfter judges the permissions of a changed credential: as asked for, within what the one who asks and the owner hold; and after a
-// transfer no more than it gave before and than the new owner holds.
-func (s *Service) permissionsAfter(ctx context.Context, p principal.Principal, before, after Credential, list []string) (permission.Set, error) {
+// permissionsAfter judges the permissions of a changed credential: as asked for, within what the one who asks and the
+// owner hold; and after a transfer no more than it gave before and than the new owner holds.
+func (s *Service) permissionsAfter(ctx context.Context, p principal.Principal, before, after Credential,
+	list []string) (permission.Set, error) {
 	if !table[after.Kind].Stored && after.Owner == before.Owner {
 		if strings.Join(list, " ") != strings.Join(before.Permissions.Strings(), " ") {
 			return permission.Set{}, fault.Invalidf("permissions", "come from the owner's role and cannot be given")
@@ -140,7 +152,8 @@ func (s *Service) permissionsAfter(ctx context.Context, p principal.Principal, b
 			return permission.Set{}, fault.Invalidf("owner", "cannot be changed for this kind; make another one")
 		}
 		if p.Scope(after.Kind.Resource(), "update") < permission.All {
-			return permission.Set{}, fault.Forbiddenf("Giving it to another owner needs %s:update:all.", after.Kind.Resource())
+			return permission.Set{}, fault.Forbiddenf("Giving it to another owner needs %s:update:all.",
+				after.Kind.Resource())
 		}
 	}
 	ceiling, err := s.ceiling(ctx, p, after.Kind, after.Owner)
@@ -177,9 +190,12 @@ func changes(before, after Credential, list []string) map[string]string {
 		name     string
 		from, to any
 	}{
-		{"name", before.Name, after.Name}, {"purpose", before.Purpose, after.Purpose}, {"owner", before.Owner.ID, after.Owner.ID},
-		{"permissions", strings.Join(before.Permissions.Strings(), " "), strings.Join(list, " ")}, {"resources", before.Resources, after.Resources},
-		{"rateLimitPerMinute", before.RateLimit, after.RateLimit}, {"allowedAddresses", before.Addresses, after.Addresses},
+		{"name", before.Name, after.Name}, {"purpose", before.Purpose, after.Purpose},
+		{"owner", before.Owner.ID, after.Owner.ID},
+		{"permissions", strings.Join(before.Permissions.Strings(), " "), strings.Join(list, " ")},
+		{"resources", before.Resources, after.Resources},
+		{"rateLimitPerMinute", before.RateLimit, after.RateLimit},
+		{"allowedAddresses", before.Addresses, after.Addresses},
 		{"expiresAt", sqldb.MillisOf(before.ExpiresAt), sqldb.MillisOf(after.ExpiresAt)},
 	} {
 		if from, to := fmt.Sprint(c.from), fmt.Sprint(c.to); from != to {
@@ -189,9 +205,10 @@ func changes(before, after Credential, list []string) map[string]string {
 	return out
 }
 
-// Rotate gives a credential a new value; the present one goes on working for the overlap, and one before it stops now. Who rotates gets the
-// value, so they need no fewer rights than it gives.
-func (s *Service) Rotate(ctx context.Context, p principal.Principal, kind Kind, c id.Credential, overlap time.Duration) (out Issued, err error) {
+// Rotate gives a credential a new value; the present one goes on working for the overlap, and one before it stops now.
+// Who rotates gets the value, so they need no fewer rights than it gives.
+func (s *Service) Rotate(ctx context.Context, p principal.Principal, kind Kind, c id.Credential,
+	overlap time.Duration) (out Issued, err error) {
 	if overlap < 0 || overlap > MaxOverlap {
 		return Issued{}, fault.Invalidf("overlapSeconds", "must be from 0 to %d", int(MaxOverlap/time.Second))
 	}
@@ -202,7 +219,8 @@ func (s *Service) Rotate(ctx context.Context, p principal.Principal, kind Kind, 
 	return out, err
 }
 
-func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, c id.Credential, overlap time.Duration) (Issued, error) {
+func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, c id.Credential,
+	overlap time.Duration) (Issued, error) {
 	p, err := s.users.Present(ctx, p)
 	if err != nil {
 		return Issued{}, err
@@ -238,7 +256,8 @@ func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, 
 		}
 	}
 	after := before
-	after.UpdatedAt, after.RotatedAt, after.previous, after.OverlapUntil = sqldb.Version(now, before.UpdatedAt), now, "", time.Time{}
+	after.UpdatedAt, after.RotatedAt, after.previous, after.OverlapUntil = sqldb.Version(now, before.UpdatedAt), now,
+		"", time.Time{}
 	value, err := s.mint(&after)
 	if err != nil {
 		return Issued{}, err
@@ -247,15 +266,19 @@ func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, 
 		after.previous, after.OverlapUntil = before.digest, now.Add(overlap)
 	}
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		n, err := credentialdb.New(tx).Rotate(ctx, credentialdb.RotateParams{PreviousDigest: after.previous, Digest: after.digest, OverlapUntil: sqldb.MillisOf(after.OverlapUntil), Now: sqldb.MillisOf(now),
-			Version: sqldb.MillisOf(after.UpdatedAt), OrganizationID: p.Organization, ID: c, Was: sqldb.MillisOf(before.UpdatedAt)})
+		n, err := credentialdb.New(tx).Rotate(ctx,
+			credentialdb.RotateParams{PreviousDigest: after.previous, Digest: after.digest,
+				OverlapUntil: sqldb.MillisOf(after.OverlapUntil), Now: sqldb.MillisOf(now),
+				Version: sqldb.MillisOf(after.UpdatedAt), OrganizationID: p.Organization, ID: c,
+				Was: sqldb.MillisOf(before.UpdatedAt)})
 		if err != nil {
 			return fmt.Errorf("credential: rotate: %w", err)
 		}
 		if n == 0 {
 			return sqldb.ErrStale
 		}
-		return s.changed(ctx, tx, p, after, "rotated", map[string]string{"overlapSeconds": fmt.Sprint(int64(overlap / time.Second))})
+		return s.changed(ctx, tx, p, after, "rotated",
+			map[string]string{"overlapSeconds": fmt.Sprint(int64(overlap / time.Second))})
 	})
 	return Issued{after, value}, err
 }
@@ -293,20 +316,23 @@ func (s *Service) revoke(ctx context.Context, p principal.Principal, c Credentia
 	})
 }
 
-// EndApplicationTokens revokes the application tokens of a user who is deactivated or is no application any more, in the transaction of that
-// change.
-func (s *Service) EndApplicationTokens(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, u id.User, reason string) error {
+// EndApplicationTokens revokes the application tokens of a user who is deactivated or is no application any more, in
+// the transaction of that change.
+func (s *Service) EndApplicationTokens(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization,
+	u id.User, reason string) error {
 	return s.endOf(ctx, tx, p, org, string(u), ApplicationToken, reason)
 }
 
 // endOf revokes what is of a kind and an owner.
-func (s *Service) endOf(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, owner string, kind Kind, reason string) error {
+func (s *Service) endOf(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, owner string,
+	kind Kind, reason string) error {
 	ended, err := credentialdb.New(tx).RevokeByOwner(ctx, sqldb.MillisOf(s.now()), org, owner, string(kind))
 	if err != nil {
 		return fmt.Errorf("credential: end all of an owner: %w", err)
 	}
 	for _, c := range ended {
-		if err := s.changed(ctx, tx, p, Credential{ID: c, Organization: org, Kind: kind}, "revoked", map[string]string{"reason": reason}); err != nil {
+		if err := s.changed(ctx, tx, p, Credential{ID: c, Organization: org, Kind: kind}, "revoked",
+			map[string]string{"reason": reason}); err != nil {
 			return err
 		}
 	}

@@ -1,7 +1,8 @@
-// Package credential owns every long-lived secret of machines: API keys, access tokens, system access tokens, application tokens and client
-// secrets. A kind states its form, who may own it, what limits it and which states it knows; issuing, finding, rotating, switching off, last
-// use and age are written once for all of them. A secret is stored as a keyed digest only and found by it; where the value is a JWT there is a
-// row too, and the row decides. It knows nothing of requests: who finds a credential judges where and from where it may be used.
+// Package credential owns every long-lived secret of machines: API keys, access tokens, system access tokens,
+// application tokens and client secrets. A kind states its form, who may own it, what limits it and which states it
+// knows; issuing, finding, rotating, switching off, last use and age are written once for all of them. A secret is
+// stored as a keyed digest only and found by it; where the value is a JWT there is a row too, and the row decides. It
+// knows nothing of requests: who finds a credential judges where and from where it may be used.
 package credential
 
 import (
@@ -43,8 +44,8 @@ var Kinds = []Kind{APIKey, AccessToken, SystemToken, ApplicationToken, ClientSec
 // OwnerKind is what a credential belongs to.
 type OwnerKind string
 
-// The owners. A user's credential never gives more than the user holds now and stops with them; an organization's and a client's outlive
-// their maker.
+// The owners. A user's credential never gives more than the user holds now and stops with them; an organization's and a
+// client's outlive their maker.
 const (
 	OwnedByUser         OwnerKind = "user"
 	OwnedByOrganization OwnerKind = "organization"
@@ -89,9 +90,10 @@ type rules struct {
 	Expires  bool // may have an expiry
 	Switch   bool // may be switched off and on
 	Rate     int  // requests a minute if nothing is said; 0: no limit
-	Most     int  // how many an owner may have that are not revoked; 0: any number. For what machines make and what never expires
-	newID    func() id.Credential
-	parseID  func(string) (id.Credential, error)
+	// how many an owner may have that are not revoked; 0: any number. For what machines make and what never expires
+	Most    int
+	newID   func() id.Credential
+	parseID func(string) (id.Credential, error)
 }
 
 func ids[T id.ID]() (func() id.Credential, func(string) (id.Credential, error)) {
@@ -104,11 +106,16 @@ func ids[T id.ID]() (func() id.Credential, func(string) (id.Credential, error)) 
 var table = func() map[Kind]rules {
 	user, organization, client := OwnedByUser, OwnedByOrganization, OwnedByClient
 	t := map[Kind]rules{
-		APIKey:           {Resource: "api_keys", Mark: &secret.Mark{Prefix: "tnt_", Stamped: true}, Owners: []OwnerKind{user, organization}, Stored: true, Expires: true, Switch: true, Rate: DefaultRateLimit},
-		AccessToken:      {Resource: "access_tokens", Mark: &secret.Mark{Prefix: "gth_at_"}, Owners: []OwnerKind{user}, Expires: true},
-		SystemToken:      {Resource: "system_tokens", Type: jwt.TypeSystem, Owners: []OwnerKind{organization}, Stored: true, Switch: true, Most: 1000},
-		ApplicationToken: {Resource: "application_tokens", Type: jwt.TypeApplication, Owners: []OwnerKind{user}, Most: 100},
-		ClientSecret:     {Resource: "clients", Mark: &secret.Mark{Prefix: "gth_cs_"}, Owners: []OwnerKind{client}, Expires: true, Switch: true},
+		APIKey: {Resource: "api_keys", Mark: &secret.Mark{Prefix: "tnt_", Stamped: true},
+			Owners: []OwnerKind{user, organization}, Stored: true, Expires: true, Switch: true, Rate: DefaultRateLimit},
+		AccessToken: {Resource: "access_tokens", Mark: &secret.Mark{Prefix: "gth_at_"}, Owners: []OwnerKind{user},
+			Expires: true},
+		SystemToken: {Resource: "system_tokens", Type: jwt.TypeSystem, Owners: []OwnerKind{organization},
+			Stored: true, Switch: true, Most: 1000},
+		ApplicationToken: {Resource: "application_tokens", Type: jwt.TypeApplication, Owners: []OwnerKind{user},
+			Most: 100},
+		ClientSecret: {Resource: "clients", Mark: &secret.Mark{Prefix: "gth_cs_"}, Owners: []OwnerKind{client},
+			Expires: true, Switch: true},
 	}
 	for kind, r := range t {
 		switch kind {
@@ -128,7 +135,8 @@ var table = func() map[Kind]rules {
 	return t
 }()
 
-// Matches tells whether a value has the form of the kind, checksum included, before any database is asked. JWT kinds have no mark.
+// Matches tells whether a value has the form of the kind, checksum included, before any database is asked. JWT kinds
+// have no mark.
 func (k Kind) Matches(value string) bool {
 	m := table[k].Mark
 	return m != nil && m.Matches(value)
@@ -172,7 +180,8 @@ type Credential struct {
 // opens tells whether a value with the digest is this credential's at a moment.
 func (c Credential) opens(digest string, now time.Time) bool {
 	current := subtle.ConstantTimeCompare([]byte(digest), []byte(c.digest)) == 1
-	former := c.previous != "" && subtle.ConstantTimeCompare([]byte(digest), []byte(c.previous)) == 1 && now.Before(c.OverlapUntil)
+	former := c.previous != "" && subtle.ConstantTimeCompare([]byte(digest), []byte(c.previous)) == 1 &&
+		now.Before(c.OverlapUntil)
 	return current || former
 }
 
@@ -182,11 +191,15 @@ func (c Credential) Live(now time.Time) bool {
 }
 
 func fromRow(r credentialdb.Credential) (Credential, error) {
-	c := Credential{ID: r.ID, Organization: r.OrganizationID, Kind: Kind(r.Kind), Name: r.Name, Purpose: r.Purpose, Owner: Owner{OwnerKind(r.OwnerKind), r.OwnerID},
-		State: State(r.State), RateLimit: int(r.RateLimit), CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(), ExpiresAt: r.ExpiresAt.Time(),
-		LastUsedAt: r.LastUsedAt.Time(), RotatedAt: r.RotatedAt.Time(), OverlapUntil: r.OverlapUntil.Time(), RevokedAt: r.RevokedAt.Time(), digest: r.Digest, previous: r.PreviousDigest}
+	c := Credential{ID: r.ID, Organization: r.OrganizationID, Kind: Kind(r.Kind), Name: r.Name, Purpose: r.Purpose,
+		Owner: Owner{OwnerKind(r.OwnerKind), r.OwnerID},
+		State: State(r.State), RateLimit: int(r.RateLimit), CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.Time(),
+		UpdatedAt: r.UpdatedAt.Time(), ExpiresAt: r.ExpiresAt.Time(),
+		LastUsedAt: r.LastUsedAt.Time(), RotatedAt: r.RotatedAt.Time(), OverlapUntil: r.OverlapUntil.Time(),
+		RevokedAt: r.RevokedAt.Time(), digest: r.Digest, previous: r.PreviousDigest}
 	var permissions []string
-	err := errors.Join(json.Unmarshal([]byte(r.Permissions), &permissions), json.Unmarshal([]byte(r.Resources), &c.Resources), json.Unmarshal([]byte(r.AllowedAddresses), &c.Addresses))
+	err := errors.Join(json.Unmarshal([]byte(r.Permissions), &permissions),
+		json.Unmarshal([]byte(r.Resources), &c.Resources), json.Unmarshal([]byte(r.AllowedAddresses), &c.Addresses))
 	if err != nil {
 		return Credential{}, fmt.Errorf("credential %s: %w", r.ID, err)
 	}
@@ -234,7 +247,8 @@ func ParseAddresses(list []string) ([]netip.Prefix, error) {
 		}
 		p, err := netip.ParsePrefix(text)
 		if err != nil || p.Addr().Is4In6() {
-			return nil, fault.Invalidf(fmt.Sprintf("allowedAddresses[%d]", i), "must be an address such as 192.0.2.7 or a network such as 192.0.2.0/24")
+			return nil, fault.Invalidf(fmt.Sprintf("allowedAddresses[%d]", i),
+				"must be an address such as 192.0.2.7 or a network such as 192.0.2.0/24")
 		}
 		out[i] = p.Masked()
 	}
@@ -262,7 +276,8 @@ func Allowed(list []netip.Prefix, address string) bool {
 // checkText trims and bounds what people write.
 func checkText(field, s string, least, most int) (string, error) {
 	s = strings.TrimSpace(s)
-	if n := utf8.RuneCountInString(s); n < least || n > most || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+	if n := utf8.RuneCountInString(s); n < least || n > most || !utf8.ValidString(s) ||
+		strings.ContainsFunc(s, unicode.IsControl) {
 		return "", fault.Invalidf(field, "must have %d to %d characters and no control characters", least, most)
 	}
 	return s, nil

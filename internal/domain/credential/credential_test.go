@@ -24,7 +24,8 @@ func TestATK25_KindsApart(t *testing.T) {
 	t.Parallel()
 	key := []byte("0123456789abcdef0123456789abcdef")
 	s := &Service{digests: sync.Pool{New: func() any { return newDigester(key) }}}
-	if got, want := s.Digest(APIKey, "value"), secret.Digest(key, secret.New("api_key\x00value")); got != want || s.Digest(APIKey, "value") != want {
+	if got, want := s.Digest(APIKey, "value"), secret.Digest(key, secret.New("api_key\x00value")); got != want ||
+		s.Digest(APIKey, "value") != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	seen := make(map[string]Kind)
@@ -62,13 +63,18 @@ func TestWEB10_PoisonedPlace(t *testing.T) {
 		for !feed.Trusted() {
 			time.Sleep(time.Millisecond)
 		}
-		org, victim := id.Organization("org_01BX5ZZKBKACTAV9WEVGEMMVRZ"), id.Credential("key_01BX5ZZKBKACTAV9WEVGEMMVRZ")
+		org, victim := id.Organization("org_01BX5ZZKBKACTAV9WEVGEMMVRZ"),
+			id.Credential("key_01BX5ZZKBKACTAV9WEVGEMMVRZ")
 		value := table[APIKey].Mark.New(time.Now()).Reveal()
 		err = db.PlatformTx(ctx, "a credential for a test", func(tx *sqldb.Tx) error {
-			if _, err := tx.Exec(ctx, `INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) VALUES ($1, 'acme-corp', 'Acme', 'active', '{}', 1, 1)`, org); err != nil {
+			if _,
+				err := tx.Exec(ctx,
+				`INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) VALUES ($1, 'acme-corp', 'Acme', 'active', '{}', 1, 1)`, org); err != nil {
 				return err
 			}
-			_, err := tx.Exec(ctx, `INSERT INTO credentials (organization_id, id, kind, digest, name, purpose, owner_kind, owner_id, permissions, resources, state, rate_limit, allowed_addresses, created_by, created_at, updated_at, expires_at)
+			_,
+				err := tx.Exec(ctx,
+				`INSERT INTO credentials (organization_id, id, kind, digest, name, purpose, owner_kind, owner_id, permissions, resources, state, rate_limit, allowed_addresses, created_by, created_at, updated_at, expires_at)
 				VALUES ($1, $2, 'api_key', $3, 'x', 'x', 'organization', $1, '[]', '[]', 'active', 0, '[]', 'x', 1, 1, 0)`, org, victim, s.Digest(APIKey, value))
 			return err
 		})
@@ -81,7 +87,10 @@ func TestWEB10_PoisonedPlace(t *testing.T) {
 		forged := s.Digest(APIKey, table[APIKey].Mark.New(time.Now()).Reveal())
 		loads := 0
 		lie := func(digest string) {
-			_, err := s.places.Get(ctx, invalidation.Key{ID: digest}, func(context.Context) (place, error) { loads++; return place{org, victim}, nil })
+			_, err := s.places.Get(ctx, invalidation.Key{ID: digest}, func(context.Context) (place, error) {
+				loads++
+				return place{org, victim}, nil
+			})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -104,7 +113,9 @@ func TestA14_Addresses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for address, want := range map[string]bool{"192.0.2.7": true, "192.0.2.8": false, "198.51.100.1": true, "198.51.101.1": false, "2001:db8::1": true, "2001:db9::1": false, "::ffff:192.0.2.7": true, "203.0.113.5": true, "": false, "nonsense": false, "fe80::1%eth0": false} {
+	for address, want := range map[string]bool{"192.0.2.7": true, "192.0.2.8": false, "198.51.100.1": true,
+		"198.51.101.1": false, "2001:db8::1": true, "2001:db9::1": false, "::ffff:192.0.2.7": true, "203.0.113.5": true,
+		"": false, "nonsense": false, "fe80::1%eth0": false} {
 		if got := Allowed(list, address); got != want {
 			t.Errorf("%q: %v", address, got)
 		}
@@ -112,7 +123,8 @@ func TestA14_Addresses(t *testing.T) {
 	if !Allowed(nil, "192.0.2.1") || !Allowed([]netip.Prefix{}, "") {
 		t.Error("an empty list does not allow all")
 	}
-	for _, wrong := range []string{"", "here", "192.0.2.1/33", "192.0.2.0/24/1", "::ffff:192.0.2.0/120", "fe80::1%eth0", "192.0.2.*"} {
+	for _, wrong := range []string{"", "here", "192.0.2.1/33", "192.0.2.0/24/1", "::ffff:192.0.2.0/120", "fe80::1%eth0",
+		"192.0.2.*"} {
 		if _, err := ParseAddresses([]string{wrong}); err == nil {
 			t.Errorf("%q is accepted", wrong)
 		}

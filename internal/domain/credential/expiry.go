@@ -49,8 +49,8 @@ func InDays(now time.Time, days int, zone *time.Location) (Date, error) {
 // widestOffset is more than any zone is or was away from UTC.
 const widestOffset = 26 * time.Hour
 
-// Closing is the midnight that closes the day in a time zone: from that instant on it is a later day there. Where clocks jump over midnight it is
-// the jump; where they are set back over it, the last of the midnights.
+// Closing is the midnight that closes the day in a time zone: from that instant on it is a later day there. Where
+// clocks jump over midnight it is the jump; where they are set back over it, the last of the midnights.
 func (d Date) Closing(zone *time.Location) time.Time {
 	midnight := time.Date(d.Year, d.Month, d.Day+1, 0, 0, 0, 0, time.UTC) // as a clock on the wall shows it
 	last := midnight.Add(-widestOffset)
@@ -58,7 +58,8 @@ func (d Date) Closing(zone *time.Location) time.Time {
 		begin, end := at.ZoneBounds()
 		_, offset := at.Zone()
 		shown := midnight.Add(-time.Duration(offset) * time.Second) // when that clock shows it, if it is in use then
-		if begin.IsZero() || shown.After(begin) {                   // some of the stretch is still in the day, or before
+		if begin.IsZero() || shown.After(begin) {
+			// some of the stretch is still in the day, or before
 			until := shown
 			if !end.IsZero() && end.Before(shown) {
 				until = end

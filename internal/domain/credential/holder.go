@@ -23,7 +23,8 @@ func errOwnerGone() error {
 	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The owner of the credential is not active.")
 }
 
-// Holder joins a credential with its owner: the stored permissions of an organization's own, and what a user holds now, at most, of a user's.
+// Holder joins a credential with its owner: the stored permissions of an organization's own, and what a user holds now,
+// at most, of a user's.
 func (s *Service) Holder(ctx context.Context, c Credential) (Holder, error) {
 	if c.Owner.Kind == OwnedByOrganization {
 		return Holder{Permissions: c.Permissions}, nil
@@ -71,8 +72,8 @@ func (s *Service) effective(ctx context.Context, c Credential) (permission.Set, 
 	return h.Permissions, err
 }
 
-// most is what a credential could give at any time: its stored permissions even while its owner holds less, and the role of an owner who is
-// not active now. Who gets hold of it must not wait for better days.
+// most is what a credential could give at any time: its stored permissions even while its owner holds less, and the
+// role of an owner who is not active now. Who gets hold of it must not wait for better days.
 func (s *Service) most(ctx context.Context, c Credential) (permission.Set, error) {
 	switch {
 	case c.Owner.Kind == OwnedByClient:
@@ -94,7 +95,8 @@ func isSelf(p principal.Principal, o Owner) bool {
 	return o.Kind == OwnedByUser && p.UserID() != "" && !p.Abroad() && o.ID == string(p.UserID())
 }
 
-// reaches tells whether a principal may give a permission to somebody else's credential: `own` and `team` there are that other's.
+// reaches tells whether a principal may give a permission to somebody else's credential: `own` and `team` there are
+// that other's.
 func reaches(p principal.Principal, q permission.Permission) bool {
 	return p.Permissions.Holds(permission.Permission{Resource: q.Resource, Action: q.Action, Scope: permission.All})
 }
@@ -111,12 +113,14 @@ func (s *Service) checkMayStrengthen(ctx context.Context, p principal.Principal,
 	if c.Owner.Kind == OwnedByUser && table[c.Kind].Stored && !isSelf(p, c.Owner) {
 		for _, q := range set.List() {
 			if !reaches(p, q) {
-				return fault.Forbiddenf("This credential gives %s of somebody else; only someone who holds it for all may change it.", q)
+				return fault.Forbiddenf("This credential gives %s of somebody else; only someone who holds it for "+
+					"all may change it.", q)
 			}
 		}
 	}
 	if missing := p.Permissions.Missing(set); len(missing) > 0 {
-		return fault.Forbiddenf("This credential gives %s, which you do not hold; only someone who does may change it.", missing[0])
+		return fault.Forbiddenf("This credential gives %s, which you do not hold; only someone who does may change it.",
+			missing[0])
 	}
 	return nil
 }
@@ -129,7 +133,8 @@ func (s *Service) ceiling(ctx context.Context, p principal.Principal, kind Kind,
 	switch o.Kind {
 	case OwnedByOrganization:
 		if o.ID != string(p.Organization) {
-			return permission.Set{}, fault.Invalidf("owner", "must be a user of this organization or the organization itself")
+			return permission.Set{}, fault.Invalidf("owner",
+				"must be a user of this organization or the organization itself")
 		}
 		return p.Permissions, nil
 	case OwnedByClient:
@@ -150,7 +155,8 @@ func (s *Service) ceiling(ctx context.Context, p principal.Principal, kind Kind,
 }
 
 // checkPermissions reads the permissions a stored kind shall have and holds them to what the maker and the owner hold.
-func (s *Service) checkPermissions(ctx context.Context, p principal.Principal, kind Kind, o Owner, list []string, ceiling permission.Set) (permission.Set, error) {
+func (s *Service) checkPermissions(ctx context.Context, p principal.Principal, kind Kind, o Owner, list []string,
+	ceiling permission.Set) (permission.Set, error) {
 	if len(list) > maxPermissions {
 		return permission.Set{}, fault.Invalidf("permissions", "must have at most %d entries", maxPermissions)
 	}
@@ -166,7 +172,8 @@ func (s *Service) checkPermissions(ctx context.Context, p principal.Principal, k
 		case q.Resource == permission.PlatformResource && !org.Platform:
 			err = fmt.Errorf("is for the platform's own credentials only")
 		case o.Kind == OwnedByOrganization && q.Scope != permission.All:
-			err = fmt.Errorf("must have the scope all: a credential of the organization belongs to no user and to no team")
+			err = fmt.Errorf("must have the scope all: a credential of the organization belongs to no user and to no " +
+				"team")
 		case kind == SystemToken && !systemResource(q.Resource, org.Platform):
 			err = fmt.Errorf("a system access token never holds permissions on %s", q.Resource)
 		}
@@ -184,7 +191,8 @@ func (s *Service) checkPermissions(ctx context.Context, p principal.Principal, k
 	if o.Kind == OwnedByUser && !isSelf(p, o) {
 		for _, q := range set.List() {
 			if !reaches(p, q) {
-				return permission.Set{}, fault.Forbiddenf("You hold %s for less than all, and cannot give it to somebody else's credential, where it would reach what is theirs.", q)
+				return permission.Set{}, fault.Forbiddenf("You hold %s for less than all, and cannot give it to "+
+					"somebody else's credential, where it would reach what is theirs.", q)
 			}
 		}
 	}
@@ -194,8 +202,8 @@ func (s *Service) checkPermissions(ctx context.Context, p principal.Principal, k
 	return set, nil
 }
 
-// systemResource tells what a system access token may hold permissions on: the organization's data and further system access tokens, never
-// people, roles or settings. One of the platform may provision organizations.
+// systemResource tells what a system access token may hold permissions on: the organization's data and further system
+// access tokens, never people, roles or settings. One of the platform may provision organizations.
 func systemResource(resource string, platform bool) bool {
 	switch resource {
 	case "tickets", "reports", "sla_policies", "entity", "system_tokens":
@@ -206,9 +214,11 @@ func systemResource(resource string, platform bool) bool {
 	return permission.IsDefined(resource)
 }
 
-// systemDefault is what a system access token holds if nothing is said, and the first credential of a provisioned organization.
+// systemDefault is what a system access token holds if nothing is said, and the first credential of a provisioned
+// organization.
 func systemDefault() []string {
-	list := []string{"tickets:manage:all", "reports:read:all", "sla_policies:manage:all", "entity:manage:all", "system_tokens:manage:all"}
+	list := []string{"tickets:manage:all", "reports:read:all", "sla_policies:manage:all", "entity:manage:all",
+		"system_tokens:manage:all"}
 	for _, name := range permission.Defined() {
 		list = append(list, name+":manage:all")
 	}

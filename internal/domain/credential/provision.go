@@ -19,8 +19,8 @@ import (
 // firstName is what the first credential of a provisioned organization is called.
 const firstName = "Default"
 
-// Provisioned is an organization with the first credential of its systems, whose value exists nowhere else: a system access token, or an OAuth
-// client with its secret.
+// Provisioned is an organization with the first credential of its systems, whose value exists nowhere else: a system
+// access token, or an OAuth client with its secret.
 type Provisioned struct {
 	Organization organization.Organization
 	Token        secret.Secret
@@ -35,14 +35,18 @@ type first struct {
 	value secret.Secret
 }
 
-// prepareFirst makes the first credential of an organization. What it may do is the default of its kind, by the right of whoever provisions.
-func (s *Service) prepareFirst(p principal.Principal, org id.Organization, kind organization.MachineCredential) (f first, err error) {
+// prepareFirst makes the first credential of an organization. What it may do is the default of its kind, by the right
+// of whoever provisions.
+func (s *Service) prepareFirst(p principal.Principal, org id.Organization,
+	kind organization.MachineCredential) (f first, err error) {
 	now := s.now()
-	f = first{kind: kind, row: Credential{Organization: org, Name: firstName, Purpose: firstName, State: Active, CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now}}
+	f = first{kind: kind, row: Credential{Organization: org, Name: firstName, Purpose: firstName, State: Active,
+		CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now}}
 	if kind == organization.OAuth2 {
 		f.row.Kind = ClientSecret
 	} else {
-		f.row.Kind, f.row.Owner, f.row.Permissions = SystemToken, Owner{OwnedByOrganization, string(org)}, permission.ParseKnown(systemDefault())
+		f.row.Kind, f.row.Owner, f.row.Permissions = SystemToken, Owner{OwnedByOrganization, string(org)},
+			permission.ParseKnown(systemDefault())
 	}
 	f.row.ID = table[f.row.Kind].newID()
 	f.value, err = s.mint(&f.row)
@@ -64,8 +68,11 @@ func (s *Service) insertFirst(ctx context.Context, tx *sqldb.Tx, p principal.Pri
 	if p.Home == "" {
 		return nil
 	}
-	return audit.RecordIn(ctx, tx, s.now(), p.Home, p, audit.Entry{Act: string(f.row.Kind) + ".created", TargetKind: string(f.row.Kind), TargetID: string(f.row.ID),
-		Details: map[string]string{"name": f.row.Name, "owner": f.row.Owner.ID, "organization": string(f.row.Organization)}}) // where the provisioner lives, too
+	return audit.RecordIn(ctx, tx, s.now(), p.Home, p,
+		audit.Entry{Act: string(f.row.Kind) + ".created", TargetKind: string(f.row.Kind), TargetID: string(f.row.ID),
+			// where the provisioner lives, too
+			Details: map[string]string{"name": f.row.Name, "owner": f.row.Owner.ID,
+				"organization": string(f.row.Organization)}})
 }
 
 func (f first) told(org organization.Organization) Provisioned {
@@ -78,9 +85,10 @@ func (f first) told(org organization.Organization) Provisioned {
 // slugTries bounds the search for a slug that is free.
 const slugTries = 5
 
-// Provision makes an organization and, in the same transaction, the first credential of its systems. An organization without a slug gets one from its
-// name. It needs organizations:create:all.
-func (s *Service) Provision(ctx context.Context, p principal.Principal, n organization.NewOrganization) (Provisioned, error) {
+// Provision makes an organization and, in the same transaction, the first credential of its systems. An organization
+// without a slug gets one from its name. It needs organizations:create:all.
+func (s *Service) Provision(ctx context.Context, p principal.Principal, n organization.NewOrganization) (Provisioned,
+	error) {
 	p, err := s.users.Present(ctx, p)
 	if err != nil {
 		return Provisioned{}, err

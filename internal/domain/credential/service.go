@@ -59,11 +59,16 @@ type Service struct {
 const stampEvery = 30 * time.Second
 
 // New makes the service. The minter is set later with UseMinter, since tokens build on credentials.
-func New(db *sqldb.DB, caches *cache.Group, ring *keyring.Ring, organizations *organization.Service, roles *role.Service, users *user.Service, clients *client.Service, now func() time.Time) *Service {
+func New(db *sqldb.DB, caches *cache.Group, ring *keyring.Ring, organizations *organization.Service,
+	roles *role.Service, users *user.Service, clients *client.Service, now func() time.Time) *Service {
 	key := ring.Subkey("credentials")
-	return &Service{db: db, now: now, digests: sync.Pool{New: func() any { return newDigester(key) }}, organizations: organizations, roles: roles, users: users, clients: clients,
-		facts: cache.NewShared(caches, "credential", 200_000, cache.As(toShared, fromShared)), places: cache.NewShared(caches, "credential_place", 200_000, cache.As(func(p place) [2]string { return [2]string{string(p.org), string(p.id)} },
-			func(w [2]string) place { return place{id.Organization(w[0]), id.Credential(w[1])} })), uses: stamp.New[time.Time](stampEvery),
+	return &Service{db: db, now: now, digests: sync.Pool{New: func() any { return newDigester(key) }},
+		organizations: organizations, roles: roles, users: users, clients: clients,
+		facts: cache.NewShared(caches, "credential", 200_000, cache.As(toShared, fromShared)),
+		places: cache.NewShared(caches, "credential_place", 200_000,
+			cache.As(func(p place) [2]string { return [2]string{string(p.org), string(p.id)} },
+				func(w [2]string) place { return place{id.Organization(w[0]), id.Credential(w[1])} })),
+		uses: stamp.New[time.Time](stampEvery),
 		good: otter.Must(&otter.Options[string, struct{}]{MaximumSize: 200_000})}
 }
 
@@ -93,8 +98,8 @@ type Issued struct {
 	Value secret.Secret
 }
 
-// Issue makes a credential. It needs <resource>:create in the scope that the owner demands: own for oneself, all for anyone else and for the
-// organization.
+// Issue makes a credential. It needs <resource>:create in the scope that the owner demands: own for oneself, all for
+// anyone else and for the organization.
 func (s *Service) Issue(ctx context.Context, p principal.Principal, n Request) (Issued, error) {
 	p, err := s.users.Present(ctx, p)
 	if err != nil {
@@ -116,14 +121,17 @@ func (s *Service) issue(ctx context.Context, p principal.Principal, n Request) (
 	return Issued{c, value}, err
 }
 
-// CreateClient makes an OAuth client and, if it authenticates with a secret, the first one, in one transaction. It needs clients:create:all.
-func (s *Service) CreateClient(ctx context.Context, p principal.Principal, f client.Fields) (made client.Client, value secret.Secret, err error) {
+// CreateClient makes an OAuth client and, if it authenticates with a secret, the first one, in one transaction. It
+// needs clients:create:all.
+func (s *Service) CreateClient(ctx context.Context, p principal.Principal, f client.Fields) (made client.Client,
+	value secret.Secret, err error) {
 	made, err = s.clients.Create(ctx, p, f, func(tx *sqldb.Tx, owner client.Client) (err error) {
 		if owner.Authentication.Method != client.Secret {
 			return nil
 		}
 		now := s.now()
-		c := Credential{ID: table[ClientSecret].newID(), Organization: p.Organization, Kind: ClientSecret, Name: owner.Name, Purpose: owner.Name, Owner: Owner{OwnedByClient, string(owner.ID)},
+		c := Credential{ID: table[ClientSecret].newID(), Organization: p.Organization, Kind: ClientSecret,
+			Name: owner.Name, Purpose: owner.Name, Owner: Owner{OwnedByClient, string(owner.ID)},
 			State: Active, CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now}
 		if value, err = s.mint(&c); err != nil {
 			return err
@@ -140,22 +148,27 @@ func (s *Service) DeleteClient(ctx context.Context, p principal.Principal, c id.
 	})
 }
 
-// IssueClientSecret makes another secret for a client. It needs clients:update:all and no fewer rights than the client has.
-func (s *Service) IssueClientSecret(ctx context.Context, p principal.Principal, owner client.Client, name, purpose string, expires time.Time) (Issued, error) {
+// IssueClientSecret makes another secret for a client. It needs clients:update:all and no fewer rights than the client
+// has.
+func (s *Service) IssueClientSecret(ctx context.Context, p principal.Principal, owner client.Client, name,
+	purpose string, expires time.Time) (Issued, error) {
 	if err := client.CheckPerson(p); err != nil {
 		return Issued{}, err
 	}
-	return s.Issue(ctx, p, Request{Kind: ClientSecret, Name: name, Purpose: purpose, Owner: &Owner{OwnedByClient, string(owner.ID)}, ExpiresAt: expires})
+	return s.Issue(ctx, p, Request{Kind: ClientSecret, Name: name, Purpose: purpose,
+		Owner: &Owner{OwnedByClient, string(owner.ID)}, ExpiresAt: expires})
 }
 
 // prepare validates and judges.
 func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request) (c Credential, err error) {
 	r := table[n.Kind]
-	if p.Kind != principal.User && !p.IsSystem() && !mayMint(p, n.Kind) { // else it could outlive its own end through a child
+	if p.Kind != principal.User && !p.IsSystem() && !mayMint(p, n.Kind) {
+		// else it could outlive its own end through a child
 		return c, fault.Forbiddenf("This kind of machine credential cannot make another one of that kind.")
 	}
 	now := s.now()
-	c = Credential{ID: r.newID(), Organization: p.Organization, Kind: n.Kind, State: Active, CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now, RateLimit: r.Rate, ExpiresAt: n.ExpiresAt,
+	c = Credential{ID: r.newID(), Organization: p.Organization, Kind: n.Kind, State: Active, CreatedBy: p.ID,
+		CreatedAt: now, UpdatedAt: now, RateLimit: r.Rate, ExpiresAt: n.ExpiresAt,
 		Resources: n.Resources, Addresses: n.Addresses}
 	if n.RateLimit != nil {
 		c.RateLimit = *n.RateLimit
@@ -169,7 +182,8 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 			return c, err
 		}
 		if owner.Authentication.Method != client.Secret {
-			return c, fault.Conflictf("The client authenticates with %s and has no secrets.", owner.Authentication.Method)
+			return c, fault.Conflictf("The client authenticates with %s and has no secrets.",
+				owner.Authentication.Method)
 		}
 	}
 	if mayMint(p, n.Kind) {
@@ -204,7 +218,8 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 	if err := s.check(&c); err != nil || r.Most == 0 {
 		return c, err
 	}
-	kept, err := credentialdb.New(s.db.Tenant(p.Organization)).CountKept(ctx, p.Organization, c.Owner.ID, string(c.Kind))
+	kept, err := credentialdb.New(s.db.Tenant(p.Organization)).
+		CountKept(ctx, p.Organization, c.Owner.ID, string(c.Kind))
 	if err != nil {
 		return c, fmt.Errorf("credential: count: %w", err)
 	}
@@ -214,8 +229,9 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 	return c, nil
 }
 
-// mayMint tells whether a machine may make others of a kind (G12): an API key with api_keys:manage API keys, and a system access token, at
-// ServiceBroker's door and where the permission for it is system_tokens:create, system access tokens.
+// mayMint tells whether a machine may make others of a kind (G12): an API key with api_keys:manage API keys, and a
+// system access token, at ServiceBroker's door and where the permission for it is system_tokens:create, system access
+// tokens.
 func mayMint(p principal.Principal, kind Kind) bool {
 	switch kind {
 	case APIKey:
@@ -263,7 +279,9 @@ func covered(inner, outer []netip.Prefix) bool {
 		return true
 	}
 	for _, p := range inner {
-		if !slices.ContainsFunc(outer, func(o netip.Prefix) bool { return o.Bits() <= p.Bits() && o.Contains(p.Addr()) }) {
+		if !slices.ContainsFunc(outer, func(o netip.Prefix) bool {
+			return o.Bits() <= p.Bits() && o.Contains(p.Addr())
+		}) {
 			return false
 		}
 	}
@@ -292,7 +310,8 @@ func (s *Service) ownerOf(p principal.Principal, n Request) (Owner, error) {
 	if n.Kind == ClientSecret { // part of changing the client
 		action = "update"
 	}
-	if own := owner.Kind == OwnedByUser && self != "" && owner.ID == string(self); !own && p.Scope(r.Resource, action) < permission.All {
+	if own := owner.Kind == OwnedByUser && self != "" && owner.ID == string(self); !own &&
+		p.Scope(r.Resource, action) < permission.All {
 		return owner, fault.Forbiddenf("You may make these for yourself only.")
 	} else if p.Scope(r.Resource, action) == permission.None { // the route asked a session's token, this asks its role
 		return owner, fault.Forbiddenf("This needs %s:%s, which your role does not give any more.", r.Resource, action)
@@ -345,15 +364,16 @@ func (s *Service) mint(c *Credential) (value secret.Secret, err error) {
 	return value, nil
 }
 
-// Digest is what a value of a kind is stored and found by: as secret.Digest of the kind, a NUL and the value. The kind is part of it: a value of one
-// kind is none of another.
+// Digest is what a value of a kind is stored and found by: as secret.Digest of the kind, a NUL and the value. The kind
+// is part of it: a value of one kind is none of another.
 func (s *Service) Digest(kind Kind, value string) string {
 	d := s.digests.Get().(*digester)
 	defer s.digests.Put(d)
 	return d.of(kind, value)
 }
 
-// digester is an HMAC that is used again, with room for what goes in and comes out: every request of a machine needs one.
+// digester is an HMAC that is used again, with room for what goes in and comes out: every request of a machine needs
+// one.
 type digester struct {
 	mac  hash.Hash
 	text []byte
@@ -381,13 +401,19 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 			return err
 		}
 	}
-	err := credentialdb.New(tx).Insert(ctx, credentialdb.InsertParams{OrganizationID: c.Organization, ID: c.ID, Kind: string(c.Kind), Digest: c.digest, Name: c.Name, Purpose: c.Purpose,
-		OwnerKind: string(c.Owner.Kind), OwnerID: c.Owner.ID, Permissions: encode(c.Permissions.Strings()), Resources: encode(orEmpty(c.Resources)), RateLimit: int64(c.RateLimit),
-		AllowedAddresses: encode(orEmpty(c.Addresses)), CreatedBy: c.CreatedBy, CreatedAt: sqldb.MillisOf(c.CreatedAt), ExpiresAt: sqldb.MillisOf(c.ExpiresAt)})
+	err := credentialdb.New(tx).
+		Insert(ctx, credentialdb.InsertParams{OrganizationID: c.Organization, ID: c.ID, Kind: string(c.Kind),
+			Digest: c.digest, Name: c.Name, Purpose: c.Purpose,
+			OwnerKind: string(c.Owner.Kind), OwnerID: c.Owner.ID, Permissions: encode(c.Permissions.Strings()),
+			Resources: encode(orEmpty(c.Resources)), RateLimit: int64(c.RateLimit),
+			AllowedAddresses: encode(orEmpty(c.Addresses)), CreatedBy: c.CreatedBy,
+			CreatedAt: sqldb.MillisOf(c.CreatedAt),
+			ExpiresAt: sqldb.MillisOf(c.ExpiresAt)})
 	if err != nil {
 		return fmt.Errorf("credential: insert: %w", err)
 	}
-	return s.changed(ctx, tx, p, c, "created", map[string]string{"name": c.Name, "owner": c.Owner.ID, "permissions": strings.Join(c.Permissions.Strings(), " ")})
+	return s.changed(ctx, tx, p, c, "created", map[string]string{"name": c.Name, "owner": c.Owner.ID,
+		"permissions": strings.Join(c.Permissions.Strings(), " ")})
 }
 
 func orEmpty[T any](list []T) []T {
@@ -398,9 +424,12 @@ func orEmpty[T any](list []T) []T {
 }
 
 // changed announces and records, as "api_key.created".
-func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Principal, c Credential, act string, details map[string]string) error {
+func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Principal, c Credential, act string,
+	details map[string]string) error {
 	tx.Announce(s.facts.Message(key(c.Organization, c.ID)))
-	return audit.RecordIn(ctx, tx, s.now(), c.Organization, p, audit.Entry{Act: string(c.Kind) + "." + act, TargetKind: string(c.Kind), TargetID: string(c.ID), Details: details})
+	return audit.RecordIn(ctx, tx, s.now(), c.Organization, p,
+		audit.Entry{Act: string(c.Kind) + "." + act, TargetKind: string(c.Kind), TargetID: string(c.ID),
+			Details: details})
 }
 
 // Get finds one that the principal may see: their own with scope own, any of the organization with all.
@@ -449,8 +478,10 @@ func (s *Service) List(ctx context.Context, p principal.Principal, kind Kind, f 
 		}
 		f.Owner = string(p.UserID())
 	}
-	rows, err := credentialdb.New(s.db.Tenant(p.Organization)).List(ctx, credentialdb.ListParams{OrganizationID: p.Organization, Kind: string(kind), After: f.After, State: string(f.State),
-		Owner: f.Owner, RowLimit: int64(f.Limit)})
+	rows, err := credentialdb.New(s.db.Tenant(p.Organization)).
+		List(ctx, credentialdb.ListParams{OrganizationID: p.Organization, Kind: string(kind), After: f.After,
+			State: string(f.State),
+			Owner: f.Owner, RowLimit: int64(f.Limit)})
 	if err != nil {
 		return nil, fmt.Errorf("credential: list: %w", err)
 	}

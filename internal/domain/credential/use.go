@@ -31,7 +31,8 @@ func (s *Service) Known(digest string) bool {
 // Remember makes a digest that opened a credential Known.
 func (s *Service) Remember(digest string) { s.good.Set(digest, struct{}{}) }
 
-// Find gives the credential that a digest opens now, in whatever state: judging it is Live's and Holder's. None is NotFound.
+// Find gives the credential that a digest opens now, in whatever state: judging it is Live's and Holder's. None is
+// NotFound.
 func (s *Service) Find(ctx context.Context, digest string) (Credential, error) {
 	at, err := s.places.Get(ctx, invalidation.Key{ID: digest}, func(ctx context.Context) (place, error) {
 		row, err := credentialdb.New(s.db.Platform("the row of a credential's digest")).PlatformByDigest(ctx, digest)
@@ -69,7 +70,8 @@ func (s *Service) Touch(c Credential, now time.Time) {
 
 // Flush writes the uses noted since the last time.
 func (s *Service) Flush(ctx context.Context) error {
-	return s.uses.Flush(ctx, s.now(), func(ctx context.Context, org id.Organization, uses []stamp.Use[time.Time]) error {
+	return s.uses.Flush(ctx, s.now(), func(ctx context.Context, org id.Organization,
+		uses []stamp.Use[time.Time]) error {
 		return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
 			q := credentialdb.New(tx)
 			for _, u := range uses {
@@ -98,7 +100,8 @@ type Finding struct {
 	Idle         bool
 }
 
-// Report lists what never expires, is old or is idle, of the kinds that the principal may read in the whole organization.
+// Report lists what never expires, is old or is idle, of the kinds that the principal may read in the whole
+// organization.
 func (s *Service) Report(ctx context.Context, p principal.Principal, f ReportFilter) ([]Finding, error) {
 	kinds := []Kind{}
 	for _, k := range Kinds {
@@ -111,8 +114,10 @@ func (s *Service) Report(ctx context.Context, p principal.Principal, f ReportFil
 	}
 	now := s.now()
 	old, idle := now.Add(-f.OlderThan), now.Add(-f.IdleFor)
-	rows, err := credentialdb.New(s.db.Tenant(p.Organization)).Report(ctx, credentialdb.ReportParams{OrganizationID: p.Organization, After: f.After, Now: sqldb.MillisOf(now), Kinds: encode(kinds),
-		OldBefore: sqldb.MillisOf(old), IdleBefore: sqldb.MillisOf(idle), RowLimit: int64(f.Limit)})
+	rows, err := credentialdb.New(s.db.Tenant(p.Organization)).
+		Report(ctx, credentialdb.ReportParams{OrganizationID: p.Organization, After: f.After, Now: sqldb.MillisOf(now),
+			Kinds:     encode(kinds),
+			OldBefore: sqldb.MillisOf(old), IdleBefore: sqldb.MillisOf(idle), RowLimit: int64(f.Limit)})
 	if err != nil {
 		return nil, fmt.Errorf("credential: report: %w", err)
 	}
@@ -122,7 +127,8 @@ func (s *Service) Report(ctx context.Context, p principal.Principal, f ReportFil
 	}
 	out := make([]Finding, len(list))
 	for i, c := range list {
-		out[i] = Finding{c, c.ExpiresAt.IsZero(), later(c.CreatedAt, c.RotatedAt).Before(old), later(c.CreatedAt, c.LastUsedAt).Before(idle)}
+		out[i] = Finding{c, c.ExpiresAt.IsZero(), later(c.CreatedAt, c.RotatedAt).Before(old),
+			later(c.CreatedAt, c.LastUsedAt).Before(idle)}
 	}
 	return out, nil
 }
@@ -142,7 +148,8 @@ type Ages struct {
 // Ages counts over all organizations.
 func (s *Service) Ages(ctx context.Context, olderThan, idleFor time.Duration) (Ages, error) {
 	now := s.now()
-	row, err := credentialdb.New(s.db.Platform("how old the credentials of the installation are")).PlatformAges(ctx, sqldb.MillisOf(now.Add(-olderThan)), sqldb.MillisOf(now.Add(-idleFor)), sqldb.MillisOf(now))
+	row, err := credentialdb.New(s.db.Platform("how old the credentials of the installation are")).
+		PlatformAges(ctx, sqldb.MillisOf(now.Add(-olderThan)), sqldb.MillisOf(now.Add(-idleFor)), sqldb.MillisOf(now))
 	if err != nil {
 		return Ages{}, fmt.Errorf("credential: ages: %w", err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
-// Backup codes have 40 random bits: too few to be stored by a plain hash, and enough against guessing, which is counted. They are kept as keyed digests under
-// a key that is not in the database.
+// Backup codes have 40 random bits: too few to be stored by a plain hash, and enough against guessing, which is
+// counted. They are kept as keyed digests under a key that is not in the database.
 const (
 	CodeCount  = 10
 	CodeLength = 8
@@ -58,7 +58,8 @@ func (s *Service) makeCodes(ctx context.Context, tx *sqldb.Tx, u user.User) ([]s
 		}
 		seen[code] = true
 		codes = append(codes, code)
-		if err := later.InsertCode(ctx, u.Organization, u.ID, s.codeDigest(u, code), sqldb.MillisOf(s.now())); err != nil {
+		if err := later.InsertCode(ctx, u.Organization, u.ID, s.codeDigest(u, code),
+			sqldb.MillisOf(s.now())); err != nil {
 			return nil, fmt.Errorf("mfa: codes: %w", err)
 		}
 	}

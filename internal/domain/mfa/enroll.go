@@ -27,8 +27,8 @@ type Enrollment struct {
 	WebAuthn *protocol.CredentialCreation // of WebAuthn: what the browser is asked
 }
 
-// Enroll begins to add a factor for the principal. What they have already stays as it is until the new one is confirmed. A principal without a session
-// holds a sign-in that waits for its first factor.
+// Enroll begins to add a factor for the principal. What they have already stays as it is until the new one is
+// confirmed. A principal without a session holds a sign-in that waits for its first factor.
 func (s *Service) Enroll(ctx context.Context, p principal.Principal, method, name, origin string) (Enrollment, error) {
 	u, err := s.enrolling(ctx, p)
 	if err != nil {
@@ -39,7 +39,8 @@ func (s *Service) Enroll(ctx context.Context, p principal.Principal, method, nam
 		return Enrollment{}, err
 	}
 	e := Enrollment{Factor: Factor{ID: id.New[id.Factor](), Method: method, CreatedAt: s.now()}}
-	row := mfadb.InsertFactorParams{OrganizationID: org.ID, ID: e.ID, UserID: u.ID, Method: method, CreatedAt: sqldb.MillisOf(e.CreatedAt)}
+	row := mfadb.InsertFactorParams{OrganizationID: org.ID, ID: e.ID, UserID: u.ID, Method: method,
+		CreatedAt: sqldb.MillisOf(e.CreatedAt)}
 	switch method {
 	case user.TOTP:
 		row.Name, err = checkName(name, "Authenticator app")
@@ -75,7 +76,8 @@ func (s *Service) Enroll(ctx context.Context, p principal.Principal, method, nam
 		if err := q.InsertFactor(ctx, row); err != nil {
 			return fmt.Errorf("mfa: enrol: %w", err)
 		}
-		return s.users.Record(ctx, tx, p, u, "factor.enrolment_begun", map[string]string{"factor": string(e.ID), "method": method})
+		return s.users.Record(ctx, tx, p, u, "factor.enrolment_begun",
+			map[string]string{"factor": string(e.ID), "method": method})
 	})
 }
 
@@ -90,7 +92,8 @@ func (s *Service) enrolling(ctx context.Context, p principal.Principal) (user.Us
 
 func mayEnroll(p principal.Principal, u user.User) error {
 	if u.State != user.Active || (p.Session == "" && u.HasSecondFactor()) {
-		return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The sign-in that this token stands for has a second factor now: prove it at /v1/auth/mfa/verify.")
+		return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The sign-in that this token stands for has "+
+			"a second factor now: prove it at /v1/auth/mfa/verify.")
 	}
 	return nil
 }
@@ -101,9 +104,10 @@ type Confirmed struct {
 	BackupCodes []string // new ones, with the first factor; shown once
 }
 
-// Confirm adds a factor that was enrolled, proven by its first use. The app that it takes the place of is gone then. The principal's session counts as
-// one of two factors from now on; its last proof is no newer.
-func (s *Service) Confirm(ctx context.Context, p principal.Principal, factor id.Factor, proof Proof, endOthers bool) (Confirmed, error) {
+// Confirm adds a factor that was enrolled, proven by its first use. The app that it takes the place of is gone then.
+// The principal's session counts as one of two factors from now on; its last proof is no newer.
+func (s *Service) Confirm(ctx context.Context, p principal.Principal, factor id.Factor, proof Proof,
+	endOthers bool) (Confirmed, error) {
 	u, err := s.enrolling(ctx, p)
 	if err != nil {
 		return Confirmed{}, err
@@ -120,10 +124,13 @@ func (s *Service) Confirm(ctx context.Context, p principal.Principal, factor id.
 		return Confirmed{}, fmt.Errorf("mfa: confirm: %w", err)
 	}
 	if row.State != "pending" || s.now().After(row.CreatedAt.Time().Add(EnrollmentLifetime)) {
-		return Confirmed{}, fault.Conflictf("The enrolment was confirmed already, or is older than %d minutes. Begin again.", int(EnrollmentLifetime.Minutes()))
+		return Confirmed{},
+			fault.Conflictf("The enrolment was confirmed already, or is older than %d minutes. Begin again.",
+				int(EnrollmentLifetime.Minutes()))
 	}
 	now := s.now()
-	change := mfadb.ActivateParams{Data: row.Data, Name: row.Name, Now: sqldb.MillisOf(now), OrganizationID: org.ID, UserID: u.ID, ID: factor}
+	change := mfadb.ActivateParams{Data: row.Data, Name: row.Name, Now: sqldb.MillisOf(now), OrganizationID: org.ID,
+		UserID: u.ID, ID: factor}
 	amr, err := s.firstUse(ctx, org, u, row, proof, &change)
 	if err != nil {
 		return Confirmed{}, err
@@ -151,16 +158,19 @@ func (s *Service) Confirm(ctx context.Context, p principal.Principal, factor id.
 		if err := s.renew(ctx, tx, p, org, u, amr, endOthers); err != nil {
 			return err
 		}
-		if err := s.tell(ctx, tx, org, u, p, mail.FactorAdded, map[string]string{"factor": describe(row.Method, row.Name)}); err != nil {
+		if err := s.tell(ctx, tx, org, u, p, mail.FactorAdded,
+			map[string]string{"factor": describe(row.Method, row.Name)}); err != nil {
 			return err
 		}
-		return s.users.Record(ctx, tx, p, u, "factor.added", map[string]string{"factor": string(factor), "method": row.Method, "name": row.Name})
+		return s.users.Record(ctx, tx, p, u, "factor.added",
+			map[string]string{"factor": string(factor), "method": row.Method, "name": row.Name})
 	})
 	return c, err
 }
 
 // firstUse judges the proof of a factor that is pending and puts what it gave into the change.
-func (s *Service) firstUse(ctx context.Context, org organization.Organization, u user.User, row mfadb.Factor, proof Proof, change *mfadb.ActivateParams) (amr []string, err error) {
+func (s *Service) firstUse(ctx context.Context, org organization.Organization, u user.User, row mfadb.Factor,
+	proof Proof, change *mfadb.ActivateParams) (amr []string, err error) {
 	if row.Method == user.TOTP {
 		seed, err := s.ring.Open(row.Data, place(org.ID, row.ID))
 		if err != nil {
@@ -181,7 +191,8 @@ func (s *Service) firstUse(ctx context.Context, org organization.Organization, u
 	if err != nil {
 		return nil, fmt.Errorf("mfa: credential: %w", err)
 	}
-	change.Data, change.CredentialKey, change.Counter = s.ring.Seal(text, place(org.ID, row.ID)), credentialKey(credential.ID), int64(credential.Authenticator.SignCount)
+	change.Data, change.CredentialKey, change.Counter = s.ring.Seal(text, place(org.ID, row.ID)),
+		credentialKey(credential.ID), int64(credential.Authenticator.SignCount)
 	return amrOf(credential, true), nil
 }
 
@@ -197,7 +208,8 @@ func amrOf(c *webauthn.Credential, second bool) []string {
 	return []string{kept, session.Presence}
 }
 
-func (s *Service) activate(ctx context.Context, tx *sqldb.Tx, u user.User, method string, change mfadb.ActivateParams) error {
+func (s *Service) activate(ctx context.Context, tx *sqldb.Tx, u user.User, method string,
+	change mfadb.ActivateParams) error {
 	q := mfadb.New(tx)
 	if method == user.TOTP {
 		if _, err := q.Replace(ctx, u.Organization, u.ID, method); err != nil {
@@ -217,9 +229,10 @@ func (s *Service) activate(ctx context.Context, tx *sqldb.Tx, u user.User, metho
 	return nil
 }
 
-// renew makes the principal's session one of two factors, if they have a session, and ends their others if they want it. Whether the session may change factors was
-// judged before.
-func (s *Service) renew(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org organization.Organization, u user.User, amr []string, endOthers bool) error {
+// renew makes the principal's session one of two factors, if they have a session, and ends their others if they want
+// it. Whether the session may change factors was judged before.
+func (s *Service) renew(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org organization.Organization,
+	u user.User, amr []string, endOthers bool) error {
 	if p.Session == "" {
 		return nil
 	}
@@ -227,7 +240,8 @@ func (s *Service) renew(ctx context.Context, tx *sqldb.Tx, p principal.Principal
 	if err != nil {
 		return err
 	}
-	if _, err := s.sessions.Renew(ctx, tx, f, amr, f.AuthTime); err != nil { // not newer: a factor that was just made proves nothing about who made it
+	if _, err := s.sessions.Renew(ctx, tx, f, amr, f.AuthTime); err != nil {
+		// not newer: a factor that was just made proves nothing about who made it
 		return err
 	}
 	if endOthers {

@@ -23,7 +23,8 @@ type Proof struct {
 	Context    string // webauthn: what the challenge was made for
 }
 
-// Taking is a proof that holds. It counts once it is taken, in the transaction of what it allows; of two at once one is.
+// Taking is a proof that holds. It counts once it is taken, in the transaction of what it allows; of two at once one
+// is.
 type Taking struct {
 	AMR  []string
 	Left int // backup codes left, after one was taken
@@ -34,7 +35,8 @@ type Taking struct {
 func (t *Taking) Take(ctx context.Context, tx *sqldb.Tx) error { return t.take(ctx, tx, t) }
 
 // Check judges a proof of a user, who was read from the database just now.
-func (s *Service) Check(ctx context.Context, org organization.Organization, u user.User, p principal.Principal, proof Proof) (*Taking, error) {
+func (s *Service) Check(ctx context.Context, org organization.Organization, u user.User, p principal.Principal,
+	proof Proof) (*Taking, error) {
 	switch proof.Method {
 	case user.TOTP:
 		return s.checkCode(ctx, u, proof.Code)
@@ -60,10 +62,13 @@ func (s *Service) checkCode(ctx context.Context, u user.User, code string) (*Tak
 		if !ok {
 			continue
 		}
-		return &Taking{AMR: []string{session.OTP, session.MFA}, take: func(ctx context.Context, tx *sqldb.Tx, _ *Taking) error {
-			n, err := mfadb.New(tx).TakeStep(ctx, mfadb.TakeStepParams{Step: step, Now: sqldb.MillisOf(s.now()), OrganizationID: u.Organization, UserID: u.ID, ID: row.ID})
-			return taken(n, err)
-		}}, nil
+		return &Taking{AMR: []string{session.OTP, session.MFA},
+			take: func(ctx context.Context, tx *sqldb.Tx, _ *Taking) error {
+				n, err := mfadb.New(tx).
+					TakeStep(ctx, mfadb.TakeStepParams{Step: step, Now: sqldb.MillisOf(s.now()),
+						OrganizationID: u.Organization, UserID: u.ID, ID: row.ID})
+				return taken(n, err)
+			}}, nil
 	}
 	return nil, ErrInvalid()
 }
@@ -79,23 +84,27 @@ func taken(n int64, err error) error {
 }
 
 // checkBackupCode leaves the judgement to the one statement that uses the code up.
-func (s *Service) checkBackupCode(org organization.Organization, u user.User, p principal.Principal, code string) *Taking {
-	return &Taking{AMR: []string{session.OTP, session.MFA}, take: func(ctx context.Context, tx *sqldb.Tx, t *Taking) error {
-		q := mfadb.New(tx)
-		if err := taken(q.UseCode(ctx, sqldb.MillisOf(s.now()), u.Organization, u.ID, s.codeDigest(u, code))); err != nil {
-			return err
-		}
-		if _, err := s.settle(ctx, tx, u); err != nil {
-			return err
-		}
-		left, err := q.CodesLeft(ctx, u.Organization, u.ID)
-		if err != nil {
-			return fmt.Errorf("mfa: codes left: %w", err)
-		}
-		t.Left = int(left)
-		if err := s.tell(ctx, tx, org, u, p, mail.BackupCodeUsed, map[string]string{"left": strconv.Itoa(t.Left)}); err != nil {
-			return err
-		}
-		return s.users.Record(ctx, tx, p, u, "backup_code.used", map[string]string{"left": strconv.Itoa(t.Left)})
-	}}
+func (s *Service) checkBackupCode(org organization.Organization, u user.User, p principal.Principal,
+	code string) *Taking {
+	return &Taking{AMR: []string{session.OTP, session.MFA},
+		take: func(ctx context.Context, tx *sqldb.Tx, t *Taking) error {
+			q := mfadb.New(tx)
+			if err := taken(q.UseCode(ctx, sqldb.MillisOf(s.now()), u.Organization, u.ID,
+				s.codeDigest(u, code))); err != nil {
+				return err
+			}
+			if _, err := s.settle(ctx, tx, u); err != nil {
+				return err
+			}
+			left, err := q.CodesLeft(ctx, u.Organization, u.ID)
+			if err != nil {
+				return fmt.Errorf("mfa: codes left: %w", err)
+			}
+			t.Left = int(left)
+			if err := s.tell(ctx, tx, org, u, p, mail.BackupCodeUsed,
+				map[string]string{"left": strconv.Itoa(t.Left)}); err != nil {
+				return err
+			}
+			return s.users.Record(ctx, tx, p, u, "backup_code.used", map[string]string{"left": strconv.Itoa(t.Left)})
+		}}
 }

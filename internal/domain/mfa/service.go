@@ -40,9 +40,13 @@ type Service struct {
 }
 
 // New makes the service.
-func New(db *sqldb.DB, ring *keyring.Ring, organizations *organization.Service, users *user.Service, sessions *session.Service, once *onetime.Service, mails *mail.Outbox, parties RelyingParties, now func() time.Time) *Service {
-	return &Service{db: db, ring: ring, codeKey: ring.Subkey("backup codes"), deviceKey: ring.Subkey("known devices"), challengeKey: ring.Subkey("WebAuthn challenges"),
-		organizations: organizations, users: users, sessions: sessions, onetime: once, mails: mails, parties: parties, now: now}
+func New(db *sqldb.DB, ring *keyring.Ring, organizations *organization.Service, users *user.Service,
+	sessions *session.Service, once *onetime.Service, mails *mail.Outbox, parties RelyingParties,
+	now func() time.Time) *Service {
+	return &Service{db: db, ring: ring, codeKey: ring.Subkey("backup codes"), deviceKey: ring.Subkey("known devices"),
+		challengeKey:  ring.Subkey("WebAuthn challenges"),
+		organizations: organizations, users: users, sessions: sessions, onetime: once, mails: mails, parties: parties,
+		now: now}
 }
 
 // Factor is one authenticator of a user.
@@ -75,7 +79,8 @@ const (
 )
 
 func fromRow(r mfadb.Factor) Factor {
-	return Factor{ID: r.ID, Method: r.Method, Name: r.Name, CreatedAt: r.CreatedAt.Time(), LastUsedAt: r.LastUsedAt.Time()}
+	return Factor{ID: r.ID, Method: r.Method, Name: r.Name, CreatedAt: r.CreatedAt.Time(),
+		LastUsedAt: r.LastUsedAt.Time()}
 }
 
 // place is where a factor's data is sealed to.
@@ -83,9 +88,11 @@ func place(org id.Organization, factor id.Factor) string {
 	return "factors/" + string(org) + "/" + string(factor)
 }
 
-// ErrInvalid is the one answer to a proof that does not hold: wrong, used, of somebody else or of a method that is not enrolled.
+// ErrInvalid is the one answer to a proof that does not hold: wrong, used, of somebody else or of a method that is not
+// enrolled.
 func ErrInvalid() *fault.Error {
-	return fault.New(fault.Unauthenticated, fault.CodeMFAInvalid, "The second factor is not valid: it is wrong, was used, or has expired.")
+	return fault.New(fault.Unauthenticated, fault.CodeMFAInvalid,
+		"The second factor is not valid: it is wrong, was used, or has expired.")
 }
 
 // Own tells what the principal has.
@@ -156,7 +163,8 @@ func (s *Service) Rename(ctx context.Context, p principal.Principal, factor id.F
 			return fmt.Errorf("mfa: renamed: %w", err)
 		}
 		f = fromRow(row)
-		return s.users.Record(ctx, tx, p, u, "factor.renamed", map[string]string{"factor": string(factor), "name": name})
+		return s.users.Record(ctx, tx, p, u, "factor.renamed",
+			map[string]string{"factor": string(factor), "name": name})
 	})
 	return f, err
 }
@@ -169,13 +177,15 @@ func checkName(name, fallback string) (string, error) {
 	if name == "" {
 		name = fallback
 	}
-	if n := utf8.RuneCountInString(name); n < 1 || n > maxNameLength || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+	if n := utf8.RuneCountInString(name); n < 1 || n > maxNameLength || !utf8.ValidString(name) ||
+		strings.ContainsFunc(name, unicode.IsControl) {
 		return "", fault.Invalidf("name", "must have 1 to %d characters and no control characters", maxNameLength)
 	}
 	return name, nil
 }
 
-// Remove takes one of the principal's own factors away. The last one stays where a second factor is demanded: another comes first.
+// Remove takes one of the principal's own factors away. The last one stays where a second factor is demanded: another
+// comes first.
 func (s *Service) Remove(ctx context.Context, p principal.Principal, factor id.Factor, endOthers bool) error {
 	return s.remove(ctx, p, p.Home, p.UserID(), factor, true, func(tx *sqldb.Tx, u user.User) error {
 		if !endOthers {
@@ -186,15 +196,17 @@ func (s *Service) Remove(ctx context.Context, p principal.Principal, factor id.F
 	})
 }
 
-// RemoveOf takes a factor of another user away, whatever is left to them: they enrol again at the next sign-in, if one is demanded. It needs
-// users:update:all and no fewer rights than theirs.
+// RemoveOf takes a factor of another user away, whatever is left to them: they enrol again at the next sign-in, if one
+// is demanded. It needs users:update:all and no fewer rights than theirs.
 func (s *Service) RemoveOf(ctx context.Context, p principal.Principal, u id.User, factor id.Factor) error {
 	return sqldb.Retry(func() error {
 		judged, err := s.changeable(ctx, p, u)
 		if err != nil {
 			return err
 		}
-		return s.remove(ctx, p, p.Organization, u, factor, false, func(_ *sqldb.Tx, u user.User) error { return asJudged(judged, u) })
+		return s.remove(ctx, p, p.Organization, u, factor, false, func(_ *sqldb.Tx, u user.User) error {
+			return asJudged(judged, u)
+		})
 	})
 }
 
@@ -209,12 +221,14 @@ func asJudged(judged, u user.User) error {
 // changeable refuses acts of administrators on themselves: what one holds oneself is proven and changed as one's own.
 func (s *Service) changeable(ctx context.Context, p principal.Principal, u id.User) (user.User, error) {
 	if p.UserID() == u {
-		return user.User{}, fault.Forbiddenf("Nobody administers their own factors; change them at /v1/auth/mfa/factors.")
+		return user.User{},
+			fault.Forbiddenf("Nobody administers their own factors; change them at /v1/auth/mfa/factors.")
 	}
 	return s.users.Changeable(ctx, p, u)
 }
 
-func (s *Service) remove(ctx context.Context, p principal.Principal, orgID id.Organization, userID id.User, factor id.Factor, keepLast bool, then func(tx *sqldb.Tx, u user.User) error) error {
+func (s *Service) remove(ctx context.Context, p principal.Principal, orgID id.Organization, userID id.User,
+	factor id.Factor, keepLast bool, then func(tx *sqldb.Tx, u user.User) error) error {
 	org, err := s.organizations.Facts(ctx, orgID)
 	if err != nil {
 		return err
@@ -239,21 +253,24 @@ func (s *Service) remove(ctx context.Context, p principal.Principal, orgID id.Or
 			if must, err := s.users.MustHaveSecondFactor(ctx, org, u); err != nil {
 				return err
 			} else if must {
-				return fault.Conflictf("A second factor is demanded of you, and this is the last one. Add another first.")
+				return fault.Conflictf("A second factor is demanded of you, and this is the last one. Add another " +
+					"first.")
 			}
 		}
-		if err := s.tell(ctx, tx, org, u, p, mail.FactorRemoved, map[string]string{"factor": describe(gone.Method, gone.Name)}); err != nil {
+		if err := s.tell(ctx, tx, org, u, p, mail.FactorRemoved,
+			map[string]string{"factor": describe(gone.Method, gone.Name)}); err != nil {
 			return err
 		}
-		if err := s.users.Record(ctx, tx, p, u, "factor.removed", map[string]string{"factor": string(factor), "method": gone.Method}); err != nil {
+		if err := s.users.Record(ctx, tx, p, u, "factor.removed",
+			map[string]string{"factor": string(factor), "method": gone.Method}); err != nil {
 			return err
 		}
 		return then(tx, u)
 	})
 }
 
-// Reset takes all factors, backup codes and known devices of a user away and ends their sessions: for somebody who lost them. It needs users:update:all and no
-// fewer rights than theirs.
+// Reset takes all factors, backup codes and known devices of a user away and ends their sessions: for somebody who lost
+// them. It needs users:update:all and no fewer rights than theirs.
 func (s *Service) Reset(ctx context.Context, p principal.Principal, userID id.User) error {
 	return sqldb.Retry(func() error { return s.reset(ctx, p, userID) })
 }
@@ -291,11 +308,13 @@ func (s *Service) reset(ctx context.Context, p principal.Principal, userID id.Us
 		if err := s.tell(ctx, tx, org, u, p, mail.FactorsReset, nil); err != nil {
 			return err
 		}
-		return s.users.Record(ctx, tx, p, u, "factors.reset", map[string]string{"had": strings.Join(u.SecondFactors, " ")})
+		return s.users.Record(ctx, tx, p, u, "factors.reset",
+			map[string]string{"had": strings.Join(u.SecondFactors, " ")})
 	})
 }
 
-// settle writes into the user's row which methods are left; backup codes go with the last factor that they stand in for.
+// settle writes into the user's row which methods are left; backup codes go with the last factor that they stand in
+// for.
 func (s *Service) settle(ctx context.Context, tx *sqldb.Tx, u user.User) (user.User, error) {
 	q := mfadb.New(tx)
 	rows, err := q.CountMethods(ctx, u.Organization, u.ID)
@@ -324,12 +343,14 @@ func (s *Service) settle(ctx context.Context, tx *sqldb.Tx, u user.User) (user.U
 }
 
 // tell writes a notice to the user.
-func (s *Service) tell(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, p principal.Principal, kind mail.Kind, facts map[string]string) error {
+func (s *Service) tell(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User,
+	p principal.Principal, kind mail.Kind, facts map[string]string) error {
 	if facts == nil {
 		facts = make(map[string]string)
 	}
 	facts["when"], facts["address"] = org.Settings.When(s.now()), p.Source.Address
-	return s.mails.Queue(ctx, tx, org.ID, mail.Message{Kind: kind, Subject: string(u.ID), To: u.Email, Name: u.Name, Organization: org.Name, Facts: facts})
+	return s.mails.Queue(ctx, tx, org.ID, mail.Message{Kind: kind, Subject: string(u.ID), To: u.Email, Name: u.Name,
+		Organization: org.Name, Facts: facts})
 }
 
 // describe names a factor for people.

@@ -41,7 +41,8 @@ func newApp(issuer, account string) (*App, []byte, error) {
 	rand.Read(seed)
 	a := &App{Secret: base32Plain.EncodeToString(seed)}
 	issuer = cut(strings.ReplaceAll(issuer, ":", " "), maxIssuerBytes) // the colon parts issuer and account
-	a.URI = "otpauth://totp/" + url.PathEscape(issuer) + ":" + url.PathEscape(account) + "?secret=" + a.Secret + "&issuer=" + url.QueryEscape(issuer) +
+	a.URI = "otpauth://totp/" + url.PathEscape(issuer) + ":" + url.PathEscape(account) + "?secret=" + a.Secret +
+		"&issuer=" + url.QueryEscape(issuer) +
 		fmt.Sprintf("&algorithm=SHA1&digits=%d&period=%d", codeDigits, int(Period.Seconds()))
 	a.URI = strings.ReplaceAll(a.URI, "+", "%20") // apps read the query as a URI, not as a form
 	code, err := qr.Encode(a.URI, qr.L)
@@ -71,7 +72,8 @@ const quietZone = 4
 func svg(c *qr.Code) string {
 	var b bytes.Buffer
 	size := c.Size + 2*quietZone
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" shape-rendering="crispEdges" role="img" aria-label="QR code"><path fill="#fff" d="M0 0h%dv%dH0z"/><path d="`, size, size, size, size)
+	fmt.Fprintf(&b,
+		`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" shape-rendering="crispEdges" role="img" aria-label="QR code"><path fill="#fff" d="M0 0h%dv%dH0z"/><path d="`, size, size, size, size)
 	for y := range c.Size {
 		for x := 0; x < c.Size; x++ {
 			if !c.Black(x, y) {
@@ -88,8 +90,8 @@ func svg(c *qr.Code) string {
 	return b.String()
 }
 
-// matchStep tells which time step a code is of: the present one or the one before, and later than the last that was accepted. All of them are compared,
-// whatever the outcome.
+// matchStep tells which time step a code is of: the present one or the one before, and later than the last that was
+// accepted. All of them are compared, whatever the outcome.
 func matchStep(seed []byte, code string, now time.Time, last int64) (step int64, ok bool) {
 	code = strings.ReplaceAll(strings.TrimSpace(code), " ", "")
 	if len(code) != codeDigits {
@@ -99,7 +101,8 @@ func matchStep(seed []byte, code string, now time.Time, last int64) (step int64,
 	current := now.Unix() / int64(Period.Seconds())
 	for back := range int64(driftSteps + 1) {
 		candidate := current - back
-		want, err := totp.GenerateCodeCustom(secret, time.Unix(candidate*int64(Period.Seconds()), 0), totp.ValidateOpts{Period: uint(Period.Seconds()), Digits: codeDigits, Algorithm: otp.AlgorithmSHA1})
+		want, err := totp.GenerateCodeCustom(secret, time.Unix(candidate*int64(Period.Seconds()), 0),
+			totp.ValidateOpts{Period: uint(Period.Seconds()), Digits: codeDigits, Algorithm: otp.AlgorithmSHA1})
 		if err == nil && subtle.ConstantTimeCompare([]byte(want), []byte(code)) == 1 && candidate > last && !ok {
 			step, ok = candidate, true
 		}

@@ -27,7 +27,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
-// RelyingParty is whom an authenticator makes a credential for (WebAuthn §4): the pages of these origins, and nobody else.
+// RelyingParty is whom an authenticator makes a credential for (WebAuthn §4): the pages of these origins, and nobody
+// else.
 type RelyingParty struct {
 	ID      string
 	Origins []string
@@ -45,7 +46,8 @@ type RelyingParties struct {
 	TenantHosts []string
 }
 
-// At gives the relying party of the page that asks. The origin is what the browser says; what the authenticator signed is compared with it later.
+// At gives the relying party of the page that asks. The origin is what the browser says; what the authenticator signed
+// is compared with it later.
 func (r RelyingParties) At(origin string) RelyingParty {
 	if slices.Contains(r.Default.Origins, origin) {
 		return r.Default
@@ -69,11 +71,14 @@ func (r RelyingParties) At(origin string) RelyingParty {
 // with gives the library's view of a party.
 func (r RelyingParty) with(name string) (*webauthn.WebAuthn, error) {
 	if _, err := netip.ParseAddr(r.ID); err == nil {
-		return nil, fault.Conflictf("Passkeys and security keys need a server that is reached by a name; this one is reached by its address.")
+		return nil, fault.Conflictf("Passkeys and security keys need a server that is reached by a name; this one is " +
+			"reached by its address.")
 	}
-	w, err := webauthn.New(&webauthn.Config{RPID: r.ID, RPDisplayName: name, RPOrigins: r.Origins, AttestationPreference: protocol.PreferNoAttestation,
-		AuthenticatorSelection: protocol.AuthenticatorSelection{ResidentKey: protocol.ResidentKeyRequirementPreferred, UserVerification: protocol.VerificationPreferred},
-		Timeouts:               webauthn.TimeoutsConfig{Login: timeout, Registration: timeout}})
+	w, err := webauthn.New(&webauthn.Config{RPID: r.ID, RPDisplayName: name, RPOrigins: r.Origins,
+		AttestationPreference: protocol.PreferNoAttestation,
+		AuthenticatorSelection: protocol.AuthenticatorSelection{ResidentKey: protocol.ResidentKeyRequirementPreferred,
+			UserVerification: protocol.VerificationPreferred},
+		Timeouts: webauthn.TimeoutsConfig{Login: timeout, Registration: timeout}})
 	if err != nil {
 		return nil, fmt.Errorf("mfa: relying party: %w", err)
 	}
@@ -85,7 +90,8 @@ const ChallengeLifetime = 5 * time.Minute
 
 var timeout = webauthn.TimeoutConfig{Timeout: ChallengeLifetime, TimeoutUVD: ChallengeLifetime}
 
-// account is a user as the library sees one. The user handle names organization and user; it is signed for at every discoverable sign-in.
+// account is a user as the library sees one. The user handle names organization and user; it is signed for at every
+// discoverable sign-in.
 type account struct {
 	user        user.User
 	credentials []webauthn.Credential
@@ -105,8 +111,8 @@ func (a account) WebAuthnDisplayName() string {
 
 func credentialKey(raw []byte) string { return base64.RawURLEncoding.EncodeToString(raw) }
 
-// A challenge carries its own proof: 16 random bytes, when it expires, and a keyed digest of both with what it is for. So nothing is stored until it comes
-// back, and what comes back is marked as used before it is looked at.
+// A challenge carries its own proof: 16 random bytes, when it expires, and a keyed digest of both with what it is for.
+// So nothing is stored until it comes back, and what comes back is marked as used before it is looked at.
 const (
 	nonceBytes     = 16
 	challengeBytes = nonceBytes + 8 + sha256.Size
@@ -132,7 +138,8 @@ func (s *Service) newChallenge(purpose, party string) []byte {
 // purposeChallenge is under which used challenges are marked.
 const purposeChallenge = "webauthn_challenge"
 
-// useChallenge uses a challenge of ours up, whatever becomes of the rest: it must be made for this purpose and party, be in time, and not have come before.
+// useChallenge uses a challenge of ours up, whatever becomes of the rest: it must be made for this purpose and party,
+// be in time, and not have come before.
 func (s *Service) useChallenge(ctx context.Context, org id.Organization, purpose, party, challenge string) error {
 	raw, err := base64.RawURLEncoding.DecodeString(challenge)
 	if err != nil || len(raw) != challengeBytes {
@@ -151,7 +158,8 @@ func (s *Service) useChallenge(ctx context.Context, org id.Organization, purpose
 }
 
 // credentials gives a user's authenticators that are registered with a relying party.
-func (s *Service) credentials(ctx context.Context, u user.User, party string) ([]mfadb.Factor, []webauthn.Credential, error) {
+func (s *Service) credentials(ctx context.Context, u user.User, party string) ([]mfadb.Factor, []webauthn.Credential,
+	error) {
 	rows, err := mfadb.New(s.db.Tenant(u.Organization)).ActiveOf(ctx, u.Organization, u.ID, user.WebAuthn)
 	if err != nil {
 		return nil, nil, fmt.Errorf("mfa: authenticators: %w", err)
@@ -174,7 +182,8 @@ func (s *Service) credentials(ctx context.Context, u user.User, party string) ([
 // registerFor is what the challenge of an enrolment is for.
 func registerFor(factor id.Factor) string { return "register:" + string(factor) }
 
-func (s *Service) beginRegistration(ctx context.Context, org organization.Organization, u user.User, factor id.Factor, party RelyingParty) (*protocol.CredentialCreation, error) {
+func (s *Service) beginRegistration(ctx context.Context, org organization.Organization, u user.User, factor id.Factor,
+	party RelyingParty) (*protocol.CredentialCreation, error) {
 	_, existing, err := s.credentials(ctx, u, party.ID)
 	if err != nil {
 		return nil, err
@@ -187,7 +196,8 @@ func (s *Service) beginRegistration(ctx context.Context, org organization.Organi
 		return nil, err
 	}
 	challenge := s.newChallenge(registerFor(factor), party.ID)
-	options, _, err := w.BeginRegistration(account{u, existing}, webauthn.WithExclusions(webauthn.Credentials(existing).CredentialDescriptors()),
+	options, _, err := w.BeginRegistration(account{u, existing},
+		webauthn.WithExclusions(webauthn.Credentials(existing).CredentialDescriptors()),
 		func(o *protocol.PublicKeyCredentialCreationOptions) error { o.Challenge = challenge; return nil })
 	if err != nil {
 		return nil, fmt.Errorf("mfa: registration: %w", err)
@@ -195,7 +205,8 @@ func (s *Service) beginRegistration(ctx context.Context, org organization.Organi
 	return options, nil
 }
 
-func (s *Service) finishRegistration(ctx context.Context, org organization.Organization, u user.User, row mfadb.Factor, raw []byte) (*webauthn.Credential, error) {
+func (s *Service) finishRegistration(ctx context.Context, org organization.Organization, u user.User, row mfadb.Factor,
+	raw []byte) (*webauthn.Credential, error) {
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(raw)
 	if err != nil {
 		return nil, refused(err)
@@ -213,7 +224,8 @@ func (s *Service) finishRegistration(ctx context.Context, org organization.Organ
 		return nil, err
 	}
 	a := account{user: u}
-	credential, err := w.CreateCredential(a, webauthn.SessionData{Challenge: challenge, RelyingPartyID: party.ID, UserID: a.WebAuthnID(), UserVerification: protocol.VerificationPreferred,
+	credential, err := w.CreateCredential(a, webauthn.SessionData{Challenge: challenge, RelyingPartyID: party.ID,
+		UserID: a.WebAuthnID(), UserVerification: protocol.VerificationPreferred,
 		CredParams: webauthn.CredentialParametersDefault()}, parsed)
 	if err != nil {
 		return nil, refused(err)
@@ -230,9 +242,10 @@ func refused(err error) error {
 	return ErrInvalid().Because(err)
 }
 
-// Challenge gives what a browser is asked so that a user proves one of their authenticators, for the purpose named: the same must be named when the answer
-// comes. It needs an authenticator that is registered with the page's relying party.
-func (s *Service) Challenge(ctx context.Context, org organization.Organization, u user.User, purpose, origin string) (*protocol.CredentialAssertion, error) {
+// Challenge gives what a browser is asked so that a user proves one of their authenticators, for the purpose named: the
+// same must be named when the answer comes. It needs an authenticator that is registered with the page's relying party.
+func (s *Service) Challenge(ctx context.Context, org organization.Organization, u user.User, purpose,
+	origin string) (*protocol.CredentialAssertion, error) {
 	party := s.parties.At(origin)
 	_, list, err := s.credentials(ctx, u, party.ID)
 	if err != nil {
@@ -253,7 +266,8 @@ func (s *Service) Challenge(ctx context.Context, org organization.Organization, 
 }
 
 // checkAssertion judges the answer to a challenge.
-func (s *Service) checkAssertion(ctx context.Context, org organization.Organization, u user.User, proof Proof) (*Taking, error) {
+func (s *Service) checkAssertion(ctx context.Context, org organization.Organization, u user.User, proof Proof) (*Taking,
+	error) {
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(proof.Credential)
 	if err != nil {
 		return nil, refused(err)
@@ -265,7 +279,8 @@ func (s *Service) checkAssertion(ctx context.Context, org organization.Organizat
 	return s.assert(ctx, org, u, parsed, party, proof.Context, false)
 }
 
-func (s *Service) assert(ctx context.Context, org organization.Organization, u user.User, parsed *protocol.ParsedCredentialAssertionData, party RelyingParty, purpose string, alone bool) (*Taking, error) {
+func (s *Service) assert(ctx context.Context, org organization.Organization, u user.User,
+	parsed *protocol.ParsedCredentialAssertionData, party RelyingParty, purpose string, alone bool) (*Taking, error) {
 	challenge := parsed.Response.CollectedClientData.Challenge
 	if err := s.useChallenge(ctx, org.ID, purpose, party.ID, challenge); err != nil {
 		return nil, err
@@ -279,7 +294,8 @@ func (s *Service) assert(ctx context.Context, org organization.Organization, u u
 		return nil, err
 	}
 	a := account{u, list}
-	data := webauthn.SessionData{Challenge: challenge, RelyingPartyID: party.ID, UserID: a.WebAuthnID(), UserVerification: protocol.VerificationPreferred}
+	data := webauthn.SessionData{Challenge: challenge, RelyingPartyID: party.ID, UserID: a.WebAuthnID(),
+		UserVerification: protocol.VerificationPreferred}
 	if alone {
 		data.UserVerification = protocol.VerificationRequired
 	}
@@ -288,7 +304,8 @@ func (s *Service) assert(ctx context.Context, org organization.Organization, u u
 		return nil, refused(err)
 	}
 	if credential.Authenticator.CloneWarning {
-		return nil, ErrInvalid().Because(errors.New("the signature counter went back: the authenticator may have been cloned"))
+		return nil, ErrInvalid().
+			Because(errors.New("the signature counter went back: the authenticator may have been cloned"))
 	}
 	credential.Flags.UserVerified = parsed.Response.AuthenticatorData.Flags.UserVerified()
 	i := slices.IndexFunc(rows, func(r mfadb.Factor) bool { return r.CredentialKey == credentialKey(credential.ID) })
@@ -301,23 +318,28 @@ func (s *Service) assert(ctx context.Context, org organization.Organization, u u
 	}
 	factor := rows[i].ID
 	return &Taking{AMR: amrOf(credential, !alone), take: func(ctx context.Context, tx *sqldb.Tx, _ *Taking) error {
-		n, err := mfadb.New(tx).TakeAssertion(ctx, mfadb.TakeAssertionParams{Counter: int64(credential.Authenticator.SignCount), Data: s.ring.Seal(text, place(org.ID, factor)),
-			Now: sqldb.MillisOf(s.now()), OrganizationID: org.ID, UserID: u.ID, ID: factor})
+		n, err := mfadb.New(tx).TakeAssertion(ctx,
+			mfadb.TakeAssertionParams{Counter: int64(credential.Authenticator.SignCount),
+				Data: s.ring.Seal(text, place(org.ID, factor)),
+				Now:  sqldb.MillisOf(s.now()), OrganizationID: org.ID, UserID: u.ID, ID: factor})
 		return taken(n, err)
 	}}, nil
 }
 
-// purposePasskey is what the challenge of a sign-in with a passkey alone is for. It names nobody: the authenticator says who signs in.
+// purposePasskey is what the challenge of a sign-in with a passkey alone is for. It names nobody: the authenticator
+// says who signs in.
 const purposePasskey = "passkey"
 
-// PasskeyChallenge gives what a browser is asked so that somebody signs in with a passkey alone. Nothing about any user is looked at.
+// PasskeyChallenge gives what a browser is asked so that somebody signs in with a passkey alone. Nothing about any user
+// is looked at.
 func (s *Service) PasskeyChallenge(origin string) (*protocol.CredentialAssertion, error) {
 	party := s.parties.At(origin)
 	w, err := party.with(party.ID)
 	if err != nil {
 		return nil, err
 	}
-	options, _, err := w.BeginDiscoverableLogin(webauthn.WithChallenge(s.newChallenge(purposePasskey, party.ID)), webauthn.WithUserVerification(protocol.VerificationRequired))
+	options, _, err := w.BeginDiscoverableLogin(webauthn.WithChallenge(s.newChallenge(purposePasskey, party.ID)),
+		webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
 		return nil, fmt.Errorf("mfa: challenge: %w", err)
 	}
@@ -340,7 +362,8 @@ func (s *Service) ParsePasskey(raw []byte) (Passkey, error) {
 	if err != nil {
 		return Passkey{}, refused(err)
 	}
-	k := Passkey{parsed: parsed, party: s.parties.At(parsed.Response.CollectedClientData.Origin), Credential: credentialKey(parsed.RawID)}
+	k := Passkey{parsed: parsed, party: s.parties.At(parsed.Response.CollectedClientData.Origin),
+		Credential: credentialKey(parsed.RawID)}
 	org, u, _ := strings.Cut(string(parsed.Response.UserHandle), "/")
 	k.Organization, err = id.Parse[id.Organization](org)
 	k.User, _ = id.Parse[id.User](u)
@@ -350,7 +373,8 @@ func (s *Service) ParsePasskey(raw []byte) (Passkey, error) {
 	return k, nil
 }
 
-// Known tells whether an answer comes from an authenticator of the user whom it names. It asks the database once, whoever that is, and proves nothing.
+// Known tells whether an answer comes from an authenticator of the user whom it names. It asks the database once,
+// whoever that is, and proves nothing.
 func (s *Service) Known(ctx context.Context, org id.Organization, u id.User, k Passkey) (bool, error) {
 	rows, err := mfadb.New(s.db.Tenant(org)).ActiveOf(ctx, org, u, user.WebAuthn)
 	if err != nil {
@@ -359,8 +383,10 @@ func (s *Service) Known(ctx context.Context, org id.Organization, u id.User, k P
 	return slices.ContainsFunc(rows, func(r mfadb.Factor) bool { return r.CredentialKey == k.Credential }), nil
 }
 
-// CheckPasskey judges an answer of a user who was read from the database just now. The authenticator must have verified who holds it.
-func (s *Service) CheckPasskey(ctx context.Context, org organization.Organization, u user.User, k Passkey) (*Taking, error) {
+// CheckPasskey judges an answer of a user who was read from the database just now. The authenticator must have verified
+// who holds it.
+func (s *Service) CheckPasskey(ctx context.Context, org organization.Organization, u user.User, k Passkey) (*Taking,
+	error) {
 	if !org.Settings.PasskeySignIn || !k.party.Serves(org) || u.Organization != k.Organization || u.ID != k.User {
 		return nil, ErrInvalid()
 	}

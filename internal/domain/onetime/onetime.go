@@ -1,5 +1,5 @@
-// Package onetime owns single-use secrets: handed out once, stored as a keyed digest, consumed by one statement. Whoever uses it names
-// a purpose ("invitation"); a secret of one purpose means nothing for another.
+// Package onetime owns single-use secrets: handed out once, stored as a keyed digest, consumed by one statement.
+// Whoever uses it names a purpose ("invitation"); a secret of one purpose means nothing for another.
 package onetime
 
 import (
@@ -35,7 +35,8 @@ func (s *Service) digest(purpose string, value secret.Secret) string {
 }
 
 // Issue makes a secret for a subject; one issued before for the same subject and not yet used stops working.
-func (s *Service) Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, subject string, now, expires time.Time) (secret.Secret, error) {
+func (s *Service) Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, subject string, now,
+	expires time.Time) (secret.Secret, error) {
 	q := onetimedb.New(tx)
 	if err := q.Withdraw(ctx, org, purpose, subject); err != nil {
 		return secret.Secret{}, fmt.Errorf("onetime: withdraw: %w", err)
@@ -43,14 +44,18 @@ func (s *Service) Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, 
 	return s.add(ctx, q, org, purpose, "", subject, "", now, expires)
 }
 
-// Begin makes a secret that stands for something begun, whose state is the payload. Beside it others of the same subject go on.
-func (s *Service) Begin(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, prefix, subject, payload string, now, expires time.Time) (secret.Secret, error) {
+// Begin makes a secret that stands for something begun, whose state is the payload. Beside it others of the same
+// subject go on.
+func (s *Service) Begin(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, prefix, subject,
+	payload string, now, expires time.Time) (secret.Secret, error) {
 	return s.add(ctx, onetimedb.New(tx.Later()), org, purpose, prefix, subject, payload, now, expires)
 }
 
-func (s *Service) add(ctx context.Context, q *onetimedb.Queries, org id.Organization, purpose, prefix, subject, payload string, now, expires time.Time) (secret.Secret, error) {
+func (s *Service) add(ctx context.Context, q *onetimedb.Queries, org id.Organization, purpose, prefix, subject,
+	payload string, now, expires time.Time) (secret.Secret, error) {
 	value := secret.Token(prefix, secretBytes)
-	err := q.Insert(ctx, onetimedb.InsertParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, value), Subject: subject, Payload: payload,
+	err := q.Insert(ctx, onetimedb.InsertParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, value),
+		Subject: subject, Payload: payload,
 		CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
 	if err != nil {
 		return secret.Secret{}, fmt.Errorf("onetime: issue: %w", err)
@@ -59,13 +64,15 @@ func (s *Service) add(ctx context.Context, q *onetimedb.Queries, org id.Organiza
 }
 
 // Withdraw makes the unused secrets of a subject worthless.
-func (s *Service) Withdraw(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, subject string) error {
+func (s *Service) Withdraw(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string,
+	subject string) error {
 	return onetimedb.New(tx).Withdraw(ctx, org, purpose, subject)
 }
 
 // errUnknown is the same for a secret that never was, was used, or is too old.
 func errUnknown() error {
-	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The link is not valid: it was used, has expired, or never existed.")
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
+		"The link is not valid: it was used, has expired, or never existed.")
 }
 
 // Found is a live secret.
@@ -77,14 +84,16 @@ type Found struct {
 }
 
 // Find tells which organization and subject a live secret belongs to, without using it up.
-func (s *Service) Find(ctx context.Context, purpose string, value secret.Secret, now time.Time) (id.Organization, string, error) {
+func (s *Service) Find(ctx context.Context, purpose string, value secret.Secret, now time.Time) (id.Organization,
+	string, error) {
 	f, err := s.Look(ctx, purpose, value, now)
 	return f.Organization, f.Subject, err
 }
 
 // Look is Find with what the secret stands for.
 func (s *Service) Look(ctx context.Context, purpose string, value secret.Secret, now time.Time) (Found, error) {
-	row, err := onetimedb.New(s.db.Platform("digest of a single-use secret")).PlatformFind(ctx, purpose, s.digest(purpose, value))
+	row, err := onetimedb.New(s.db.Platform("digest of a single-use secret")).
+		PlatformFind(ctx, purpose, s.digest(purpose, value))
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return Found{}, errUnknown()
 	}
@@ -98,9 +107,12 @@ func (s *Service) Look(ctx context.Context, purpose string, value secret.Secret,
 }
 
 // Try counts a use of a secret that allows few, before what it is for is judged; ok is false if there is none left.
-func (s *Service) Try(ctx context.Context, org id.Organization, purpose string, value secret.Secret, most int, now time.Time) (ok bool, err error) {
+func (s *Service) Try(ctx context.Context, org id.Organization, purpose string, value secret.Secret, most int,
+	now time.Time) (ok bool, err error) {
 	err = s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
-		n, err := onetimedb.New(tx).Try(ctx, onetimedb.TryParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, value), Now: sqldb.MillisOf(now), Most: int64(most)})
+		n, err := onetimedb.New(tx).
+			Try(ctx, onetimedb.TryParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, value),
+				Now: sqldb.MillisOf(now), Most: int64(most)})
 		ok = n == 1
 		return err
 	})
@@ -111,7 +123,8 @@ func (s *Service) Try(ctx context.Context, org id.Organization, purpose string, 
 }
 
 // Consume uses a secret up inside the transaction of what it allows; of many at once one succeeds.
-func (s *Service) Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, value secret.Secret, now time.Time) (subject string, err error) {
+func (s *Service) Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, value secret.Secret,
+	now time.Time) (subject string, err error) {
 	subject, err = onetimedb.New(tx).Consume(ctx, sqldb.MillisOf(now), org, purpose, s.digest(purpose, value))
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return "", errUnknown()
@@ -122,12 +135,15 @@ func (s *Service) Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization
 	return subject, nil
 }
 
-// Mark notes that something outside was used (an assertion's jti) until it expires; fresh is false if it was noted before. Of many at once one
-// finds it fresh.
-func (s *Service) Mark(ctx context.Context, org id.Organization, purpose, subject, value string, now, expires time.Time) (fresh bool, err error) {
+// Mark notes that something outside was used (an assertion's jti) until it expires; fresh is false if it was noted
+// before. Of many at once one finds it fresh.
+func (s *Service) Mark(ctx context.Context, org id.Organization, purpose, subject, value string, now,
+	expires time.Time) (fresh bool, err error) {
 	err = s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
-		n, err := onetimedb.New(tx).Mark(ctx, onetimedb.MarkParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, secret.New(subject+"\x00"+value)), Subject: subject,
-			CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
+		n, err := onetimedb.New(tx).
+			Mark(ctx, onetimedb.MarkParams{OrganizationID: org, Purpose: purpose,
+				Digest: s.digest(purpose, secret.New(subject+"\x00"+value)), Subject: subject,
+				CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
 		fresh = n == 1
 		return err
 	})

@@ -14,15 +14,17 @@ import (
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
-// ATK25: the one store of single-use things keeps its purposes apart: a mark is no link, a link no mark, and the parts of a mark cannot be moved between
-// subject and value. Of many marks at once one is fresh.
+// ATK25: the one store of single-use things keeps its purposes apart: a mark is no link, a link no mark, and the parts
+// of a mark cannot be moved between subject and value. Of many marks at once one is fresh.
 func TestATK25_PurposesApart(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		ctx, now := t.Context(), time.Now()
 		org := id.Organization("org_01BX5ZZKBKACTAV9WEVGEMMVRZ")
 		err := db.PlatformTx(ctx, "an organization for a test", func(tx *sqldb.Tx) error {
-			_, err := tx.Exec(ctx, `INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) VALUES ($1, 'acme-corp', 'Acme', 'active', '{}', 1, 1)`, org)
+			_,
+				err := tx.Exec(ctx,
+				`INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) VALUES ($1, 'acme-corp', 'Acme', 'active', '{}', 1, 1)`, org)
 			return err
 		})
 		if err != nil {
@@ -44,7 +46,8 @@ func TestATK25_PurposesApart(t *testing.T) {
 		if !mark("client_assertion", "cli_a", "jti") || mark("client_assertion", "cli_a", "jti") {
 			t.Error("a mark is fresh once")
 		}
-		for _, other := range [][3]string{{"client_assertion", "cli_b", "jti"}, {"client_assertion", "cli_a", "jti2"}, {"client_assertion", "cli_ajti", ""}, {"client_assertion", "", "cli_ajti"}, {"other", "cli_a", "jti"}} {
+		for _, other := range [][3]string{{"client_assertion", "cli_b", "jti"}, {"client_assertion", "cli_a", "jti2"},
+			{"client_assertion", "cli_ajti", ""}, {"client_assertion", "", "cli_ajti"}, {"other", "cli_a", "jti"}} {
 			if !mark(other[0], other[1], other[2]) {
 				t.Errorf("%q runs into another", other)
 			}
@@ -66,8 +69,10 @@ func TestATK25_PurposesApart(t *testing.T) {
 				t.Errorf("an invitation is consumed as %q: %v", purpose, err)
 			}
 		}
-		for _, value := range []string{"jti", "cli_a\x00jti"} { // a mark is used from the beginning: nobody consumes one
-			if _, _, err := s.Find(ctx, "client_assertion", secret.New(value), now); !fault.Is(err, fault.Unauthenticated) {
+		for _, value := range []string{"jti", "cli_a\x00jti"} {
+			// a mark is used from the beginning: nobody consumes one
+			if _, _, err := s.Find(ctx, "client_assertion", secret.New(value), now); !fault.Is(err,
+				fault.Unauthenticated) {
 				t.Errorf("a mark is found as a secret: %v", err)
 			}
 		}
@@ -75,7 +80,8 @@ func TestATK25_PurposesApart(t *testing.T) {
 		var fresh atomic.Int32
 		for range 16 {
 			wg.Go(func() {
-				if ok, err := s.Mark(ctx, org, "client_assertion", "cli_a", "raced", now, now.Add(time.Minute)); err == nil && ok {
+				if ok, err := s.Mark(ctx, org, "client_assertion", "cli_a", "raced", now,
+					now.Add(time.Minute)); err == nil && ok {
 					fresh.Add(1)
 				}
 			})

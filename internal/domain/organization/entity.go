@@ -12,7 +12,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 )
 
-// checkReach lets everyone with entity:<action> at their own organization's entry, and those with organizations:<action> at any.
+// checkReach lets everyone with entity:<action> at their own organization's entry, and those with
+// organizations:<action> at any.
 func checkReach(p principal.Principal, org id.Organization, action string) (operator bool, err error) {
 	switch {
 	case p.Scope(permission.PlatformResource, action) == permission.All:
@@ -33,9 +34,10 @@ func (s *Service) GetEntity(ctx context.Context, p principal.Principal, org id.O
 	return s.Get(ctx, org)
 }
 
-// UpdateEntity changes an entry: one's own but for what the platform decides (state, kind of machine credential, SID, account number), or all of any
-// for an operator.
-func (s *Service) UpdateEntity(ctx context.Context, p principal.Principal, org id.Organization, change func(o *Organization) error) (Organization, error) {
+// UpdateEntity changes an entry: one's own but for what the platform decides (state, kind of machine credential, SID,
+// account number), or all of any for an operator.
+func (s *Service) UpdateEntity(ctx context.Context, p principal.Principal, org id.Organization,
+	change func(o *Organization) error) (Organization, error) {
 	operator, err := checkReach(p, org, "update")
 	if err != nil {
 		return Organization{}, err
@@ -46,17 +48,22 @@ func (s *Service) UpdateEntity(ctx context.Context, p principal.Principal, org i
 			return err
 		}
 		if org == p.Organization && o.MachineCredential != before.MachineCredential && operator {
-			return fault.Conflictf("This would stop the credential that asks for it, with all others of the platform's systems; a person changes it.")
+			return fault.Conflictf("This would stop the credential that asks for it, with all others of the " +
+				"platform's systems; a person changes it.")
 		}
-		if !operator && (o.State != before.State || o.MachineCredential != before.MachineCredential || o.Profile.SID != before.Profile.SID || o.AccountNumber != before.AccountNumber) {
-			return fault.Forbiddenf("Only the platform changes whether an organization is active, which credentials its systems use, its SID and its account number.")
+		if !operator &&
+			(o.State != before.State || o.MachineCredential != before.MachineCredential ||
+				o.Profile.SID != before.Profile.SID || o.AccountNumber != before.AccountNumber) {
+			return fault.Forbiddenf("Only the platform changes whether an organization is active, which credentials " +
+				"its systems use, its SID and its account number.")
 		}
 		return nil
 	})
 }
 
 // unaccented are letters that are not made of a plain one and an accent.
-var unaccented = strings.NewReplacer("ß", "ss", "ø", "o", "æ", "ae", "œ", "oe", "ł", "l", "đ", "d", "ð", "d", "þ", "th", "ı", "i")
+var unaccented = strings.NewReplacer("ß", "ss", "ø", "o", "æ", "ae", "œ", "oe", "ł", "l", "đ", "d", "ð", "d", "þ", "th",
+	"ı", "i")
 
 // SlugOf makes a slug from a name: its letters and digits without their accents, the rest as hyphens.
 func SlugOf(name string) string {

@@ -1,5 +1,5 @@
-// Package organization owns the tenants: their slugs, states and settings. It knows nothing of users or credentials; whoever joins a
-// principal asks it whether the organization is active.
+// Package organization owns the tenants: their slugs, states and settings. It knows nothing of users or credentials;
+// whoever joins a principal asks it whether the organization is active.
 package organization
 
 import (
@@ -45,8 +45,8 @@ type Organization struct {
 	UpdatedAt         time.Time
 }
 
-// MachineCredential is the one kind of credential with which an organization's systems speak ServiceBroker. Those of the other kind rest: they
-// are refused everywhere, and work again when the organization changes back.
+// MachineCredential is the one kind of credential with which an organization's systems speak ServiceBroker. Those of
+// the other kind rest: they are refused everywhere, and work again when the organization changes back.
 type MachineCredential string
 
 // The kinds.
@@ -66,25 +66,29 @@ type Profile struct {
 
 // Settings are what an organization decides for itself.
 type Settings struct {
-	AllowedOrigins         []string        `json:"allowedOrigins"`          // exact origins of its browser applications
-	SessionLifetimeSeconds int64           `json:"sessionLifetimeSeconds"`  // absolute; 0: none
-	SessionIdleSeconds     int64           `json:"sessionIdleSeconds"`      // how long a session lives unused
-	SessionsPerUser        int64           `json:"sessionsPerUser"`         // at once; a further sign-in ends the oldest. 0: no limit
+	AllowedOrigins         []string `json:"allowedOrigins"`         // exact origins of its browser applications
+	SessionLifetimeSeconds int64    `json:"sessionLifetimeSeconds"` // absolute; 0: none
+	SessionIdleSeconds     int64    `json:"sessionIdleSeconds"`     // how long a session lives unused
+	// at once; a further sign-in ends the oldest. 0: no limit
+	SessionsPerUser        int64           `json:"sessionsPerUser"`
 	RefreshOverlapSeconds  int64           `json:"refreshOverlapSeconds"`   // 0–30
 	SlidingExpiration      bool            `json:"slidingExpiration"`       // each request extends the session
 	SlidingByRole          map[string]bool `json:"slidingExpirationByRole"` // exceptions, by role name
 	RoleChangesApplyAtOnce bool            `json:"roleChangesApplyAtOnce"`  // else with the next access token
 	TimeZone               string          `json:"timeZone"`                // IANA name
-	BasicAuthentication    bool            `json:"basicAuthentication"`     // where a door takes user name and password with each request
-	RequestedTokenSeconds  int64           `json:"requestedTokenSeconds"`   // the longest lifetime that a token request may ask for
+	// where a door takes user name and password with each request
+	BasicAuthentication bool `json:"basicAuthentication"`
+	// the longest lifetime that a token request may ask for
+	RequestedTokenSeconds int64 `json:"requestedTokenSeconds"`
 
 	SessionLimitsByRole map[string]SessionLimits `json:"sessionLimitsByRole"` // exceptions, by role name
 
-	MFA                  MFAPolicy `json:"mfa"`                  // who must have a second factor
-	PasskeySignIn        bool      `json:"passkeySignIn"`        // a passkey that verifies its user is enough
-	StepUpSeconds        int64     `json:"stepUpSeconds"`        // how long ago the last proof may be where something delicate is changed
-	PasswordMinLength    int64     `json:"passwordMinLength"`    // below 15 only where everybody has a second factor
-	PasswordBlockedWords []string  `json:"passwordBlockedWords"` // words that a password must not be made of
+	MFA           MFAPolicy `json:"mfa"`           // who must have a second factor
+	PasskeySignIn bool      `json:"passkeySignIn"` // a passkey that verifies its user is enough
+	// how long ago the last proof may be where something delicate is changed
+	StepUpSeconds        int64    `json:"stepUpSeconds"`
+	PasswordMinLength    int64    `json:"passwordMinLength"`    // below 15 only where everybody has a second factor
+	PasswordBlockedWords []string `json:"passwordBlockedWords"` // words that a password must not be made of
 }
 
 // MFAPolicy is who must have a second factor. Everybody may.
@@ -105,7 +109,8 @@ func (s Settings) StepUp() time.Duration { return time.Duration(s.StepUpSeconds)
 
 // signInChanged tells whether what people must prove is another.
 func (s Settings) signInChanged(t Settings) bool {
-	return s.MFA != t.MFA || s.PasskeySignIn != t.PasskeySignIn || s.StepUpSeconds != t.StepUpSeconds || s.PasswordMinLength != t.PasswordMinLength || !slices.Equal(s.PasswordBlockedWords, t.PasswordBlockedWords)
+	return s.MFA != t.MFA || s.PasskeySignIn != t.PasskeySignIn || s.StepUpSeconds != t.StepUpSeconds ||
+		s.PasswordMinLength != t.PasswordMinLength || !slices.Equal(s.PasswordBlockedWords, t.PasswordBlockedWords)
 }
 
 // When writes a moment for the organization's people.
@@ -171,10 +176,14 @@ const (
 // DefaultSettings are those that an organization has where it says nothing, be it because it is older than a setting.
 func DefaultSettings() Settings {
 	return Settings{
-		AllowedOrigins: []string{}, SessionLifetimeSeconds: int64(DefaultSessionLifetime / time.Second), SessionIdleSeconds: int64(DefaultSessionIdle / time.Second),
-		SessionsPerUser: defaultSessionsPerUser, SessionLimitsByRole: map[string]SessionLimits{}, SlidingExpiration: true,
-		SlidingByRole: map[string]bool{permission.RoleSuperUser: false}, TimeZone: "UTC", BasicAuthentication: true, RequestedTokenSeconds: int64(time.Hour / time.Second),
-		MFA: MFAOptional, PasskeySignIn: true, StepUpSeconds: int64(DefaultStepUp / time.Second), PasswordMinLength: password.MinAlone, PasswordBlockedWords: []string{},
+		AllowedOrigins: []string{}, SessionLifetimeSeconds: int64(DefaultSessionLifetime / time.Second),
+		SessionIdleSeconds: int64(DefaultSessionIdle / time.Second),
+		SessionsPerUser:    defaultSessionsPerUser, SessionLimitsByRole: map[string]SessionLimits{},
+		SlidingExpiration: true,
+		SlidingByRole:     map[string]bool{permission.RoleSuperUser: false}, TimeZone: "UTC", BasicAuthentication: true,
+		RequestedTokenSeconds: int64(time.Hour / time.Second),
+		MFA:                   MFAOptional, PasskeySignIn: true, StepUpSeconds: int64(DefaultStepUp / time.Second),
+		PasswordMinLength: password.MinAlone, PasswordBlockedWords: []string{},
 	}
 }
 
@@ -206,11 +215,13 @@ func (s Settings) Validate() error {
 		seen[o] = true
 	}
 	between := func(field string, seconds int64, least, most time.Duration, zero string) {
-		if low, high := int64(least/time.Second), int64(most/time.Second); (seconds != 0 || zero == "") && (seconds < low || seconds > high) {
+		if low, high := int64(least/time.Second), int64(most/time.Second); (seconds != 0 || zero == "") &&
+			(seconds < low || seconds > high) {
 			add(field, "must be %sfrom %d to %d", zero, low, high)
 		}
 	}
-	between("sessionLifetimeSeconds", s.SessionLifetimeSeconds, minSessionLifetime, maxSessionLifetime, "0 (no limit) or ")
+	between("sessionLifetimeSeconds", s.SessionLifetimeSeconds, minSessionLifetime, maxSessionLifetime,
+		"0 (no limit) or ")
 	between("sessionIdleSeconds", s.SessionIdleSeconds, minSessionIdle, maxSessionIdle, "")
 	if s.SessionsPerUser < 0 || s.SessionsPerUser > maxSessionsPerUser {
 		add("sessionsPerUser", "must be 0 (no limit) or from 1 to %d", maxSessionsPerUser)
@@ -219,8 +230,10 @@ func (s Settings) Validate() error {
 		add("sessionLimitsByRole", "at most 100 roles")
 	}
 	for name, l := range s.SessionLimitsByRole {
-		between("sessionLimitsByRole."+name+".idleSeconds", l.IdleSeconds, minSessionIdle, maxSessionIdle, "0 (as the organization has it) or ")
-		between("sessionLimitsByRole."+name+".lifetimeSeconds", l.LifetimeSeconds, minSessionLifetime, maxSessionLifetime, "0 (as the organization has it) or ")
+		between("sessionLimitsByRole."+name+".idleSeconds", l.IdleSeconds, minSessionIdle, maxSessionIdle,
+			"0 (as the organization has it) or ")
+		between("sessionLimitsByRole."+name+".lifetimeSeconds", l.LifetimeSeconds, minSessionLifetime,
+			maxSessionLifetime, "0 (as the organization has it) or ")
 	}
 	if s.RefreshOverlapSeconds < 0 || s.RefreshOverlapSeconds > int64(MaxRefreshOverlap/time.Second) {
 		add("refreshOverlapSeconds", "must be from 0 to %d", int64(MaxRefreshOverlap/time.Second))
@@ -239,14 +252,17 @@ func (s Settings) Validate() error {
 	case n < password.MinWithMFA || n > maxPasswordMinimum:
 		add("passwordMinLength", "must be from %d to %d", password.MinWithMFA, maxPasswordMinimum)
 	case n < password.MinAlone && s.MFA != MFARequired:
-		add("passwordMinLength", "must be at least %d unless mfa is required: a password that is the only factor must be longer", password.MinAlone)
+		add("passwordMinLength", "must be at least %d unless mfa is required: a password that is the only factor "+
+			"must be longer", password.MinAlone)
 	}
 	if len(s.PasswordBlockedWords) > maxBlockedWords {
 		add("passwordBlockedWords", "at most %d", maxBlockedWords)
 	}
 	for i, w := range s.PasswordBlockedWords {
-		if n := utf8.RuneCountInString(w); n < minBlockedWord || n > 100 || !utf8.ValidString(w) || strings.ContainsFunc(w, unicode.IsControl) {
-			add(fmt.Sprintf("passwordBlockedWords[%d]", i), "must have %d to 100 characters and no control characters", minBlockedWord)
+		if n := utf8.RuneCountInString(w); n < minBlockedWord || n > 100 || !utf8.ValidString(w) ||
+			strings.ContainsFunc(w, unicode.IsControl) {
+			add(fmt.Sprintf("passwordBlockedWords[%d]", i), "must have %d to 100 characters and no control characters",
+				minBlockedWord)
 		}
 	}
 	between("requestedTokenSeconds", s.RequestedTokenSeconds, minRequestedToken, maxRequestedToken, "")
@@ -275,17 +291,21 @@ func (o *Organization) check() error {
 		text *string
 		most int
 	}{
-		{"profile.email", &o.Profile.Email, 254}, {"profile.externalId", &o.Profile.ExternalID, 200}, {"profile.description", &o.Profile.Description, 1000},
+		{"profile.email", &o.Profile.Email, 254}, {"profile.externalId", &o.Profile.ExternalID, 200},
+		{"profile.description", &o.Profile.Description, 1000},
 		{"profile.sid", &o.Profile.SID, 100}, {"profile.domain", &o.Profile.Domain, 253},
 	} {
 		*f.text = strings.TrimSpace(*f.text)
-		if utf8.RuneCountInString(*f.text) > f.most || !utf8.ValidString(*f.text) || strings.ContainsFunc(*f.text, unicode.IsControl) {
-			wrong = append(wrong, fault.Field{Field: f.name, Message: fmt.Sprintf("must have at most %d characters and no control characters", f.most)})
+		if utf8.RuneCountInString(*f.text) > f.most || !utf8.ValidString(*f.text) ||
+			strings.ContainsFunc(*f.text, unicode.IsControl) {
+			wrong = append(wrong, fault.Field{Field: f.name,
+				Message: fmt.Sprintf("must have at most %d characters and no control characters", f.most)})
 		}
 	}
 	if e := o.Profile.Email; e != "" {
 		if a, err := mail.ParseAddress(e); err != nil || a.Address != e {
-			wrong = append(wrong, fault.Field{Field: "profile.email", Message: "must be one e-mail address such as ana@example.com"})
+			wrong = append(wrong, fault.Field{Field: "profile.email",
+				Message: "must be one e-mail address such as ana@example.com"})
 		}
 	}
 	if len(wrong) > 0 {
@@ -294,11 +314,12 @@ func (o *Organization) check() error {
 	return nil
 }
 
-// CheckOrigin accepts a web origin as browsers write it: scheme and host, with a port unless it is the scheme's own. Plain http is for
-// loopback only.
+// CheckOrigin accepts a web origin as browsers write it: scheme and host, with a port unless it is the scheme's own.
+// Plain http is for loopback only.
 func CheckOrigin(o string) error {
 	u, err := url.Parse(o)
-	if err != nil || len(o) > 300 || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme+"://"+u.Host != o || o != strings.ToLower(o) {
+	if err != nil || len(o) > 300 || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil ||
+		u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme+"://"+u.Host != o || o != strings.ToLower(o) {
 		return fmt.Errorf("must be an origin such as https://app.example.com: lower case, without path")
 	}
 	if host := u.Hostname(); u.Scheme == "http" && host != "localhost" && host != "127.0.0.1" && host != "::1" {
@@ -315,7 +336,8 @@ var slugPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{1,61}[a-z0-9]$`)
 // CheckSlug accepts 3–63 lower-case letters, digits and hyphens, as a DNS label.
 func CheckSlug(slug string) error {
 	if !slugPattern.MatchString(slug) || strings.Contains(slug, "--") {
-		return fault.Invalidf("slug", "must have 3 to 63 lower-case letters, digits and single hyphens, begin with a letter and not end with a hyphen")
+		return fault.Invalidf("slug", "must have 3 to 63 lower-case letters, digits and single hyphens, begin with a "+
+			"letter and not end with a hyphen")
 	}
 	return nil
 }

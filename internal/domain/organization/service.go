@@ -37,14 +37,17 @@ type Service struct {
 func New(db *sqldb.DB, caches *cache.Group, mfa MFAPolicy, now func() time.Time) *Service {
 	return &Service{
 		db: db, now: now, mfa: mfa, facts: cache.NewShared(caches, "org", 100_000, cache.Plain[Organization]()),
-		slugs: cache.New[id.Organization](caches, "slug", 100_000), origins: cache.New[[]id.Organization](caches, "origin", 10_000),
+		slugs:   cache.New[id.Organization](caches, "slug", 100_000),
+		origins: cache.New[[]id.Organization](caches, "origin", 10_000),
 	}
 }
 
 func fromRow(r organizationdb.Organization) (Organization, error) {
-	o := Organization{ID: r.ID, Slug: r.Slug, AccountNumber: r.AccountNumber, Name: r.Name, Platform: r.Platform, State: State(r.State), MachineCredential: MachineCredential(r.MachineCredential),
+	o := Organization{ID: r.ID, Slug: r.Slug, AccountNumber: r.AccountNumber, Name: r.Name, Platform: r.Platform,
+		State: State(r.State), MachineCredential: MachineCredential(r.MachineCredential),
 		Settings: DefaultSettings(), CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time()}
-	if err := errors.Join(json.Unmarshal([]byte(r.Settings), &o.Settings), json.Unmarshal([]byte(r.Profile), &o.Profile)); err != nil {
+	if err := errors.Join(json.Unmarshal([]byte(r.Settings), &o.Settings),
+		json.Unmarshal([]byte(r.Profile), &o.Profile)); err != nil {
 		return Organization{}, fmt.Errorf("organization %s: %w", r.ID, err)
 	}
 	if o.Profile.SID == "" {
@@ -90,7 +93,8 @@ func (s *Service) ByAccount(ctx context.Context, account string) (Organization, 
 	})
 }
 
-func (s *Service) named(ctx context.Context, name string, load func(ctx context.Context) (organizationdb.Organization, error)) (Organization, error) {
+func (s *Service) named(ctx context.Context, name string,
+	load func(ctx context.Context) (organizationdb.Organization, error)) (Organization, error) {
 	org, err := s.slugs.Get(ctx, invalidation.Key{ID: name}, func(ctx context.Context) (id.Organization, error) {
 		o, err := one(load(ctx))
 		return o.ID, err
@@ -173,7 +177,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrgani
 		return Organization{}, fault.Forbiddenf("The platform's own organization is made at set-up only.")
 	}
 	now := s.now()
-	o := Organization{ID: n.ID, Slug: n.Slug, AccountNumber: n.AccountNumber, Name: name, Platform: n.Platform, State: Active, MachineCredential: n.MachineCredential, Profile: n.Profile,
+	o := Organization{ID: n.ID, Slug: n.Slug, AccountNumber: n.AccountNumber, Name: name, Platform: n.Platform,
+		State: Active, MachineCredential: n.MachineCredential, Profile: n.Profile,
 		Settings: settings, CreatedAt: now, UpdatedAt: now}
 	if o.ID == "" {
 		o.ID = id.New[id.Organization]()
@@ -188,8 +193,11 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrgani
 		return Organization{}, err
 	}
 	err = s.db.PlatformTx(ctx, "make an organization", func(tx *sqldb.Tx) error {
-		err := organizationdb.New(tx).PlatformInsert(ctx, organizationdb.PlatformInsertParams{ID: o.ID, Slug: o.Slug, Name: o.Name, Platform: o.Platform, State: string(o.State),
-			Settings: encode(settings), AccountNumber: o.AccountNumber, Profile: encode(o.Profile), MachineCredential: string(o.MachineCredential), CreatedAt: sqldb.MillisOf(now)})
+		err := organizationdb.New(tx).PlatformInsert(ctx,
+			organizationdb.PlatformInsertParams{ID: o.ID, Slug: o.Slug, Name: o.Name, Platform: o.Platform,
+				State:    string(o.State),
+				Settings: encode(settings), AccountNumber: o.AccountNumber, Profile: encode(o.Profile),
+				MachineCredential: string(o.MachineCredential), CreatedAt: sqldb.MillisOf(now)})
 		if err != nil {
 			return err
 		}
@@ -197,7 +205,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrgani
 			return err
 		}
 		s.announce(tx, o, o)
-		if err := s.record(ctx, tx, p, o.ID, "organization.created", map[string]string{"slug": o.Slug}); err != nil || n.Within == nil {
+		if err := s.record(ctx, tx, p, o.ID, "organization.created", map[string]string{"slug": o.Slug}); err != nil ||
+			n.Within == nil {
 			return err
 		}
 		return n.Within(tx, o)
@@ -209,7 +218,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrgani
 }
 
 // record writes the event where the operator lives and where it happened.
-func (s *Service) record(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, act string, details map[string]string) error {
+func (s *Service) record(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, act string,
+	details map[string]string) error {
 	e := audit.Entry{Act: act, TargetKind: "organization", TargetID: string(org), Details: details}
 	if err := audit.RecordIn(ctx, tx, s.now(), org, p, e); err != nil || p.Home == org || p.Home == "" {
 		return err
@@ -246,8 +256,10 @@ func writeOrigins(ctx context.Context, tx *sqldb.Tx, org id.Organization, origin
 }
 
 // List pages through the organizations by id. It needs organizations:read:all.
-func (s *Service) List(ctx context.Context, p principal.Principal, state State, after id.Organization, limit int) ([]Organization, error) {
-	rows, err := organizationdb.New(s.db.Platform("an operator lists the organizations")).PlatformList(ctx, after, string(state), int64(limit))
+func (s *Service) List(ctx context.Context, p principal.Principal, state State, after id.Organization,
+	limit int) ([]Organization, error) {
+	rows, err := organizationdb.New(s.db.Platform("an operator lists the organizations")).
+		PlatformList(ctx, after, string(state), int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("organization: list: %w", err)
 	}
@@ -269,9 +281,10 @@ func (s *Service) Get(ctx context.Context, org id.Organization) (Organization, e
 	return o, err
 }
 
-// Update renames an organization and replaces its settings; change edits a copy of the present ones. Two changes at once never undo each
-// other.
-func (s *Service) Update(ctx context.Context, p principal.Principal, org id.Organization, change func(o *Organization) error) (o Organization, err error) {
+// Update renames an organization and replaces its settings; change edits a copy of the present ones. Two changes at
+// once never undo each other.
+func (s *Service) Update(ctx context.Context, p principal.Principal, org id.Organization,
+	change func(o *Organization) error) (o Organization, err error) {
 	err = sqldb.Retry(func() error {
 		o, err = s.update(ctx, p, org, change)
 		return err
@@ -279,7 +292,8 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, org id.Orga
 	return o, err
 }
 
-func (s *Service) update(ctx context.Context, p principal.Principal, org id.Organization, change func(o *Organization) error) (Organization, error) {
+func (s *Service) update(ctx context.Context, p principal.Principal, org id.Organization,
+	change func(o *Organization) error) (Organization, error) {
 	var o Organization
 	err := s.tx(ctx, p, org, func(tx *sqldb.Tx) error {
 		var err error
@@ -291,7 +305,8 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 			return fault.NotFoundf("There is no such organization.")
 		}
 		before := o
-		before.Settings.AllowedOrigins, before.Settings.SlidingByRole = slices.Clone(o.Settings.AllowedOrigins), maps.Clone(o.Settings.SlidingByRole)
+		before.Settings.AllowedOrigins, before.Settings.SlidingByRole = slices.Clone(o.Settings.AllowedOrigins),
+			maps.Clone(o.Settings.SlidingByRole)
 		before.Settings.SessionLimitsByRole = maps.Clone(o.Settings.SessionLimitsByRole)
 		before.Settings.PasswordBlockedWords = slices.Clone(o.Settings.PasswordBlockedWords)
 		if err := change(&o); err != nil {
@@ -307,8 +322,10 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 			return err
 		}
 		o.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
-		n, err := q.Update(ctx, organizationdb.UpdateParams{Name: o.Name, Settings: encode(o.Settings), AccountNumber: o.AccountNumber, Profile: encode(o.Profile),
-			MachineCredential: string(o.MachineCredential), Now: sqldb.MillisOf(o.UpdatedAt), OrganizationID: org, Was: sqldb.MillisOf(before.UpdatedAt)})
+		n, err := q.Update(ctx, organizationdb.UpdateParams{Name: o.Name, Settings: encode(o.Settings),
+			AccountNumber: o.AccountNumber, Profile: encode(o.Profile),
+			MachineCredential: string(o.MachineCredential), Now: sqldb.MillisOf(o.UpdatedAt), OrganizationID: org,
+			Was: sqldb.MillisOf(before.UpdatedAt)})
 		if sqldb.IsUnique(err) {
 			return ErrTaken
 		}
@@ -337,7 +354,8 @@ func changes(before, after Organization) map[string]string {
 		name     string
 		from, to any
 	}{
-		{"name", before.Name, after.Name}, {"allowedOrigins", before.Settings.AllowedOrigins, after.Settings.AllowedOrigins},
+		{"name", before.Name, after.Name}, {"allowedOrigins", before.Settings.AllowedOrigins,
+			after.Settings.AllowedOrigins},
 		{"sessionLifetimeSeconds", before.Settings.SessionLifetimeSeconds, after.Settings.SessionLifetimeSeconds},
 		{"sessionIdleSeconds", before.Settings.SessionIdleSeconds, after.Settings.SessionIdleSeconds},
 		{"sessionsPerUser", before.Settings.SessionsPerUser, after.Settings.SessionsPerUser},
@@ -349,7 +367,8 @@ func changes(before, after Organization) map[string]string {
 		{"timeZone", before.Settings.TimeZone, after.Settings.TimeZone},
 		{"basicAuthentication", before.Settings.BasicAuthentication, after.Settings.BasicAuthentication},
 		{"requestedTokenSeconds", before.Settings.RequestedTokenSeconds, after.Settings.RequestedTokenSeconds},
-		{"accountNumber", before.AccountNumber, after.AccountNumber}, {"machineCredential", before.MachineCredential, after.MachineCredential},
+		{"accountNumber", before.AccountNumber, after.AccountNumber},
+		{"machineCredential", before.MachineCredential, after.MachineCredential},
 		{"profile", encode(before.Profile), encode(after.Profile)},
 	} {
 		if from, to := fmt.Sprint(c.from), fmt.Sprint(c.to); from != to {
@@ -360,16 +379,19 @@ func changes(before, after Organization) map[string]string {
 }
 
 // tx stays inside the organization unless an operator from elsewhere acts, whose home gets an event too.
-func (s *Service) tx(ctx context.Context, p principal.Principal, org id.Organization, fn func(tx *sqldb.Tx) error) error {
+func (s *Service) tx(ctx context.Context, p principal.Principal, org id.Organization,
+	fn func(tx *sqldb.Tx) error) error {
 	if p.Home == org {
 		return s.db.Tx(ctx, org, fn)
 	}
 	return s.db.PlatformTx(ctx, "an operator changes an organization", fn)
 }
 
-var stateActs = map[State]string{Active: "organization.resumed", Suspended: "organization.suspended", Deleted: "organization.deleted"}
+var stateActs = map[State]string{Active: "organization.resumed", Suspended: "organization.suspended",
+	Deleted: "organization.deleted"}
 
-func (s *Service) setState(ctx context.Context, tx *sqldb.Tx, p principal.Principal, o Organization, details map[string]string) error {
+func (s *Service) setState(ctx context.Context, tx *sqldb.Tx, p principal.Principal, o Organization,
+	details map[string]string) error {
 	act, ok := stateActs[o.State]
 	if !ok {
 		return fault.Invalidf("state", "must be active or suspended")
@@ -383,7 +405,8 @@ func (s *Service) setState(ctx context.Context, tx *sqldb.Tx, p principal.Princi
 	return s.record(ctx, tx, p, o.ID, act, details)
 }
 
-// Delete ends an organization for good: its credentials stop at once and its slug is never given again. It needs organizations:delete:all.
+// Delete ends an organization for good: its credentials stop at once and its slug is never given again. It needs
+// organizations:delete:all.
 func (s *Service) Delete(ctx context.Context, p principal.Principal, org id.Organization) error {
 	_, err := s.Update(ctx, p, org, func(o *Organization) error { o.State = Deleted; return nil })
 	return err
@@ -391,7 +414,8 @@ func (s *Service) Delete(ctx context.Context, p principal.Principal, org id.Orga
 
 func checkName(name string) (string, error) {
 	name = strings.TrimSpace(name)
-	if n := utf8.RuneCountInString(name); n < 1 || n > 200 || !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+	if n := utf8.RuneCountInString(name); n < 1 || n > 200 || !utf8.ValidString(name) ||
+		strings.ContainsFunc(name, unicode.IsControl) {
 		return "", fault.Invalidf("name", "must have 1 to 200 characters and no control characters")
 	}
 	return name, nil

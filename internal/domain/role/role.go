@@ -1,5 +1,5 @@
-// Package role owns the roles: five that every organization has, from the table in core/permission, and those an organization makes
-// from the same permissions. A user holds one role by its name; names do not change.
+// Package role owns the roles: five that every organization has, from the table in core/permission, and those an
+// organization makes from the same permissions. A user holds one role by its name; names do not change.
 package role
 
 import (
@@ -64,7 +64,8 @@ func Builtins() []Role {
 	list := permission.Builtins()
 	out := make([]Role, len(list))
 	for i, b := range list {
-		out[i] = Role{ID: id.Role(fmt.Sprintf("role_%026d", i+1)), Name: b.Name, Description: b.Description, Permissions: b.Permissions, Builtin: true}
+		out[i] = Role{ID: id.Role(fmt.Sprintf("role_%026d", i+1)), Name: b.Name, Description: b.Description,
+			Permissions: b.Permissions, Builtin: true}
 	}
 	return out
 }
@@ -83,7 +84,8 @@ func fromRow(r roledb.Role) (Role, error) {
 	if err := json.Unmarshal([]byte(r.Permissions), &list); err != nil {
 		return Role{}, fmt.Errorf("role %s: permissions: %w", r.ID, err)
 	}
-	return Role{ID: r.ID, Name: r.Name, Description: r.Description, Permissions: permission.ParseKnown(list), CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time()}, nil
+	return Role{ID: r.ID, Name: r.Name, Description: r.Description, Permissions: permission.ParseKnown(list),
+		CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time()}, nil
 }
 
 func one(r roledb.Role, err error) (Role, error) {
@@ -115,8 +117,8 @@ func (s *Service) PermissionsOf(ctx context.Context, org id.Organization, name s
 	return r.Permissions, err
 }
 
-// CheckGrantable tells whether p may give the role of a name to a user of the organization it acts in: nobody grants what they do not
-// hold, and the operators' role exists on the platform only.
+// CheckGrantable tells whether p may give the role of a name to a user of the organization it acts in: nobody grants
+// what they do not hold, and the operators' role exists on the platform only.
 func (s *Service) CheckGrantable(ctx context.Context, p principal.Principal, name string, onPlatform bool) error {
 	r, err := s.Facts(ctx, p.Organization, name)
 	if fault.Is(err, fault.NotFound) {
@@ -143,7 +145,8 @@ type Fields struct {
 
 func (f Fields) check(p principal.Principal) (permission.Set, error) {
 	if utf8.RuneCountInString(f.Description) > 500 || strings.ContainsFunc(f.Description, unicode.IsControl) {
-		return permission.Set{}, fault.Invalidf("description", "must have at most 500 characters and no control characters")
+		return permission.Set{}, fault.Invalidf("description",
+			"must have at most 500 characters and no control characters")
 	}
 	if len(f.Permissions) > maxPermissions {
 		return permission.Set{}, fault.Invalidf("permissions", "must have at most %d entries", maxPermissions)
@@ -176,7 +179,8 @@ func encode(set permission.Set) string {
 // Create defines a role. It needs roles:create:all.
 func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields) (Role, error) {
 	if !namePattern.MatchString(f.Name) {
-		return Role{}, fault.Invalidf("name", "must have 2 to 50 lower-case letters, digits and underscores and begin with a letter")
+		return Role{}, fault.Invalidf("name",
+			"must have 2 to 50 lower-case letters, digits and underscores and begin with a letter")
 	}
 	if _, taken := permission.BuiltinRole(f.Name); taken {
 		return Role{}, fault.Conflictf("%s is a built-in role.", f.Name)
@@ -190,9 +194,11 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields) (
 		return Role{}, err
 	}
 	now := s.now()
-	r := Role{ID: id.New[id.Role](), Name: f.Name, Description: strings.TrimSpace(f.Description), Permissions: set, CreatedAt: now, UpdatedAt: now}
+	r := Role{ID: id.New[id.Role](), Name: f.Name, Description: strings.TrimSpace(f.Description), Permissions: set,
+		CreatedAt: now, UpdatedAt: now}
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		if err := roledb.New(tx).Insert(ctx, roledb.InsertParams{OrganizationID: p.Organization, ID: r.ID, Name: r.Name, Description: r.Description, Permissions: encode(set), CreatedAt: sqldb.MillisOf(now)}); err != nil {
+		if err := roledb.New(tx).Insert(ctx, roledb.InsertParams{OrganizationID: p.Organization, ID: r.ID, Name: r.Name,
+			Description: r.Description, Permissions: encode(set), CreatedAt: sqldb.MillisOf(now)}); err != nil {
 			return err
 		}
 		return s.changed(ctx, tx, p, r, "role.created")
@@ -205,7 +211,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields) (
 
 func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Principal, r Role, act string) error {
 	tx.Announce(s.facts.Message(invalidation.Key{Organization: p.Organization, ID: r.Name}))
-	return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: act, TargetKind: "role", TargetID: string(r.ID), Details: map[string]string{"name": r.Name, "permissions": strings.Join(r.Permissions.Strings(), " ")}})
+	return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: act, TargetKind: "role", TargetID: string(r.ID),
+		Details: map[string]string{"name": r.Name, "permissions": strings.Join(r.Permissions.Strings(), " ")}})
 }
 
 // Get finds one role, built-in or own.
@@ -239,9 +246,11 @@ func (s *Service) List(ctx context.Context, p principal.Principal, after id.Role
 }
 
 // Update replaces description and permissions. Who changes a role must hold both what it gave and what it will give.
-func (s *Service) Update(ctx context.Context, p principal.Principal, role id.Role, change func(f *Fields)) (Role, error) {
+func (s *Service) Update(ctx context.Context, p principal.Principal, role id.Role, change func(f *Fields)) (Role,
+	error) {
 	if _, ok := builtin(func(r Role) bool { return r.ID == role }); ok {
-		return Role{}, fault.Conflictf("A built-in role cannot be changed. Make a role of your own from the same permissions.")
+		return Role{},
+			fault.Conflictf("A built-in role cannot be changed. Make a role of your own from the same permissions.")
 	}
 	p, err := s.present(ctx, p)
 	if err != nil {
@@ -254,7 +263,8 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, role id.Rol
 	return r, err
 }
 
-func (s *Service) update(ctx context.Context, tx *sqldb.Tx, p principal.Principal, role id.Role, change func(f *Fields), r *Role) error {
+func (s *Service) update(ctx context.Context, tx *sqldb.Tx, p principal.Principal, role id.Role, change func(f *Fields),
+	r *Role) error {
 	q := roledb.New(tx)
 	before, err := one(q.Get(ctx, p.Organization, role))
 	if err != nil {
@@ -270,7 +280,8 @@ func (s *Service) update(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 		return err
 	}
 	r.Description, r.UpdatedAt = strings.TrimSpace(f.Description), sqldb.Version(s.now(), before.UpdatedAt)
-	n, err := q.Update(ctx, roledb.UpdateParams{Description: r.Description, Permissions: encode(r.Permissions), Now: sqldb.MillisOf(r.UpdatedAt), OrganizationID: p.Organization, ID: role,
+	n, err := q.Update(ctx, roledb.UpdateParams{Description: r.Description, Permissions: encode(r.Permissions),
+		Now: sqldb.MillisOf(r.UpdatedAt), OrganizationID: p.Organization, ID: role,
 		Was: sqldb.MillisOf(before.UpdatedAt)})
 	if err != nil {
 		return err

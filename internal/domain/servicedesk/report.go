@@ -96,11 +96,14 @@ func (s *Service) PutPolicies(ctx context.Context, p principal.Principal, polici
 	err := s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		q := servicedeskdb.New(tx)
 		for _, l := range policies {
-			if err := q.PutPolicy(ctx, servicedeskdb.PutPolicyParams{OrganizationID: p.Organization, Priority: l.Priority, ResponseMinutes: l.ResponseMinutes, ResolutionMinutes: l.ResolutionMinutes, UpdatedAt: sqldb.MillisOf(now)}); err != nil {
+			if err := q.PutPolicy(ctx, servicedeskdb.PutPolicyParams{OrganizationID: p.Organization,
+				Priority: l.Priority, ResponseMinutes: l.ResponseMinutes, ResolutionMinutes: l.ResolutionMinutes,
+				UpdatedAt: sqldb.MillisOf(now)}); err != nil {
 				return fmt.Errorf("sla: put: %w", err)
 			}
 		}
-		return audit.Record(ctx, tx, now, p, audit.Entry{Act: "sla_policies.updated", TargetKind: "organization", TargetID: string(p.Organization)})
+		return audit.Record(ctx, tx, now, p, audit.Entry{Act: "sla_policies.updated", TargetKind: "organization",
+			TargetID: string(p.Organization)})
 	})
 	if err != nil {
 		return nil, err

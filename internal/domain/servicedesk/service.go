@@ -26,11 +26,13 @@ func New(db *sqldb.DB, now func() time.Time) *Service { return &Service{db, now}
 
 const newest = id.Ticket("tkt_ZZZZZZZZZZZZZZZZZZZZZZZZZZ") // sorts behind every ticket
 
-// seesAssigned tells whether "own" includes what is assigned to the caller. For an end user it is what they requested, nothing else.
+// seesAssigned tells whether "own" includes what is assigned to the caller. For an end user it is what they requested,
+// nothing else.
 func seesAssigned(p principal.Principal) bool { return p.Role != permission.RoleEndUser }
 
 // within tells whether a ticket lies in a scope of the principal.
-func (s *Service) within(ctx context.Context, q *servicedeskdb.Queries, p principal.Principal, scope permission.Scope, t Ticket) (bool, error) {
+func (s *Service) within(ctx context.Context, q *servicedeskdb.Queries, p principal.Principal, scope permission.Scope,
+	t Ticket) (bool, error) {
 	user := p.UserID()
 	switch {
 	case scope == permission.All:
@@ -71,12 +73,15 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 	scope := p.Scope("tickets", "read")
 	switch {
 	case scope == permission.All:
-		rows, err = q.ListAllTickets(ctx, servicedeskdb.ListAllTicketsParams{OrganizationID: p.Organization, Before: f.Before, Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee, RowLimit: int64(f.Limit)})
+		rows, err = q.ListAllTickets(ctx, servicedeskdb.ListAllTicketsParams{OrganizationID: p.Organization,
+			Before: f.Before, Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee, RowLimit: int64(f.Limit)})
 	case p.UserID() == "" || p.Abroad():
 		return nil, nil
 	default:
-		rows, err = q.ListTickets(ctx, servicedeskdb.ListTicketsParams{OrganizationID: p.Organization, Before: f.Before, Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee,
-			UserID: p.UserID(), SeeAssigned: seesAssigned(p), SeeTeam: scope == permission.Team, RowLimit: int64(f.Limit)})
+		rows, err = q.ListTickets(ctx, servicedeskdb.ListTicketsParams{OrganizationID: p.Organization, Before: f.Before,
+			Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee,
+			UserID: p.UserID(), SeeAssigned: seesAssigned(p), SeeTeam: scope == permission.Team,
+			RowLimit: int64(f.Limit)})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ticket: list: %w", err)
@@ -98,7 +103,8 @@ func (s *Service) Count(ctx context.Context, p principal.Principal, f Filter) (n
 	case p.UserID() == "" || p.Abroad():
 		return 0, nil
 	default:
-		n, err = q.CountVisibleTickets(ctx, servicedeskdb.CountVisibleTicketsParams{OrganizationID: p.Organization, Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee,
+		n, err = q.CountVisibleTickets(ctx, servicedeskdb.CountVisibleTicketsParams{OrganizationID: p.Organization,
+			Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee,
 			UserID: p.UserID(), SeeAssigned: seesAssigned(p), SeeTeam: scope == permission.Team})
 	}
 	if err != nil {
@@ -112,7 +118,8 @@ func (s *Service) Get(ctx context.Context, p principal.Principal, ticket id.Tick
 	return s.visible(ctx, servicedeskdb.New(s.db.Tenant(p.Organization)), p, ticket, p.Scope("tickets", "read"))
 }
 
-func (s *Service) visible(ctx context.Context, q *servicedeskdb.Queries, p principal.Principal, ticket id.Ticket, scope permission.Scope) (Ticket, error) {
+func (s *Service) visible(ctx context.Context, q *servicedeskdb.Queries, p principal.Principal, ticket id.Ticket,
+	scope permission.Scope) (Ticket, error) {
 	r, err := q.GetTicket(ctx, p.Organization, ticket)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return Ticket{}, fault.NotFoundf("There is no such ticket.")
@@ -131,7 +138,8 @@ func (s *Service) visible(ctx context.Context, q *servicedeskdb.Queries, p princ
 	return t, nil
 }
 
-// Create opens a ticket. It needs tickets:create; a requester other than oneself needs it for all, an assignee needs tickets:assign.
+// Create opens a ticket. It needs tickets:create; a requester other than oneself needs it for all, an assignee needs
+// tickets:assign.
 func (s *Service) Create(ctx context.Context, p principal.Principal, t Ticket) (Ticket, error) {
 	t.Status = "new"
 	if t.Priority == "" {
@@ -148,7 +156,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, t Ticket) (
 		t.Requester = self
 	}
 	if t.Requester == "" {
-		return Ticket{}, fault.Invalidf("requesterId", "is needed, since the credential belongs to no user of this organization")
+		return Ticket{}, fault.Invalidf("requesterId",
+			"is needed, since the credential belongs to no user of this organization")
 	}
 	if t.Requester != self && p.Scope("tickets", "create") < permission.All {
 		return Ticket{}, fault.Forbiddenf("You may open tickets for yourself only.")
@@ -165,8 +174,10 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, t Ticket) (
 		if err := s.checkPlacement(ctx, q, p, Ticket{Requester: t.Requester, Team: t.Team}, t); err != nil {
 			return err
 		}
-		err := q.InsertTicket(ctx, servicedeskdb.InsertTicketParams{OrganizationID: p.Organization, ID: t.ID, Type: t.Type, Title: t.Title, Description: t.Description,
-			Classification: t.Classification, Priority: t.Priority, RequesterID: t.Requester, AssigneeID: t.Assignee, TeamID: t.Team, CreatedAt: sqldb.MillisOf(t.CreatedAt)})
+		err := q.InsertTicket(ctx, servicedeskdb.InsertTicketParams{OrganizationID: p.Organization, ID: t.ID,
+			Type: t.Type, Title: t.Title, Description: t.Description,
+			Classification: t.Classification, Priority: t.Priority, RequesterID: t.Requester, AssigneeID: t.Assignee,
+			TeamID: t.Team, CreatedAt: sqldb.MillisOf(t.CreatedAt)})
 		if err != nil {
 			return fmt.Errorf("ticket: insert: %w", err)
 		}
@@ -177,7 +188,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, t Ticket) (
 
 func (s *Service) record(ctx context.Context, tx *sqldb.Tx, p principal.Principal, t Ticket, act string) error {
 	return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: act, TargetKind: "ticket", TargetID: string(t.ID),
-		Details: map[string]string{"status": t.Status, "priority": t.Priority, "assignee": string(t.Assignee), "team": string(t.Team)}})
+		Details: map[string]string{"status": t.Status, "priority": t.Priority, "assignee": string(t.Assignee),
+			"team": string(t.Team)}})
 }
 
 func checkUser(ctx context.Context, q *servicedeskdb.Queries, p principal.Principal, field string, user id.User) error {
@@ -189,7 +201,8 @@ func checkUser(ctx context.Context, q *servicedeskdb.Queries, p principal.Princi
 }
 
 // checkPlacement judges team and assignee of a ticket that was before and shall be after.
-func (s *Service) checkPlacement(ctx context.Context, q *servicedeskdb.Queries, p principal.Principal, before, after Ticket) error {
+func (s *Service) checkPlacement(ctx context.Context, q *servicedeskdb.Queries, p principal.Principal, before,
+	after Ticket) error {
 	if after.Team != "" {
 		if ok, err := q.TeamExists(ctx, p.Organization, after.Team); err != nil {
 			return err
@@ -224,12 +237,15 @@ func (s *Service) checkPlacement(ctx context.Context, q *servicedeskdb.Queries, 
 	return nil
 }
 
-// Update changes a ticket; change edits a copy. It needs tickets:update for the ticket, or tickets:assign if only team and assignee change.
-func (s *Service) Update(ctx context.Context, p principal.Principal, ticket id.Ticket, change func(t *Ticket)) (Ticket, error) {
+// Update changes a ticket; change edits a copy. It needs tickets:update for the ticket, or tickets:assign if only team
+// and assignee change.
+func (s *Service) Update(ctx context.Context, p principal.Principal, ticket id.Ticket, change func(t *Ticket)) (Ticket,
+	error) {
 	var t Ticket
 	err := s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		q := servicedeskdb.New(tx)
-		reach := max(p.Scope("tickets", "read"), p.Scope("tickets", "update"), p.Scope("tickets", "assign")) // who may change a ticket may know of it
+		// who may change a ticket may know of it
+		reach := max(p.Scope("tickets", "read"), p.Scope("tickets", "update"), p.Scope("tickets", "assign"))
 		before, err := s.visible(ctx, q, p, ticket, reach)
 		if err != nil {
 			return err
@@ -252,8 +268,10 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, ticket id.T
 			return err
 		}
 		t.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
-		n, err := q.UpdateTicket(ctx, servicedeskdb.UpdateTicketParams{Title: t.Title, Description: t.Description, Classification: t.Classification, Status: t.Status, Priority: t.Priority,
-			AssigneeID: t.Assignee, TeamID: t.Team, Now: sqldb.MillisOf(t.UpdatedAt), OrganizationID: p.Organization, ID: ticket, WasUpdatedAt: sqldb.MillisOf(before.UpdatedAt)})
+		n, err := q.UpdateTicket(ctx, servicedeskdb.UpdateTicketParams{Title: t.Title, Description: t.Description,
+			Classification: t.Classification, Status: t.Status, Priority: t.Priority,
+			AssigneeID: t.Assignee, TeamID: t.Team, Now: sqldb.MillisOf(t.UpdatedAt), OrganizationID: p.Organization,
+			ID: ticket, WasUpdatedAt: sqldb.MillisOf(before.UpdatedAt)})
 		if err != nil {
 			return fmt.Errorf("ticket: update: %w", err)
 		}

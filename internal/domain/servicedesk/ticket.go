@@ -1,5 +1,5 @@
-// Package servicedesk is the protected resource that ships with the server: tickets with own, team and organization scope, reports and
-// service levels. It is small on purpose and real: it is how the permissions are proven.
+// Package servicedesk is the protected resource that ships with the server: tickets with own, team and organization
+// scope, reports and service levels. It is small on purpose and real: it is how the permissions are proven.
 package servicedesk
 
 import (
@@ -38,8 +38,10 @@ type Ticket struct {
 }
 
 func fromRow(r servicedeskdb.Ticket) Ticket {
-	return Ticket{ID: r.ID, Type: r.Type, Title: r.Title, Description: r.Description, Classification: r.Classification, Status: r.Status, Priority: r.Priority,
-		Requester: r.RequesterID, Assignee: r.AssigneeID, Team: r.TeamID, CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time()}
+	return Ticket{ID: r.ID, Type: r.Type, Title: r.Title, Description: r.Description, Classification: r.Classification,
+		Status: r.Status, Priority: r.Priority,
+		Requester: r.RequesterID, Assignee: r.AssigneeID, Team: r.TeamID, CreatedAt: r.CreatedAt.Time(),
+		UpdatedAt: r.UpdatedAt.Time()}
 }
 
 func (t *Ticket) check() error {
@@ -52,9 +54,12 @@ func (t *Ticket) check() error {
 	text := func(field string, value *string, least, most int, multiline bool) {
 		*value = strings.TrimSpace(*value)
 		n := utf8.RuneCountInString(*value)
-		control := strings.ContainsFunc(*value, func(r rune) bool { return unicode.IsControl(r) && (!multiline || !strings.ContainsRune("\n\r\t", r)) })
+		control := strings.ContainsFunc(*value, func(r rune) bool {
+			return unicode.IsControl(r) && (!multiline || !strings.ContainsRune("\n\r\t", r))
+		})
 		if n < least || n > most || control || !utf8.ValidString(*value) {
-			wrong = append(wrong, fault.Invalidf(field, "must have %d to %d characters and no control characters", least, most).Fields...)
+			wrong = append(wrong, fault.Invalidf(field, "must have %d to %d characters and no control characters",
+				least, most).Fields...)
 		}
 	}
 	oneOf("type", t.Type, Types)

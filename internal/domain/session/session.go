@@ -1,5 +1,5 @@
-// Package session owns sign-in sessions: who signed in, from what device, until when. It decides when a session ends; tokens refer to it
-// and are worthless without it. Use is stamped in batches; ending is a row and an announcement.
+// Package session owns sign-in sessions: who signed in, from what device, until when. It decides when a session ends;
+// tokens refer to it and are worthless without it. Use is stamped in batches; ending is a row and an announcement.
 package session
 
 import (
@@ -77,7 +77,8 @@ func (s Session) ACR() string {
 // Waiting tells whether the session ended because another device used it: its user must sign in again (A47).
 func (s Session) Waiting() bool { return !s.Active && s.EndReason == reasonDevice }
 
-// within holds a session to the limits of its organization and role as they are now: who tightens them means the sessions that are there, too.
+// within holds a session to the limits of its organization and role as they are now: who tightens them means the
+// sessions that are there, too.
 func (s Session) within(org organization.Settings, role string) Session {
 	s.idle = org.SessionIdle(role)
 	if l := org.SessionLifetime(role); l > 0 && (s.Absolute.IsZero() || s.Absolute.After(s.CreatedAt.Add(l))) {
@@ -105,8 +106,10 @@ func (s Session) Deadline(now time.Time) time.Time {
 }
 
 func fromRow(r sessiondb.Session) Session {
-	return Session{ID: r.ID, Organization: r.OrganizationID, User: r.UserID, Active: r.State == "active", EndReason: r.EndReason, Sliding: r.Sliding,
-		AuthTime: r.AuthTime.Time(), CreatedAt: r.CreatedAt.Time(), LastUsedAt: r.LastUsedAt.Time(), ExpiresAt: r.ExpiresAt.Time(), Absolute: r.AbsoluteExpiresAt.Time(),
+	return Session{ID: r.ID, Organization: r.OrganizationID, User: r.UserID, Active: r.State == "active",
+		EndReason: r.EndReason, Sliding: r.Sliding,
+		AuthTime: r.AuthTime.Time(), CreatedAt: r.CreatedAt.Time(), LastUsedAt: r.LastUsedAt.Time(),
+		ExpiresAt: r.ExpiresAt.Time(), Absolute: r.AbsoluteExpiresAt.Time(),
 		Device: r.Device, Fingerprint: r.Fingerprint, Address: r.Address, AMR: strings.Fields(r.Amr)}
 }
 
@@ -122,8 +125,10 @@ type Service struct {
 }
 
 // New makes the service.
-func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, users *user.Service, keys *signingkey.Service, now func() time.Time) *Service {
-	return &Service{db: db, now: now, organizations: organizations, users: users, keys: keys, facts: cache.NewShared(caches, "session", 500_000, cache.Plain[Session]()), uses: stamp.New[use](stampEvery)}
+func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, users *user.Service,
+	keys *signingkey.Service, now func() time.Time) *Service {
+	return &Service{db: db, now: now, organizations: organizations, users: users, keys: keys,
+		facts: cache.NewShared(caches, "session", 500_000, cache.Plain[Session]()), uses: stamp.New[use](stampEvery)}
 }
 
 func key(org id.Organization, session id.Session) invalidation.Key {
@@ -140,9 +145,10 @@ func one(r sessiondb.Session, err error) (Session, error) {
 	return fromRow(r), nil
 }
 
-// Facts gives a session from the cache, held to what its organization and its user's role allow now. One that seems expired is read again: its
-// use may have been stamped since, by this node or another.
-func (s *Service) Facts(ctx context.Context, org organization.Organization, role string, session id.Session) (Session, error) {
+// Facts gives a session from the cache, held to what its organization and its user's role allow now. One that seems
+// expired is read again: its use may have been stamped since, by this node or another.
+func (s *Service) Facts(ctx context.Context, org organization.Organization, role string, session id.Session) (Session,
+	error) {
 	k := key(org.ID, session)
 	load := func(ctx context.Context) (Session, error) {
 		return one(sessiondb.New(s.db.Tenant(org.ID)).Get(ctx, org.ID, session))
@@ -188,10 +194,13 @@ type Begin struct {
 }
 
 // Start begins a session, in the transaction of the sign-in.
-func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, how Begin, p principal.Principal) (Session, error) {
+func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u user.User, how Begin,
+	p principal.Principal) (Session, error) {
 	now := s.now()
-	f := Session{ID: id.New[id.Session](), Organization: org.ID, User: u.ID, Active: true, Sliding: org.Settings.Sliding(u.Role), AuthTime: how.AuthTime, AMR: how.AMR, CreatedAt: now,
-		LastUsedAt: now, ExpiresAt: now.Add(org.Settings.SessionIdle(u.Role)), Device: p.Source.UserAgent, Fingerprint: how.Fingerprint, Address: p.Source.Address}
+	f := Session{ID: id.New[id.Session](), Organization: org.ID, User: u.ID, Active: true,
+		Sliding: org.Settings.Sliding(u.Role), AuthTime: how.AuthTime, AMR: how.AMR, CreatedAt: now,
+		LastUsedAt: now, ExpiresAt: now.Add(org.Settings.SessionIdle(u.Role)), Device: p.Source.UserAgent,
+		Fingerprint: how.Fingerprint, Address: p.Source.Address}
 	if how.Fixed > 0 {
 		f.Sliding, f.ExpiresAt = false, now.Add(how.Fixed)
 	}
@@ -201,24 +210,32 @@ func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Orga
 			return Session{}, err
 		}
 	}
-	err := sessiondb.New(tx.Later()).Insert(ctx, sessiondb.InsertParams{OrganizationID: org.ID, ID: f.ID, UserID: u.ID, Sliding: f.Sliding, AuthTime: sqldb.MillisOf(f.AuthTime), CreatedAt: sqldb.MillisOf(now), Amr: strings.Join(f.AMR, " "),
-		ExpiresAt: sqldb.MillisOf(f.ExpiresAt), AbsoluteExpiresAt: sqldb.MillisOf(f.Absolute), Device: f.Device, Fingerprint: f.Fingerprint, Address: f.Address})
+	err := sessiondb.New(tx.Later()).
+		Insert(ctx, sessiondb.InsertParams{OrganizationID: org.ID, ID: f.ID, UserID: u.ID, Sliding: f.Sliding,
+			AuthTime: sqldb.MillisOf(f.AuthTime), CreatedAt: sqldb.MillisOf(now), Amr: strings.Join(f.AMR, " "),
+			ExpiresAt: sqldb.MillisOf(f.ExpiresAt), AbsoluteExpiresAt: sqldb.MillisOf(f.Absolute), Device: f.Device,
+			Fingerprint: f.Fingerprint, Address: f.Address})
 	if err != nil {
 		return Session{}, fmt.Errorf("session: start: %w", err)
 	}
-	return f, audit.RecordIn(ctx, tx, now, org.ID, p, audit.Entry{Act: "session.created", TargetKind: "session", TargetID: string(f.ID), Details: map[string]string{"door": how.Door, "amr": strings.Join(how.AMR, " ")}})
+	return f, audit.RecordIn(ctx, tx, now, org.ID, p,
+		audit.Entry{Act: "session.created", TargetKind: "session", TargetID: string(f.ID),
+			Details: map[string]string{"door": how.Door, "amr": strings.Join(how.AMR, " ")}})
 }
 
-// Renew notes that a session's user has proven more, by the methods given beside those of the sign-in, and when they last proved who they are. It is the only way to a
-// newer auth_time: a refresh is none (RFC 9470 §6).
-func (s *Service) Renew(ctx context.Context, tx *sqldb.Tx, f Session, amr []string, authTime time.Time) (Session, error) {
+// Renew notes that a session's user has proven more, by the methods given beside those of the sign-in, and when they
+// last proved who they are. It is the only way to a newer auth_time: a refresh is none (RFC 9470 §6).
+func (s *Service) Renew(ctx context.Context, tx *sqldb.Tx, f Session, amr []string, authTime time.Time) (Session,
+	error) {
 	f.AuthTime, f.AMR = authTime, slices.Clone(f.AMR)
 	for _, m := range amr {
 		if !slices.Contains(f.AMR, m) {
 			f.AMR = append(f.AMR, m)
 		}
 	}
-	n, err := sessiondb.New(tx).Renew(ctx, sessiondb.RenewParams{AuthTime: sqldb.MillisOf(authTime), Amr: strings.Join(f.AMR, " "), OrganizationID: f.Organization, ID: f.ID, UserID: f.User})
+	n, err := sessiondb.New(tx).
+		Renew(ctx, sessiondb.RenewParams{AuthTime: sqldb.MillisOf(authTime), Amr: strings.Join(f.AMR, " "),
+			OrganizationID: f.Organization, ID: f.ID, UserID: f.User})
 	if err != nil {
 		return f, fmt.Errorf("session: renew: %w", err)
 	}
@@ -229,14 +246,16 @@ func (s *Service) Renew(ctx context.Context, tx *sqldb.Tx, f Session, amr []stri
 	return f, nil
 }
 
-// Proven refuses a session that began with less than its organization demands of its user now (A27): a password alone, where a second factor must be.
+// Proven refuses a session that began with less than its organization demands of its user now (A27): a password alone,
+// where a second factor must be.
 func (s *Service) Proven(ctx context.Context, org organization.Organization, u user.User, f Session) error {
 	if f.MultiFactor() {
 		return nil
 	}
 	must, err := s.users.MustHaveSecondFactor(ctx, org, u)
 	if err == nil && must {
-		err = fault.New(fault.Unauthenticated, fault.CodeReauthentication, "A second factor is demanded now. Sign in again.")
+		err = fault.New(fault.Unauthenticated, fault.CodeReauthentication,
+			"A second factor is demanded now. Sign in again.")
 	}
 	return err
 }
@@ -256,8 +275,11 @@ func (s *Service) makeRoom(ctx context.Context, tx *sqldb.Tx, f Session, most in
 }
 
 // Extend moves the deadline at a refresh; ok is false if the session has ended meanwhile.
-func (s *Service) Extend(ctx context.Context, tx *sqldb.Tx, f Session, now time.Time, address string) (ok bool, err error) {
-	n, err := sessiondb.New(tx).Extend(ctx, sessiondb.ExtendParams{Now: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(f.Deadline(now)), Address: address, OrganizationID: f.Organization, ID: f.ID})
+func (s *Service) Extend(ctx context.Context, tx *sqldb.Tx, f Session, now time.Time, address string) (ok bool,
+	err error) {
+	n, err := sessiondb.New(tx).
+		Extend(ctx, sessiondb.ExtendParams{Now: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(f.Deadline(now)),
+			Address: address, OrganizationID: f.Organization, ID: f.ID})
 	if err != nil {
 		return false, fmt.Errorf("session: extend: %w", err)
 	}
@@ -265,7 +287,8 @@ func (s *Service) Extend(ctx context.Context, tx *sqldb.Tx, f Session, now time.
 }
 
 // List pages through a user's live sessions by id: one's own, or anyone's with sessions:read:all.
-func (s *Service) List(ctx context.Context, p principal.Principal, u id.User, after id.Session, limit int) ([]Session, error) {
+func (s *Service) List(ctx context.Context, p principal.Principal, u id.User, after id.Session, limit int) ([]Session,
+	error) {
 	org := p.Organization
 	if p.UserID() == u {
 		org = p.Home
@@ -288,8 +311,11 @@ func (s *Service) List(ctx context.Context, p principal.Principal, u id.User, af
 	} else {
 		created = later(created, void)
 	}
-	rows, err := sessiondb.New(s.db.Tenant(org)).ListByUser(ctx, sessiondb.ListByUserParams{OrganizationID: org, UserID: u, Now: sqldb.MillisOf(now), After: after, RowLimit: int64(limit),
-		UsedSince: sqldb.MillisOf(now.Add(-of.Settings.SessionIdle(holder.Role))), CreatedSince: sqldb.MillisOf(created)})
+	rows, err := sessiondb.New(s.db.Tenant(org)).ListByUser(ctx,
+		sessiondb.ListByUserParams{OrganizationID: org, UserID: u, Now: sqldb.MillisOf(now), After: after,
+			RowLimit:     int64(limit),
+			UsedSince:    sqldb.MillisOf(now.Add(-of.Settings.SessionIdle(holder.Role))),
+			CreatedSince: sqldb.MillisOf(created)})
 	if err != nil {
 		return nil, fmt.Errorf("session: list: %w", err)
 	}
@@ -323,7 +349,8 @@ func (s *Service) EndOwn(ctx context.Context, p principal.Principal, session id.
 	return s.db.Tx(ctx, p.Home, func(tx *sqldb.Tx) error { return s.end(ctx, tx, p, p.Home, session, reason) })
 }
 
-// End ends one session: the principal's own, or another's in the organization with sessions:delete:all and no fewer rights than its user.
+// End ends one session: the principal's own, or another's in the organization with sessions:delete:all and no fewer
+// rights than its user.
 func (s *Service) End(ctx context.Context, p principal.Principal, session id.Session, reason string) error {
 	ctx = urgent.With(ctx)
 	org := p.Home
@@ -348,7 +375,8 @@ func (s *Service) End(ctx context.Context, p principal.Principal, session id.Ses
 	})
 }
 
-func (s *Service) end(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, session id.Session, reason string) error {
+func (s *Service) end(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, session id.Session,
+	reason string) error {
 	_, err := sessiondb.New(tx).End(ctx, reason, sqldb.MillisOf(s.now()), org, session)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return nil // ended a moment ago: as asked
@@ -360,23 +388,31 @@ func (s *Service) end(ctx context.Context, tx *sqldb.Tx, p principal.Principal, 
 }
 
 // ended tells the nodes and the audit log.
-func (s *Service) ended(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, session id.Session, reason string) error {
+func (s *Service) ended(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization,
+	session id.Session, reason string) error {
 	tx.Announce(s.facts.Message(key(org, session)))
-	return audit.RecordIn(ctx, tx, s.now(), org, p, audit.Entry{Act: "session.ended", TargetKind: "session", TargetID: string(session), Details: map[string]string{"reason": reason}})
+	return audit.RecordIn(ctx, tx, s.now(), org, p,
+		audit.Entry{Act: "session.ended", TargetKind: "session", TargetID: string(session),
+			Details: map[string]string{"reason": reason}})
 }
 
-// CheckDevice holds a session to the device fingerprint it began with (A47): a session that has one wants the same wherever one is shown, and at a
-// refresh always. Another ends the session until its user signs in again. shown are the values of the request; several are another.
-func (s *Service) CheckDevice(ctx context.Context, f Session, shown []string, needed bool, source principal.Source) error {
+// CheckDevice holds a session to the device fingerprint it began with (A47): a session that has one wants the same
+// wherever one is shown, and at a refresh always. Another ends the session until its user signs in again. shown are the
+// values of the request; several are another.
+func (s *Service) CheckDevice(ctx context.Context, f Session, shown []string, needed bool,
+	source principal.Source) error {
 	if f.Fingerprint == "" || (len(shown) == 0 && !needed) {
 		return nil
 	}
 	if len(shown) == 1 && subtle.ConstantTimeCompare([]byte(shown[0]), []byte(f.Fingerprint)) == 1 {
 		return nil
 	}
-	holder := principal.Principal{Kind: principal.User, ID: string(f.User), Home: f.Organization, Organization: f.Organization, Session: f.ID, Source: source}
+	holder := principal.Principal{Kind: principal.User, ID: string(f.User), Home: f.Organization,
+		Organization: f.Organization, Session: f.ID, Source: source}
 	ctx = urgent.With(ctx)
-	if err := s.db.Tx(ctx, f.Organization, func(tx *sqldb.Tx) error { return s.end(ctx, tx, holder, f.Organization, f.ID, reasonDevice) }); err != nil {
+	if err := s.db.Tx(ctx, f.Organization, func(tx *sqldb.Tx) error {
+		return s.end(ctx, tx, holder, f.Organization, f.ID, reasonDevice)
+	}); err != nil {
 		return err
 	}
 	return ErrWaiting()
@@ -384,11 +420,13 @@ func (s *Service) CheckDevice(ctx context.Context, f Session, shown []string, ne
 
 // ErrWaiting refuses a session that waits for its user to sign in again.
 func ErrWaiting() error {
-	return fault.New(fault.Unauthenticated, fault.CodeReauthentication, "The session was used from another device. Sign in again.")
+	return fault.New(fault.Unauthenticated, fault.CodeReauthentication,
+		"The session was used from another device. Sign in again.")
 }
 
 // EndHeld ends a session whose refresh token was shown by someone who may end it.
-func (s *Service) EndHeld(ctx context.Context, p principal.Principal, org id.Organization, session id.Session, reason string) error {
+func (s *Service) EndHeld(ctx context.Context, p principal.Principal, org id.Organization, session id.Session,
+	reason string) error {
 	ctx = urgent.With(ctx)
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error { return s.end(ctx, tx, p, org, session, reason) })
 }
@@ -396,12 +434,17 @@ func (s *Service) EndHeld(ctx context.Context, p principal.Principal, org id.Org
 // EndStolen ends a session whose refresh token was used twice.
 func (s *Service) EndStolen(ctx context.Context, p principal.Principal, org id.Organization, session id.Session) error {
 	ctx = urgent.With(ctx)
-	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error { return s.end(ctx, tx, p, org, session, "refresh_token_reused") })
+	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
+		return s.end(ctx, tx, p, org, session, "refresh_token_reused")
+	})
 }
 
 // EndAll ends every session of a user but keep, in the caller's transaction.
-func (s *Service) EndAll(ctx context.Context, tx *sqldb.Tx, org id.Organization, u id.User, keep id.Session, reason string) (int, error) {
-	ended, err := sessiondb.New(tx).EndByUser(ctx, sessiondb.EndByUserParams{Reason: reason, Now: sqldb.MillisOf(s.now()), OrganizationID: org, UserID: u, Keep: keep})
+func (s *Service) EndAll(ctx context.Context, tx *sqldb.Tx, org id.Organization, u id.User, keep id.Session,
+	reason string) (int, error) {
+	ended, err := sessiondb.New(tx).EndByUser(ctx,
+		sessiondb.EndByUserParams{Reason: reason, Now: sqldb.MillisOf(s.now()), OrganizationID: org, UserID: u,
+			Keep: keep})
 	if err != nil {
 		return 0, fmt.Errorf("session: end all: %w", err)
 	}
@@ -424,8 +467,9 @@ func (s *Service) EndAllOf(ctx context.Context, p principal.Principal, u id.User
 		if n, err = s.EndAll(ctx, tx, org, u, "", reason); err != nil {
 			return err
 		}
-		return audit.RecordIn(ctx, tx, s.now(), org, p, audit.Entry{Act: "user.sessions_ended", TargetKind: "user", TargetID: string(u),
-			Details: map[string]string{"reason": reason, "sessions": fmt.Sprint(n)}})
+		return audit.RecordIn(ctx, tx, s.now(), org, p,
+			audit.Entry{Act: "user.sessions_ended", TargetKind: "user", TargetID: string(u),
+				Details: map[string]string{"reason": reason, "sessions": fmt.Sprint(n)}})
 	})
 	return n, err
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/stamp"
 )
 
-// stampEvery is how exactly the last use is known; within it a session is stamped once. It is a tenth of the shortest idle limit, so that no
-// session in use seems idle.
+// stampEvery is how exactly the last use is known; within it a session is stamped once. It is a tenth of the shortest
+// idle limit, so that no session in use seems idle.
 const stampEvery = 30 * time.Second
 
 // FlushEvery is how often stamps are written.
@@ -37,7 +37,9 @@ func (s *Service) Flush(ctx context.Context) error {
 		return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
 			q := sessiondb.New(tx)
 			for _, u := range uses {
-				if _, err := q.Stamp(ctx, sessiondb.StampParams{UsedAt: sqldb.MillisOf(u.V.at), ExpiresAt: sqldb.MillisOf(u.V.expires), Address: u.V.address, OrganizationID: org, ID: id.Session(u.ID)}); err != nil {
+				if _, err := q.Stamp(ctx, sessiondb.StampParams{UsedAt: sqldb.MillisOf(u.V.at),
+					ExpiresAt: sqldb.MillisOf(u.V.expires), Address: u.V.address, OrganizationID: org,
+					ID: id.Session(u.ID)}); err != nil {
 					return err
 				}
 			}

@@ -52,8 +52,10 @@ type Service struct {
 }
 
 // New makes the service; call Ensure before use.
-func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, bits int, generate Generator, now func() time.Time, log *slog.Logger) *Service {
-	s := &Service{db: db, ring: ring, now: now, generate: generate, bits: bits, log: log, feed: feed, loading: make(chan struct{}, 1)}
+func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, bits int, generate Generator, now func() time.Time,
+	log *slog.Logger) *Service {
+	s := &Service{db: db, ring: ring, now: now, generate: generate, bits: bits, log: log, feed: feed,
+		loading: make(chan struct{}, 1)}
 	s.current.Store(&set{})
 	feed.Subscribe(factKind, s)
 	return s
@@ -72,7 +74,8 @@ func (s *Service) reload() {
 	}
 }
 
-// keys gives the set in memory while it is surely current; else it is read again first, and who cannot read it trusts no key.
+// keys gives the set in memory while it is surely current; else it is read again first, and who cannot read it trusts
+// no key.
 func (s *Service) keys() (*set, error) {
 	if s.have.Load() != s.wanted.Load() || !s.feed.Trusted() {
 		ctx, cancel := context.WithTimeout(context.Background(), loadTimeout)
@@ -131,7 +134,8 @@ func (s *Service) read(ctx context.Context) error {
 		}
 	}
 	if old.all != nil && next.notBefore.After(old.notBefore) {
-		s.log.Warn("every token issued until now is void: the database was restored or failed over", "notBefore", next.notBefore)
+		s.log.Warn("every token issued until now is void: the database was restored or failed over", "notBefore",
+			next.notBefore)
 	}
 	s.current.Store(next)
 	return nil
@@ -177,14 +181,17 @@ func (s *Service) fill(ctx context.Context, purpose Purpose, state State) error 
 	if err != nil {
 		return fmt.Errorf("signing keys: generate: %w", err)
 	}
-	err = s.db.PlatformTx(ctx, "signing keys", func(tx *sqldb.Tx) error { return s.insert(ctx, tx, purpose, state, private) })
+	err = s.db.PlatformTx(ctx, "signing keys", func(tx *sqldb.Tx) error {
+		return s.insert(ctx, tx, purpose, state, private)
+	})
 	if err != nil && !sqldb.IsUnique(err) { // another node was quicker: take its key
 		return fmt.Errorf("signing keys: %w", err)
 	}
 	return s.Load(ctx)
 }
 
-func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, purpose Purpose, state State, private *rsa.PrivateKey) error {
+func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, purpose Purpose, state State,
+	private *rsa.PrivateKey) error {
 	row, err := newRow(purpose, state, private, s.ring, s.now())
 	if err != nil {
 		return err
@@ -223,7 +230,8 @@ func (k *Key) privateKey() jwt.PrivateKey {
 	return jwt.PrivateKey{ID: string(k.ID), Algorithm: k.Algorithm, Signer: k.private}
 }
 
-// Verifying gives the public key of a kid if it may verify tokens of the purpose now. The kid is data: only this map is asked.
+// Verifying gives the public key of a kid if it may verify tokens of the purpose now. The kid is data: only this map is
+// asked.
 func (s *Service) Verifying(purpose Purpose, kid string) (key jwt.PublicKey, ok bool, err error) {
 	keys, err := s.keys()
 	if err != nil {
@@ -246,7 +254,8 @@ func (s *Service) JWKS() (jose.JSONWebKeySet, error) {
 	}
 	for _, k := range keys.all {
 		if k.Purpose == Session && k.verifies(now) {
-			out.Keys = append(out.Keys, jose.JSONWebKey{Key: k.Public, KeyID: string(k.ID), Algorithm: k.Algorithm, Use: "sig"})
+			out.Keys = append(out.Keys, jose.JSONWebKey{Key: k.Public, KeyID: string(k.ID), Algorithm: k.Algorithm,
+				Use: "sig"})
 		}
 	}
 	return out, nil
@@ -272,8 +281,8 @@ func (s *Service) find(purpose Purpose, state State) *Key {
 	return nil
 }
 
-// Rotate makes the next key active, retires the active one and publishes a new next. Unless forced it refuses while verifiers may not
-// have seen the next key yet.
+// Rotate makes the next key active, retires the active one and publishes a new next. Unless forced it refuses while
+// verifiers may not have seen the next key yet.
 func (s *Service) Rotate(ctx context.Context, p principal.Principal, purpose Purpose, force bool) error {
 	if err := s.Load(ctx); err != nil {
 		return err
@@ -284,7 +293,8 @@ func (s *Service) Rotate(ctx context.Context, p principal.Principal, purpose Pur
 	}
 	now := s.now()
 	if ready := next.CreatedAt.Add(PublishLead); purpose == Session && now.Before(ready) && !force {
-		return fault.Conflictf("The next key was published at %s; caches may not have it before %s.", next.CreatedAt.Format(time.RFC3339), ready.Format(time.RFC3339))
+		return fault.Conflictf("The next key was published at %s; caches may not have it before %s.",
+			next.CreatedAt.Format(time.RFC3339), ready.Format(time.RFC3339))
 	}
 	fresh, err := s.generate(s.bits)
 	if err != nil {
@@ -296,7 +306,8 @@ func (s *Service) Rotate(ctx context.Context, p principal.Principal, purpose Pur
 	}
 	err = s.db.PlatformTx(ctx, "rotate signing keys", func(tx *sqldb.Tx) error {
 		q := signingkeydb.New(tx)
-		if n, err := q.PlatformRetire(ctx, sqldb.MillisOf(now), sqldb.MillisOf(until), active.ID); err != nil || n == 0 {
+		if n, err := q.PlatformRetire(ctx, sqldb.MillisOf(now), sqldb.MillisOf(until), active.ID); err != nil ||
+			n == 0 {
 			return orConflict(err)
 		}
 		if n, err := q.PlatformActivate(ctx, sqldb.MillisOf(now), next.ID); err != nil || n == 0 {
@@ -320,7 +331,8 @@ func orConflict(err error) error {
 	return fault.Conflictf("Another node changed the keys at the same time.")
 }
 
-// Revoke is the emergency: the key verifies nothing from now on, on every node. If it was active or next, another takes its place.
+// Revoke is the emergency: the key verifies nothing from now on, on every node. If it was active or next, another takes
+// its place.
 func (s *Service) Revoke(ctx context.Context, p principal.Principal, kid id.SigningKey) error {
 	if err := s.Load(ctx); err != nil {
 		return err
@@ -360,7 +372,8 @@ func (s *Service) Revoke(ctx context.Context, p principal.Principal, kid id.Sign
 	return s.fill(ctx, k.Purpose, Next)
 }
 
-func (s *Service) record(ctx context.Context, tx *sqldb.Tx, p principal.Principal, act string, kid id.SigningKey) error {
+func (s *Service) record(ctx context.Context, tx *sqldb.Tx, p principal.Principal, act string,
+	kid id.SigningKey) error {
 	if p.Organization == "" {
 		return nil // before set-up there is no organization to record in
 	}
@@ -373,7 +386,8 @@ func (s *Service) Housekeep(ctx context.Context, p principal.Principal) error {
 		return err
 	}
 	active, next := s.find(Session, Active), s.find(Session, Next)
-	if active != nil && next != nil && s.now().Sub(active.ActivatedAt) > RotateAfter && s.now().Sub(next.CreatedAt) > PublishLead {
+	if active != nil && next != nil && s.now().Sub(active.ActivatedAt) > RotateAfter && s.now().
+		Sub(next.CreatedAt) > PublishLead {
 		if err := s.Rotate(ctx, p, Session, false); err != nil && !fault.Is(err, fault.Conflict) {
 			return err
 		}

@@ -1,5 +1,6 @@
-// Package signingkey owns the keys that sign tokens: next, active and retired, one set for session tokens that is published and one for
-// long-lived tokens that is not. Private keys are sealed in the database; every node keeps the set in memory and follows its changes.
+// Package signingkey owns the keys that sign tokens: next, active and retired, one set for session tokens that is
+// published and one for long-lived tokens that is not. Private keys are sealed in the database; every node keeps the
+// set in memory and follows its changes.
 package signingkey
 
 import (
@@ -21,8 +22,8 @@ import (
 // Purpose is which tokens a key signs.
 type Purpose string
 
-// Session tokens expire and their keys are published; long-lived tokens (application tokens, system access tokens) have no expiry, so
-// nobody but this server may judge them.
+// Session tokens expire and their keys are published; long-lived tokens (application tokens, system access tokens) have
+// no expiry, so nobody but this server may judge them.
 const (
 	Session   Purpose = "session"
 	LongLived Purpose = "long_lived"
@@ -31,7 +32,8 @@ const (
 // State of a key.
 type State string
 
-// A key is published as Next, signs as Active, verifies as Retired until its last token has expired; Revoked is the emergency.
+// A key is published as Next, signs as Active, verifies as Retired until its last token has expired; Revoked is the
+// emergency.
 const (
 	Next    State = "next"
 	Active  State = "active"
@@ -79,7 +81,8 @@ func (k *Key) verifies(now time.Time) bool {
 func place(kid id.SigningKey) string { return "signing_keys/" + string(kid) }
 
 func fromRow(r signingkeydb.SigningKey, ring *keyring.Ring) (*Key, error) {
-	k := &Key{ID: r.ID, Purpose: Purpose(r.Purpose), Algorithm: r.Algorithm, Bits: int(r.Bits), State: State(r.State), CreatedAt: r.CreatedAt.Time(),
+	k := &Key{ID: r.ID, Purpose: Purpose(r.Purpose), Algorithm: r.Algorithm, Bits: int(r.Bits), State: State(r.State),
+		CreatedAt:   r.CreatedAt.Time(),
 		ActivatedAt: r.ActivatedAt.Time(), RetiredAt: r.RetiredAt.Time(), VerifyUntil: r.VerifyUntil.Time()}
 	if k.Algorithm != jwt.RS256 {
 		return nil, fmt.Errorf("signing key %s: algorithm %q is of a newer version", r.ID, r.Algorithm)
@@ -124,7 +127,8 @@ func Generate(bits int) (*rsa.PrivateKey, error) {
 	return rsa.GenerateKey(rand.Reader, bits)
 }
 
-func newRow(purpose Purpose, state State, private *rsa.PrivateKey, ring *keyring.Ring, now time.Time) (signingkeydb.PlatformInsertParams, error) {
+func newRow(purpose Purpose, state State, private *rsa.PrivateKey, ring *keyring.Ring,
+	now time.Time) (signingkeydb.PlatformInsertParams, error) {
 	kid := id.New[id.SigningKey]()
 	raw, err := x509.MarshalPKCS8PrivateKey(private)
 	if err != nil {
@@ -134,8 +138,10 @@ func newRow(purpose Purpose, state State, private *rsa.PrivateKey, ring *keyring
 	if err != nil {
 		return signingkeydb.PlatformInsertParams{}, fmt.Errorf("signing key: %w", err)
 	}
-	p := signingkeydb.PlatformInsertParams{ID: kid, Purpose: string(purpose), Algorithm: jwt.RS256, Bits: int64(private.N.BitLen()), State: string(state),
-		PublicDer: base64.StdEncoding.EncodeToString(der), PrivateSeal: ring.Seal(raw, place(kid)), CreatedAt: sqldb.MillisOf(now)}
+	p := signingkeydb.PlatformInsertParams{ID: kid, Purpose: string(purpose), Algorithm: jwt.RS256,
+		Bits: int64(private.N.BitLen()), State: string(state),
+		PublicDer: base64.StdEncoding.EncodeToString(der), PrivateSeal: ring.Seal(raw, place(kid)),
+		CreatedAt: sqldb.MillisOf(now)}
 	if state == Active {
 		p.ActivatedAt = sqldb.MillisOf(now)
 	}

@@ -30,7 +30,8 @@ type Confirmation struct {
 	Thumbprint string `json:"x5t#S256"`
 }
 
-// ClientClaims are the claims of a client's access token (RFC 9068). Scope and permissions say the same, for those who read one or the other.
+// ClientClaims are the claims of a client's access token (RFC 9068). Scope and permissions say the same, for those who
+// read one or the other.
 type ClientClaims struct {
 	jwt.Registered
 	ClientID       string        `json:"client_id"`
@@ -83,17 +84,20 @@ func scope(asked string, most permission.Set) (permission.Set, error) {
 	}
 	set, err := permission.ParseSet(strings.Fields(asked))
 	if err != nil {
-		return permission.Set{}, fault.New(fault.Invalid, CodeInvalidScope, "The scope is not one of this server's permissions: "+err.Error())
+		return permission.Set{}, fault.New(fault.Invalid, CodeInvalidScope,
+			"The scope is not one of this server's permissions: "+err.Error())
 	}
 	if missing := most.Missing(set); len(missing) > 0 {
-		return permission.Set{}, fault.New(fault.Invalid, CodeInvalidScope, "The client may not have "+missing[0].String()+".")
+		return permission.Set{}, fault.New(fault.Invalid, CodeInvalidScope,
+			"The client may not have "+missing[0].String()+".")
 	}
 	return set, nil
 }
 
-// IssueClient mints for a client that asks for itself (RFC 6749 §4.4), at most for as long as the client may have its tokens. A row is written only
-// where a refresh token needs one.
-func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source principal.Source, asked string) (ClientPair, error) {
+// IssueClient mints for a client that asks for itself (RFC 6749 §4.4), at most for as long as the client may have its
+// tokens. A row is written only where a refresh token needs one.
+func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source principal.Source,
+	asked string) (ClientPair, error) {
 	set, err := scope(asked, proof.Client.Permissions)
 	if err != nil {
 		return ClientPair{}, err
@@ -113,8 +117,11 @@ func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source pri
 		if err != nil {
 			return err
 		}
-		err = tokendb.New(tx).InsertGrant(ctx, tokendb.InsertGrantParams{OrganizationID: org, ID: family, ClientID: proof.Client.ID, CredentialID: proof.Credential, Permissions: string(permissions),
-			Thumbprint: proof.Thumbprint, CurrentJti: jti, CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
+		err = tokendb.New(tx).
+			InsertGrant(ctx, tokendb.InsertGrantParams{OrganizationID: org, ID: family, ClientID: proof.Client.ID,
+				CredentialID: proof.Credential, Permissions: string(permissions),
+				Thumbprint: proof.Thumbprint, CurrentJti: jti, CreatedAt: sqldb.MillisOf(now),
+				ExpiresAt: sqldb.MillisOf(expires)})
 		if err != nil {
 			return fmt.Errorf("token: client grant: %w", err)
 		}
@@ -125,7 +132,9 @@ func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source pri
 		for _, old := range ended {
 			tx.Announce(s.grants.Message(invalidation.Key{Organization: org, ID: string(old)}))
 		}
-		return audit.RecordIn(ctx, tx, now, org, proof.Principal(source), audit.Entry{Act: "client.granted", TargetKind: "client", TargetID: string(proof.Client.ID), Details: map[string]string{"family": string(family)}})
+		return audit.RecordIn(ctx, tx, now, org, proof.Principal(source),
+			audit.Entry{Act: "client.granted", TargetKind: "client", TargetID: string(proof.Client.ID),
+				Details: map[string]string{"family": string(family)}})
 	})
 	if err != nil {
 		return ClientPair{}, err
@@ -133,13 +142,16 @@ func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source pri
 	return s.signClient(key, proof, set, family, jti, expires)
 }
 
-// IssueClientFor is IssueClient for a client that names a lifetime; more than its organization and itself may have is cut to that.
-func (s *Service) IssueClientFor(ctx context.Context, proof ClientProof, source principal.Source, lifetime time.Duration) (ClientPair, error) {
+// IssueClientFor is IssueClient for a client that names a lifetime; more than its organization and itself may have is
+// cut to that.
+func (s *Service) IssueClientFor(ctx context.Context, proof ClientProof, source principal.Source,
+	lifetime time.Duration) (ClientPair, error) {
 	org, err := s.organizations.Facts(ctx, proof.Client.Organization)
 	if err != nil {
 		return ClientPair{}, err
 	}
-	proof.Client.TokenLifetime = min(lifetime, proof.Client.TokenLifetime, time.Duration(org.Settings.RequestedTokenSeconds)*time.Second)
+	proof.Client.TokenLifetime = min(lifetime, proof.Client.TokenLifetime,
+		time.Duration(org.Settings.RequestedTokenSeconds)*time.Second)
 	return s.IssueClient(ctx, proof, source, "")
 }
 
@@ -161,15 +173,18 @@ func (s *Service) secretLive(ctx context.Context, org id.Organization, secret id
 // Principal is the client acting for itself.
 func (proof ClientProof) Principal(source principal.Source) principal.Principal {
 	c := proof.Client
-	return principal.Principal{Kind: principal.Client, ID: string(c.ID), Name: c.Name, Home: c.Organization, Organization: c.Organization, Permissions: c.Permissions, Source: source}
+	return principal.Principal{Kind: principal.Client, ID: string(c.ID), Name: c.Name, Home: c.Organization,
+		Organization: c.Organization, Permissions: c.Permissions, Source: source}
 }
 
 // signClient makes the tokens; after the commit of whatever they depend on.
-func (s *Service) signClient(key jwt.PrivateKey, proof ClientProof, set permission.Set, family id.Family, refreshJTI string, refreshExpires time.Time) (ClientPair, error) {
+func (s *Service) signClient(key jwt.PrivateKey, proof ClientProof, set permission.Set, family id.Family,
+	refreshJTI string, refreshExpires time.Time) (ClientPair, error) {
 	c, now := proof.Client, s.now()
 	expires := now.Add(c.TokenLifetime).Truncate(time.Second)
 	registered := jwt.Registered{Issuer: s.issuer, Subject: string(c.ID), IssuedAt: now.Unix(), NotBefore: now.Unix()}
-	claims := ClientClaims{Registered: registered, ClientID: string(c.ID), OrganizationID: string(c.Organization), Scope: set.Line(), Permissions: set.Strings(),
+	claims := ClientClaims{Registered: registered, ClientID: string(c.ID), OrganizationID: string(c.Organization),
+		Scope: set.Line(), Permissions: set.Strings(),
 		Credential: string(proof.Credential), Family: string(family)}
 	claims.Audience, claims.Expires, claims.ID = ClientAudience(s.issuer, proof.Door), expires.Unix(), rand.Text()
 	if proof.Thumbprint != "" {
@@ -180,8 +195,10 @@ func (s *Service) signClient(key jwt.PrivateKey, proof ClientProof, set permissi
 	if pair.Access, err = signClaims(key, jwt.TypeAccess, claims); err != nil || family == "" {
 		return pair, err
 	}
-	refresh := clientRefreshClaims{Registered: registered, ClientID: string(c.ID), OrganizationID: string(c.Organization), Family: string(family)}
-	refresh.Audience, refresh.Expires, refresh.ID = ClientRefreshAudience(s.issuer, proof.Door), refreshExpires.Unix(), refreshJTI
+	refresh := clientRefreshClaims{Registered: registered, ClientID: string(c.ID),
+		OrganizationID: string(c.Organization), Family: string(family)}
+	refresh.Audience, refresh.Expires, refresh.ID = ClientRefreshAudience(s.issuer, proof.Door), refreshExpires.Unix(),
+		refreshJTI
 	pair.Refresh, err = signClaims(key, jwt.TypeRefresh, refresh)
 	return pair, err
 }
@@ -221,19 +238,23 @@ func (s *Service) grant(r tokendb.ClientGrant, err error) (ClientGrant, error) {
 	if err := json.Unmarshal([]byte(r.Permissions), &list); err != nil {
 		return ClientGrant{}, fmt.Errorf("token: client grant %s: %w", r.ID, err)
 	}
-	return ClientGrant{ID: r.ID, Client: r.ClientID, Credential: r.CredentialID, Permissions: permission.ParseKnown(list), Thumbprint: r.Thumbprint, Active: r.State == "active",
+	return ClientGrant{ID: r.ID, Client: r.ClientID, Credential: r.CredentialID,
+		Permissions: permission.ParseKnown(list), Thumbprint: r.Thumbprint, Active: r.State == "active",
 		ExpiresAt: r.ExpiresAt.Time(), jti: r.CurrentJti}, nil
 }
 
 // Grant gives a client's family from the cache; only its state and its end are to be relied on there.
 func (s *Service) Grant(ctx context.Context, org id.Organization, family id.Family) (ClientGrant, error) {
-	return s.grants.Get(ctx, invalidation.Key{Organization: org, ID: string(family)}, func(ctx context.Context) (ClientGrant, error) {
-		return s.grant(tokendb.New(s.db.Tenant(org)).GetGrant(ctx, org, family))
-	})
+	return s.grants.Get(ctx, invalidation.Key{Organization: org, ID: string(family)},
+		func(ctx context.Context) (ClientGrant, error) {
+			return s.grant(tokendb.New(s.db.Tenant(org)).GetGrant(ctx, org, family))
+		})
 }
 
-// RefreshClient turns a client's refresh token into the next pair. The token is the client's own, works once, and used again ends its family.
-func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source principal.Source, presented, asked string) (ClientPair, error) {
+// RefreshClient turns a client's refresh token into the next pair. The token is the client's own, works once, and used
+// again ends its family.
+func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source principal.Source, presented,
+	asked string) (ClientPair, error) {
 	c := proof.Client
 	if !c.RefreshAllowed {
 		return ClientPair{}, fault.New(fault.Invalid, CodeUnauthorizedClient, "This client may not use refresh tokens.")
@@ -275,7 +296,9 @@ func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source p
 	next, now := rand.Text(), s.now()
 	var rotated bool
 	err = s.db.Tx(ctx, c.Organization, func(tx *sqldb.Tx) error {
-		n, err := tokendb.New(tx).RotateGrant(ctx, tokendb.RotateGrantParams{NextJti: next, Now: sqldb.MillisOf(now), OrganizationID: c.Organization, ID: g.ID, ClientID: c.ID, Presented: r.JTI, Issued: r.IssuedAt.UnixMilli()})
+		n, err := tokendb.New(tx).RotateGrant(ctx,
+			tokendb.RotateGrantParams{NextJti: next, Now: sqldb.MillisOf(now), OrganizationID: c.Organization, ID: g.ID,
+				ClientID: c.ID, Presented: r.JTI, Issued: r.IssuedAt.UnixMilli()})
 		rotated = n == 1
 		return err
 	})
@@ -292,7 +315,8 @@ func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source p
 }
 
 // EndGrant ends a family with every token of it.
-func (s *Service) EndGrant(ctx context.Context, p principal.Principal, org id.Organization, family id.Family, reason string) error {
+func (s *Service) EndGrant(ctx context.Context, p principal.Principal, org id.Organization, family id.Family,
+	reason string) error {
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
 		n, err := tokendb.New(tx).EndGrant(ctx, sqldb.MillisOf(s.now()), org, family)
 		if err != nil {
@@ -302,7 +326,9 @@ func (s *Service) EndGrant(ctx context.Context, p principal.Principal, org id.Or
 			return nil
 		}
 		tx.Announce(s.grants.Message(invalidation.Key{Organization: org, ID: string(family)}))
-		return audit.RecordIn(ctx, tx, s.now(), org, p, audit.Entry{Act: "client.grant_ended", TargetKind: "client_grant", TargetID: string(family), Details: map[string]string{"reason": reason}})
+		return audit.RecordIn(ctx, tx, s.now(), org, p,
+			audit.Entry{Act: "client.grant_ended", TargetKind: "client_grant", TargetID: string(family),
+				Details: map[string]string{"reason": reason}})
 	})
 }
 
@@ -323,7 +349,8 @@ type ForwardClaims struct {
 	Permissions      []string `json:"permissions"`
 }
 
-// MintForward signs a token for the API behind a proxy. It has a type and an audience that nothing of this server accepts.
+// MintForward signs a token for the API behind a proxy. It has a type and an audience that nothing of this server
+// accepts.
 func (s *Service) MintForward(p principal.Principal, audience string) (string, time.Time, error) {
 	if p.ID == "" {
 		return "", time.Time{}, errors.New("token: nobody to make a token for")
@@ -337,8 +364,10 @@ func (s *Service) MintForward(p principal.Principal, audience string) (string, t
 	if !p.ExpiresAt.IsZero() && p.ExpiresAt.Before(expires) {
 		expires = p.ExpiresAt.Truncate(time.Second)
 	}
-	c := ForwardClaims{Registered: jwt.Registered{Issuer: s.issuer, Subject: p.ID, Audience: audience, IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: expires.Unix(), ID: rand.Text()},
-		Kind: string(p.Kind), OrganizationID: string(p.Organization), OrganizationSlug: p.OrganizationSlug, Role: p.WholeRole(), Email: p.Email, Name: p.Name, Owner: string(p.Owner),
+	c := ForwardClaims{Registered: jwt.Registered{Issuer: s.issuer, Subject: p.ID, Audience: audience,
+		IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: expires.Unix(), ID: rand.Text()},
+		Kind: string(p.Kind), OrganizationID: string(p.Organization), OrganizationSlug: p.OrganizationSlug,
+		Role: p.WholeRole(), Email: p.Email, Name: p.Name, Owner: string(p.Owner),
 		SessionID: string(p.Session), Permissions: p.Permissions.Strings()}
 	token, err := signClaims(key, jwt.TypeForwarded, c)
 	return token, expires, err

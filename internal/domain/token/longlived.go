@@ -10,7 +10,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
 )
 
-// LongLivedAudience names where tokens without an expiry work: at this server only, since only it knows whether their row still allows them.
+// LongLivedAudience names where tokens without an expiry work: at this server only, since only it knows whether their
+// row still allows them.
 func LongLivedAudience(issuer string) string { return issuer + "/long-lived" }
 
 // LongLivedClaims are the claims of system access tokens and application tokens. They have no `exp`; their row decides.
@@ -31,8 +32,10 @@ func (s *Service) MintLongLived(c credential.Credential) (secret.Secret, error) 
 	if c.Owner.Kind == credential.OwnedByUser {
 		subject = c.Owner.ID
 	}
-	value, err := signClaims(key, c.Kind.Type(), LongLivedClaims{OrganizationID: string(c.Organization), CredentialID: string(c.ID),
-		Registered: jwt.Registered{Issuer: s.issuer, Subject: subject, Audience: LongLivedAudience(s.issuer), IssuedAt: now.Unix(), NotBefore: now.Unix(), ID: rand.Text()}})
+	value, err := signClaims(key, c.Kind.Type(), LongLivedClaims{OrganizationID: string(c.Organization),
+		CredentialID: string(c.ID),
+		Registered: jwt.Registered{Issuer: s.issuer, Subject: subject, Audience: LongLivedAudience(s.issuer),
+			IssuedAt: now.Unix(), NotBefore: now.Unix(), ID: rand.Text()}})
 	return secret.New(value), err
 }
 
@@ -63,7 +66,8 @@ func (s *Service) VerifyLongLived(token string) (*LongLived, error) {
 		return nil, err
 	}
 	var c LongLivedClaims
-	if err := jwt.Decode(payload, &c); err != nil || c.Issuer != s.issuer || c.Audience != LongLivedAudience(s.issuer) || c.Subject == "" || c.ID == "" || c.Expires != 0 {
+	if err := jwt.Decode(payload, &c); err != nil || c.Issuer != s.issuer ||
+		c.Audience != LongLivedAudience(s.issuer) || c.Subject == "" || c.ID == "" || c.Expires != 0 {
 		return nil, errInvalid()
 	}
 	return &LongLived{kind, id.Organization(c.OrganizationID), id.Credential(c.CredentialID), h.KeyID}, nil

@@ -17,10 +17,12 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
 )
 
-// ReusableLifetime is how long a reusable refresh token works from its sign-in; using it prolongs nothing and makes no other.
+// ReusableLifetime is how long a reusable refresh token works from its sign-in; using it prolongs nothing and makes no
+// other.
 const ReusableLifetime = 30 * 24 * time.Hour
 
-// ReusableAudience names where the access tokens of such a session work, ReusableRefreshAudience where its refresh token does.
+// ReusableAudience names where the access tokens of such a session work, ReusableRefreshAudience where its refresh
+// token does.
 func ReusableAudience(issuer string) string        { return issuer + "/api/users" }
 func ReusableRefreshAudience(issuer string) string { return issuer + "/api/users/refresh" }
 
@@ -40,15 +42,17 @@ const (
 	claimRefresh = "refresh"
 )
 
-// StartReusable chooses the first pair of a session whose refresh token may be used again and again. The session's row alone decides about it:
-// there is no family, since nothing rotates.
-func (s *Service) StartReusable(key jwt.PrivateKey, org organization.Organization, u user.User, permissions permission.Set, f session.Session) (Grant, error) {
+// StartReusable chooses the first pair of a session whose refresh token may be used again and again. The session's row
+// alone decides about it: there is no family, since nothing rotates.
+func (s *Service) StartReusable(key jwt.PrivateKey, org organization.Organization, u user.User,
+	permissions permission.Set, f session.Session) (Grant, error) {
 	now := s.now()
 	g, access, err := s.reusableAccess(key, org, u, permissions, f, true, now)
 	if err != nil {
 		return Grant{}, err
 	}
-	refresh := reusableClaims{Registered: access.Registered, OrganizationID: access.OrganizationID, SessionID: access.SessionID, Identity: access.Identity, Type: claimRefresh}
+	refresh := reusableClaims{Registered: access.Registered, OrganizationID: access.OrganizationID,
+		SessionID: access.SessionID, Identity: access.Identity, Type: claimRefresh}
 	refresh.Audience, refresh.Expires, refresh.ID = ReusableRefreshAudience(s.issuer), f.ExpiresAt.Unix(), rand.Text()
 	payload, err := jwt.Encode(refresh)
 	if err != nil {
@@ -58,11 +62,14 @@ func (s *Service) StartReusable(key jwt.PrivateKey, org organization.Organizatio
 	return g, nil
 }
 
-func (s *Service) reusableAccess(key jwt.PrivateKey, org organization.Organization, u user.User, permissions permission.Set, f session.Session, fresh bool, now time.Time) (Grant, AccessClaims, error) {
+func (s *Service) reusableAccess(key jwt.PrivateKey, org organization.Organization, u user.User,
+	permissions permission.Set, f session.Session, fresh bool, now time.Time) (Grant, AccessClaims, error) {
 	g := Grant{key: key, expires: now.Add(AccessLifetime).Truncate(time.Second), organization: org.ID}
-	c := AccessClaims{Email: u.Email, OrganizationID: string(org.ID), Role: u.Role, SessionID: string(f.ID), Permissions: permissions.Strings(), AuthTime: f.AuthTime.Unix(), AMR: f.AMR, ACR: f.ACR(),
+	c := AccessClaims{Email: u.Email, OrganizationID: string(org.ID), Role: u.Role, SessionID: string(f.ID),
+		Permissions: permissions.Strings(), AuthTime: f.AuthTime.Unix(), AMR: f.AMR, ACR: f.ACR(),
 		Identity: u.Username, Type: claimAccess, Fresh: &fresh,
-		Registered: jwt.Registered{Issuer: s.issuer, Subject: string(u.ID), Audience: ReusableAudience(s.issuer), IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: g.expires.Unix(), ID: rand.Text()}}
+		Registered: jwt.Registered{Issuer: s.issuer, Subject: string(u.ID), Audience: ReusableAudience(s.issuer),
+			IssuedAt: now.Unix(), NotBefore: now.Unix(), Expires: g.expires.Unix(), ID: rand.Text()}}
 	payload, err := jwt.Encode(c)
 	if err != nil {
 		return Grant{}, c, fmt.Errorf("token: access claims: %w", err)
@@ -112,5 +119,6 @@ func (s *Service) VerifyReusable(token string) (*Access, error) {
 		return nil, errInvalid()
 	}
 	h, _ := jwt.ReadHeader(token)
-	return &Access{Session: &AccessClaims{Registered: c.Registered, OrganizationID: c.OrganizationID, SessionID: c.SessionID, Identity: c.Identity, Type: c.Type}, KeyID: h.KeyID, Door: ItemPath, Refresh: true}, nil
+	return &Access{Session: &AccessClaims{Registered: c.Registered, OrganizationID: c.OrganizationID,
+		SessionID: c.SessionID, Identity: c.Identity, Type: c.Type}, KeyID: h.KeyID, Door: ItemPath, Refresh: true}, nil
 }

@@ -16,20 +16,21 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
-// isRevoked tells whether one token was revoked before its time. An organization's list is one fact: it is short, since a token leaves it when it
-// expires.
+// isRevoked tells whether one token was revoked before its time. An organization's list is one fact: it is short, since
+// a token leaves it when it expires.
 func (s *Service) isRevoked(ctx context.Context, org id.Organization, jti string) (bool, error) {
-	list, err := s.revoked.Get(ctx, invalidation.Key{Organization: org}, func(ctx context.Context) (map[string]time.Time, error) {
-		rows, err := tokendb.New(s.db.Tenant(org)).RevokedTokens(ctx, org, sqldb.MillisOf(s.now()))
-		if err != nil {
-			return nil, fmt.Errorf("token: revoked: %w", err)
-		}
-		list := make(map[string]time.Time, len(rows))
-		for _, r := range rows {
-			list[r.Jti] = r.ExpiresAt.Time()
-		}
-		return list, nil
-	})
+	list, err := s.revoked.Get(ctx, invalidation.Key{Organization: org},
+		func(ctx context.Context) (map[string]time.Time, error) {
+			rows, err := tokendb.New(s.db.Tenant(org)).RevokedTokens(ctx, org, sqldb.MillisOf(s.now()))
+			if err != nil {
+				return nil, fmt.Errorf("token: revoked: %w", err)
+			}
+			list := make(map[string]time.Time, len(rows))
+			for _, r := range rows {
+				list[r.Jti] = r.ExpiresAt.Time()
+			}
+			return list, nil
+		})
 	_, found := list[jti]
 	return found, err
 }
@@ -48,7 +49,8 @@ func (s *Service) Revoke(ctx context.Context, p principal.Principal, a *Access) 
 	now := s.now()
 	return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
 		q := tokendb.New(tx)
-		n, err := q.RevokeToken(ctx, tokendb.RevokeTokenParams{OrganizationID: org, Jti: r.ID, Subject: target, CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(time.Unix(r.Expires, 0))})
+		n, err := q.RevokeToken(ctx, tokendb.RevokeTokenParams{OrganizationID: org, Jti: r.ID, Subject: target,
+			CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(time.Unix(r.Expires, 0))})
 		if err != nil {
 			return fmt.Errorf("token: revoke: %w", err)
 		}
@@ -58,10 +60,13 @@ func (s *Service) Revoke(ctx context.Context, p principal.Principal, a *Access) 
 		if total, err := q.CountRevoked(ctx, org, target, sqldb.MillisOf(now)); err != nil {
 			return fmt.Errorf("token: revoke: %w", err)
 		} else if total > maxRevoked {
-			return fault.Limitedf(fault.CodeRateLimited, time.Minute, "%d tokens of the same session or client are revoked and have not expired. End the session, the client or its secret instead.", maxRevoked)
+			return fault.Limitedf(fault.CodeRateLimited, time.Minute, "%d tokens of the same session or client are "+
+				"revoked and have not expired. End the session, the client or its secret instead.", maxRevoked)
 		}
 		tx.Announce(s.revoked.Message(invalidation.Key{Organization: org}))
-		return audit.RecordIn(ctx, tx, now, org, p, audit.Entry{Act: "token.revoked", TargetKind: "token", TargetID: r.ID, Details: map[string]string{"of": target}})
+		return audit.RecordIn(ctx, tx, now, org, p,
+			audit.Entry{Act: "token.revoked", TargetKind: "token", TargetID: r.ID,
+				Details: map[string]string{"of": target}})
 	})
 }
 
@@ -101,12 +106,13 @@ func (s *Service) VerifyRefresh(token string) (Refresh, error) {
 	if err := s.judge(c.Registered, s.now(), c.Audience); err != nil {
 		return Refresh{}, err
 	}
-	return Refresh{Organization: id.Organization(c.OrganizationID), Subject: c.Subject, Session: id.Session(c.SessionID), Family: id.Family(c.Family), Client: id.Client(c.ClientID),
+	return Refresh{Organization: id.Organization(c.OrganizationID), Subject: c.Subject,
+		Session: id.Session(c.SessionID), Family: id.Family(c.Family), Client: id.Client(c.ClientID),
 		Door: door, JTI: c.ID, IssuedAt: time.Unix(c.IssuedAt, 0).UTC(), ExpiresAt: time.Unix(c.Expires, 0).UTC()}, nil
 }
 
-// Current tells whether a verified refresh token is the one in force of a live family. It looks at the database: an answer about a refresh
-// token is not worth a cache.
+// Current tells whether a verified refresh token is the one in force of a live family. It looks at the database: an
+// answer about a refresh token is not worth a cache.
 func (s *Service) Current(ctx context.Context, r Refresh) (bool, error) {
 	q := tokendb.New(s.db.Tenant(r.Organization))
 	if r.Client != "" {

@@ -1,6 +1,6 @@
-// Package token owns what the server signs: the claim sets, minting, and refresh families. It is the only caller of the signing keys.
-// A refresh family is one row: the token in force, its predecessor and, while an overlap may need it, the successor's exact bytes.
-// Rotation is decided by one UPDATE and signed after its commit.
+// Package token owns what the server signs: the claim sets, minting, and refresh families. It is the only caller of the
+// signing keys. A refresh family is one row: the token in force, its predecessor and, while an overlap may need it, the
+// successor's exact bytes. Rotation is decided by one UPDATE and signed after its commit.
 package token
 
 import (
@@ -50,7 +50,8 @@ type AccessClaims struct {
 	Fresh    *bool  `json:"fresh,omitzero"`    // got by a sign-in, not by a refresh
 }
 
-// RefreshClaims are the claims of a session's refresh token. Its signature protects the family's name (RFC 9700 §4.14.2).
+// RefreshClaims are the claims of a session's refresh token. Its signature protects the family's name (RFC 9700
+// §4.14.2).
 type RefreshClaims struct {
 	jwt.Registered
 	OrganizationID string `json:"organizationId"`
@@ -88,15 +89,20 @@ type Service struct {
 }
 
 // New makes the service. The issuer is the public URL, from configuration only.
-func New(db *sqldb.DB, caches *cache.Group, issuer string, keys *signingkey.Service, organizations *organization.Service, roles *role.Service, users *user.Service, sessions *session.Service, credentials *credential.Service, now func() time.Time) *Service {
-	return &Service{db: db, issuer: issuer, now: now, keys: keys, organizations: organizations, roles: roles, users: users, sessions: sessions, credentials: credentials,
-		revoked: cache.New[map[string]time.Time](caches, "revoked_tokens", 100_000), grants: cache.NewShared(caches, "client_grant", 100_000, cache.Plain[ClientGrant]())}
+func New(db *sqldb.DB, caches *cache.Group, issuer string, keys *signingkey.Service,
+	organizations *organization.Service, roles *role.Service, users *user.Service, sessions *session.Service,
+	credentials *credential.Service, now func() time.Time) *Service {
+	return &Service{db: db, issuer: issuer, now: now, keys: keys, organizations: organizations, roles: roles,
+		users: users, sessions: sessions, credentials: credentials,
+		revoked: cache.New[map[string]time.Time](caches, "revoked_tokens", 100_000),
+		grants:  cache.NewShared(caches, "client_grant", 100_000, cache.Plain[ClientGrant]())}
 }
 
 // Issuer is the `iss` of every token.
 func (s *Service) Issuer() string { return s.issuer }
 
-// prepared are chosen payloads, not yet signed. They are stored as they are for the overlap, and sign to the same bytes again.
+// prepared are chosen payloads, not yet signed. They are stored as they are for the overlap, and sign to the same bytes
+// again.
 type prepared struct {
 	KeyID   string `json:"kid"`
 	Access  string `json:"access"`
@@ -113,24 +119,30 @@ type Grant struct {
 	organization id.Organization
 }
 
-// SigningKey gives the key of the next pair. It is asked for before a transaction, since finding it may need the database.
+// SigningKey gives the key of the next pair. It is asked for before a transaction, since finding it may need the
+// database.
 func (s *Service) SigningKey() (jwt.PrivateKey, error) { return s.keys.Signing(signingkey.Session) }
 
-// shortDeadline is below which a refresh token is given the lifetime of its access token besides: a quarter of an hour matters there.
+// shortDeadline is below which a refresh token is given the lifetime of its access token besides: a quarter of an hour
+// matters there.
 const shortDeadline = 24 * time.Hour
 
 // prepare chooses the claims of the next pair.
-func (s *Service) prepare(key jwt.PrivateKey, org organization.Organization, u user.User, permissions permission.Set, f session.Session, family id.Family, now time.Time) (Grant, error) {
+func (s *Service) prepare(key jwt.PrivateKey, org organization.Organization, u user.User, permissions permission.Set,
+	f session.Session, family id.Family, now time.Time) (Grant, error) {
 	g := Grant{key: key, jti: rand.Text(), expires: now.Add(AccessLifetime).Truncate(time.Second), organization: org.ID}
 	g.deadline = f.Deadline(now)
-	if g.deadline.Sub(now) < shortDeadline { // the access token may be used, and so the session slide, until it expires; the session's row decides
+	if g.deadline.Sub(now) < shortDeadline {
+		// the access token may be used, and so the session slide, until it expires; the session's row decides
 		g.deadline = f.Deadline(g.expires)
 	}
 	registered := jwt.Registered{Issuer: s.issuer, Subject: string(u.ID), IssuedAt: now.Unix(), NotBefore: now.Unix()}
-	access := AccessClaims{Registered: registered, Email: u.Email, OrganizationID: string(org.ID), Role: u.Role, SessionID: string(f.ID), Permissions: permissions.Strings(),
+	access := AccessClaims{Registered: registered, Email: u.Email, OrganizationID: string(org.ID), Role: u.Role,
+		SessionID: string(f.ID), Permissions: permissions.Strings(),
 		AuthTime: f.AuthTime.Unix(), AMR: f.AMR, ACR: f.ACR()}
 	access.Audience, access.Expires, access.ID = Audience(s.issuer), g.expires.Unix(), rand.Text()
-	refresh := RefreshClaims{Registered: registered, OrganizationID: string(org.ID), SessionID: string(f.ID), Family: string(family)}
+	refresh := RefreshClaims{Registered: registered, OrganizationID: string(org.ID), SessionID: string(f.ID),
+		Family: string(family)}
 	refresh.Audience, refresh.Expires, refresh.ID = RefreshAudience(s.issuer), g.deadline.Unix(), g.jti
 	a, err := jwt.Encode(access)
 	if err != nil {
@@ -150,7 +162,8 @@ func (s *Service) Sign(g Grant) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
-	pair := Pair{Access: access, ExpiresIn: max(0, g.expires.Sub(s.now().Truncate(time.Second))), ExpiresAt: g.expires, RefreshExpiresAt: g.deadline, Organization: g.organization}
+	pair := Pair{Access: access, ExpiresIn: max(0, g.expires.Sub(s.now().Truncate(time.Second))), ExpiresAt: g.expires,
+		RefreshExpiresAt: g.deadline, Organization: g.organization}
 	if g.tokens.Refresh != "" {
 		pair.Refresh, err = jwt.Sign(g.key, jwt.TypeRefresh, []byte(g.tokens.Refresh))
 	}
@@ -163,13 +176,16 @@ func (s *Service) PermissionsOf(ctx context.Context, u user.User) (permission.Se
 }
 
 // Start begins the refresh family of a new session, in the transaction of the sign-in.
-func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, key jwt.PrivateKey, org organization.Organization, u user.User, permissions permission.Set, f session.Session) (Grant, error) {
+func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, key jwt.PrivateKey, org organization.Organization,
+	u user.User, permissions permission.Set, f session.Session) (Grant, error) {
 	family := id.New[id.Family]()
 	g, err := s.prepare(key, org, u, permissions, f, family, s.now())
 	if err != nil {
 		return Grant{}, err
 	}
-	err = tokendb.New(tx.Later()).InsertFamily(ctx, tokendb.InsertFamilyParams{OrganizationID: org.ID, ID: family, SessionID: f.ID, CurrentJti: g.jti, CreatedAt: sqldb.MillisOf(s.now())})
+	err = tokendb.New(tx.Later()).InsertFamily(ctx,
+		tokendb.InsertFamilyParams{OrganizationID: org.ID, ID: family, SessionID: f.ID, CurrentJti: g.jti,
+			CreatedAt: sqldb.MillisOf(s.now())})
 	if err != nil {
 		return Grant{}, fmt.Errorf("token: start family: %w", err)
 	}
@@ -187,7 +203,8 @@ func errRevoked() error {
 	return fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, "The token was revoked, or its session has ended.")
 }
 
-// verify checks shape, type, key and signature of a session token and returns its payload; place and time are for judge.
+// verify checks shape, type, key and signature of a session token and returns its payload; place and time are for
+// judge.
 func (s *Service) verify(token, typ string) ([]byte, error) {
 	h, err := jwt.ReadHeader(token)
 	if err != nil || h.Type != typ {
@@ -229,8 +246,8 @@ func (s *Service) judge(r jwt.Registered, now time.Time, audience string) error 
 // issued is when a token was issued at the earliest: its claim has whole seconds.
 func issued(r jwt.Registered) time.Time { return time.Unix(r.IssuedAt, 0) }
 
-// Access is a verified access token: immutable, so it may be kept. Whether it holds now is Judge's to say, each time. Exactly one of the two
-// sets of claims is there.
+// Access is a verified access token: immutable, so it may be kept. Whether it holds now is Judge's to say, each time.
+// Exactly one of the two sets of claims is there.
 type Access struct {
 	Session     *AccessClaims
 	Client      *ClientClaims
@@ -256,8 +273,8 @@ func (a *Access) Organization() id.Organization {
 	return id.Organization(a.Session.OrganizationID)
 }
 
-// VerifyAccess checks what does not change: shape, key, signature, claims. The audience tells a session's token from a client's; neither passes
-// for the other (RFC 8725 §3.12).
+// VerifyAccess checks what does not change: shape, key, signature, claims. The audience tells a session's token from a
+// client's; neither passes for the other (RFC 8725 §3.12).
 func (s *Service) VerifyAccess(token string) (*Access, error) {
 	payload, err := s.verify(token, jwt.TypeAccess)
 	if err != nil {
@@ -282,7 +299,8 @@ func (s *Service) VerifyAccess(token string) (*Access, error) {
 		a.Permissions = permission.ParseKnown(a.Session.Permissions)
 	case ofClient:
 		a.Client, a.Door = &ClientClaims{}, door
-		if err := jwt.Decode(payload, a.Client); err != nil || a.Client.ClientID == "" || a.Client.ClientID != a.Client.Subject {
+		if err := jwt.Decode(payload, a.Client); err != nil || a.Client.ClientID == "" ||
+			a.Client.ClientID != a.Client.Subject {
 			return nil, errInvalid()
 		}
 		a.Permissions = permission.ParseKnown(a.Client.Permissions)
@@ -310,10 +328,11 @@ func (s *Service) Judge(ctx context.Context, a *Access) error {
 	return err
 }
 
-// Refresh turns a refresh token into the next pair. The presented token is dead at once; used again it ends the session, except that the
-// immediate predecessor gets the same successor while the organization's overlap lasts. admit, if any, may refuse the holder's
-// organization before anything is changed. devices are the fingerprints shown (A47).
-func (s *Service) Refresh(ctx context.Context, source principal.Source, presented string, devices []string, admit func(id.Organization) error) (Pair, error) {
+// Refresh turns a refresh token into the next pair. The presented token is dead at once; used again it ends the
+// session, except that the immediate predecessor gets the same successor while the organization's overlap lasts. admit,
+// if any, may refuse the holder's organization before anything is changed. devices are the fingerprints shown (A47).
+func (s *Service) Refresh(ctx context.Context, source principal.Source, presented string, devices []string,
+	admit func(id.Organization) error) (Pair, error) {
 	payload, err := s.verify(presented, jwt.TypeRefresh)
 	if err != nil {
 		return Pair{}, err
@@ -351,7 +370,8 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 	if err != nil {
 		return Pair{}, err
 	}
-	row := tokendb.RotateParams{NextJti: g.jti, Now: sqldb.MillisOf(now), OrganizationID: orgID, ID: family, Presented: c.ID, Issued: issued(c.Registered).UnixMilli()}
+	row := tokendb.RotateParams{NextJti: g.jti, Now: sqldb.MillisOf(now), OrganizationID: orgID, ID: family,
+		Presented: c.ID, Issued: issued(c.Registered).UnixMilli()}
 	if overlap := org.Settings.RefreshOverlapSeconds; overlap > 0 {
 		text, err := json.Marshal(g.tokens)
 		if err != nil {
@@ -377,7 +397,8 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 }
 
 // holder joins who a refresh token belongs to and refuses if anything on the way is switched off.
-func (s *Service) holder(ctx context.Context, orgID id.Organization, userID id.User, sessionID id.Session) (organization.Organization, user.User, session.Session, error) {
+func (s *Service) holder(ctx context.Context, orgID id.Organization, userID id.User,
+	sessionID id.Session) (organization.Organization, user.User, session.Session, error) {
 	none := func(err error) (organization.Organization, user.User, session.Session, error) {
 		if fault.Is(err, fault.NotFound) {
 			err = errRevoked()
@@ -412,7 +433,8 @@ func (s *Service) holder(ctx context.Context, orgID id.Organization, userID id.U
 }
 
 // Access mints an access token for a session as it is now, beside its refresh token, which stays as it is.
-func (s *Service) Access(ctx context.Context, org organization.Organization, u user.User, f session.Session) (Pair, error) {
+func (s *Service) Access(ctx context.Context, org organization.Organization, u user.User, f session.Session) (Pair,
+	error) {
 	permissions, err := s.PermissionsOf(ctx, u)
 	if err != nil {
 		return Pair{}, err
@@ -444,7 +466,8 @@ func (s *Service) again(ctx context.Context, source principal.Source, c RefreshC
 			return pair, err
 		}
 	}
-	thief := principal.Principal{Kind: principal.User, ID: c.Subject, Home: orgID, Organization: orgID, Session: sessionID, Source: source}
+	thief := principal.Principal{Kind: principal.User, ID: c.Subject, Home: orgID, Organization: orgID,
+		Session: sessionID, Source: source}
 	if err := s.sessions.EndStolen(ctx, thief, orgID, sessionID); err != nil {
 		return Pair{}, err
 	}
@@ -456,7 +479,8 @@ func (s *Service) successor(text string, org id.Organization) (Pair, bool, error
 	var g Grant
 	var access AccessClaims
 	var refresh RefreshClaims
-	if err := errors.Join(json.Unmarshal([]byte(text), &g.tokens), jwt.Decode([]byte(g.tokens.Access), &access), jwt.Decode([]byte(g.tokens.Refresh), &refresh)); err != nil {
+	if err := errors.Join(json.Unmarshal([]byte(text), &g.tokens), jwt.Decode([]byte(g.tokens.Access), &access),
+		jwt.Decode([]byte(g.tokens.Refresh), &refresh)); err != nil {
 		return Pair{}, false, fmt.Errorf("token: stored successor: %w", err)
 	}
 	key, ok, err := s.keys.SigningKey(g.tokens.KeyID)

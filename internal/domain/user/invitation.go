@@ -45,7 +45,8 @@ type Invitation struct {
 }
 
 func invitationFromRow(r userdb.Invitation, now time.Time) (Invitation, error) {
-	i := Invitation{ID: r.ID, Email: r.Email, Name: r.Name, Role: r.Role, State: InvitationState(r.State), InvitedBy: r.InvitedBy, User: r.UserID,
+	i := Invitation{ID: r.ID, Email: r.Email, Name: r.Name, Role: r.Role, State: InvitationState(r.State),
+		InvitedBy: r.InvitedBy, User: r.UserID,
 		CreatedAt: r.CreatedAt.Time(), ExpiresAt: r.ExpiresAt.Time()}
 	if i.State == Pending && !now.Before(i.ExpiresAt) {
 		i.State = Expired
@@ -66,11 +67,14 @@ func (s *Service) oneInvitation(r userdb.Invitation, err error) (Invitation, err
 	return invitationFromRow(r, s.now())
 }
 
-func (s *Service) recordInvitation(ctx context.Context, tx *sqldb.Tx, p principal.Principal, i id.Invitation, act string, details map[string]string) error {
-	return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: act, TargetKind: "invitation", TargetID: string(i), Details: details})
+func (s *Service) recordInvitation(ctx context.Context, tx *sqldb.Tx, p principal.Principal, i id.Invitation,
+	act string, details map[string]string) error {
+	return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: act, TargetKind: "invitation", TargetID: string(i),
+		Details: details})
 }
 
-// Invite makes an invitation and the secret of its link, shown once. It needs invitations:create:all and every right the role gives.
+// Invite makes an invitation and the secret of its link, shown once. It needs invitations:create:all and every right
+// the role gives.
 func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) (Invitation, secret.Secret, error) {
 	p, err := s.Present(ctx, p)
 	if err != nil {
@@ -106,7 +110,8 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 		return Invitation{}, secret.Secret{}, fmt.Errorf("invitation: teams: %w", err)
 	}
 	now := s.now()
-	inv := Invitation{ID: id.New[id.Invitation](), Email: email, Name: name, Role: n.Role, Teams: n.Teams, State: Pending, InvitedBy: p.ID, CreatedAt: now, ExpiresAt: now.Add(LinkLifetime)}
+	inv := Invitation{ID: id.New[id.Invitation](), Email: email, Name: name, Role: n.Role, Teams: n.Teams,
+		State: Pending, InvitedBy: p.ID, CreatedAt: now, ExpiresAt: now.Add(LinkLifetime)}
 	var link secret.Secret
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		q := userdb.New(tx)
@@ -115,19 +120,24 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 		} else if !errors.Is(err, sqldb.ErrNoRows) {
 			return fmt.Errorf("invitation: user: %w", err)
 		}
-		err := q.InsertInvitation(ctx, userdb.InsertInvitationParams{OrganizationID: p.Organization, ID: inv.ID, Email: email, EmailKey: key, Name: name, Role: n.Role,
-			TeamIds: string(teams), InvitedBy: p.ID, CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(inv.ExpiresAt)})
+		err := q.InsertInvitation(ctx, userdb.InsertInvitationParams{OrganizationID: p.Organization, ID: inv.ID,
+			Email: email, EmailKey: key, Name: name, Role: n.Role,
+			TeamIds: string(teams), InvitedBy: p.ID, CreatedAt: sqldb.MillisOf(now),
+			ExpiresAt: sqldb.MillisOf(inv.ExpiresAt)})
 		if err != nil {
 			return fmt.Errorf("invitation: insert: %w", err)
 		}
-		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeInvitation, string(inv.ID), now, inv.ExpiresAt); err != nil {
+		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeInvitation, string(inv.ID), now,
+			inv.ExpiresAt); err != nil {
 			return err
 		}
-		m := mail.Message{Kind: mail.Invitation, Subject: string(inv.ID), To: email, Name: name, Organization: org.Name, Page: "accept-invitation", Token: link, Lifetime: LinkLifetime}
+		m := mail.Message{Kind: mail.Invitation, Subject: string(inv.ID), To: email, Name: name, Organization: org.Name,
+			Page: "accept-invitation", Token: link, Lifetime: LinkLifetime}
 		if err := s.mails.Queue(ctx, tx, p.Organization, m); err != nil {
 			return err
 		}
-		return s.recordInvitation(ctx, tx, p, inv.ID, "invitation.created", map[string]string{"email": email, "role": n.Role})
+		return s.recordInvitation(ctx, tx, p, inv.ID, "invitation.created",
+			map[string]string{"email": email, "role": n.Role})
 	})
 	return inv, link, err
 }
@@ -138,8 +148,10 @@ func (s *Service) GetInvitation(ctx context.Context, p principal.Principal, i id
 }
 
 // ListInvitations pages by id. It needs invitations:read:all.
-func (s *Service) ListInvitations(ctx context.Context, p principal.Principal, state InvitationState, after id.Invitation, limit int) ([]Invitation, error) {
-	rows, err := userdb.New(s.db.Tenant(p.Organization)).ListInvitations(ctx, p.Organization, after, string(state), int64(limit))
+func (s *Service) ListInvitations(ctx context.Context, p principal.Principal, state InvitationState,
+	after id.Invitation, limit int) ([]Invitation, error) {
+	rows, err := userdb.New(s.db.Tenant(p.Organization)).
+		ListInvitations(ctx, p.Organization, after, string(state), int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("invitation: list: %w", err)
 	}
@@ -153,7 +165,8 @@ func (s *Service) ListInvitations(ctx context.Context, p principal.Principal, st
 }
 
 // holdPending reads a pending invitation and holds it until the transaction ends.
-func (s *Service) holdPending(ctx context.Context, tx *sqldb.Tx, org id.Organization, i id.Invitation) (Invitation, error) {
+func (s *Service) holdPending(ctx context.Context, tx *sqldb.Tx, org id.Organization, i id.Invitation) (Invitation,
+	error) {
 	q := userdb.New(tx)
 	n, err := q.HoldInvitation(ctx, org, i)
 	if err != nil {
@@ -166,9 +179,10 @@ func (s *Service) holdPending(ctx context.Context, tx *sqldb.Tx, org id.Organiza
 	return inv, err
 }
 
-// UpdateInvitation changes name or role of a pending invitation; nil leaves them. It needs invitations:update:all and every right the present
-// role gives. The role can only be lowered: whoever holds the link would be raised with it.
-func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, name, role *string) (inv Invitation, err error) {
+// UpdateInvitation changes name or role of a pending invitation; nil leaves them. It needs invitations:update:all and
+// every right the present role gives. The role can only be lowered: whoever holds the link would be raised with it.
+func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, name,
+	role *string) (inv Invitation, err error) {
 	err = sqldb.Retry(func() error {
 		inv, err = s.updateInvitation(ctx, p, i, name, role)
 		return err
@@ -176,7 +190,8 @@ func (s *Service) UpdateInvitation(ctx context.Context, p principal.Principal, i
 	return inv, err
 }
 
-func (s *Service) updateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, name, role *string) (Invitation, error) {
+func (s *Service) updateInvitation(ctx context.Context, p principal.Principal, i id.Invitation, name,
+	role *string) (Invitation, error) {
 	p, err := s.Present(ctx, p)
 	if err != nil {
 		return Invitation{}, err
@@ -213,7 +228,9 @@ func (s *Service) updateInvitation(ctx context.Context, p principal.Principal, i
 				return err
 			}
 		}
-		if _, err := userdb.New(tx).UpdateInvitation(ctx, userdb.UpdateInvitationParams{Role: inv.Role, Name: inv.Name, ExpiresAt: sqldb.MillisOf(inv.ExpiresAt), OrganizationID: p.Organization, ID: i}); err != nil {
+		if _, err := userdb.New(tx).UpdateInvitation(ctx,
+			userdb.UpdateInvitationParams{Role: inv.Role, Name: inv.Name, ExpiresAt: sqldb.MillisOf(inv.ExpiresAt),
+				OrganizationID: p.Organization, ID: i}); err != nil {
 			return fmt.Errorf("invitation: update: %w", err)
 		}
 		return s.recordInvitation(ctx, tx, p, i, "invitation.updated", map[string]string{"role": inv.Role})
@@ -261,8 +278,10 @@ func (s *Service) RevokeInvitation(ctx context.Context, p principal.Principal, i
 	})
 }
 
-// Accept makes the invited user with the password they chose. The link works once, on time, for the address, role and teams it names.
-func (s *Service) Accept(ctx context.Context, source principal.Source, token secret.Secret, name, plain string) (User, error) {
+// Accept makes the invited user with the password they chose. The link works once, on time, for the address, role and
+// teams it names.
+func (s *Service) Accept(ctx context.Context, source principal.Source, token secret.Secret, name, plain string) (User,
+	error) {
 	orgID, subject, err := s.onetime.Find(ctx, purposeInvitation, token, s.now())
 	if err != nil {
 		return User{}, err
@@ -281,16 +300,19 @@ func (s *Service) Accept(ctx context.Context, source principal.Source, token sec
 	if name == "" {
 		name = inv.Name
 	}
-	hash, err := s.hashNew(ctx, source.Address, "password", org, User{Email: inv.Email, Username: inv.Email, Name: name}, plain)
+	hash, err := s.hashNew(ctx, source.Address, "password", org,
+		User{Email: inv.Email, Username: inv.Email, Name: name}, plain)
 	if err != nil {
 		return User{}, err
 	}
 	invitee := principal.Principal{Kind: principal.User, ID: subject, Home: orgID, Organization: orgID, Source: source}
 	var u User
 	err = s.db.Tx(ctx, orgID, func(tx *sqldb.Tx) error {
-		inv, err := s.holdPending(ctx, tx, orgID, inv.ID) // as it stands now: it may have been changed while the password was hashed
+		// as it stands now: it may have been changed while the password was hashed
+		inv, err := s.holdPending(ctx, tx, orgID, inv.ID)
 		if fault.Is(err, fault.Conflict) {
-			return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The link is not valid: it was used, has expired, or never existed.")
+			return fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
+				"The link is not valid: it was used, has expired, or never existed.")
 		}
 		if err != nil {
 			return err
@@ -298,7 +320,8 @@ func (s *Service) Accept(ctx context.Context, source principal.Source, token sec
 		if _, err := s.onetime.Consume(ctx, tx, orgID, purposeInvitation, token, s.now()); err != nil {
 			return err
 		}
-		if u, err = s.insert(ctx, tx, invitee, NewUser{Email: inv.Email, Name: name, Kind: Person, Role: inv.Role, Teams: inv.Teams, PasswordHash: hash}); err != nil {
+		if u, err = s.insert(ctx, tx, invitee, NewUser{Email: inv.Email, Name: name, Kind: Person, Role: inv.Role,
+			Teams: inv.Teams, PasswordHash: hash}); err != nil {
 			return err
 		}
 		n, err := userdb.New(tx).SetInvitationState(ctx, string(Accepted), u.ID, orgID, inv.ID)
@@ -308,7 +331,8 @@ func (s *Service) Accept(ctx context.Context, source principal.Source, token sec
 		if n == 0 {
 			return fault.Conflictf("The invitation was revoked.")
 		}
-		return s.recordInvitation(ctx, tx, invitee, inv.ID, "invitation.accepted", map[string]string{"user": string(u.ID)})
+		return s.recordInvitation(ctx, tx, invitee, inv.ID, "invitation.accepted",
+			map[string]string{"user": string(u.ID)})
 	})
 	return u, err
 }
@@ -319,7 +343,8 @@ const invitationsKept = 90 * 24 * time.Hour
 // PurgeInvitations removes invitations that expired long ago, at most limit at once.
 func (s *Service) PurgeInvitations(ctx context.Context, limit int) (n int64, err error) {
 	err = s.db.PlatformTx(ctx, "purge expired invitations", func(tx *sqldb.Tx) error {
-		n, err = userdb.New(tx).PlatformPurgeInvitations(ctx, sqldb.MillisOf(s.now().Add(-invitationsKept)), int64(limit))
+		n, err = userdb.New(tx).PlatformPurgeInvitations(ctx, sqldb.MillisOf(s.now().Add(-invitationsKept)),
+			int64(limit))
 		return err
 	})
 	return n, err

@@ -27,15 +27,18 @@ func contextWords(u User) []string {
 }
 
 // hashNew judges a new password and hashes it. It runs before any transaction.
-func (s *Service) hashNew(ctx context.Context, client, field string, org organization.Organization, u User, plain string) (string, error) {
+func (s *Service) hashNew(ctx context.Context, client, field string, org organization.Organization, u User,
+	plain string) (string, error) {
 	if err := s.policy(org, u, contextWords(u)...).Check(plain); err != nil {
 		return "", fault.Invalidf(field, "%v", err)
 	}
 	return s.hasher.Hash(ctx, client, plain)
 }
 
-// ChangePassword replaces the principal's own password, proven by the current one, and ends their other sessions. place is theirs in the hash queue.
-func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, place *hashing.Place, current, plain string, within Within) (ended int, err error) {
+// ChangePassword replaces the principal's own password, proven by the current one, and ends their other sessions. place
+// is theirs in the hash queue.
+func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, place *hashing.Place, current,
+	plain string, within Within) (ended int, err error) {
 	u, err := one(userdb.New(s.db.Tenant(p.Home)).Get(ctx, p.Home, id.User(p.ID)))
 	if err != nil {
 		return 0, err
@@ -76,7 +79,8 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, pla
 }
 
 // setPassword writes the hash and ends every session but keep.
-func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, hash string, keep id.Session, act string) (int, error) {
+func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, hash string,
+	keep id.Session, act string) (int, error) {
 	// Links first, then the user, then the sessions: everyone takes the locks in this order.
 	if err := s.withdrawLinks(ctx, tx, u); err != nil {
 		return 0, err
@@ -108,24 +112,30 @@ func (s *Service) withdrawLinks(ctx context.Context, tx *sqldb.Tx, u User) error
 // notice is a mail that tells a user what happened to their account.
 func (s *Service) notice(kind mail.Kind, org organization.Organization, u User, facts map[string]string) mail.Message {
 	facts["when"] = org.Settings.When(s.now())
-	return mail.Message{Kind: kind, Subject: string(u.ID), To: u.Email, Name: u.Name, Organization: org.Name, Facts: facts}
+	return mail.Message{Kind: kind, Subject: string(u.ID), To: u.Email, Name: u.Name, Organization: org.Name,
+		Facts: facts}
 }
 
-func (s *Service) linkMail(kind mail.Kind, org organization.Organization, u User, page string, token secret.Secret, lifetime time.Duration) mail.Message {
-	return mail.Message{Kind: kind, Subject: string(u.ID), To: u.Email, Name: u.Name, Organization: org.Name, Page: page, Token: token, Lifetime: lifetime}
+func (s *Service) linkMail(kind mail.Kind, org organization.Organization, u User, page string, token secret.Secret,
+	lifetime time.Duration) mail.Message {
+	return mail.Message{Kind: kind, Subject: string(u.ID), To: u.Email, Name: u.Name, Organization: org.Name,
+		Page: page, Token: token, Lifetime: lifetime}
 }
 
 // passwordChanged tells a user that their password is another.
-func (s *Service) passwordChanged(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u User, p principal.Principal) error {
+func (s *Service) passwordChanged(ctx context.Context, tx *sqldb.Tx, org organization.Organization, u User,
+	p principal.Principal) error {
 	if !u.HasPassword {
 		return nil // the first one: nothing was changed
 	}
-	return s.mails.Queue(ctx, tx, org.ID, s.notice(mail.PasswordChanged, org, u, map[string]string{"address": p.Source.Address}))
+	return s.mails.Queue(ctx, tx, org.ID, s.notice(mail.PasswordChanged, org, u,
+		map[string]string{"address": p.Source.Address}))
 }
 
-// PasswordLink makes a new link at which a user chooses a password; one made before stops working. It needs users:update:all and no fewer
-// rights than the user's. The present password stays until another is chosen.
-func (s *Service) PasswordLink(ctx context.Context, p principal.Principal, user id.User) (link secret.Secret, expires time.Time, err error) {
+// PasswordLink makes a new link at which a user chooses a password; one made before stops working. It needs
+// users:update:all and no fewer rights than the user's. The present password stays until another is chosen.
+func (s *Service) PasswordLink(ctx context.Context, p principal.Principal, user id.User) (link secret.Secret,
+	expires time.Time, err error) {
 	err = sqldb.Retry(func() error {
 		link, expires, err = s.passwordLink(ctx, p, user)
 		return err
@@ -133,7 +143,8 @@ func (s *Service) PasswordLink(ctx context.Context, p principal.Principal, user 
 	return link, expires, err
 }
 
-func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user id.User) (link secret.Secret, expires time.Time, err error) {
+func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user id.User) (link secret.Secret,
+	expires time.Time, err error) {
 	if p, err = s.Present(ctx, p); err != nil {
 		return link, expires, err
 	}
@@ -153,7 +164,8 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 	}
 	expires = s.now().Add(LinkLifetime)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(user), s.now(), expires); err != nil {
+		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(user), s.now(),
+			expires); err != nil {
 			return err
 		}
 		n, err := userdb.New(tx).HoldAsRead(ctx, p.Organization, user, sqldb.MillisOf(u.UpdatedAt))
@@ -163,16 +175,19 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 		if n == 0 { // promoted meanwhile, perhaps: judge again
 			return sqldb.ErrStale
 		}
-		if err := s.mails.Queue(ctx, tx, p.Organization, s.linkMail(mail.ChoosePassword, org, u, "set-password", link, LinkLifetime)); err != nil {
+		if err := s.mails.Queue(ctx, tx, p.Organization,
+			s.linkMail(mail.ChoosePassword, org, u, "set-password", link, LinkLifetime)); err != nil {
 			return err
 		}
-		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "user.password_link_issued", TargetKind: "user", TargetID: string(user)})
+		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "user.password_link_issued", TargetKind: "user",
+			TargetID: string(user)})
 	})
 	return link, expires, err
 }
 
-// MailReset sends a user who asked for it, or seems to have, a link at which they choose another password; one sent before stops working. Whoever reads
-// the user's mail proves no more than that: a second factor is still asked for at the sign-in.
+// MailReset sends a user who asked for it, or seems to have, a link at which they choose another password; one sent
+// before stops working. Whoever reads the user's mail proves no more than that: a second factor is still asked for at
+// the sign-in.
 func (s *Service) MailReset(ctx context.Context, source principal.Source, u User) error {
 	org, err := s.organizations.Facts(ctx, u.Organization)
 	if err != nil {
@@ -188,34 +203,41 @@ func (s *Service) MailReset(ctx context.Context, source principal.Source, u User
 		if err != nil {
 			return err
 		}
-		u, err := s.Hold(ctx, tx, org.ID, u.ID) // as they are now: the address may have changed since they were asked for
+		// as they are now: the address may have changed since they were asked for
+		u, err := s.Hold(ctx, tx, org.ID, u.ID)
 		if err != nil {
 			return err
 		}
 		if u.State != Active || !u.HasPassword {
 			return s.onetime.Withdraw(ctx, tx, org.ID, purposeReset, string(u.ID))
 		}
-		if err := s.mails.Queue(ctx, tx, org.ID, s.linkMail(mail.ResetPassword, org, u, "reset-password", token, ResetLifetime)); err != nil {
+		if err := s.mails.Queue(ctx, tx, org.ID, s.linkMail(mail.ResetPassword, org, u, "reset-password", token,
+			ResetLifetime)); err != nil {
 			return err
 		}
-		return audit.RecordIn(ctx, tx, now, org.ID, p, audit.Entry{Act: "user.password_reset_mailed", TargetKind: "user", TargetID: string(u.ID)})
+		return audit.RecordIn(ctx, tx, now, org.ID, p,
+			audit.Entry{Act: "user.password_reset_mailed", TargetKind: "user", TargetID: string(u.ID)})
 	})
 }
 
 // Within is what else happens in the transaction that gives a user another password.
 type Within func(tx *sqldb.Tx, u User) error
 
-// SetPasswordByLink gives a user the password they chose at the link that an administrator handed or mailed them; the link works once.
-func (s *Service) SetPasswordByLink(ctx context.Context, source principal.Source, token secret.Secret, plain string, within Within) (User, error) {
+// SetPasswordByLink gives a user the password they chose at the link that an administrator handed or mailed them; the
+// link works once.
+func (s *Service) SetPasswordByLink(ctx context.Context, source principal.Source, token secret.Secret, plain string,
+	within Within) (User, error) {
 	return s.setByLink(ctx, source, purposeSetPassword, token, plain, "user.password_set", within)
 }
 
 // ResetPassword is SetPasswordByLink with a link that was asked for by whoever said they forgot theirs.
-func (s *Service) ResetPassword(ctx context.Context, source principal.Source, token secret.Secret, plain string, within Within) (User, error) {
+func (s *Service) ResetPassword(ctx context.Context, source principal.Source, token secret.Secret, plain string,
+	within Within) (User, error) {
 	return s.setByLink(ctx, source, purposeReset, token, plain, "user.password_reset", within)
 }
 
-func (s *Service) setByLink(ctx context.Context, source principal.Source, purpose string, token secret.Secret, plain, act string, within Within) (User, error) {
+func (s *Service) setByLink(ctx context.Context, source principal.Source, purpose string, token secret.Secret, plain,
+	act string, within Within) (User, error) {
 	orgID, subject, err := s.onetime.Find(ctx, purpose, token, s.now())
 	if err != nil {
 		return User{}, err
@@ -249,11 +271,14 @@ func (s *Service) setByLink(ctx context.Context, source principal.Source, purpos
 	return u, err
 }
 
-// Confirm tells, inside the transaction of a sign-in, whether the user is still active, the password still the one that was proven, and what else is
-// asked of them still the same. It holds the user until the transaction ends, so that a session begun with a former password cannot slip past the end of all sessions.
+// Confirm tells, inside the transaction of a sign-in, whether the user is still active, the password still the one that
+// was proven, and what else is asked of them still the same. It holds the user until the transaction ends, so that a
+// session begun with a former password cannot slip past the end of all sessions.
 func (s *Service) Confirm(ctx context.Context, tx *sqldb.Tx, u User) (bool, error) {
-	n, err := userdb.New(tx).Confirm(ctx, userdb.ConfirmParams{OrganizationID: u.Organization, ID: u.ID, PasswordChangedAt: sqldb.MillisOf(u.passwordChangedAt),
-		SecondFactors: strings.Join(u.SecondFactors, " "), MfaRequired: u.MFARequired})
+	n, err := userdb.New(tx).
+		Confirm(ctx, userdb.ConfirmParams{OrganizationID: u.Organization, ID: u.ID,
+			PasswordChangedAt: sqldb.MillisOf(u.passwordChangedAt),
+			SecondFactors:     strings.Join(u.SecondFactors, " "), MfaRequired: u.MFARequired})
 	if err != nil {
 		return false, fmt.Errorf("user: confirm: %w", err)
 	}

@@ -18,7 +18,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
-// The methods of a second factor, as clients name them (A27). Backup codes stand in for the others and are none by themselves.
+// The methods of a second factor, as clients name them (A27). Backup codes stand in for the others and are none by
+// themselves.
 const (
 	TOTP        = "totp"
 	WebAuthn    = "webauthn"
@@ -33,7 +34,8 @@ func (u User) HasSecondFactor() bool {
 // PasswordChangedAt is when the present password was set: a sign-in that began with a former one does not go on.
 func (u User) PasswordChangedAt() time.Time { return u.passwordChangedAt }
 
-// MustHaveSecondFactor tells whether a user may sign in with a second factor only, by themselves, by the organization or by what they administer (A27).
+// MustHaveSecondFactor tells whether a user may sign in with a second factor only, by themselves, by the organization
+// or by what they administer (A27).
 func (s *Service) MustHaveSecondFactor(ctx context.Context, org organization.Organization, u User) (bool, error) {
 	switch {
 	case u.Kind == Application && u.MFAExempt:
@@ -52,7 +54,8 @@ func (s *Service) Read(ctx context.Context, org id.Organization, user id.User) (
 	return one(userdb.New(s.db.Tenant(org)).Get(ctx, org, user))
 }
 
-// Changeable gives a user of the principal's organization whom the principal may change: one who holds no right that they do not hold now.
+// Changeable gives a user of the principal's organization whom the principal may change: one who holds no right that
+// they do not hold now.
 func (s *Service) Changeable(ctx context.Context, p principal.Principal, user id.User) (User, error) {
 	p, err := s.Present(ctx, p)
 	if err != nil {
@@ -65,7 +68,8 @@ func (s *Service) Changeable(ctx context.Context, p principal.Principal, user id
 	return u, s.checkMayChange(ctx, p, u)
 }
 
-// Hold reads a user and holds them until the transaction ends: whoever signs in with them or changes what they sign in with waits, or was first.
+// Hold reads a user and holds them until the transaction ends: whoever signs in with them or changes what they sign in
+// with waits, or was first.
 func (s *Service) Hold(ctx context.Context, tx *sqldb.Tx, org id.Organization, user id.User) (User, error) {
 	return one(userdb.New(tx).Hold(ctx, org, user))
 }
@@ -80,7 +84,8 @@ func (s *Service) SetSecondFactors(ctx context.Context, tx *sqldb.Tx, u User, me
 	return nil
 }
 
-// RequireSecondFactor makes one user have a second factor, or leaves it to the organization. It needs users:update:all and no fewer rights than theirs.
+// RequireSecondFactor makes one user have a second factor, or leaves it to the organization. It needs users:update:all
+// and no fewer rights than theirs.
 func (s *Service) RequireSecondFactor(ctx context.Context, p principal.Principal, user id.User, required bool) error {
 	if p.UserID() == user {
 		return fault.Forbiddenf("Nobody decides whether they must have a second factor themselves.")
@@ -91,20 +96,25 @@ func (s *Service) RequireSecondFactor(ctx context.Context, p principal.Principal
 			return err
 		}
 		return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-			n, err := userdb.New(tx).RequireSecondFactor(ctx, userdb.RequireSecondFactorParams{MfaRequired: required, Now: sqldb.MillisOf(sqldb.Version(s.now(), u.UpdatedAt)),
-				OrganizationID: p.Organization, ID: user, Was: sqldb.MillisOf(u.UpdatedAt)})
+			n, err := userdb.New(tx).RequireSecondFactor(ctx,
+				userdb.RequireSecondFactorParams{MfaRequired: required,
+					Now:            sqldb.MillisOf(sqldb.Version(s.now(), u.UpdatedAt)),
+					OrganizationID: p.Organization, ID: user, Was: sqldb.MillisOf(u.UpdatedAt)})
 			if err != nil {
 				return fmt.Errorf("user: require second factor: %w", err)
 			}
 			if n == 0 {
 				return sqldb.ErrStale
 			}
-			return s.changed(ctx, tx, p, u, "user.mfa_required", map[string]string{"required": strconv.FormatBool(required)})
+			return s.changed(ctx, tx, p, u, "user.mfa_required",
+				map[string]string{"required": strconv.FormatBool(required)})
 		})
 	})
 }
 
 // Record writes what happened to a user's means of signing in.
-func (s *Service) Record(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, act string, details map[string]string) error {
-	return audit.RecordIn(ctx, tx, s.now(), u.Organization, p, audit.Entry{Act: act, TargetKind: "user", TargetID: string(u.ID), Details: details})
+func (s *Service) Record(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, act string,
+	details map[string]string) error {
+	return audit.RecordIn(ctx, tx, s.now(), u.Organization, p,
+		audit.Entry{Act: act, TargetKind: "user", TargetID: string(u.ID), Details: details})
 }

@@ -25,19 +25,23 @@ import (
 
 // Sessions ends sessions in the transaction that takes their ground away.
 type Sessions interface {
-	EndAll(ctx context.Context, tx *sqldb.Tx, org id.Organization, user id.User, keep id.Session, reason string) (int, error)
+	EndAll(ctx context.Context, tx *sqldb.Tx, org id.Organization, user id.User, keep id.Session, reason string) (int,
+		error)
 }
 
 // Credentials ends application tokens in the transaction that takes their ground away.
 type Credentials interface {
-	EndApplicationTokens(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, user id.User, reason string) error
+	EndApplicationTokens(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, user id.User,
+		reason string) error
 }
 
 // OneTime issues and consumes the secrets of links.
 type OneTime interface {
-	Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject string, now, expires time.Time) (secret.Secret, error)
+	Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject string, now,
+		expires time.Time) (secret.Secret, error)
 	Find(ctx context.Context, purpose string, value secret.Secret, now time.Time) (id.Organization, string, error)
-	Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, value secret.Secret, now time.Time) (string, error)
+	Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, value secret.Secret,
+		now time.Time) (string, error)
 	Withdraw(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject string) error
 }
 
@@ -54,7 +58,8 @@ const (
 	purposeReset       = "reset_password"
 )
 
-// LinkLifetime is how long an invitation or a set-password link works; ResetLifetime how long one does that anybody can ask for.
+// LinkLifetime is how long an invitation or a set-password link works; ResetLifetime how long one does that anybody can
+// ask for.
 const (
 	LinkLifetime  = 7 * 24 * time.Hour
 	ResetLifetime = 30 * time.Minute
@@ -75,8 +80,10 @@ type Service struct {
 }
 
 // New makes the service. sessions is set later by the composition root with UseSessions, since sessions build on users.
-func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, roles *role.Service, onetime OneTime, hasher Hasher, mails *mail.Outbox, now func() time.Time) *Service {
-	return &Service{db: db, now: now, organizations: organizations, roles: roles, onetime: onetime, hasher: hasher, mails: mails, facts: cache.NewShared(caches, "user", 200_000, cache.Plain[User]())}
+func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, roles *role.Service, onetime OneTime,
+	hasher Hasher, mails *mail.Outbox, now func() time.Time) *Service {
+	return &Service{db: db, now: now, organizations: organizations, roles: roles, onetime: onetime, hasher: hasher,
+		mails: mails, facts: cache.NewShared(caches, "user", 200_000, cache.Plain[User]())}
 }
 
 // UseSessions names who ends sessions.
@@ -87,15 +94,17 @@ func (s *Service) UseCredentials(c Credentials) { s.credentials = c }
 
 // Facts gives a user from the cache.
 func (s *Service) Facts(ctx context.Context, org id.Organization, user id.User) (User, error) {
-	return s.facts.Get(ctx, invalidation.Key{Organization: org, ID: string(user)}, func(ctx context.Context) (User, error) {
-		u, err := one(userdb.New(s.db.Tenant(org)).Get(ctx, org, user))
-		u.passwordHash = "" // not for the cache
-		return u, err
-	})
+	return s.facts.Get(ctx, invalidation.Key{Organization: org, ID: string(user)},
+		func(ctx context.Context) (User, error) {
+			u, err := one(userdb.New(s.db.Tenant(org)).Get(ctx, org, user))
+			u.passwordHash = "" // not for the cache
+			return u, err
+		})
 }
 
-// ForSignIn finds the one account a sign-in name means: an e-mail address or, in a named organization, a user name, which has no @ unless it is
-// the address. Whatever the outcome it asks the database exactly once. Found is false for none and for several.
+// ForSignIn finds the one account a sign-in name means: an e-mail address or, in a named organization, a user name,
+// which has no @ unless it is the address. Whatever the outcome it asks the database exactly once. Found is false for
+// none and for several.
 func (s *Service) ForSignIn(ctx context.Context, org id.Organization, name string) (u User, found bool, err error) {
 	key := CanonicalName(name)
 	if org != "" {
@@ -120,8 +129,8 @@ func (s *Service) ForSignIn(ctx context.Context, org id.Organization, name strin
 	return fromRow(rows[0]), true, nil
 }
 
-// Present cuts a session's principal to what its user's role gives at this moment. A session may keep for a while what its role has lost; what is
-// made with it and lasts must not.
+// Present cuts a session's principal to what its user's role gives at this moment. A session may keep for a while what
+// its role has lost; what is made with it and lasts must not.
 func (s *Service) Present(ctx context.Context, p principal.Principal) (principal.Principal, error) {
 	if p.Kind != principal.User {
 		return p, nil
@@ -135,7 +144,8 @@ func (s *Service) Present(ctx context.Context, p principal.Principal) (principal
 	return p, err
 }
 
-// HoldApplication holds a user who is an active application in the transaction of what depends on it; whoever changes that waits, or was first.
+// HoldApplication holds a user who is an active application in the transaction of what depends on it; whoever changes
+// that waits, or was first.
 func (s *Service) HoldApplication(ctx context.Context, tx *sqldb.Tx, org id.Organization, user id.User) error {
 	n, err := userdb.New(tx).HoldApplication(ctx, org, user)
 	if err != nil {
@@ -168,7 +178,8 @@ type Created struct {
 	LinkExpires time.Time
 }
 
-// Create adds a user. It needs users:create:all. Nobody chooses another's password: the answer holds a link that works once.
+// Create adds a user. It needs users:create:all. Nobody chooses another's password: the answer holds a link that works
+// once.
 func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) (Created, error) {
 	p, err := s.Present(ctx, p)
 	if err != nil {
@@ -195,10 +206,12 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 		}
 		if n.PasswordHash == "" {
 			c.LinkExpires = s.now().Add(LinkLifetime)
-			if c.Link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(u.ID), s.now(), c.LinkExpires); err != nil {
+			if c.Link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(u.ID), s.now(),
+				c.LinkExpires); err != nil {
 				return err
 			}
-			return s.mails.Queue(ctx, tx, p.Organization, s.linkMail(mail.ChoosePassword, org, u, "set-password", c.Link, LinkLifetime))
+			return s.mails.Queue(ctx, tx, p.Organization,
+				s.linkMail(mail.ChoosePassword, org, u, "set-password", c.Link, LinkLifetime))
 		}
 		return nil
 	})
@@ -229,8 +242,10 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 		return User{}, err
 	}
 	now := s.now()
-	row := userdb.InsertParams{OrganizationID: p.Organization, ID: id.New[id.User](), Email: email, EmailKey: emailKey, Username: username, UsernameKey: usernameKey,
-		Name: name, Kind: string(n.Kind), Role: n.Role, PasswordHash: n.PasswordHash, PasswordChangedAt: sqldb.MillisOf(now), CreatedAt: sqldb.MillisOf(now)}
+	row := userdb.InsertParams{OrganizationID: p.Organization, ID: id.New[id.User](), Email: email, EmailKey: emailKey,
+		Username: username, UsernameKey: usernameKey,
+		Name: name, Kind: string(n.Kind), Role: n.Role, PasswordHash: n.PasswordHash,
+		PasswordChangedAt: sqldb.MillisOf(now), CreatedAt: sqldb.MillisOf(now)}
 	q := userdb.New(tx)
 	if err := q.Insert(ctx, row); sqldb.IsUnique(err) {
 		return User{}, fault.Conflictf("The e-mail address or the user name is taken in this organization.")
@@ -244,14 +259,17 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 			return User{}, fmt.Errorf("user: teams: %w", err)
 		}
 	}
-	u := User{ID: row.ID, Organization: p.Organization, Email: email, Username: username, Name: name, Kind: n.Kind, Role: n.Role, State: Active,
+	u := User{ID: row.ID, Organization: p.Organization, Email: email, Username: username, Name: name, Kind: n.Kind,
+		Role: n.Role, State: Active,
 		HasPassword: n.PasswordHash != "", CreatedAt: row.CreatedAt.Time(), UpdatedAt: row.CreatedAt.Time()}
 	return u, s.changed(ctx, tx, p, u, "user.created", map[string]string{"role": u.Role, "type": string(u.Kind)})
 }
 
-func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, act string, details map[string]string) error {
+func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, act string,
+	details map[string]string) error {
 	tx.Announce(s.facts.Message(invalidation.Key{Organization: u.Organization, ID: string(u.ID)}))
-	return audit.RecordIn(ctx, tx, s.now(), u.Organization, p, audit.Entry{Act: act, TargetKind: "user", TargetID: string(u.ID), Details: details})
+	return audit.RecordIn(ctx, tx, s.now(), u.Organization, p,
+		audit.Entry{Act: act, TargetKind: "user", TargetID: string(u.ID), Details: details})
 }
 
 // Get finds a user of the principal's organization. It needs users:read:all.
@@ -270,8 +288,10 @@ type Filter struct {
 
 // List pages through the users by id. It needs users:read:all.
 func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]User, error) {
-	rows, err := userdb.New(s.db.Tenant(p.Organization)).List(ctx, userdb.ListParams{OrganizationID: p.Organization, After: f.After, State: string(f.State), Role: f.Role,
-		EmailKey: CanonicalName(f.Email), RowLimit: int64(f.Limit)})
+	rows, err := userdb.New(s.db.Tenant(p.Organization)).
+		List(ctx, userdb.ListParams{OrganizationID: p.Organization, After: f.After, State: string(f.State),
+			Role:     f.Role,
+			EmailKey: CanonicalName(f.Email), RowLimit: int64(f.Limit)})
 	if err != nil {
 		return nil, fmt.Errorf("user: list: %w", err)
 	}
@@ -296,12 +316,14 @@ func (s *Service) checkMayChange(ctx context.Context, p principal.Principal, u U
 		return err
 	}
 	if missing := p.Permissions.Missing(r.Permissions); len(missing) > 0 {
-		return fault.Forbiddenf("This user holds %s, which you do not; only someone who does may change them.", missing[0])
+		return fault.Forbiddenf("This user holds %s, which you do not; only someone who does may change them.",
+			missing[0])
 	}
 	return nil
 }
 
-// CheckMayEndSessions tells whether p may end the sessions of a user: their own always, another's by the rule of checkMayChange.
+// CheckMayEndSessions tells whether p may end the sessions of a user: their own always, another's by the rule of
+// checkMayChange.
 func (s *Service) CheckMayEndSessions(ctx context.Context, p principal.Principal, user id.User) error {
 	if p.UserID() == user && p.Kind == principal.User {
 		return nil
@@ -313,9 +335,10 @@ func (s *Service) CheckMayEndSessions(ctx context.Context, p principal.Principal
 	return s.checkMayChange(ctx, p, u)
 }
 
-// Update changes a user; change edits a copy. Disabling ends the user's sessions in the same transaction. Two changes at once never undo
-// each other: the later one is made to, and judged by, what the first left.
-func (s *Service) Update(ctx context.Context, p principal.Principal, user id.User, change func(u *User)) (u User, err error) {
+// Update changes a user; change edits a copy. Disabling ends the user's sessions in the same transaction. Two changes
+// at once never undo each other: the later one is made to, and judged by, what the first left.
+func (s *Service) Update(ctx context.Context, p principal.Principal, user id.User, change func(u *User)) (u User,
+	err error) {
 	err = sqldb.Retry(func() error {
 		u, err = s.update(ctx, p, user, change)
 		return err
@@ -362,9 +385,11 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 		return User{}, err
 	}
 	if u.Email != before.Email && p.Kind != principal.User && !p.IsSystem() {
-		return User{}, fault.Forbiddenf("A machine credential changes nobody's e-mail address: who reads mail there can choose another password.")
+		return User{}, fault.Forbiddenf("A machine credential changes nobody's e-mail address: who reads mail there " +
+			"can choose another password.")
 	}
-	row := userdb.UpdateParams{Kind: string(u.Kind), Role: u.Role, State: string(u.State), MfaExempt: u.MFAExempt, OrganizationID: p.Organization, ID: user}
+	row := userdb.UpdateParams{Kind: string(u.Kind), Role: u.Role, State: string(u.State), MfaExempt: u.MFAExempt,
+		OrganizationID: p.Organization, ID: user}
 	if row.Email, row.EmailKey, err = checkEmail(u.Email); err != nil {
 		return User{}, err
 	}
@@ -377,10 +402,13 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	if row.Name, err = checkText("name", u.Name, 0, 200); err != nil {
 		return User{}, err
 	}
-	u.Email, u.Username, u.Name, u.UpdatedAt = row.Email, row.Username, row.Name, sqldb.Version(s.now(), before.UpdatedAt)
+	u.Email, u.Username, u.Name, u.UpdatedAt = row.Email, row.Username, row.Name, sqldb.Version(s.now(),
+		before.UpdatedAt)
 	row.Now, row.Was = sqldb.MillisOf(u.UpdatedAt), sqldb.MillisOf(before.UpdatedAt)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		if u.Role != before.Role || u.Email != before.Email { // whoever holds a link made for the former role, or mailed to the former address, gets nothing of the new one
+		if u.Role != before.Role || u.Email != before.Email {
+			// whoever holds a link made for the former role, or mailed to the former address, gets nothing of the new
+			// one
 			if err := s.withdrawLinks(ctx, tx, before); err != nil {
 				return err
 			}
@@ -400,11 +428,13 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 			}
 		}
 		if before.Kind == Application && (u.Kind != Application || u.State == Disabled) {
-			if err := s.credentials.EndApplicationTokens(ctx, tx, p, p.Organization, user, actOf(before, u)); err != nil {
+			if err := s.credentials.EndApplicationTokens(ctx, tx, p, p.Organization, user,
+				actOf(before, u)); err != nil {
 				return err
 			}
 		}
-		if u.Email != before.Email { // the former address hears of it too: who takes an account over changes the address first
+		if u.Email != before.Email {
+			// the former address hears of it too: who takes an account over changes the address first
 			for _, to := range []string{before.Email, u.Email} {
 				m := s.notice(mail.EmailChanged, org, u, map[string]string{"from": before.Email, "to": u.Email})
 				m.To = to
@@ -418,8 +448,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	return u, err
 }
 
-// checkKind judges a change of what a user is, which decides whether it may have tokens without an expiry and be exempted from the second factor
-// (A27): a person decides it, about others, and an exemption is for an application that was one before, one by one.
+// checkKind judges a change of what a user is, which decides whether it may have tokens without an expiry and be
+// exempted from the second factor (A27): a person decides it, about others, and an exemption is for an application that
+// was one before, one by one.
 func checkKind(p principal.Principal, before User, after *User) error {
 	if after.Kind != Application && after.MFAExempt == before.MFAExempt {
 		after.MFAExempt = false // who stops being one loses it
@@ -453,7 +484,8 @@ func actOf(before, after User) string {
 func changes(before, after User) map[string]string {
 	out := make(map[string]string)
 	for _, c := range []struct{ name, from, to string }{
-		{"email", before.Email, after.Email}, {"username", before.Username, after.Username}, {"name", before.Name, after.Name},
+		{"email", before.Email, after.Email}, {"username", before.Username, after.Username},
+		{"name", before.Name, after.Name},
 		{"role", before.Role, after.Role}, {"type", string(before.Kind), string(after.Kind)},
 		{"mfaExempt", strconv.FormatBool(before.MFAExempt), strconv.FormatBool(after.MFAExempt)},
 	} {

@@ -24,7 +24,8 @@ type Team struct {
 }
 
 func teamFromRow(r userdb.Team) Team {
-	return Team{ID: r.ID, Name: r.Name, Description: r.Description, CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time()}
+	return Team{ID: r.ID, Name: r.Name, Description: r.Description, CreatedAt: r.CreatedAt.Time(),
+		UpdatedAt: r.UpdatedAt.Time()}
 }
 
 func oneTeam(r userdb.Team, err error) (Team, error) {
@@ -45,8 +46,10 @@ func (t *Team) check() (err error) {
 	return err
 }
 
-func (s *Service) recordTeam(ctx context.Context, tx *sqldb.Tx, p principal.Principal, team id.Team, act string, details map[string]string) error {
-	return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: act, TargetKind: "team", TargetID: string(team), Details: details})
+func (s *Service) recordTeam(ctx context.Context, tx *sqldb.Tx, p principal.Principal, team id.Team, act string,
+	details map[string]string) error {
+	return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: act, TargetKind: "team", TargetID: string(team),
+		Details: details})
 }
 
 // CreateTeam adds a team. It needs teams:create:all.
@@ -57,7 +60,9 @@ func (s *Service) CreateTeam(ctx context.Context, p principal.Principal, t Team)
 	t.ID, t.CreatedAt = id.New[id.Team](), s.now()
 	t.UpdatedAt = t.CreatedAt
 	err := s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		err := userdb.New(tx).InsertTeam(ctx, userdb.InsertTeamParams{OrganizationID: p.Organization, ID: t.ID, Name: t.Name, NameKey: CanonicalName(t.Name), Description: t.Description, CreatedAt: sqldb.MillisOf(t.CreatedAt)})
+		err := userdb.New(tx).
+			InsertTeam(ctx, userdb.InsertTeamParams{OrganizationID: p.Organization, ID: t.ID, Name: t.Name,
+				NameKey: CanonicalName(t.Name), Description: t.Description, CreatedAt: sqldb.MillisOf(t.CreatedAt)})
 		if err != nil {
 			return err
 		}
@@ -92,15 +97,19 @@ func (s *Service) ListTeams(ctx context.Context, p principal.Principal, after id
 }
 
 // UpdateTeam renames or describes a team. It needs teams:update:all.
-func (s *Service) UpdateTeam(ctx context.Context, p principal.Principal, team id.Team, change func(t *Team)) (Team, error) {
+func (s *Service) UpdateTeam(ctx context.Context, p principal.Principal, team id.Team, change func(t *Team)) (Team,
+	error) {
 	var t Team
 	err := sqldb.Retry(func() error {
-		return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error { return s.updateTeam(ctx, tx, p, team, change, &t) })
+		return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+			return s.updateTeam(ctx, tx, p, team, change, &t)
+		})
 	})
 	return t, teamConflict(err)
 }
 
-func (s *Service) updateTeam(ctx context.Context, tx *sqldb.Tx, p principal.Principal, team id.Team, change func(t *Team), t *Team) error {
+func (s *Service) updateTeam(ctx context.Context, tx *sqldb.Tx, p principal.Principal, team id.Team,
+	change func(t *Team), t *Team) error {
 	q := userdb.New(tx)
 	before, err := oneTeam(q.GetTeam(ctx, p.Organization, team))
 	if err != nil {
@@ -112,7 +121,8 @@ func (s *Service) updateTeam(ctx context.Context, tx *sqldb.Tx, p principal.Prin
 		return err
 	}
 	t.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
-	n, err := q.UpdateTeam(ctx, userdb.UpdateTeamParams{Name: t.Name, NameKey: CanonicalName(t.Name), Description: t.Description, Now: sqldb.MillisOf(t.UpdatedAt),
+	n, err := q.UpdateTeam(ctx, userdb.UpdateTeamParams{Name: t.Name, NameKey: CanonicalName(t.Name),
+		Description: t.Description, Now: sqldb.MillisOf(t.UpdatedAt),
 		OrganizationID: p.Organization, ID: team, Was: sqldb.MillisOf(before.UpdatedAt)})
 	if err != nil {
 		return err
@@ -176,7 +186,8 @@ func (s *Service) RemoveMember(ctx context.Context, p principal.Principal, team 
 }
 
 // ListMembers pages through a team's users by id. It needs teams:read:all.
-func (s *Service) ListMembers(ctx context.Context, p principal.Principal, team id.Team, after id.User, limit int) ([]User, error) {
+func (s *Service) ListMembers(ctx context.Context, p principal.Principal, team id.Team, after id.User,
+	limit int) ([]User, error) {
 	if _, err := s.GetTeam(ctx, p, team); err != nil {
 		return nil, err
 	}

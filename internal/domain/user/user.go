@@ -1,5 +1,6 @@
-// Package user owns people and application users, the teams they are in and the invitations that bring them in. It judges who may
-// change whom: nobody grants a role they do not hold themselves, and nobody changes a user who may do more than they may.
+// Package user owns people and application users, the teams they are in and the invitations that bring them in. It
+// judges who may change whom: nobody grants a role they do not hold themselves, and nobody changes a user who may do
+// more than they may.
 package user
 
 import (
@@ -64,8 +65,11 @@ type User struct {
 func (u User) PasswordHash() string { return u.passwordHash }
 
 func fromRow(r userdb.User) User {
-	return User{ID: r.ID, Organization: r.OrganizationID, Email: r.Email, Username: r.Username, Name: r.Name, Kind: Kind(r.Kind), Role: r.Role,
-		State: State(r.State), HasPassword: r.PasswordHash != "", MFAExempt: r.MfaExempt, MFARequired: r.MfaRequired, SecondFactors: strings.Fields(r.SecondFactors), CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(), passwordHash: r.PasswordHash, passwordChangedAt: r.PasswordChangedAt.Time()}
+	return User{ID: r.ID, Organization: r.OrganizationID, Email: r.Email, Username: r.Username, Name: r.Name,
+		Kind: Kind(r.Kind), Role: r.Role,
+		State: State(r.State), HasPassword: r.PasswordHash != "", MFAExempt: r.MfaExempt, MFARequired: r.MfaRequired,
+		SecondFactors: strings.Fields(r.SecondFactors), CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(),
+		passwordHash: r.PasswordHash, passwordChangedAt: r.PasswordChangedAt.Time()}
 }
 
 func one(r userdb.User, err error) (User, error) {
@@ -78,8 +82,8 @@ func one(r userdb.User, err error) (User, error) {
 	return fromRow(r), nil
 }
 
-// CanonicalName is the form under which e-mail addresses and user names are compared and counted: compatibility-normalised, lower case,
-// without surrounding space, so that no spelling of a name is a second name.
+// CanonicalName is the form under which e-mail addresses and user names are compared and counted:
+// compatibility-normalised, lower case, without surrounding space, so that no spelling of a name is a second name.
 func CanonicalName(s string) string {
 	return strings.ToLower(norm.NFKC.String(strings.TrimSpace(s)))
 }
@@ -89,7 +93,8 @@ func checkEmail(email string) (clean, key string, err error) {
 	clean = strings.TrimSpace(email)
 	key = CanonicalName(clean)
 	wrong := fault.Invalidf("email", "must be one e-mail address such as ana@example.com")
-	if len(key) > 254 || !utf8.ValidString(clean) || strings.Count(key, "@") != 1 || strings.ContainsFunc(key, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+	if len(key) > 254 || !utf8.ValidString(clean) || strings.Count(key, "@") != 1 ||
+		strings.ContainsFunc(key, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return "", "", wrong
 	}
 	local, domain, _ := strings.Cut(key, "@")
@@ -109,14 +114,16 @@ func isDomain(domain string) bool {
 		return false
 	}
 	for _, l := range labels {
-		if l == "" || len(l) > 63 || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || l[0] == '-' || l[len(l)-1] == '-' {
+		if l == "" || len(l) > 63 || strings.Trim(l, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || l[0] == '-' ||
+			l[len(l)-1] == '-' {
 			return false
 		}
 	}
 	return true
 }
 
-// checkUsername accepts the user's own e-mail address or a plain name. A name with an @ could pass for someone else's address.
+// checkUsername accepts the user's own e-mail address or a plain name. A name with an @ could pass for someone else's
+// address.
 func checkUsername(username, emailKey string) (clean, key string, err error) {
 	clean = strings.TrimSpace(username)
 	key = CanonicalName(clean)
@@ -127,14 +134,16 @@ func checkUsername(username, emailKey string) (clean, key string, err error) {
 	if n < 2 || n > 100 || strings.ContainsFunc(key, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-", r)
 	}) {
-		return "", "", fault.Invalidf("username", "must be the e-mail address or have 2 to 100 letters, digits, dots, hyphens and underscores")
+		return "", "", fault.Invalidf("username", "must be the e-mail address or have 2 to 100 letters, digits, "+
+			"dots, hyphens and underscores")
 	}
 	return clean, key, nil
 }
 
 func checkText(field, s string, least, most int) (string, error) {
 	s = strings.TrimSpace(s)
-	if n := utf8.RuneCountInString(s); n < least || n > most || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
+	if n := utf8.RuneCountInString(s); n < least || n > most || !utf8.ValidString(s) ||
+		strings.ContainsFunc(s, unicode.IsControl) {
 		return "", fault.Invalidf(field, "must have %d to %d characters and no control characters", least, most)
 	}
 	return s, nil

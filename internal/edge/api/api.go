@@ -1,5 +1,6 @@
-// Package api is the canonical dialect: /v1, one file a resource. Handlers are typed and registered through huma, from which the OpenAPI
-// document comes; everything else about a request (credential, permission, limits) is the kit's. No rule and no SQL lives here.
+// Package api is the canonical dialect: /v1, one file a resource. Handlers are typed and registered through huma, from
+// which the OpenAPI document comes; everything else about a request (credential, permission, limits) is the kit's. No
+// rule and no SQL lives here.
 package api
 
 import (
@@ -148,12 +149,19 @@ func New(kit *web.Kit, s Services) *API {
 	cfg.OpenAPIPath, cfg.DocsPath, cfg.SchemasPath = "", "", ""
 	cfg.CreateHooks = nil
 	cfg.RejectUnknownQueryParameters = true
-	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: func(w io.Writer, v any) error { return web.EncodeJSON(w, v) }, Unmarshal: web.DecodeJSON}, "json": {Marshal: func(w io.Writer, v any) error { return web.EncodeJSON(w, v) }, Unmarshal: web.DecodeJSON}}
+	cfg.Formats = map[string]huma.Format{"application/json": {Marshal: func(w io.Writer, v any) error {
+		return web.EncodeJSON(w, v)
+	}, Unmarshal: web.DecodeJSON}, "json": {Marshal: func(w io.Writer, v any) error { return web.EncodeJSON(w, v) },
+		Unmarshal: web.DecodeJSON}}
 	cfg.DefaultFormat = "application/json"
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{
-		"bearer": {Type: "http", Scheme: "bearer", Description: "An access token of a session or of an OAuth client, or a long-lived token, where the route takes it; at the routes that enrol a factor also the mfaToken of a sign-in that waits for its first."},
-		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key", Description: "An API key, where the route takes it."},
-		"cookie": {Type: "apiKey", In: "cookie", Name: "itsm_auth_token", Description: "The same token in a browser; unsafe methods then need an allowed Origin."},
+		"bearer": {Type: "http", Scheme: "bearer", Description: "An access token of a session or of an OAuth client, " +
+			"or a long-lived token, where the route takes it; at the routes that enrol a factor also the mfaToken of " +
+			"a sign-in that waits for its first."},
+		"apiKey": {Type: "apiKey", In: "header", Name: "X-API-Key",
+			Description: "An API key, where the route takes it."},
+		"cookie": {Type: "apiKey", In: "cookie", Name: "itsm_auth_token",
+			Description: "The same token in a browser; unsafe methods then need an allowed Origin."},
 	}
 	m := &routeMux{kit: kit}
 	a := &API{Services: s, kit: kit, mux: m, huma: humago.New(m, cfg)}
@@ -180,7 +188,8 @@ func (a *API) registerDocument() {
 	if err != nil {
 		panic(err)
 	}
-	a.kit.Handle(web.Route{Method: http.MethodGet, Pattern: "/openapi.json", Public: "the description of the API says nothing about any tenant"},
+	a.kit.Handle(web.Route{Method: http.MethodGet, Pattern: "/openapi.json",
+		Public: "the description of the API says nothing about any tenant"},
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/openapi+json")
 			w.Header().Set("Cache-Control", "public, max-age=300")
@@ -200,7 +209,8 @@ type call struct {
 var pathParameter = regexp.MustCompile(`\{[^}]+\}`)
 
 // register adds a typed route. The document learns from the route which credentials and errors there are.
-func register[I, O any](a *API, route web.Route, op huma.Operation, handle func(ctx context.Context, c call, in *I) (*O, error)) {
+func register[I, O any](a *API, route web.Route, op huma.Operation,
+	handle func(ctx context.Context, c call, in *I) (*O, error)) {
 	op.Method, op.Path = route.Method, route.Pattern
 	if op.OperationID == "" {
 		op.OperationID = operationID(route)
@@ -223,10 +233,12 @@ func register[I, O any](a *API, route web.Route, op huma.Operation, handle func(
 		}
 		op.Errors = append(op.Errors, http.StatusUnauthorized, http.StatusForbidden)
 		if route.StepUp {
-			op.Description = strings.TrimSpace(op.Description + " A person whose last proof is older than the organization's `stepUpSeconds` is asked for a newer one first (401 STEP_UP_REQUIRED).")
+			op.Description = strings.TrimSpace(op.Description + " A person whose last proof is older than the " +
+				"organization's `stepUpSeconds` is asked for a newer one first (401 STEP_UP_REQUIRED).")
 		}
 		if route.Permission != "" {
-			op.Description = strings.TrimSpace(op.Description + " Needs `" + strings.ReplaceAll(route.Permission, "|", "` or `") + "`.")
+			op.Description = strings.TrimSpace(op.Description + " Needs `" + strings.ReplaceAll(route.Permission, "|",
+				"` or `") + "`.")
 		}
 	}
 	if pathParameter.MatchString(route.Pattern) {
@@ -300,7 +312,8 @@ func op(summary string, errors ...int) huma.Operation {
 
 // created is an operation that answers 201; deleted one that answers 204.
 func created(summary string, errors ...int) huma.Operation {
-	return huma.Operation{Summary: summary, DefaultStatus: http.StatusCreated, Errors: append(errors, http.StatusConflict)}
+	return huma.Operation{Summary: summary, DefaultStatus: http.StatusCreated,
+		Errors: append(errors, http.StatusConflict)}
 }
 
 func deleted(summary string, errors ...int) huma.Operation {

@@ -21,24 +21,31 @@ func TestA14_APIKeyObject(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
 		expires := s.Clock.Now().Add(48 * time.Hour).UTC().Format(time.RFC3339)
-		r := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "billing", "permissions": []string{"tickets:read:all", "reports:read:all"}, "rateLimitPerMinute": 90, "expiresAt": expires,
-			"allowedAddresses": []string{"127.0.0.1", "192.0.2.77/24", "::1"}, "purpose": "nightly run"}, admin).Want(t, 201)
+		r := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "billing",
+			"permissions": []string{"tickets:read:all", "reports:read:all"}, "rateLimitPerMinute": 90,
+			"expiresAt":        expires,
+			"allowedAddresses": []string{"127.0.0.1", "192.0.2.77/24", "::1"}, "purpose": "nightly run"}, admin).
+			Want(t, 201)
 		value, id := r.String("key"), r.String("id")
-		if !regexp.MustCompile(`^tnt_[0-9]{10}[0-9a-f]{48}_[0-9a-f]{8}$`).MatchString(value) || !strings.HasPrefix(id, "key_") || r.Header.Get("Location") != "/v1/api-keys/"+id {
+		if !regexp.MustCompile(`^tnt_[0-9]{10}[0-9a-f]{48}_[0-9a-f]{8}$`).MatchString(value) ||
+			!strings.HasPrefix(id, "key_") || r.Header.Get("Location") != "/v1/api-keys/"+id {
 			t.Fatalf("%s %s %s", r.Header.Get("Location"), id, servertest.Shorten(value))
 		}
 		me := s.UserID(t, servertest.Admin)
-		want := map[string]any{"name": "billing", "purpose": "nightly run", "owner": me, "createdBy": me, "state": "active", "rateLimitPerMinute": 90.0, "expiresAt": expires, "lastUsedAt": nil, "kind": "api_key"}
+		want := map[string]any{"name": "billing", "purpose": "nightly run", "owner": me, "createdBy": me,
+			"state": "active", "rateLimitPerMinute": 90.0, "expiresAt": expires, "lastUsedAt": nil, "kind": "api_key"}
 		for name, v := range want {
 			if got := r.Get(name); got != v {
 				t.Errorf("%s is %v, want %v", name, got, v)
 			}
 		}
-		if got := fmt.Sprint(r.Get("permissions"), r.Get("allowedAddresses")); got != "[reports:read:all tickets:read:all] [127.0.0.1 192.0.2.0/24 ::1]" {
+		if got := fmt.Sprint(r.Get("permissions"),
+			r.Get("allowedAddresses")); got != "[reports:read:all tickets:read:all] [127.0.0.1 192.0.2.0/24 ::1]" {
 			t.Errorf("lists: %s", got)
 		}
 		for _, path := range []string{"/v1/api-keys/" + id, "/v1/api-keys?limit=1000"} {
-			if got := s.Do(t, "GET", path, nil, admin).Want(t, 200); strings.Contains(string(got.Body), value) || got.String("key") != "" {
+			if got := s.Do(t, "GET", path, nil, admin).Want(t, 200); strings.Contains(string(got.Body), value) ||
+				got.String("key") != "" {
 				t.Errorf("%s shows the value again", path)
 			}
 		}
@@ -51,16 +58,25 @@ func TestA14_APIKeyObject(t *testing.T) {
 			t.Error("the log has the value")
 		}
 		// The defaults.
-		r = s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "plain", "permissions": []string{}}, admin).Want(t, 201)
-		if r.Get("rateLimitPerMinute") != 600.0 || r.Get("expiresAt") != nil || r.String("purpose") != "plain" || fmt.Sprint(r.Get("allowedAddresses")) != "[]" {
+		r = s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "plain", "permissions": []string{}}, admin).
+			Want(t, 201)
+		if r.Get("rateLimitPerMinute") != 600.0 || r.Get("expiresAt") != nil || r.String("purpose") != "plain" ||
+			fmt.Sprint(r.Get("allowedAddresses")) != "[]" {
 			t.Errorf("defaults: %s", r.Body)
 		}
 		for name, body := range map[string]map[string]any{
-			"no name": {"permissions": []string{}}, "no permissions": {"name": "x"}, "an unknown permission": {"name": "x", "permissions": []string{"tickets:fly:all"}},
-			"rate 0": {"name": "x", "permissions": []string{}, "rateLimitPerMinute": 0}, "rate 100001": {"name": "x", "permissions": []string{}, "rateLimitPerMinute": 100001},
-			"an expiry in the past": {"name": "x", "permissions": []string{}, "expiresAt": "2020-01-01T00:00:00Z"}, "no address": {"name": "x", "permissions": []string{}, "allowedAddresses": []string{"here"}},
-			"an unknown owner": {"name": "x", "permissions": []string{}, "owner": "usr_01BX5ZZKBKACTAV9WEVGEMMVRZ"}, "another organization": {"name": "x", "permissions": []string{}, "owner": s.Organization("second-tenant")},
-			"own for the organization": {"name": "x", "permissions": []string{"tickets:read:own"}, "owner": s.Organization("acme-corp")}, "a control character": {"name": "x\u0007", "permissions": []string{}},
+			"no name": {"permissions": []string{}}, "no permissions": {"name": "x"},
+			"an unknown permission": {"name": "x", "permissions": []string{"tickets:fly:all"}},
+			"rate 0":                {"name": "x", "permissions": []string{}, "rateLimitPerMinute": 0},
+			"rate 100001":           {"name": "x", "permissions": []string{}, "rateLimitPerMinute": 100001},
+			"an expiry in the past": {"name": "x", "permissions": []string{}, "expiresAt": "2020-01-01T00:00:00Z"},
+			"no address":            {"name": "x", "permissions": []string{}, "allowedAddresses": []string{"here"}},
+			"an unknown owner": {"name": "x", "permissions": []string{},
+				"owner": "usr_01BX5ZZKBKACTAV9WEVGEMMVRZ"},
+			"another organization": {"name": "x", "permissions": []string{}, "owner": s.Organization("second-tenant")},
+			"own for the organization": {"name": "x", "permissions": []string{"tickets:read:own"},
+				"owner": s.Organization("acme-corp")},
+			"a control character": {"name": "x\u0007", "permissions": []string{}},
 		} {
 			if r := s.Do(t, "POST", "/v1/api-keys", body, admin); r.Status != 400 || r.Code() != "VALIDATION_ERROR" {
 				t.Errorf("%s: %d %s", name, r.Status, r.Body)
@@ -69,14 +85,19 @@ func TestA14_APIKeyObject(t *testing.T) {
 	})
 }
 
-// A15, A39, ATK32: who may make a key for whom, with what. A key never exceeds what its owner holds now, an organization's keeps what it got.
+// A15, A39, ATK32: who may make a key for whom, with what. A key never exceeds what its owner holds now, an
+// organization's keeps what it got.
 func TestA15_Ownership(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
 		org := s.Organization("acme-corp")
-		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "integrator", "permissions": []string{"api_keys:manage:own", "tickets:read:all", "tickets:update:team"}}, admin).Want(t, 201)
-		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "reader", "permissions": []string{"api_keys:manage:own", "tickets:read:own"}}, admin).Want(t, 201)
-		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "keyholder", "permissions": []string{"api_keys:manage:all"}}, admin).Want(t, 201)
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "integrator",
+			"permissions": []string{"api_keys:manage:own", "tickets:read:all", "tickets:update:team"}}, admin).
+			Want(t, 201)
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "reader",
+			"permissions": []string{"api_keys:manage:own", "tickets:read:own"}}, admin).Want(t, 201)
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "keyholder",
+			"permissions": []string{"api_keys:manage:all"}}, admin).Want(t, 201)
 		agent, manager := s.UserID(t, servertest.Agent), s.UserID(t, servertest.Manager)
 		role := func(user, role string) {
 			s.Do(t, "PATCH", "/v1/users/"+user, map[string]any{"role": role}, admin).Want(t, 200)
@@ -87,13 +108,16 @@ func TestA15_Ownership(t *testing.T) {
 			body["name"] = "a key"
 			return s.Do(t, "POST", "/v1/api-keys", body, as)
 		}
-		mine := make(own, map[string]any{"permissions": []string{"tickets:read:all", "tickets:update:team"}}).Want(t, 201)
+		mine := make(own, map[string]any{"permissions": []string{"tickets:read:all", "tickets:update:team"}}).
+			Want(t, 201)
 		if mine.String("owner") != agent {
 			t.Errorf("the owner is %s", mine.Get("owner"))
 		}
 		for name, body := range map[string]map[string]any{
-			"more than held": {"permissions": []string{"tickets:update:all"}}, "for the organization": {"permissions": []string{}, "owner": org}, "for another": {"permissions": []string{}, "owner": manager},
-			"of another resource": {"permissions": []string{"users:read:all"}},
+			"more than held":       {"permissions": []string{"tickets:update:all"}},
+			"for the organization": {"permissions": []string{}, "owner": org},
+			"for another":          {"permissions": []string{}, "owner": manager},
+			"of another resource":  {"permissions": []string{"users:read:all"}},
 		} {
 			make(own, body).Want(t, 403, "FORBIDDEN")
 			_ = name
@@ -122,11 +146,14 @@ func TestA15_Ownership(t *testing.T) {
 		theirs := s.As(t, servertest.Manager)
 		make(theirs, map[string]any{"permissions": []string{"tickets:read:all"}, "owner": org}).Want(t, 403)
 		kept := s.Key(t, admin, org, "tickets:read:all", "users:read:all")
-		// Who may manage all keys but holds less cannot get at the power of one: no new value, no other owner, no other address.
+		// Who may manage all keys but holds less cannot get at the power of one: no new value, no other owner, no other
+		// address.
 		for _, act := range []struct {
 			method, path string
 			body         map[string]any
-		}{{"POST", "/rotate", nil}, {"PATCH", "", map[string]any{"owner": manager}}, {"PATCH", "", map[string]any{"allowedAddresses": []string{"198.51.100.1"}}}, {"PATCH", "", map[string]any{"expiresAt": nil, "name": "mine"}}} {
+		}{{"POST", "/rotate", nil}, {"PATCH", "", map[string]any{"owner": manager}},
+			{"PATCH", "", map[string]any{"allowedAddresses": []string{"198.51.100.1"}}},
+			{"PATCH", "", map[string]any{"expiresAt": nil, "name": "mine"}}} {
 			var body any
 			if act.body != nil {
 				body = act.body
@@ -166,17 +193,20 @@ func TestA15_Ownership(t *testing.T) {
 		}
 		// The maker leaves: theirs stop, the organization's go on.
 		s.Do(t, "PATCH", "/v1/users/"+agent, map[string]any{"state": "disabled"}, admin).Want(t, 200)
-		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", last.String("key"))).Want(t, 401, "INVALID_API_KEY")
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", last.String("key"))).
+			Want(t, 401, "INVALID_API_KEY")
 		s.Do(t, "GET", "/v1/auth/me", nil, kept.Send()).Want(t, 200)
 	})
 }
 
-// G12: an API key makes API keys only with api_keys:manage, within its own permissions and for its own owner; nothing else of a machine makes one.
+// G12: an API key makes API keys only with api_keys:manage, within its own permissions and for its own owner; nothing
+// else of a machine makes one.
 func TestG12_MachinesMintNothingElse(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
 		org := s.Organization("acme-corp")
-		manager := s.Key(t, admin, org, "api_keys:manage:all", "tickets:read:all", "clients:manage:all", "access_tokens:manage:all", "system_tokens:manage:all", "users:manage:all", "invitations:manage:all")
+		manager := s.Key(t, admin, org, "api_keys:manage:all", "tickets:read:all", "clients:manage:all",
+			"access_tokens:manage:all", "system_tokens:manage:all", "users:manage:all", "invitations:manage:all")
 		creator := s.Key(t, admin, org, "api_keys:create:all", "api_keys:update:all", "tickets:read:all")
 		body := func(permissions ...string) map[string]any {
 			return map[string]any{"name": "child", "permissions": permissions}
@@ -189,18 +219,25 @@ func TestG12_MachinesMintNothingElse(t *testing.T) {
 		s.Do(t, "POST", "/v1/api-keys", body("tickets:read:all"), creator.Send()).Want(t, 403)
 		s.Do(t, "POST", "/v1/api-keys/"+child.String("id")+"/rotate", nil, creator.Send()).Want(t, 403)
 		s.Do(t, "POST", "/v1/api-keys/"+child.String("id")+"/rotate", nil, manager.Send()).Want(t, 200)
-		for _, path := range []string{"/v1/clients", "/v1/access-tokens", "/v1/system-tokens", "/v1/application-tokens", "/v1/invitations"} {
+		for _, path := range []string{"/v1/clients", "/v1/access-tokens", "/v1/system-tokens", "/v1/application-tokens",
+			"/v1/invitations"} {
 			s.Do(t, "POST", path, body(), manager.Send()).Want(t, 401, "INVALID_TOKEN")
-			s.Do(t, "GET", path, nil, s.Key(t, admin, org, strings.ReplaceAll(strings.TrimPrefix(path, "/v1/"), "-", "_")+":read:all").Send()).Want(t, 200)
+			s.Do(t, "GET", path, nil, s.Key(t, admin, org,
+				strings.ReplaceAll(strings.TrimPrefix(path, "/v1/"), "-", "_")+":read:all").Send()).Want(t, 200)
 		}
 		client := s.Client(t, admin, nil, "tickets:read:all")
 		s.Do(t, "POST", "/v1/clients/"+client.ID+"/secrets", map[string]any{"name": "x"}, manager.Send()).Want(t, 401)
-		s.Do(t, "PATCH", "/v1/clients/"+client.ID, map[string]any{"authentication": map[string]any{"method": "self_signed_tls_client_auth", "thumbprints": []string{strings.Repeat("A", 43)}}}, manager.Send()).Want(t, 403)
+		s.Do(t, "PATCH", "/v1/clients/"+client.ID,
+			map[string]any{"authentication": map[string]any{"method": "self_signed_tls_client_auth",
+				"thumbprints": []string{strings.Repeat("A", 43)}}}, manager.Send()).Want(t, 403)
 		// A machine may make a person, but gets no hold of their password.
-		made := s.Do(t, "POST", "/v1/users", map[string]any{"email": "new@acme-corp.example", "role": "nothing_at_all"}, manager.Send())
+		made := s.Do(t, "POST", "/v1/users", map[string]any{"email": "new@acme-corp.example", "role": "nothing_at_all"},
+			manager.Send())
 		made.Want(t, 400)
-		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "reading", "permissions": []string{"tickets:read:all"}}, admin).Want(t, 201)
-		made = s.Do(t, "POST", "/v1/users", map[string]any{"email": "new@acme-corp.example", "role": "reading"}, manager.Send()).Want(t, 201)
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "reading", "permissions": []string{"tickets:read:all"}},
+			admin).Want(t, 201)
+		made = s.Do(t, "POST", "/v1/users", map[string]any{"email": "new@acme-corp.example", "role": "reading"},
+			manager.Send()).Want(t, 201)
 		if made.Get("setPasswordUrl") != nil || strings.Contains(string(made.Body), "#token=") {
 			t.Errorf("%s", made.Body)
 		}
@@ -208,16 +245,20 @@ func TestG12_MachinesMintNothingElse(t *testing.T) {
 	})
 }
 
-// A13, ATK33, G5: whatever is not exactly a key of this installation is 401, and a garbled one never reaches the database.
+// A13, ATK33, G5: whatever is not exactly a key of this installation is 401, and a garbled one never reaches the
+// database.
 func TestATK33_OnlyTheWholeKey(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		good := s.Seeds.APIKeys[0].Key
 		foreign := s.Seeds.APIKeys[1].Key
 		me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", good)).Want(t, 200)
-		if me.String("organizationSlug") != "acme-corp" || me.Get("expiresAt") != nil || me.String("name") != "Demo API key" || me.String("kind") != "api_key" || me.String("email") != "" {
+		if me.String("organizationSlug") != "acme-corp" || me.Get("expiresAt") != nil ||
+			me.String("name") != "Demo API key" || me.String("kind") != "api_key" || me.String("email") != "" {
 			t.Errorf("%s", me.Body)
 		}
-		wrong := []string{"", "tnt_", good + "0", good + " x", strings.ToUpper(good), good[:4] + "1" + good[5:], good[:12] + "xx" + good[14:], good[:30] + foreign[30:], foreign[:30] + good[30:], good[:4] + "9999999999" + good[14:], "gth_at_" + good[14:], strings.ReplaceAll(good, "_", "__"), "'" + good}
+		wrong := []string{"", "tnt_", good + "0", good + " x", strings.ToUpper(good), good[:4] + "1" + good[5:],
+			good[:12] + "xx" + good[14:], good[:30] + foreign[30:], foreign[:30] + good[30:],
+			good[:4] + "9999999999" + good[14:], "gth_at_" + good[14:], strings.ReplaceAll(good, "_", "__"), "'" + good}
 		for i := range good {
 			wrong = append(wrong, good[:i], good[i+1:])
 		}
@@ -226,7 +267,8 @@ func TestATK33_OnlyTheWholeKey(t *testing.T) {
 				continue
 			}
 			r := s.Do(t, "GET", "/v1/auth/me", nil, func(r *http.Request) { r.Header["X-Api-Key"] = []string{w} })
-			if r.Status != 401 && r.Status != 400 || r.Status == 401 && (r.Code() != "INVALID_API_KEY" || !strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Bearer ")) {
+			if r.Status != 401 && r.Status != 400 || r.Status == 401 &&
+				(r.Code() != "INVALID_API_KEY" || !strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Bearer ")) {
 				t.Errorf("%q: %d %s %s", w, r.Status, r.Body, r.Header.Get("WWW-Authenticate"))
 			}
 			if strings.Contains(string(r.Body), good[14:62]) {
@@ -235,12 +277,16 @@ func TestATK33_OnlyTheWholeKey(t *testing.T) {
 		}
 		// G1: one credential, in one place.
 		session := s.Login(t, servertest.Admin).AccessToken
-		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", good), servertest.Bearer(session)).Want(t, 400)
-		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", good), servertest.Header("X-API-Key", good)).Want(t, 400)
-		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(good)).Want(t, 401, "INVALID_TOKEN") // a key is no bearer token
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", good), servertest.Bearer(session)).
+			Want(t, 400)
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", good), servertest.Header("X-API-Key", good)).
+			Want(t, 400)
+			// a key is no bearer token
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(good)).Want(t, 401, "INVALID_TOKEN")
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", session)).Want(t, 401)
 		// A bad key never falls back to a good cookie.
-		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", good+"0"), servertest.Header("Cookie", "itsm_auth_token="+session)).Want(t, 401)
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", good+"0"),
+			servertest.Header("Cookie", "itsm_auth_token="+session)).Want(t, 401)
 	})
 }
 
@@ -248,11 +294,14 @@ func TestATK33_OnlyTheWholeKey(t *testing.T) {
 func TestA16_RateLimit(t *testing.T) {
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
-		s := servertest.New(t, address, servertest.WithoutRedis) // one count; that of Redis has a test of its own, and a slow one makes two
+		// one count; that of Redis has a test of its own, and a slow one makes two
+		s := servertest.New(t, address, servertest.WithoutRedis)
 		other := servertest.Join(t, address, servertest.WithoutRedis)
 		admin := s.As(t, servertest.Admin)
 		limited := func(n int) servertest.Change {
-			return servertest.Header("X-API-Key", s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "limited", "permissions": []string{"tickets:read:all"}, "rateLimitPerMinute": n}, admin).Want(t, 201).String("key"))
+			return servertest.Header("X-API-Key", s.Do(t, "POST", "/v1/api-keys",
+				map[string]any{"name": "limited", "permissions": []string{"tickets:read:all"}, "rateLimitPerMinute": n},
+				admin).Want(t, 201).String("key"))
 		}
 		wholeMinute := func() { // the limit begins anew with the minute: have most of one ahead
 			left := time.Duration(60-s.Clock.Now().Second()) * time.Second
@@ -275,12 +324,14 @@ func TestA16_RateLimit(t *testing.T) {
 		for _, node := range []*servertest.Server{s, other} {
 			for _, path := range []string{"/v1/tickets", "/v1/auth/me"} {
 				r := node.Do(t, "GET", path, nil, key).Want(t, 429, "RATE_LIMIT_EXCEEDED")
-				if wait, err := strconv.Atoi(r.Header.Get("Retry-After")); err != nil || wait < 1 || wait > 60 || r.Header.Get("RateLimit-Remaining") != "0" || r.Header.Get("RateLimit-Limit") != "7" {
+				if wait, err := strconv.Atoi(r.Header.Get("Retry-After")); err != nil || wait < 1 || wait > 60 ||
+					r.Header.Get("RateLimit-Remaining") != "0" || r.Header.Get("RateLimit-Limit") != "7" {
 					t.Errorf("%v", r.Header)
 				}
 			}
 			r := node.Do(t, "GET", "/verify", nil, key).Want(t, 403)
-			if r.Header.Get("X-Auth-Error") != "rate_limited" || r.Header.Get("Retry-After") == "" || r.Header.Get("X-Auth-Subject") != "" {
+			if r.Header.Get("X-Auth-Error") != "rate_limited" || r.Header.Get("Retry-After") == "" ||
+				r.Header.Get("X-Auth-Subject") != "" {
 				t.Errorf("%v", r.Header)
 			}
 			node.Do(t, "GET", "/verify?status=native", nil, key).Want(t, 429)
@@ -290,7 +341,8 @@ func TestA16_RateLimit(t *testing.T) {
 		wholeMinute()
 		s.Do(t, "GET", "/v1/tickets", nil, key).Want(t, 200)
 
-		// Many at once on two nodes: at most a share (a twentieth) over the limit for the second node, and not under it.
+		// Many at once on two nodes: at most a share (a twentieth) over the limit for the second node, and not under
+		// it.
 		wholeMinute()
 		const limit = 100
 		key = limited(limit)
@@ -317,11 +369,13 @@ func TestA16_RateLimit(t *testing.T) {
 	})
 }
 
-// A17, A18, A43: expired and revoked keys are 401; the tenant header is a check and never more, with every kind of machine.
+// A17, A18, A43: expired and revoked keys are 401; the tenant header is a check and never more, with every kind of
+// machine.
 func TestA18_ExpiryAndTenant(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
-		short := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "short", "permissions": []string{"tickets:read:all"}, "expiresAt": s.Clock.Now().Add(time.Hour)}, admin).Want(t, 201)
+		short := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "short",
+			"permissions": []string{"tickets:read:all"}, "expiresAt": s.Clock.Now().Add(time.Hour)}, admin).Want(t, 201)
 		key := servertest.Header("X-API-Key", short.String("key"))
 		me := s.Do(t, "GET", "/v1/auth/me", nil, key).Want(t, 200)
 		if me.Get("expiresAt") == nil {
@@ -330,7 +384,8 @@ func TestA18_ExpiryAndTenant(t *testing.T) {
 		for _, m := range s.Seeded(t) {
 			s.Do(t, "GET", "/v1/tickets", nil, m.Send(), servertest.Header("X-Tenant-Slug", "acme-corp")).Want(t, 200)
 			for _, slug := range []string{"second-tenant", "platform", "no-such-tenant", "ACME-CORP"} {
-				s.Do(t, "GET", "/v1/tickets", nil, m.Send(), servertest.Header("X-Tenant-Slug", slug)).Want(t, 403, "TENANT_MISMATCH")
+				s.Do(t, "GET", "/v1/tickets", nil, m.Send(), servertest.Header("X-Tenant-Slug", slug)).
+					Want(t, 403, "TENANT_MISMATCH")
 			}
 		}
 		s.Clock.Advance(time.Hour + time.Second)
@@ -339,26 +394,32 @@ func TestA18_ExpiryAndTenant(t *testing.T) {
 		operator := s.As(t, servertest.Operator)
 		platform := s.Key(t, operator, "", "organizations:read:all", "tickets:read:all")
 		s.Do(t, "GET", "/v1/organizations", nil, platform.Send()).Want(t, 200)
-		s.Do(t, "GET", "/v1/tickets", nil, platform.Send(), servertest.Header("X-Tenant-Slug", "acme-corp")).Want(t, 403, "TENANT_MISMATCH")
+		s.Do(t, "GET", "/v1/tickets", nil, platform.Send(), servertest.Header("X-Tenant-Slug", "acme-corp")).
+			Want(t, 403, "TENANT_MISMATCH")
 		// Abroad an operator makes keys of the organization, not of themselves, and sees them there.
 		abroad := servertest.Header("X-Tenant-Slug", "acme-corp")
-		r := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "abroad", "permissions": []string{"tickets:read:all"}}, operator, abroad).Want(t, 201)
+		r := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "abroad",
+			"permissions": []string{"tickets:read:all"}}, operator, abroad).Want(t, 201)
 		if r.String("owner") != s.Organization("acme-corp") {
 			t.Errorf("%s", r.Body)
 		}
-		if me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", r.String("key"))).Want(t, 200); me.String("organizationSlug") != "acme-corp" {
+		if me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", r.String("key"))).
+			Want(t, 200); me.String("organizationSlug") != "acme-corp" {
 			t.Errorf("%s", me.Body)
 		}
 	})
 }
 
-// A14: the allow-list of addresses, by the address of the connection; a forged X-Forwarded-For changes nothing, a trusted proxy's does.
+// A14: the allow-list of addresses, by the address of the connection; a forged X-Forwarded-For changes nothing, a
+// trusted proxy's does.
 func TestWEB07_AllowedAddresses(t *testing.T) {
 	check := func(t *testing.T, s *servertest.Server, behindProxy bool) {
 		admin := s.As(t, servertest.Admin)
 		use := func(addresses []string, forwarded string) int {
-			body := map[string]any{"name": "placed", "permissions": []string{"tickets:read:all"}, "allowedAddresses": addresses}
-			key := servertest.Header("X-API-Key", s.Do(t, "POST", "/v1/api-keys", body, admin).Want(t, 201).String("key"))
+			body := map[string]any{"name": "placed", "permissions": []string{"tickets:read:all"},
+				"allowedAddresses": addresses}
+			key := servertest.Header("X-API-Key", s.Do(t, "POST", "/v1/api-keys", body, admin).Want(t, 201).
+				String("key"))
 			if forwarded == "" {
 				return s.Do(t, "GET", "/v1/tickets", nil, key).Status
 			}
@@ -370,7 +431,9 @@ func TestWEB07_AllowedAddresses(t *testing.T) {
 			direct, proxied int
 		}{
 			{nil, "", 200, 200}, {[]string{"127.0.0.0/8", "::1"}, "", 200, 200}, {[]string{"192.0.2.1"}, "", 403, 403},
-			{[]string{"192.0.2.1"}, "192.0.2.1", 403, 200}, {[]string{"192.0.2.1"}, "192.0.2.1, 198.51.100.1", 403, 403}, {[]string{"127.0.0.1", "::1"}, "192.0.2.1", 200, 403},
+			{[]string{"192.0.2.1"}, "192.0.2.1", 403, 200},
+			{[]string{"192.0.2.1"}, "192.0.2.1, 198.51.100.1", 403, 403},
+			{[]string{"127.0.0.1", "::1"}, "192.0.2.1", 200, 403},
 		} {
 			want := c.direct
 			if behindProxy {
@@ -385,12 +448,13 @@ func TestWEB07_AllowedAddresses(t *testing.T) {
 		servertest.Each(t, func(t *testing.T, s *servertest.Server) { check(t, s, false) })
 	})
 	t.Run("proxied", func(t *testing.T) {
-		servertest.Each(t, func(t *testing.T, s *servertest.Server) { check(t, s, true) }, func(c *config.Config, _ *server.Options) { c.TrustedProxies = []string{"127.0.0.1", "::1"} })
+		servertest.Each(t, func(t *testing.T, s *servertest.Server) { check(t, s, true) },
+			func(c *config.Config, _ *server.Options) { c.TrustedProxies = []string{"127.0.0.1", "::1"} })
 	})
 }
 
-// A14: rotation gives a new value; the former works for the overlap and no longer, and only the last former one does. Of changes at once none is
-// lost.
+// A14: rotation gives a new value; the former works for the overlap and no longer, and only the last former one does.
+// Of changes at once none is lost.
 func TestA14_Rotation(t *testing.T) {
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
@@ -413,9 +477,11 @@ func TestA14_Rotation(t *testing.T) {
 			}
 			use := func(node *servertest.Server, value string) int {
 				if kind == "client_secret" {
-					return node.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, servertest.Basic(m.Client, value)).Status
+					return node.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"},
+						servertest.Basic(m.Client, value)).Status
 				}
-				return node.Do(t, "GET", "/v1/tickets", nil, servertest.Machine{Kind: m.Kind, Value: value}.Send()).Status
+				return node.Do(t, "GET", "/v1/tickets", nil,
+					servertest.Machine{Kind: m.Kind, Value: value}.Send()).Status
 			}
 			if kind == "client_secret" {
 				m.Value = m.Secret
@@ -425,7 +491,8 @@ func TestA14_Rotation(t *testing.T) {
 				name = "token"
 			}
 			rotate := func(overlap int) string {
-				r := s.Do(t, "POST", path+"/"+m.ID+"/rotate", map[string]any{"overlapSeconds": overlap}, admin).Want(t, 200)
+				r := s.Do(t, "POST", path+"/"+m.ID+"/rotate", map[string]any{"overlapSeconds": overlap}, admin).
+					Want(t, 200)
 				if r.String("id") != m.ID || r.String(name) == "" || (overlap > 0) != (r.Get("overlapUntil") != nil) {
 					t.Fatalf("%s: %s", kind, r.Body)
 				}
@@ -460,7 +527,8 @@ func TestA14_Rotation(t *testing.T) {
 			other.Clock.Advance(61 * time.Second)
 			expect("the former after the overlap", fourth, 401)
 			expect("the new one", fifth, 200)
-			s.Do(t, "POST", path+"/"+m.ID+"/rotate", map[string]any{"overlapSeconds": 31 * 24 * 3600}, admin).Want(t, 400)
+			s.Do(t, "POST", path+"/"+m.ID+"/rotate", map[string]any{"overlapSeconds": 31 * 24 * 3600}, admin).
+				Want(t, 400)
 
 			// Many rotations at once: each winner's answer was a good value, the last one is good, no two are.
 			var mu sync.Mutex
@@ -494,8 +562,8 @@ func TestA14_Rotation(t *testing.T) {
 	})
 }
 
-// C5, C6, A14, G9: the last use is right to the minute without a write per request and survives a stop; revoked ones stay listed; the audit log
-// tells the whole life.
+// C5, C6, A14, G9: the last use is right to the minute without a write per request and survives a stop; revoked ones
+// stay listed; the audit log tells the whole life.
 func TestC6_LastUse(t *testing.T) {
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
@@ -519,7 +587,8 @@ func TestC6_LastUse(t *testing.T) {
 		if !near(get(s), used) {
 			t.Errorf("last use %s, want about %s", get(s), used)
 		}
-		if rows := dump(t, s, "credentials"); strings.Contains(rows, strconv.FormatInt(used.Unix(), 10)[:9]) && strings.Count(rows, `"last_used_at":0`) == 0 && s.DB.Engine() == "postgres" {
+		if rows := dump(t, s, "credentials"); strings.Contains(rows, strconv.FormatInt(used.Unix(), 10)[:9]) &&
+			strings.Count(rows, `"last_used_at":0`) == 0 && s.DB.Engine() == "postgres" {
 			t.Error("a request wrote to the database")
 		}
 		s.Clock.Advance(10 * time.Minute)
@@ -533,7 +602,8 @@ func TestC6_LastUse(t *testing.T) {
 			t.Errorf("on another node: last use %s, want about %s", get(other), used)
 		}
 		s.Do(t, "PATCH", "/v1/api-keys/"+key.ID, map[string]any{"state": "off"}, admin).Want(t, 200)
-		s.Do(t, "PATCH", "/v1/api-keys/"+key.ID, map[string]any{"state": "active", "name": "renamed"}, admin).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/api-keys/"+key.ID, map[string]any{"state": "active", "name": "renamed"}, admin).
+			Want(t, 200)
 		s.Do(t, "POST", "/v1/api-keys/"+key.ID+"/rotate", nil, admin).Want(t, 200)
 		s.Do(t, "DELETE", "/v1/api-keys/"+key.ID, nil, admin).Want(t, 204)
 		r := s.Do(t, "GET", "/v1/api-keys/"+key.ID, nil, admin).Want(t, 200)
@@ -545,7 +615,8 @@ func TestC6_LastUse(t *testing.T) {
 			if state != "" {
 				query = "&state=" + state
 			}
-			if got := strings.Contains(string(s.Do(t, "GET", "/v1/api-keys?limit=1000"+query, nil, admin).Want(t, 200).Body), key.ID); got != want {
+			if got := strings.Contains(string(s.Do(t, "GET", "/v1/api-keys?limit=1000"+query, nil, admin).
+				Want(t, 200).Body), key.ID); got != want {
 				t.Errorf("listed with state %q: %v", state, got)
 			}
 		}
@@ -556,7 +627,8 @@ func TestC6_LastUse(t *testing.T) {
 			acts = append(acts, e.Act)
 		}
 		slices.Reverse(acts)
-		if got := strings.Join(acts, " "); got != "api_key.created api_key.disabled api_key.enabled api_key.rotated api_key.revoked" {
+		if got := strings.Join(acts, " "); got != "api_key.created api_key.disabled api_key.enabled api_key.rotated "+
+			"api_key.revoked" {
 			t.Errorf("the log tells %s", got)
 		}
 	})
@@ -591,7 +663,8 @@ func TestCredentialReport(t *testing.T) {
 				}
 				Cursor *string
 			}
-			s.Do(t, "GET", "/v1/credentials/report?limit=3&idleDays=10&cursor="+cursor, nil, admin).Want(t, 200).Into(t, &page)
+			s.Do(t, "GET", "/v1/credentials/report?limit=3&idleDays=10&cursor="+cursor, nil, admin).Want(t, 200).
+				Into(t, &page)
 			for _, d := range page.Data {
 				if found[d.ID] != "" {
 					t.Errorf("%s twice", d.ID)
@@ -603,7 +676,8 @@ func TestCredentialReport(t *testing.T) {
 			}
 			cursor = *page.Cursor
 		}
-		for id, want := range map[string]string{old: "false true true", never: "true false true", idle: "false false true", fresh: "false false true", s.Seeds.SystemAccessTokens[0].ID: "true true true"} {
+		for id, want := range map[string]string{old: "false true true", never: "true false true",
+			idle: "false false true", fresh: "false false true", s.Seeds.SystemAccessTokens[0].ID: "true true true"} {
 			if found[id] != want {
 				t.Errorf("%s: %q, want %q", id, found[id], want)
 			}
@@ -618,8 +692,10 @@ func TestCredentialReport(t *testing.T) {
 				t.Errorf("%s is neither old nor idle nor without end", d.ID)
 			}
 		}
-		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "own_keys", "permissions": []string{"api_keys:manage:own"}}, admin).Want(t, 201)
-		s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.EndUser), map[string]any{"role": "own_keys"}, admin).Want(t, 200)
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "own_keys", "permissions": []string{"api_keys:manage:own"}},
+			admin).Want(t, 201)
+		s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.EndUser), map[string]any{"role": "own_keys"}, admin).
+			Want(t, 200)
 		s.Do(t, "GET", "/v1/credentials/report", nil, s.As(t, servertest.EndUser)).Want(t, 403)
 	})
 }

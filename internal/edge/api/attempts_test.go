@@ -23,14 +23,15 @@ func try(s *servertest.Server, email, password string, changes ...servertest.Cha
 	return r
 }
 
-// A5, ATK44, ATK46: five failures lock an account, whatever the spelling, tenant hint or session; an unknown name locks exactly as a known
-// one; the right password does not help while locked; the lock outlives a restart and grows.
+// A5, ATK44, ATK46: five failures lock an account, whatever the spelling, tenant hint or session; an unknown name locks
+// exactly as a known one; the right password does not help while locked; the lock outlives a restart and grows.
 func TestATK46_Lockout(t *testing.T) {
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
 		s := servertest.New(t, address)
 		spellings := func(local, domain string) []string {
-			return []string{local + "@" + domain, strings.ToUpper(local) + "@" + domain, "  " + local + "@" + domain + " ", local + "@" + strings.ToUpper(domain), local + "＠" + domain}
+			return []string{local + "@" + domain, strings.ToUpper(local) + "@" + domain,
+				"  " + local + "@" + domain + " ", local + "@" + strings.ToUpper(domain), local + "＠" + domain}
 		}
 		for _, who := range []string{"agent", "nobody"} {
 			for i, name := range spellings(who, "acme-corp.example") {
@@ -113,7 +114,8 @@ func TestA5_AddressLock(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		from := func(ip string) servertest.Change { return servertest.Header("X-Forwarded-For", ip) }
 		for i := range 10 {
-			if r := try(s, fmt.Sprintf("nobody%d@acme-corp.example", i), "wrong", from(fmt.Sprintf("2001:db8::%d", i))); r.Status != 401 {
+			if r := try(s, fmt.Sprintf("nobody%d@acme-corp.example", i), "wrong",
+				from(fmt.Sprintf("2001:db8::%d", i))); r.Status != 401 {
 				t.Fatalf("failure %d: %d", i, r.Status)
 			}
 		}
@@ -135,21 +137,25 @@ func TestA5_AddressLock(t *testing.T) {
 func TestWEB07_ForwardedFor(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		as := s.As(t, servertest.Admin)
-		s.Do(t, "POST", "/v1/teams", map[string]any{"name": "x"}, as, servertest.Header("X-Forwarded-For", "203.0.113.9"), servertest.Header("Forwarded", "for=203.0.113.9"), servertest.Header("X-Real-IP", "203.0.113.9")).Want(t, 201)
-		if r := s.Do(t, "GET", "/v1/audit-events?act=team.created", nil, as); !strings.Contains(string(r.Body), `"address":"127.0.0.1","userAgent":"Go-http-client/1.1"`) {
+		s.Do(t, "POST", "/v1/teams", map[string]any{"name": "x"}, as,
+			servertest.Header("X-Forwarded-For", "203.0.113.9"), servertest.Header("Forwarded", "for=203.0.113.9"),
+			servertest.Header("X-Real-IP", "203.0.113.9")).Want(t, 201)
+		if r := s.Do(t, "GET", "/v1/audit-events?act=team.created", nil, as); !strings.Contains(string(r.Body),
+			`"address":"127.0.0.1","userAgent":"Go-http-client/1.1"`) {
 			t.Errorf("%s", r.Body)
 		}
 	})
 }
 
-// A12, ATK58: one test with the real cost: 19 MiB, two passes; too long a password is refused before any work; a stored hash of lower cost
-// is made anew at the next sign-in.
+// A12, ATK58: one test with the real cost: 19 MiB, two passes; too long a password is refused before any work; a stored
+// hash of lower cost is made anew at the next sign-in.
 func TestATK58_RealHashes(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		s.Login(t, servertest.Agent)
 		var hash string
 		read := func() string {
-			if err := s.DB.Platform("test").QueryRow(t.Context(), `SELECT password_hash FROM users WHERE email_key = $1`, servertest.Agent).Scan(&hash); err != nil {
+			if err := s.DB.Platform("test").QueryRow(t.Context(),
+				`SELECT password_hash FROM users WHERE email_key = $1`, servertest.Agent).Scan(&hash); err != nil {
 				t.Fatal(err)
 			}
 			return hash
@@ -158,7 +164,8 @@ func TestATK58_RealHashes(t *testing.T) {
 			t.Errorf("hash %s", hash)
 		}
 		for _, n := range []int{1025, 60 << 10} {
-			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": strings.Repeat("x", n)}).Want(t, 400, "VALIDATION_ERROR")
+			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent,
+				"password": strings.Repeat("x", n)}).Want(t, 400, "VALIDATION_ERROR")
 		}
 	}, func(_ *config.Config, o *server.Options) { o.Hashing = hashing.Options{Params: password.Default} })
 }
@@ -173,7 +180,8 @@ func TestA12_Rehash(t *testing.T) {
 		})
 		stronger.Login(t, servertest.Agent)
 		var hash string
-		if err := s.DB.Platform("test").QueryRow(t.Context(), `SELECT password_hash FROM users WHERE email_key = $1`, servertest.Agent).Scan(&hash); err != nil {
+		if err := s.DB.Platform("test").QueryRow(t.Context(), `SELECT password_hash FROM users WHERE email_key = $1`,
+			servertest.Agent).Scan(&hash); err != nil {
 			t.Fatal(err)
 		}
 		if !strings.Contains(hash, "$m=128,t=2,p=1$") {
@@ -183,7 +191,8 @@ func TestA12_Rehash(t *testing.T) {
 	})
 }
 
-// A5, ATK58: when more sign-ins wait than may, the rest is sent away with 503 and Retry-After before anything is counted.
+// A5, ATK58: when more sign-ins wait than may, the rest is sent away with 503 and Retry-After before anything is
+// counted.
 func TestATK58_Shedding(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		var mu sync.Mutex
@@ -194,9 +203,11 @@ func TestATK58_Shedding(t *testing.T) {
 				r := try(s, fmt.Sprintf("nobody%d@acme-corp.example", i), "wrong")
 				outcome := "looked at"
 				switch {
-				case r.Status == 503 && r.Code() == "UNAVAILABLE" && r.Header.Get("Retry-After") != "" && strings.Contains(string(r.Body), "busy checking passwords"):
+				case r.Status == 503 && r.Code() == "UNAVAILABLE" && r.Header.Get("Retry-After") != "" &&
+					strings.Contains(string(r.Body), "busy checking passwords"):
 					outcome = "shed"
-				case r.Status == 503 && r.Code() == "UNAVAILABLE" && r.Header.Get("Retry-After") != "": // a slow database: looked at or not
+				case r.Status == 503 && r.Code() == "UNAVAILABLE" && r.Header.Get("Retry-After") != "":
+					// a slow database: looked at or not
 					outcome = "unknown"
 				case r.Status != 401:
 					t.Errorf("%d %s", r.Status, r.Body)
@@ -211,15 +222,19 @@ func TestATK58_Shedding(t *testing.T) {
 			t.Errorf("answers %v", counts)
 		}
 		var failures int
-		if err := s.DB.Platform("test").QueryRow(t.Context(), `SELECT CAST(COALESCE(SUM(failures), 0) AS BIGINT) FROM login_attempts WHERE failures <= 1`).Scan(&failures); err != nil {
+		if err := s.DB.Platform("test").QueryRow(t.Context(),
+			`SELECT CAST(COALESCE(SUM(failures), 0) AS BIGINT) FROM login_attempts WHERE failures <= 1`).
+			Scan(&failures); err != nil {
 			t.Fatal(err)
 		}
 		// The name's and the account's share of each.
-		if least, most := 2*counts["looked at"], 2*(counts["looked at"]+counts["unknown"]); failures < least || failures > most {
+		if least, most := 2*counts["looked at"], 2*(counts["looked at"]+counts["unknown"]); failures < least ||
+			failures > most {
 			t.Errorf("%d account failures counted, want two for each that was looked at: %v", failures, counts)
 		}
 	}, func(_ *config.Config, o *server.Options) {
-		o.Hashing = hashing.Options{Params: password.Params{MemoryKiB: 32 << 10, Iterations: 2, Parallelism: 1}, Slots: 1, MaxWaiting: 3, PerClient: 3}
+		o.Hashing = hashing.Options{Params: password.Params{MemoryKiB: 32 << 10, Iterations: 2, Parallelism: 1},
+			Slots: 1, MaxWaiting: 3, PerClient: 3}
 	})
 }
 
@@ -228,8 +243,10 @@ func TestATK55_SameWork(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
 		s.Do(t, "DELETE", "/v1/users/"+s.UserID(t, servertest.Manager), nil, admin).Want(t, 204)
-		s.Do(t, "POST", "/v1/users", map[string]any{"email": "passwordless@acme-corp.example", "role": "end_user"}, admin).Want(t, 201)
-		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("second-tenant"), map[string]any{"state": "suspended"}, s.As(t, servertest.Operator)).Want(t, 200)
+		s.Do(t, "POST", "/v1/users", map[string]any{"email": "passwordless@acme-corp.example", "role": "end_user"},
+			admin).Want(t, 201)
+		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("second-tenant"), map[string]any{"state": "suspended"},
+			s.As(t, servertest.Operator)).Want(t, 200)
 		for _, c := range []struct {
 			name, email, password, hint string
 			status                      int
@@ -267,12 +284,14 @@ func TestATK55_SameWork(t *testing.T) {
 	})
 }
 
-// ATK28: a sign-in under way while the password changes, or the user is disabled, leaves no session of the former password behind.
+// ATK28: a sign-in under way while the password changes, or the user is disabled, leaves no session of the former
+// password behind.
 func TestATK28_SignInAgainstPasswordChange(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		current, next := pw, "the next long passphrase 1"
 		for round := range 8 {
-			tokens := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": current}).Want(t, 200).String("accessToken")
+			tokens := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": current}).
+				Want(t, 200).String("accessToken")
 			var begun []servertest.Response
 			var mu sync.Mutex
 			var wg sync.WaitGroup
@@ -286,14 +305,16 @@ func TestATK28_SignInAgainstPasswordChange(t *testing.T) {
 				})
 			}
 			wg.Go(func() {
-				r, err := s.Try("PUT", "/v1/auth/password", map[string]any{"currentPassword": current, "newPassword": next}, servertest.Bearer(tokens))
+				r, err := s.Try("PUT", "/v1/auth/password",
+					map[string]any{"currentPassword": current, "newPassword": next}, servertest.Bearer(tokens))
 				if err != nil || r.Status != 200 {
 					t.Errorf("round %d: %v %s", round, err, r.Body)
 				}
 			})
 			wg.Wait()
 			for _, r := range begun {
-				if me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(r.String("accessToken"))); me.Status != 401 {
+				if me := s.Do(t, "GET", "/v1/auth/me", nil,
+					servertest.Bearer(r.String("accessToken"))); me.Status != 401 {
 					t.Errorf("round %d: a session of the former password lives", round)
 				}
 			}
@@ -303,13 +324,15 @@ func TestATK28_SignInAgainstPasswordChange(t *testing.T) {
 	})
 }
 
-// ATK44, ATK49: a success elsewhere buys no further tries: whoever owns an account of the same name in another organization cannot clear the
-// count of this one's.
+// ATK44, ATK49: a success elsewhere buys no further tries: whoever owns an account of the same name in another
+// organization cannot clear the count of this one's.
 func TestATK44_SuccessElsewhere(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		r := s.Do(t, "POST", "/v1/users", map[string]any{"email": servertest.Admin, "role": "end_user"}, s.As(t, servertest.Foreigner)).Want(t, 201)
+		r := s.Do(t, "POST", "/v1/users", map[string]any{"email": servertest.Admin, "role": "end_user"},
+			s.As(t, servertest.Foreigner)).Want(t, 201)
 		_, link, _ := strings.Cut(r.String("setPasswordUrl"), "#token=")
-		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "the attacker's own words"}).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "the attacker's own words"}).
+			Want(t, 200)
 		guesses := 0
 		for range 6 {
 			for range 2 {
@@ -348,8 +371,8 @@ func TestATK49_SharedAddress(t *testing.T) {
 	})
 }
 
-// ATK44: a try that is taken back after a success forgave it takes nothing else with it: the victim's count does not move, whatever the owner
-// of another account of the same name does at the same time.
+// ATK44: a try that is taken back after a success forgave it takes nothing else with it: the victim's count does not
+// move, whatever the owner of another account of the same name does at the same time.
 func TestATK44_TakenBackTwice(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		reserve := func(account string) attempt.Reservation {
@@ -373,14 +396,15 @@ func TestATK44_TakenBackTwice(t *testing.T) {
 		if r := reserve("victim"); !r.Locks {
 			t.Error("the victim's fifth failure does not lock: earlier ones were forgotten")
 		}
-		if _, err := s.Attempts.Reserve(t.Context(), "same@name.example", "victim", "203.0.113.5"); !fault.Is(err, fault.Limited) {
+		if _, err := s.Attempts.Reserve(t.Context(), "same@name.example", "victim", "203.0.113.5"); !fault.Is(err,
+			fault.Limited) {
 			t.Errorf("a sixth try is let through: %v", err)
 		}
 	})
 }
 
-// ATK58, A5: who is locked out takes no place of those who are not: a try from a locked address, and one at a locked name, is refused though no place is left, and others wait
-// for theirs; the lock is believed for a second only.
+// ATK58, A5: who is locked out takes no place of those who are not: a try from a locked address, and one at a locked
+// name, is refused though no place is left, and others wait for theirs; the lock is believed for a second only.
 func TestATK58_LockedTakeNoPlace(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		from := func(address string) servertest.Change { return servertest.Header("X-Forwarded-For", address) }

@@ -35,12 +35,14 @@ type auditTarget struct {
 }
 
 func showEvent(e audit.Event) auditBody {
-	return auditBody{string(e.ID), e.At, e.Act, string(e.Outcome), auditActor{string(e.ActorKind), e.ActorID, string(e.ActorHome)}, auditTarget{e.TargetKind, e.TargetID},
+	return auditBody{string(e.ID), e.At, e.Act, string(e.Outcome),
+		auditActor{string(e.ActorKind), e.ActorID, string(e.ActorHome)}, auditTarget{e.TargetKind, e.TargetID},
 		string(e.Organization), e.Source.Address, e.Source.UserAgent, string(e.Source.Request), e.Details}
 }
 
 func (a *API) registerAudit() {
-	register(a, route(http.MethodGet, "/v1/audit-events", "audit:read"), op("What happened, newest first"), a.listEvents)
+	register(a, route(http.MethodGet, "/v1/audit-events", "audit:read"), op("What happened, newest first"),
+		a.listEvents)
 }
 
 type listEventsInput struct {
@@ -58,9 +60,11 @@ func (a *API) listEvents(ctx context.Context, c call, in *listEventsInput) (*lis
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Audit.List(ctx, c.Principal, audit.Filter{Actor: in.Actor, Target: in.Target, Act: in.Act, Since: in.Since, Until: in.Until, Before: id.Event(before), Limit: in.Limit + 1})
+	rows, err := a.Audit.List(ctx, c.Principal, audit.Filter{Actor: in.Actor, Target: in.Target, Act: in.Act,
+		Since: in.Since, Until: in.Until, Before: id.Event(before), Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "audit-events", filters, rows, func(e audit.Event) string { return string(e.ID) }, showEvent), nil
+	return page(a, in.Page, c, "audit-events", filters, rows, func(e audit.Event) string { return string(e.ID) },
+		showEvent), nil
 }

@@ -95,18 +95,22 @@ func (a *API) twoAnswers(op huma.Operation) huma.Operation {
 	}
 	op.Responses = map[string]*huma.Response{
 		"200": {Description: "Signed in", Content: content(reflect.TypeFor[SignedIn]())},
-		"202": {Description: "The first factor is proven; a second is needed", Content: content(reflect.TypeFor[SecondFactorNeeded]())},
+		"202": {Description: "The first factor is proven; a second is needed",
+			Content: content(reflect.TypeFor[SecondFactorNeeded]())},
 	}
 	return op
 }
 
 func (a *API) registerAuth() {
 	register(a, public(http.MethodPost, "/v1/auth/login", "signing in is how a credential is got"),
-		a.twoAnswers(op("Sign in with a password", http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests)), a.login)
+		a.twoAnswers(op("Sign in with a password", http.StatusUnauthorized, http.StatusForbidden,
+			http.StatusTooManyRequests)), a.login)
 	register(a, public(http.MethodPost, refreshPath, "the refresh token is the credential"),
 		op("Turn a refresh token into the next pair", http.StatusUnauthorized, http.StatusForbidden), a.refresh)
-	register(a, web.Route{Method: http.MethodGet, Pattern: "/v1/auth/me", Self: "who the caller is", Accepts: web.Everyone}, op("Who am I"), a.me)
-	register(a, self(http.MethodPost, "/v1/auth/logout", "ends the caller's own sessions"), op("Sign out of all sessions, or of one", http.StatusNotFound), a.logout)
+	register(a, web.Route{Method: http.MethodGet, Pattern: "/v1/auth/me", Self: "who the caller is",
+		Accepts: web.Everyone}, op("Who am I"), a.me)
+	register(a, self(http.MethodPost, "/v1/auth/logout", "ends the caller's own sessions"),
+		op("Sign out of all sessions, or of one", http.StatusNotFound), a.logout)
 	a.registerFactors()
 	a.registerPasswords()
 }
@@ -133,7 +137,7 @@ func (a *API) admitBrowser(ctx context.Context, r *http.Request, cookie bool) er
 // deviceOf is what a known device shows: in the body, or a browser's cookie.
 func deviceOf(r *http.Request, inBody string) secret.Secret {
 	if inBody == "" {
-		inBody, _, _ = authn.Cookie(r, deviceCookieName) //nolint:errcheck // a cookie that is not readable makes no device known
+		inBody, _, _ = authn.Cookie(r, deviceCookieName) // a cookie that is not readable makes no device known
 	}
 	return secret.New(inBody)
 }
@@ -145,14 +149,16 @@ func (a *API) signedIn(r *http.Request, result login.Result, b browser) (*loginO
 		if methods == nil {
 			methods = []string{}
 		}
-		return &loginOutput{Status: http.StatusAccepted, Body: SecondFactorNeeded{MFARequired: true, MFAToken: w.Token.Reveal(), AllowedMethods: methods,
-			ExpiresIn: int64(w.ExpiresIn / time.Second), EnrollmentRequired: w.Enroll}}, nil
+		return &loginOutput{Status: http.StatusAccepted,
+			Body: SecondFactorNeeded{MFARequired: true, MFAToken: w.Token.Reveal(), AllowedMethods: methods,
+				ExpiresIn: int64(w.ExpiresIn / time.Second), EnrollmentRequired: w.Enroll}}, nil
 	}
 	cookies, err := a.cookiesFor(r, result, b)
 	if err != nil {
 		return nil, err
 	}
-	body := SignedIn{TokenBody: showTokens(result.Tokens), User: signedInUser{string(result.User.ID), result.User.Email, result.User.Role, string(result.Organization.ID)}}
+	body := SignedIn{TokenBody: showTokens(result.Tokens),
+		User: signedInUser{string(result.User.ID), result.User.Email, result.User.Role, string(result.Organization.ID)}}
 	if len(cookies) == 0 { // a browser has it in a cookie
 		body.DeviceToken = result.Device.Reveal()
 	}
@@ -172,7 +178,8 @@ func (a *API) cookiesFor(r *http.Request, result login.Result, b browser) (cooki
 	}
 	cookies = sessionCookies(result.Tokens)
 	if !result.Device.IsZero() {
-		cookies = append(cookies, cookie(deviceCookieName, result.Device.Reveal(), deviceCookiePath, http.SameSiteStrictMode, int(mfa.DeviceLifetime/time.Second)))
+		cookies = append(cookies, cookie(deviceCookieName, result.Device.Reveal(), deviceCookiePath,
+			http.SameSiteStrictMode, int(mfa.DeviceLifetime/time.Second)))
 	}
 	return cookies, nil
 }
@@ -187,7 +194,9 @@ func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, 
 		return nil, err
 	}
 	b := browser{in.Body.Cookie, in.Body.RememberDevice, in.Body.DeviceToken}
-	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password, Tenant: tenant, Fingerprint: cmp.Or(in.Body.DeviceFingerprint, in.FingerprintValue), Source: c.info.Source, Door: login.Main,
+	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password,
+		Tenant: tenant, Fingerprint: cmp.Or(in.Body.DeviceFingerprint, in.FingerprintValue), Source: c.info.Source,
+		Door:   login.Main,
 		Device: deviceOf(r, b.device), Remember: b.remember})
 	if err != nil {
 		return nil, err
@@ -213,7 +222,8 @@ func (a *API) originListed(ctx context.Context, r *http.Request) (bool, error) {
 func sessionCookies(p token.Pair) []string {
 	return []string{
 		accessCookie(p),
-		cookie(refreshCookieName, p.Refresh, refreshPath, http.SameSiteStrictMode, max(1, int(time.Until(p.RefreshExpiresAt)/time.Second))),
+		cookie(refreshCookieName, p.Refresh, refreshPath, http.SameSiteStrictMode,
+			max(1, int(time.Until(p.RefreshExpiresAt)/time.Second))),
 	}
 }
 
@@ -222,11 +232,13 @@ func accessCookie(p token.Pair) string {
 }
 
 func expiredCookies() []string {
-	return []string{cookie(authn.CookieName, "", "/", http.SameSiteLaxMode, -1), cookie(refreshCookieName, "", refreshPath, http.SameSiteStrictMode, -1)}
+	return []string{cookie(authn.CookieName, "", "/", http.SameSiteLaxMode, -1),
+		cookie(refreshCookieName, "", refreshPath, http.SameSiteStrictMode, -1)}
 }
 
 func cookie(name, value, path string, site http.SameSite, maxAge int) string {
-	return (&http.Cookie{Name: name, Value: value, Path: path, MaxAge: maxAge, Secure: true, HttpOnly: true, SameSite: site}).String()
+	return (&http.Cookie{Name: name, Value: value, Path: path, MaxAge: maxAge, Secure: true, HttpOnly: true,
+		SameSite: site}).String()
 }
 
 type refreshInput struct {
@@ -260,12 +272,14 @@ func (a *API) refresh(ctx context.Context, c call, in *refreshInput) (*tokensOut
 		return nil, err
 	}
 	if !found {
-		return nil, fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Send {\"refreshToken\": …}, or the refresh cookie.")
+		return nil, fault.New(fault.Unauthenticated, fault.CodeUnauthorized,
+			"Send {\"refreshToken\": …}, or the refresh cookie.")
 	}
 	pair, err := a.Tokens.Refresh(ctx, c.info.Source, value, devices, func(org id.Organization) error {
 		ok, err := a.kit.OriginAllowed(r, org, r.Header.Get("Origin"))
 		if err == nil && (!ok || len(r.Header["Origin"]) != 1) {
-			err = fault.Forbiddenf("A refresh by cookie needs an Origin header that names this server or an allowed origin of the organization.")
+			err = fault.Forbiddenf("A refresh by cookie needs an Origin header that names this server or an allowed " +
+				"origin of the organization.")
 		}
 		return err
 	})
@@ -290,7 +304,8 @@ type me struct {
 }
 
 func (a *API) me(_ context.Context, c call, _ *nothing) (*output[me], error) {
-	m := me{Kind: string(c.Kind), ID: c.ID, OrganizationID: string(c.Organization), OrganizationSlug: c.OrganizationSlug, Permissions: c.Permissions.Strings(), ExpiresAt: moment(c.ExpiresAt)}
+	m := me{Kind: string(c.Kind), ID: c.ID, OrganizationID: string(c.Organization),
+		OrganizationSlug: c.OrganizationSlug, Permissions: c.Permissions.Strings(), ExpiresAt: moment(c.ExpiresAt)}
 	if c.Kind == principal.User {
 		m.Email, m.Role, m.SessionID = c.Email, c.Role, string(c.Session)
 	} else {

@@ -56,10 +56,12 @@ func TestA1_Login(t *testing.T) {
 		if got := members(user); got != "email id organizationId role" {
 			t.Errorf("user members %q", got)
 		}
-		if left, _ := body["expiresIn"].(float64); left > 900 || left < 898 { // what is left of 15 minutes when it is told
+		if left, _ := body["expiresIn"].(float64); left > 900 || left < 898 {
+			// what is left of 15 minutes when it is told
 			t.Errorf("expiresIn %v", body["expiresIn"])
 		}
-		if body["tokenType"] != "Bearer" || user["email"] != servertest.Agent || user["role"] != "service_desk_agent" || user["organizationId"] != s.Organization("acme-corp") {
+		if body["tokenType"] != "Bearer" || user["email"] != servertest.Agent || user["role"] != "service_desk_agent" ||
+			user["organizationId"] != s.Organization("acme-corp") {
 			t.Errorf("values: %v", body)
 		}
 		if len(r.Header["Set-Cookie"]) != 0 {
@@ -69,10 +71,12 @@ func TestA1_Login(t *testing.T) {
 			t.Errorf("G3: X-Request-Id %q", r.Header.Get("X-Request-Id"))
 		}
 		header, claims := decodeToken(t, body["accessToken"].(string))
-		if header["alg"] != "RS256" || header["typ"] != "at+jwt" || !strings.HasPrefix(header["kid"].(string), "kid_") || len(header) != 3 {
+		if header["alg"] != "RS256" || header["typ"] != "at+jwt" ||
+			!strings.HasPrefix(header["kid"].(string), "kid_") || len(header) != 3 {
 			t.Errorf("access header %v", header)
 		}
-		for _, c := range []string{"iss", "aud", "iat", "nbf", "exp", "jti", "sub", "email", "organizationId", "role", "sessionId", "permissions"} {
+		for _, c := range []string{"iss", "aud", "iat", "nbf", "exp", "jti", "sub", "email", "organizationId", "role",
+			"sessionId", "permissions"} {
 			if claims[c] == nil {
 				t.Errorf("A3: no claim %s", c)
 			}
@@ -96,9 +100,11 @@ func TestA5_SameAnswer(t *testing.T) {
 		admin := s.As(t, servertest.Admin)
 		s.Do(t, "DELETE", "/v1/users/"+s.UserID(t, servertest.Manager), nil, admin).Want(t, 204)
 		operator := s.As(t, servertest.Operator)
-		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("second-tenant"), map[string]any{"state": "suspended"}, operator).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("second-tenant"), map[string]any{"state": "suspended"},
+			operator).Want(t, 200)
 		var passwordless struct{ Email string }
-		s.Do(t, "POST", "/v1/users", map[string]any{"email": "new@acme-corp.example", "role": "end_user"}, admin).Want(t, 201).Into(t, &passwordless)
+		s.Do(t, "POST", "/v1/users", map[string]any{"email": "new@acme-corp.example", "role": "end_user"}, admin).
+			Want(t, 201).Into(t, &passwordless)
 		for _, c := range []struct{ name, email, password, slug string }{
 			{"wrong password", servertest.Agent, "wrong password here", ""},
 			{"unknown address", "nobody@acme-corp.example", pw, ""},
@@ -113,8 +119,10 @@ func TestA5_SameAnswer(t *testing.T) {
 				changes = append(changes, servertest.Header("X-Tenant-Slug", c.slug))
 			}
 			r := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": c.email, "password": c.password}, changes...)
-			want := `{"type":"urn:gatehouse:problem:invalid-credentials","title":"Unauthorized","status":401,"detail":"The e-mail address or the password is wrong.","instance":"/v1/auth/login","code":"INVALID_CREDENTIALS","requestId":"` + r.Header.Get("X-Request-Id") + `"}`
-			if r.Status != 401 || string(r.Body) != want || r.Header.Get("WWW-Authenticate") != `Bearer realm="gatehouse"` {
+			want :=
+				`{"type":"urn:gatehouse:problem:invalid-credentials","title":"Unauthorized","status":401,"detail":"The e-mail address or the password is wrong.","instance":"/v1/auth/login","code":"INVALID_CREDENTIALS","requestId":"` + r.Header.Get("X-Request-Id") + `"}`
+			if r.Status != 401 || string(r.Body) != want ||
+				r.Header.Get("WWW-Authenticate") != `Bearer realm="gatehouse"` {
 				t.Errorf("%s: %d %s", c.name, r.Status, r.Body)
 			}
 		}
@@ -125,9 +133,11 @@ func TestA5_SameAnswer(t *testing.T) {
 func TestA1_AddressInTwoOrganizations(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Foreigner)
-		url := s.Do(t, "POST", "/v1/users", map[string]any{"email": strings.ToUpper(servertest.Agent), "role": "end_user"}, admin).Want(t, 201).String("setPasswordUrl")
+		url := s.Do(t, "POST", "/v1/users", map[string]any{"email": strings.ToUpper(servertest.Agent),
+			"role": "end_user"}, admin).Want(t, 201).String("setPasswordUrl")
 		_, token, _ := strings.Cut(url, "#token=")
-		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token, "password": "another long passphrase"}).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token, "password": "another long passphrase"}).
+			Want(t, 200)
 		login := map[string]any{"email": servertest.Agent, "password": pw}
 		s.Do(t, "POST", "/v1/auth/login", login).Want(t, 401, "INVALID_CREDENTIALS")
 		login["organization"] = "acme-corp"
@@ -137,11 +147,13 @@ func TestA1_AddressInTwoOrganizations(t *testing.T) {
 		if r.String("user.organizationId") != s.Organization("acme-corp") {
 			t.Errorf("signed in to %s", r.Body)
 		}
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "another long passphrase", "organization": "second-tenant"}).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent,
+			"password": "another long passphrase", "organization": "second-tenant"}).Want(t, 200)
 	})
 }
 
-// A42: the subdomain of Origin, then of Host under a configured tenant host, narrow the look-up; any other Host says nothing.
+// A42: the subdomain of Origin, then of Host under a configured tenant host, narrow the look-up; any other Host says
+// nothing.
 func TestA42_TenantHints(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		login := map[string]any{"email": servertest.Agent, "password": pw}
@@ -178,10 +190,12 @@ func TestA9_Me(t *testing.T) {
 		r := s.Do(t, "GET", "/v1/auth/me", nil, s.As(t, servertest.EndUser)).Want(t, 200)
 		var body map[string]any
 		r.Into(t, &body)
-		if got := members(body); got != "email expiresAt id kind organizationId organizationSlug permissions role sessionId" {
+		if got := members(body); got != "email expiresAt id kind organizationId organizationSlug permissions role "+
+			"sessionId" {
 			t.Errorf("members %q", got)
 		}
-		if body["kind"] != "user" || body["organizationSlug"] != "acme-corp" || fmt.Sprint(body["permissions"]) != "[tickets:create:own tickets:read:own]" {
+		if body["kind"] != "user" || body["organizationSlug"] != "acme-corp" ||
+			fmt.Sprint(body["permissions"]) != "[tickets:create:own tickets:read:own]" {
 			t.Errorf("values %v", body)
 		}
 		expires, err := time.Parse(time.RFC3339, body["expiresAt"].(string))
@@ -191,7 +205,8 @@ func TestA9_Me(t *testing.T) {
 	})
 }
 
-// A6, A7, A8, A11: a refresh gives a new pair without a user; the old token is dead; using it again ends the whole session.
+// A6, A7, A8, A11: a refresh gives a new pair without a user; the old token is dead; using it again ends the whole
+// session.
 func TestA8_SingleUse(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		first := s.Login(t, servertest.Agent)
@@ -204,7 +219,8 @@ func TestA8_SingleUse(t *testing.T) {
 		second := r.String("refreshToken")
 		access := r.String("accessToken")
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(access)).Want(t, 200)
-		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": first.RefreshToken}).Want(t, 401, "TOKEN_REVOKED")
+		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": first.RefreshToken}).
+			Want(t, 401, "TOKEN_REVOKED")
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(access)).Want(t, 401, "TOKEN_REVOKED")
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(first.AccessToken)).Want(t, 401, "TOKEN_REVOKED")
 		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": second}).Want(t, 401, "TOKEN_REVOKED")
@@ -231,7 +247,8 @@ func TestATK26_RefreshRace(t *testing.T) {
 		for i := range n {
 			wg.Go(func() {
 				<-start
-				r, err := nodes[i%2].Try("POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken})
+				r, err := nodes[i%2].Try("POST", "/v1/auth/refresh",
+					map[string]any{"refreshToken": tokens.RefreshToken})
 				if err != nil {
 					t.Error(err)
 					return
@@ -275,7 +292,8 @@ func TestATK26_RefreshAgainstLogout(t *testing.T) {
 			wg.Go(func() { s.Try("POST", "/v1/auth/logout", nil, servertest.Bearer(tokens.AccessToken)) })
 			wg.Wait()
 			if next.Status == 200 {
-				s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": next.String("refreshToken")}).Want(t, 401)
+				s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": next.String("refreshToken")}).
+					Want(t, 401)
 				s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(next.String("accessToken"))).Want(t, 401)
 			}
 			s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(tokens.AccessToken)).Want(t, 401)
@@ -283,13 +301,14 @@ func TestATK26_RefreshAgainstLogout(t *testing.T) {
 	})
 }
 
-// A8: within an organization's overlap the immediate predecessor gets the very same successor, also from a node started since; anything
-// older, or later, ends the session.
+// A8: within an organization's overlap the immediate predecessor gets the very same successor, also from a node started
+// since; anything older, or later, ends the session.
 func TestA8_Overlap(t *testing.T) {
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
 		s := servertest.New(t, address)
-		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"refreshOverlapSeconds": 30}}, s.As(t, servertest.Admin)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"refreshOverlapSeconds": 30}},
+			s.As(t, servertest.Admin)).Want(t, 200)
 		refresh := func(node *servertest.Server, token string) servertest.Response {
 			return node.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": token})
 		}
@@ -298,7 +317,8 @@ func TestA8_Overlap(t *testing.T) {
 		again := refresh(s, zero).Want(t, 200)
 		restarted := refresh(servertest.Join(t, address), zero).Want(t, 200)
 		for name, r := range map[string]servertest.Response{"again": again, "after a restart": restarted} {
-			if r.String("refreshToken") != one.String("refreshToken") || r.String("accessToken") != one.String("accessToken") {
+			if r.String("refreshToken") != one.String("refreshToken") ||
+				r.String("accessToken") != one.String("accessToken") {
 				t.Errorf("%s: another successor", name)
 			}
 		}
@@ -334,7 +354,8 @@ func TestA7_SlidingAndAbsolute(t *testing.T) {
 		if at := refreshFor(s.Login(t, servertest.Agent).RefreshToken, 60); at != 30 {
 			t.Errorf("the session ended at day %d of refreshing each six days, want 30", at)
 		}
-		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"sessionLifetimeSeconds": 0}}, s.As(t, servertest.Admin)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"sessionLifetimeSeconds": 0}},
+			s.As(t, servertest.Admin)).Want(t, 200)
 		if at := refreshFor(s.Login(t, servertest.Agent).RefreshToken, 90); at != 0 {
 			t.Errorf("a session without limit ended at day %d", at)
 		}
@@ -380,7 +401,8 @@ func TestA48_SlidingExpiration(t *testing.T) {
 				t.Errorf("%s: a request moved the deadline by %v", c.email, moved)
 			}
 			s.Clock.Advance(10 * time.Minute)
-			next := s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken}).Want(t, 200)
+			next := s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken}).
+				Want(t, 200)
 			moved = deadline(next.String("accessToken")).Sub(first)
 			if c.slides != (moved > 19*time.Minute) || (!c.slides && moved != 0) {
 				t.Errorf("%s: a refresh moved the deadline by %v", c.email, moved)
@@ -398,14 +420,16 @@ func TestA10_Logout(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		a, b, c := s.Login(t, servertest.Agent), s.Login(t, servertest.Agent), s.Login(t, servertest.Agent)
 		_, claims := decodeToken(t, b.AccessToken)
-		r := s.Do(t, "POST", "/v1/auth/logout", map[string]any{"sessionId": claims["sessionId"]}, servertest.Bearer(a.AccessToken)).Want(t, 200)
+		r := s.Do(t, "POST", "/v1/auth/logout", map[string]any{"sessionId": claims["sessionId"]},
+			servertest.Bearer(a.AccessToken)).Want(t, 200)
 		if r.Get("revoked") != true || r.Get("sessionsTerminated") != 1.0 || r.String("message") == "" {
 			t.Errorf("answer %s", r.Body)
 		}
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(b.AccessToken)).Want(t, 401, "TOKEN_REVOKED")
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(c.AccessToken)).Want(t, 200)
 		_, claims = decodeToken(t, s.Login(t, servertest.Manager).AccessToken)
-		s.Do(t, "POST", "/v1/auth/logout", map[string]any{"sessionId": claims["sessionId"]}, servertest.Bearer(a.AccessToken)).Want(t, 404)
+		s.Do(t, "POST", "/v1/auth/logout", map[string]any{"sessionId": claims["sessionId"]},
+			servertest.Bearer(a.AccessToken)).Want(t, 404)
 		r = s.Do(t, "POST", "/v1/auth/logout", nil, servertest.Bearer(a.AccessToken)).Want(t, 200)
 		if r.Get("sessionsTerminated") != 2.0 {
 			t.Errorf("ended %v sessions, want the two that were left", r.Get("sessionsTerminated"))
@@ -422,12 +446,16 @@ func TestA12_ChangePassword(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		mine, other := s.Login(t, servertest.Agent), s.Login(t, servertest.Agent)
 		change := func(current, next string) servertest.Response {
-			return s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": current, "newPassword": next}, servertest.Bearer(mine.AccessToken))
+			return s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": current, "newPassword": next},
+				servertest.Bearer(mine.AccessToken))
 		}
 		change("not the password", "a perfectly fine passphrase").Want(t, 401, "INVALID_CREDENTIALS")
-		for name, bad := range map[string]string{"short": "fourteen chars", "common": "password1234567890", "one character": "aaaaaaaaaaaaaaaaaaa", "repeated": "abcabcabcabcabcabc",
-			"row": "abcdefghijklmnopqrst", "product": "gatehouse!!!!!!2026", "long": strings.Repeat("long enough ", 30)} {
-			if r := change(pw, bad); r.Status != 400 || r.Code() != "VALIDATION_ERROR" || !strings.Contains(string(r.Body), `"field":"newPassword"`) {
+		for name, bad := range map[string]string{"short": "fourteen chars", "common": "password1234567890",
+			"one character": "aaaaaaaaaaaaaaaaaaa", "repeated": "abcabcabcabcabcabc",
+			"row": "abcdefghijklmnopqrst", "product": "gatehouse!!!!!!2026",
+			"long": strings.Repeat("long enough ", 30)} {
+			if r := change(pw, bad); r.Status != 400 || r.Code() != "VALIDATION_ERROR" ||
+				!strings.Contains(string(r.Body), `"field":"newPassword"`) {
 				t.Errorf("%s password: %d %s", name, r.Status, r.Body)
 			}
 		}
@@ -439,7 +467,8 @@ func TestA12_ChangePassword(t *testing.T) {
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(other.AccessToken)).Want(t, 401)
 		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": other.RefreshToken}).Want(t, 401)
 		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": pw}).Want(t, 401)
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "a perfectly fine passphrase"}).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent,
+			"password": "a perfectly fine passphrase"}).Want(t, 200)
 	})
 }
 
@@ -458,18 +487,27 @@ func TestG1_OneCredential(t *testing.T) {
 			{"bearer", []servertest.Change{servertest.Bearer(good)}, 200, ""},
 			{"lower case scheme", []servertest.Change{h("Authorization", "bearer "+good)}, 200, ""},
 			{"cookie", []servertest.Change{cookie}, 200, ""},
-			{"two credentials", []servertest.Change{servertest.Bearer(good), h("X-API-Key", "tnt_x")}, 400, "VALIDATION_ERROR"},
-			{"repeated authorization", []servertest.Change{servertest.Bearer(good), servertest.Bearer(good)}, 400, "VALIDATION_ERROR"},
+			{"two credentials", []servertest.Change{servertest.Bearer(good), h("X-API-Key", "tnt_x")}, 400,
+				"VALIDATION_ERROR"},
+			{"repeated authorization", []servertest.Change{servertest.Bearer(good), servertest.Bearer(good)}, 400,
+				"VALIDATION_ERROR"},
 			{"repeated key", []servertest.Change{h("X-API-Key", "a"), h("X-API-Key", "b")}, 400, "VALIDATION_ERROR"},
-			{"invalid bearer beside a good cookie", []servertest.Change{servertest.Bearer("x.y.z"), cookie}, 401, "INVALID_TOKEN"},
-			{"empty bearer beside a good cookie", []servertest.Change{h("Authorization", ""), cookie}, 401, "UNAUTHORIZED"},
-			{"basic beside a good cookie", []servertest.Change{h("Authorization", "Basic YTpi"), cookie}, 401, "UNAUTHORIZED"},
+			{"invalid bearer beside a good cookie", []servertest.Change{servertest.Bearer("x.y.z"), cookie}, 401,
+				"INVALID_TOKEN"},
+			{"empty bearer beside a good cookie", []servertest.Change{h("Authorization", ""), cookie}, 401,
+				"UNAUTHORIZED"},
+			{"basic beside a good cookie", []servertest.Change{h("Authorization", "Basic YTpi"), cookie}, 401,
+				"UNAUTHORIZED"},
 			{"key beside a good cookie", []servertest.Change{h("X-API-Key", "tnt_x"), cookie}, 401, ""},
-			{"two tokens in one header", []servertest.Change{h("Authorization", "Bearer "+good+" "+good)}, 401, "UNAUTHORIZED"},
-			{"cookie twice", []servertest.Change{h("Cookie", "itsm_auth_token="+good+"; itsm_auth_token="+good)}, 401, "INVALID_TOKEN"},
+			{"two tokens in one header", []servertest.Change{h("Authorization", "Bearer "+good+" "+good)}, 401,
+				"UNAUTHORIZED"},
+			{"cookie twice", []servertest.Change{h("Cookie", "itsm_auth_token="+good+"; itsm_auth_token="+good)}, 401,
+				"INVALID_TOKEN"},
 			{"cookie twice in two lines", []servertest.Change{cookie, cookie}, 401, "INVALID_TOKEN"},
-			{"cookie in another case", []servertest.Change{h("Cookie", "itsm_auth_token="+good+"; ITSM_AUTH_TOKEN=x")}, 401, "INVALID_TOKEN"},
-			{"cookie with a legacy prefix", []servertest.Change{h("Cookie", "$itsm_auth_token="+good)}, 401, "INVALID_TOKEN"},
+			{"cookie in another case", []servertest.Change{h("Cookie", "itsm_auth_token="+good+"; ITSM_AUTH_TOKEN=x")},
+				401, "INVALID_TOKEN"},
+			{"cookie with a legacy prefix", []servertest.Change{h("Cookie", "$itsm_auth_token="+good)}, 401,
+				"INVALID_TOKEN"},
 			{"token in the query", nil, 401, "UNAUTHORIZED"},
 		} {
 			path := "/v1/auth/sessions"
@@ -485,7 +523,8 @@ func TestG1_OneCredential(t *testing.T) {
 			}
 		}
 		// Public routes do not look at credentials they do not take.
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": pw}, servertest.Bearer("rubbish"), h("X-API-Key", "rubbish")).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": pw},
+			servertest.Bearer("rubbish"), h("X-API-Key", "rubbish")).Want(t, 200)
 		s.Do(t, "GET", "/healthz", nil, servertest.Bearer("rubbish")).Want(t, 200)
 	})
 }
@@ -495,8 +534,12 @@ func TestA4_Cookies(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		const listed, unlisted = "https://app.acme-corp.example", "https://app.second-tenant.example"
 		origin := func(o string) servertest.Change { return servertest.Header("Origin", o) }
-		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"allowedOrigins": []string{listed}}}, s.As(t, servertest.Admin)).Want(t, 200)
-		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"allowedOrigins": []string{unlisted}}}, s.As(t, servertest.Foreigner)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization",
+			map[string]any{"settings": map[string]any{"allowedOrigins": []string{listed}}}, s.As(t, servertest.Admin)).
+			Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization",
+			map[string]any{"settings": map[string]any{"allowedOrigins": []string{unlisted}}},
+			s.As(t, servertest.Foreigner)).Want(t, 200)
 		login := map[string]any{"email": servertest.Agent, "password": pw}
 		withCookie := map[string]any{"email": servertest.Agent, "password": pw, "cookie": true}
 
@@ -515,22 +558,27 @@ func TestA4_Cookies(t *testing.T) {
 			{"origin of another tenant", login, []servertest.Change{origin(unlisted)}, 200, 0},
 			{"null origin", login, []servertest.Change{origin("null")}, 200, 0},
 			{"login CSRF", withCookie, []servertest.Change{origin("https://evil.example")}, 403, 0},
-			{"login CSRF without origin", withCookie, []servertest.Change{servertest.Header("Sec-Fetch-Site", "cross-site")}, 403, 0},
+			{"login CSRF without origin", withCookie,
+				[]servertest.Change{servertest.Header("Sec-Fetch-Site", "cross-site")}, 403, 0},
 			{"asked for from another tenant's origin", withCookie, []servertest.Change{origin(unlisted)}, 200, 0},
 		} {
 			r := s.Do(t, "POST", "/v1/auth/login", c.body, c.changes...)
 			if r.Status != c.status || len(r.Header["Set-Cookie"]) != c.cookies {
-				t.Errorf("%s: %d with %d cookies, want %d with %d", c.name, r.Status, len(r.Header["Set-Cookie"]), c.status, c.cookies)
+				t.Errorf("%s: %d with %d cookies, want %d with %d", c.name, r.Status, len(r.Header["Set-Cookie"]),
+					c.status, c.cookies)
 			}
 		}
 
 		r := s.Do(t, "POST", "/v1/auth/login", withCookie).Want(t, 200)
 		access, refresh := r.Header["Set-Cookie"][0], r.Header["Set-Cookie"][1]
 		value := func(line string) string { v, _, _ := strings.Cut(line, ";"); return v }
-		if want := "itsm_auth_token=" + r.String("accessToken") + "; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"; access != want {
+		if want := "itsm_auth_token=" + r.String("accessToken") +
+			"; Path=/; Max-Age=900; HttpOnly; Secure; SameSite=Lax"; access != want {
 			t.Errorf("access cookie %q", access)
 		}
-		if !strings.HasPrefix(refresh, "itsm_refresh_token=") || !strings.Contains(refresh, "; Path=/v1/auth/refresh; ") || !strings.Contains(refresh, "HttpOnly; Secure") || strings.Contains(refresh, "Domain") {
+		if !strings.HasPrefix(refresh, "itsm_refresh_token=") ||
+			!strings.Contains(refresh, "; Path=/v1/auth/refresh; ") || !strings.Contains(refresh, "HttpOnly; Secure") ||
+			strings.Contains(refresh, "Domain") {
 			t.Errorf("refresh cookie %q", refresh)
 		}
 		jar := servertest.Header("Cookie", value(access))
@@ -540,9 +588,13 @@ func TestA4_Cookies(t *testing.T) {
 			origin []string
 			status int
 		}{
-			{"absent", nil, 403}, {"null", []string{"null"}, 403}, {"own", []string{servertest.PublicURL}, 201}, {"listed", []string{listed}, 201},
-			{"other tenant's", []string{unlisted}, 403}, {"same site", []string{"https://www.example.com"}, 403}, {"suffix", []string{servertest.PublicURL + ".evil.example"}, 403},
-			{"prefix", []string{"https://auth.example.co"}, 403}, {"upper case", []string{"HTTPS://AUTH.EXAMPLE.COM"}, 403}, {"port", []string{servertest.PublicURL + ":8443"}, 403},
+			{"absent", nil, 403}, {"null", []string{"null"}, 403}, {"own", []string{servertest.PublicURL}, 201},
+			{"listed", []string{listed}, 201},
+			{"other tenant's", []string{unlisted}, 403}, {"same site", []string{"https://www.example.com"}, 403},
+			{"suffix", []string{servertest.PublicURL + ".evil.example"}, 403},
+			{"prefix", []string{"https://auth.example.co"}, 403},
+			{"upper case", []string{"HTTPS://AUTH.EXAMPLE.COM"}, 403},
+			{"port", []string{servertest.PublicURL + ":8443"}, 403},
 			{"two", []string{servertest.PublicURL, servertest.PublicURL}, 403},
 		} {
 			changes := []servertest.Change{jar}
@@ -554,7 +606,9 @@ func TestA4_Cookies(t *testing.T) {
 			}
 		}
 		s.Do(t, "GET", "/v1/auth/me", nil, jar).Want(t, 200)
-		s.Do(t, "POST", "/v1/tickets", ticket, servertest.Bearer(r.String("accessToken")), origin("https://evil.example")).Want(t, 201) // no cookie, no CSRF
+		// no cookie, no CSRF
+		s.Do(t, "POST", "/v1/tickets", ticket, servertest.Bearer(r.String("accessToken")),
+			origin("https://evil.example")).Want(t, 201)
 
 		// Refresh by cookie: no body, an origin, both cookies again.
 		rjar := servertest.Header("Cookie", value(refresh))
@@ -565,25 +619,32 @@ func TestA4_Cookies(t *testing.T) {
 		if len(next.Header["Set-Cookie"]) != 2 {
 			t.Fatalf("refresh set %v", next.Header["Set-Cookie"])
 		}
-		out := s.Do(t, "POST", "/v1/auth/logout", nil, servertest.Header("Cookie", value(next.Header["Set-Cookie"][0])), origin(listed)).Want(t, 200)
-		if len(out.Header["Set-Cookie"]) != 2 || !strings.Contains(out.Header["Set-Cookie"][0], "Max-Age=0") || !strings.Contains(out.Header["Set-Cookie"][1], "Path=/v1/auth/refresh; Max-Age=0") {
+		out := s.Do(t, "POST", "/v1/auth/logout", nil, servertest.Header("Cookie", value(next.Header["Set-Cookie"][0])),
+			origin(listed)).Want(t, 200)
+		if len(out.Header["Set-Cookie"]) != 2 || !strings.Contains(out.Header["Set-Cookie"][0], "Max-Age=0") ||
+			!strings.Contains(out.Header["Set-Cookie"][1], "Path=/v1/auth/refresh; Max-Age=0") {
 			t.Errorf("logout: %v", out.Header["Set-Cookie"])
 		}
 
-		// CORS: listed origins by name, with credentials; never "*"; another tenant's origin may not read this caller's answers.
+		// CORS: listed origins by name, with credentials; never "*"; another tenant's origin may not read this caller's
+		// answers.
 		bearer := s.As(t, servertest.Agent)
-		for o, allowed := range map[string]bool{listed: true, unlisted: false, "https://evil.example": false, "null": false} {
+		for o, allowed := range map[string]bool{listed: true, unlisted: false, "https://evil.example": false,
+			"null": false} {
 			r := s.Do(t, "GET", "/v1/auth/me", nil, bearer, origin(o)).Want(t, 200)
 			got := r.Header.Get("Access-Control-Allow-Origin")
 			if (got == o) != allowed || (!allowed && got != "") || !strings.Contains(r.Header.Get("Vary"), "Origin") {
 				t.Errorf("CORS for %s: %q, Vary %q", o, got, r.Header.Get("Vary"))
 			}
 		}
-		pre := s.Do(t, "OPTIONS", "/v1/tickets", nil, origin(listed), servertest.Header("Access-Control-Request-Method", "POST")).Want(t, 204)
-		if pre.Header.Get("Access-Control-Allow-Origin") != listed || pre.Header.Get("Access-Control-Allow-Credentials") != "true" {
+		pre := s.Do(t, "OPTIONS", "/v1/tickets", nil, origin(listed),
+			servertest.Header("Access-Control-Request-Method", "POST")).Want(t, 204)
+		if pre.Header.Get("Access-Control-Allow-Origin") != listed ||
+			pre.Header.Get("Access-Control-Allow-Credentials") != "true" {
 			t.Errorf("preflight: %v", pre.Header)
 		}
-		pre = s.Do(t, "OPTIONS", "/v1/tickets", nil, origin("https://evil.example"), servertest.Header("Access-Control-Request-Method", "POST"))
+		pre = s.Do(t, "OPTIONS", "/v1/tickets", nil, origin("https://evil.example"),
+			servertest.Header("Access-Control-Request-Method", "POST"))
 		if pre.Header.Get("Access-Control-Allow-Origin") != "" {
 			t.Errorf("preflight of a foreign origin: %v", pre.Header)
 		}

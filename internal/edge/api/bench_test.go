@@ -21,7 +21,9 @@ func benchmarkKey(b *testing.B, path string) {
 	s := servertest.New(b, sqldbtest.SQLite(b), quiet)
 	var keys []string
 	for range 64 {
-		keys = append(keys, s.Do(b, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "rateLimitPerMinute": 100_000}, s.As(b, servertest.Admin)).Want(b, 201).String("key"))
+		keys = append(keys, s.Do(b, "POST", "/v1/api-keys",
+			map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "rateLimitPerMinute": 100_000},
+			s.As(b, servertest.Admin)).Want(b, 201).String("key"))
 	}
 	r := httptest.NewRequest("GET", path, nil)
 	b.ReportAllocs()
@@ -57,7 +59,8 @@ func BenchmarkRefresh(b *testing.B) {
 	token := s.Login(b, servertest.Admin).RefreshToken
 	b.ReportAllocs()
 	for b.Loop() {
-		token = s.Do(b, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": token}).Want(b, 200).String("refreshToken")
+		token = s.Do(b, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": token}).Want(b, 200).
+			String("refreshToken")
 	}
 }
 

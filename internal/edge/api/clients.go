@@ -30,7 +30,8 @@ func (b *clientAuthentication) read() (client.Authentication, error) {
 	if b == nil {
 		return client.Authentication{Method: client.Secret}, nil
 	}
-	a := client.Authentication{Method: client.Method(b.Method), JWKSURI: b.JWKSURI, SubjectDN: b.SubjectDN, SANDNS: b.SANDNS, SANURI: b.SANURI, Thumbprints: b.Thumbprints}
+	a := client.Authentication{Method: client.Method(b.Method), JWKSURI: b.JWKSURI, SubjectDN: b.SubjectDN,
+		SANDNS: b.SANDNS, SANURI: b.SANURI, Thumbprints: b.Thumbprints}
 	if b.JWKS != nil {
 		raw, err := json.Marshal(b.JWKS)
 		if err != nil {
@@ -45,7 +46,8 @@ func (b *clientAuthentication) read() (client.Authentication, error) {
 }
 
 func showAuthentication(a client.Authentication) clientAuthentication {
-	b := clientAuthentication{Method: string(a.Method), JWKSURI: a.JWKSURI, SubjectDN: a.SubjectDN, SANDNS: a.SANDNS, SANURI: a.SANURI, Thumbprints: a.Thumbprints}
+	b := clientAuthentication{Method: string(a.Method), JWKSURI: a.JWKSURI, SubjectDN: a.SubjectDN, SANDNS: a.SANDNS,
+		SANURI: a.SANURI, Thumbprints: a.Thumbprints}
 	if a.JWKS != nil {
 		if raw, err := json.Marshal(a.JWKS); err == nil {
 			_ = json.Unmarshal(raw, &b.JWKS)
@@ -73,22 +75,33 @@ type ClientBody struct {
 }
 
 func showClient(c client.Client) ClientBody {
-	return ClientBody{string(c.ID), c.Name, c.Description, string(c.State), showAuthentication(c.Authentication), c.Permissions.Strings(), int64(c.TokenLifetime / time.Second), c.RefreshAllowed,
-		c.CertificateBound, limitOf(c.RateLimit), prefixTexts(c.Addresses), c.CreatedAt, c.CreatedBy, c.UpdatedAt, moment(c.LastUsedAt)}
+	return ClientBody{string(c.ID), c.Name, c.Description, string(c.State), showAuthentication(c.Authentication),
+		c.Permissions.Strings(), int64(c.TokenLifetime / time.Second), c.RefreshAllowed,
+		c.CertificateBound, limitOf(c.RateLimit), prefixTexts(c.Addresses), c.CreatedAt, c.CreatedBy, c.UpdatedAt,
+		moment(c.LastUsedAt)}
 }
 
 func (a *API) registerClients() {
 	register(a, route(http.MethodGet, "/v1/clients", "clients:read"), op("List OAuth clients"), a.listClients)
-	register(a, stepUp(people(http.MethodPost, "/v1/clients", "clients:create")), created("Make an OAuth client"), a.createClient)
+	register(a, stepUp(people(http.MethodPost, "/v1/clients", "clients:create")), created("Make an OAuth client"),
+		a.createClient)
 	register(a, route(http.MethodGet, "/v1/clients/{id}", "clients:read"), op("Get an OAuth client"), a.getClient)
-	register(a, stepUp(route(http.MethodPatch, "/v1/clients/{id}", "clients:update")), op("Change an OAuth client", http.StatusConflict), a.updateClient)
-	register(a, route(http.MethodDelete, "/v1/clients/{id}", "clients:delete"), deleted("Delete an OAuth client for good"), a.deleteClient)
-	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets", "clients:read"), op("List a client's secrets"), a.listSecrets)
-	register(a, stepUp(people(http.MethodPost, "/v1/clients/{id}/secrets", "clients:update")), created("Make another secret for a client"), a.createSecret)
-	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets/{secretId}", "clients:read"), op("Get a client's secret without its value"), a.getSecret)
-	register(a, stepUp(route(http.MethodPatch, "/v1/clients/{id}/secrets/{secretId}", "clients:update")), op("Change a client's secret", http.StatusConflict), a.updateSecret)
-	register(a, stepUp(people(http.MethodPost, "/v1/clients/{id}/secrets/{secretId}/rotate", "clients:update")), op("Give a client's secret a new value", http.StatusConflict), a.rotateSecret)
-	register(a, route(http.MethodDelete, "/v1/clients/{id}/secrets/{secretId}", "clients:delete"), deleted("Revoke a client's secret, and every token got with it"), a.revokeSecret)
+	register(a, stepUp(route(http.MethodPatch, "/v1/clients/{id}", "clients:update")),
+		op("Change an OAuth client", http.StatusConflict), a.updateClient)
+	register(a, route(http.MethodDelete, "/v1/clients/{id}", "clients:delete"),
+		deleted("Delete an OAuth client for good"), a.deleteClient)
+	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets", "clients:read"), op("List a client's secrets"),
+		a.listSecrets)
+	register(a, stepUp(people(http.MethodPost, "/v1/clients/{id}/secrets", "clients:update")),
+		created("Make another secret for a client"), a.createSecret)
+	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets/{secretId}", "clients:read"),
+		op("Get a client's secret without its value"), a.getSecret)
+	register(a, stepUp(route(http.MethodPatch, "/v1/clients/{id}/secrets/{secretId}", "clients:update")),
+		op("Change a client's secret", http.StatusConflict), a.updateSecret)
+	register(a, stepUp(people(http.MethodPost, "/v1/clients/{id}/secrets/{secretId}/rotate", "clients:update")),
+		op("Give a client's secret a new value", http.StatusConflict), a.rotateSecret)
+	register(a, route(http.MethodDelete, "/v1/clients/{id}/secrets/{secretId}", "clients:delete"),
+		deleted("Revoke a client's secret, and every token got with it"), a.revokeSecret)
 }
 
 func (a *API) listClients(ctx context.Context, c call, in *Page) (*listOutput[ClientBody], error) {
@@ -132,8 +145,10 @@ func (a *API) createClient(ctx context.Context, c call, in *createClientInput) (
 	if err != nil {
 		return nil, err
 	}
-	f := client.Fields{Client: client.Client{Name: b.Name, Description: b.Description, Authentication: how, TokenLifetime: time.Duration(b.TokenLifetimeSeconds) * time.Second, RefreshAllowed: b.RefreshTokens,
-		CertificateBound: how.Method == client.TLS || how.Method == client.SelfSignedTLS, RateLimit: b.RateLimitPerMinute, Addresses: addresses}, PermissionList: b.Permissions}
+	f := client.Fields{Client: client.Client{Name: b.Name, Description: b.Description, Authentication: how,
+		TokenLifetime: time.Duration(b.TokenLifetimeSeconds) * time.Second, RefreshAllowed: b.RefreshTokens,
+		CertificateBound: how.Method == client.TLS || how.Method == client.SelfSignedTLS,
+		RateLimit:        b.RateLimitPerMinute, Addresses: addresses}, PermissionList: b.Permissions}
 	set(&f.CertificateBound, b.CertificateBoundTokens)
 	made, value, err := a.Credentials.CreateClient(ctx, c.Principal, f)
 	if err != nil {
@@ -227,7 +242,8 @@ func (a *API) updateClient(ctx context.Context, c call, in *updateClientInput) (
 	return out(showClient(changed)), nil
 }
 
-// sorted is a list of permissions as it will be stored; one with a wrong entry stays as it is, for the service to name what is wrong.
+// sorted is a list of permissions as it will be stored; one with a wrong entry stays as it is, for the service to name
+// what is wrong.
 func sorted(list []string) []string {
 	if set := permission.ParseKnown(list); set.Len() == len(list) {
 		return set.Strings()
@@ -258,11 +274,14 @@ func (a *API) listSecrets(ctx context.Context, c call, in *secretsInput) (*listO
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Credentials.List(ctx, c.Principal, credential.ClientSecret, credential.Filter{Owner: string(owner.ID), State: credential.State(in.State), After: id.Credential(after), Limit: in.Limit + 1})
+	rows, err := a.Credentials.List(ctx, c.Principal, credential.ClientSecret,
+		credential.Filter{Owner: string(owner.ID), State: credential.State(in.State), After: id.Credential(after),
+			Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "client-secrets", []string{string(owner.ID), in.State}, rows, func(c credential.Credential) string { return string(c.ID) }, a.showCredential), nil
+	return page(a, in.Page, c, "client-secrets", []string{string(owner.ID), in.State}, rows,
+		func(c credential.Credential) string { return string(c.ID) }, a.showCredential), nil
 }
 
 type createSecretInput struct {
@@ -279,11 +298,13 @@ func (a *API) createSecret(ctx context.Context, c call, in *createSecretInput) (
 	if err != nil {
 		return nil, err
 	}
-	i, err := a.Credentials.IssueClientSecret(ctx, c.Principal, owner, in.Body.Name, in.Body.Purpose, timeOf(in.Body.ExpiresAt))
+	i, err := a.Credentials.IssueClientSecret(ctx, c.Principal, owner, in.Body.Name, in.Body.Purpose,
+		timeOf(in.Body.ExpiresAt))
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[issuedSecret]{"/v1/clients/" + string(owner.ID) + "/secrets/" + string(i.ID), a.issuedSecret(i)}, nil
+	return &createdOutput[issuedSecret]{"/v1/clients/" + string(owner.ID) + "/secrets/" + string(i.ID),
+		a.issuedSecret(i)}, nil
 }
 
 // SecretInput names a secret of a client.
@@ -336,17 +357,18 @@ func (a *API) updateSecret(ctx context.Context, c call, in *updateSecretInput) (
 	if err != nil {
 		return nil, err
 	}
-	changed, err := a.Credentials.Update(ctx, c.Principal, credential.ClientSecret, s, func(ch *credential.Change) error {
-		set(&ch.Name, in.Body.Name)
-		set(&ch.Purpose, in.Body.Purpose)
-		if in.Body.State != nil {
-			ch.State = credential.State(*in.Body.State)
-		}
-		if in.Body.ExpiresAt.Set {
-			ch.ExpiresAt = timeOf(in.Body.ExpiresAt.Value)
-		}
-		return nil
-	})
+	changed, err := a.Credentials.Update(ctx, c.Principal, credential.ClientSecret, s,
+		func(ch *credential.Change) error {
+			set(&ch.Name, in.Body.Name)
+			set(&ch.Purpose, in.Body.Purpose)
+			if in.Body.State != nil {
+				ch.State = credential.State(*in.Body.State)
+			}
+			if in.Body.ExpiresAt.Set {
+				ch.ExpiresAt = timeOf(in.Body.ExpiresAt.Value)
+			}
+			return nil
+		})
 	if err != nil {
 		return nil, err
 	}

@@ -57,8 +57,10 @@ func limitOf(n int) *int {
 }
 
 func (a *API) showCredential(c credential.Credential) CredentialBody {
-	b := CredentialBody{ID: string(c.ID), Kind: string(c.Kind), Name: c.Name, Purpose: c.Purpose, Owner: c.Owner.ID, Permissions: c.Permissions.Strings(), Resources: c.Resources, State: string(c.State),
-		RateLimitPerMinute: limitOf(c.RateLimit), AllowedAddresses: prefixTexts(c.Addresses), ExpiresAt: moment(c.ExpiresAt), CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy,
+	b := CredentialBody{ID: string(c.ID), Kind: string(c.Kind), Name: c.Name, Purpose: c.Purpose, Owner: c.Owner.ID,
+		Permissions: c.Permissions.Strings(), Resources: c.Resources, State: string(c.State),
+		RateLimitPerMinute: limitOf(c.RateLimit), AllowedAddresses: prefixTexts(c.Addresses),
+		ExpiresAt: moment(c.ExpiresAt), CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy,
 		LastUsedAt: moment(c.LastUsedAt), RotatedAt: moment(c.RotatedAt), RevokedAt: moment(c.RevokedAt)}
 	if c.State != credential.Revoked && a.Now().Before(c.OverlapUntil) {
 		b.OverlapUntil = moment(c.OverlapUntil)
@@ -104,7 +106,8 @@ type CommonFields struct {
 
 func (f CommonFields) request(kind credential.Kind) (credential.Request, error) {
 	addresses, err := credential.ParseAddresses(f.AllowedAddresses)
-	return credential.Request{Kind: kind, Name: f.Name, Purpose: f.Purpose, RateLimit: f.RateLimitPerMinute, Addresses: addresses}, err
+	return credential.Request{Kind: kind, Name: f.Name, Purpose: f.Purpose, RateLimit: f.RateLimitPerMinute,
+		Addresses: addresses}, err
 }
 
 type createAPIKeyInput struct {
@@ -311,43 +314,57 @@ type rotateInput struct {
 }
 
 func (a *API) registerCredentials() {
-	registerKind(a, credential.APIKey, "/v1/api-keys", web.SessionsAndKeys, "an API key", "owner", (*createAPIKeyInput).ask, a.issuedKey)
-	registerKind(a, credential.AccessToken, "/v1/access-tokens", web.OnlySessions, "an access token", "userId", (*createAccessTokenInput).ask, a.issuedToken)
-	registerKind(a, credential.SystemToken, "/v1/system-tokens", web.OnlySessions, "a system access token", "owner", (*createSystemTokenInput).ask, a.issuedToken)
-	registerKind(a, credential.ApplicationToken, "/v1/application-tokens", web.OnlySessions, "an application token", "userId", (*createApplicationTokenInput).ask, a.issuedToken)
-	register(a, route(http.MethodGet, "/v1/credentials/report", "api_keys:read|access_tokens:read|system_tokens:read|application_tokens:read|clients:read"),
+	registerKind(a, credential.APIKey, "/v1/api-keys", web.SessionsAndKeys, "an API key", "owner",
+		(*createAPIKeyInput).ask, a.issuedKey)
+	registerKind(a, credential.AccessToken, "/v1/access-tokens", web.OnlySessions, "an access token", "userId",
+		(*createAccessTokenInput).ask, a.issuedToken)
+	registerKind(a, credential.SystemToken, "/v1/system-tokens", web.OnlySessions, "a system access token", "owner",
+		(*createSystemTokenInput).ask, a.issuedToken)
+	registerKind(a, credential.ApplicationToken, "/v1/application-tokens", web.OnlySessions, "an application token",
+		"userId", (*createApplicationTokenInput).ask, a.issuedToken)
+	register(a, route(http.MethodGet, "/v1/credentials/report",
+		"api_keys:read|access_tokens:read|system_tokens:read|application_tokens:read|clients:read"),
 		op("Credentials that never expire, are old or are idle"), a.reportCredentials)
 }
 
-// registerKind adds the routes of one kind. Making one, or getting a new value, is for people, and for API keys by API keys that may (G12).
-func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []authn.Kind, name, ownerField string, ask func(in *I) (credential.Request, error), show func(credential.Issued) V) {
+// registerKind adds the routes of one kind. Making one, or getting a new value, is for people, and for API keys by API
+// keys that may (G12).
+func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []authn.Kind, name, ownerField string,
+	ask func(in *I) (credential.Request, error), show func(credential.Issued) V) {
 	resource := kind.Resource()
 	by := func(r web.Route, accepts []authn.Kind) web.Route {
 		r.Accepts = accepts
 		return r
 	}
-	register(a, route(http.MethodGet, path, resource+":read"), op("List "+strings.TrimPrefix(strings.TrimPrefix(name, "an "), "a ")+"s"), func(ctx context.Context, c call, in *listCredentialsInput) (*listOutput[CredentialBody], error) {
-		after, err := a.position(in.Page, c, path, in.State, in.Owner)
-		if err != nil {
-			return nil, err
-		}
-		rows, err := a.Credentials.List(ctx, c.Principal, kind, credential.Filter{State: credential.State(in.State), Owner: in.Owner, After: id.Credential(after), Limit: in.Limit + 1})
-		if err != nil {
-			return nil, err
-		}
-		return page(a, in.Page, c, path, []string{in.State, in.Owner}, rows, func(c credential.Credential) string { return string(c.ID) }, a.showCredential), nil
-	})
-	register(a, stepUp(by(route(http.MethodPost, path, resource+":create"), makers)), created("Make "+name), func(ctx context.Context, c call, in *I) (*createdOutput[V], error) {
-		r, err := ask(in)
-		if err != nil {
-			return nil, err
-		}
-		i, err := a.Credentials.Issue(ctx, c.Principal, r)
-		if err != nil {
-			return nil, renamed(err, "owner", ownerField)
-		}
-		return &createdOutput[V]{path + "/" + string(i.ID), show(i)}, nil
-	})
+	register(a, route(http.MethodGet, path, resource+":read"),
+		op("List "+strings.TrimPrefix(strings.TrimPrefix(name, "an "), "a ")+"s"),
+		func(ctx context.Context, c call, in *listCredentialsInput) (*listOutput[CredentialBody], error) {
+			after, err := a.position(in.Page, c, path, in.State, in.Owner)
+			if err != nil {
+				return nil, err
+			}
+			rows, err := a.Credentials.List(ctx, c.Principal, kind,
+				credential.Filter{State: credential.State(in.State), Owner: in.Owner, After: id.Credential(after),
+					Limit: in.Limit + 1})
+			if err != nil {
+				return nil, err
+			}
+			return page(a, in.Page, c, path, []string{in.State, in.Owner}, rows, func(c credential.Credential) string {
+				return string(c.ID)
+			}, a.showCredential), nil
+		})
+	register(a, stepUp(by(route(http.MethodPost, path, resource+":create"), makers)), created("Make "+name),
+		func(ctx context.Context, c call, in *I) (*createdOutput[V], error) {
+			r, err := ask(in)
+			if err != nil {
+				return nil, err
+			}
+			i, err := a.Credentials.Issue(ctx, c.Principal, r)
+			if err != nil {
+				return nil, renamed(err, "owner", ownerField)
+			}
+			return &createdOutput[V]{path + "/" + string(i.ID), show(i)}, nil
+		})
 	find := func(in IDInput) (id.Credential, error) {
 		c, err := kind.ParseID(in.ID)
 		if err != nil {
@@ -355,46 +372,53 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 		}
 		return c, nil
 	}
-	register(a, route(http.MethodGet, path+"/{id}", resource+":read"), op("Get "+name), func(ctx context.Context, c call, in *IDInput) (*output[CredentialBody], error) {
-		cred, err := find(*in)
-		if err != nil {
-			return nil, err
-		}
-		got, err := a.Credentials.Get(ctx, c.Principal, kind, cred)
-		if err != nil {
-			return nil, err
-		}
-		return out(a.showCredential(got)), nil
-	})
-	register(a, stepUp(route(http.MethodPatch, path+"/{id}", resource+":update")), op("Change "+name, http.StatusConflict), func(ctx context.Context, c call, in *changeCredentialInput) (*output[CredentialBody], error) {
-		cred, err := find(in.IDInput)
-		if err != nil {
-			return nil, err
-		}
-		changed, err := a.Credentials.Update(ctx, c.Principal, kind, cred, in.apply)
-		if err != nil {
-			return nil, err
-		}
-		return out(a.showCredential(changed)), nil
-	})
-	register(a, stepUp(by(route(http.MethodPost, path+"/{id}/rotate", resource+":update"), makers)), op("Give "+name+" a new value", http.StatusConflict), func(ctx context.Context, c call, in *rotateInput) (*output[V], error) {
-		cred, err := find(in.IDInput)
-		if err != nil {
-			return nil, err
-		}
-		i, err := a.Credentials.Rotate(ctx, c.Principal, kind, cred, in.overlap())
-		if err != nil {
-			return nil, err
-		}
-		return out(show(i)), nil
-	})
-	register(a, route(http.MethodDelete, path+"/{id}", resource+":delete"), deleted("Revoke "+name+" for good; it stays listed"), func(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-		cred, err := find(*in)
-		if err != nil {
-			return nil, err
-		}
-		return nil, a.Credentials.Revoke(ctx, c.Principal, kind, cred)
-	})
+	register(a, route(http.MethodGet, path+"/{id}", resource+":read"), op("Get "+name),
+		func(ctx context.Context, c call, in *IDInput) (*output[CredentialBody], error) {
+			cred, err := find(*in)
+			if err != nil {
+				return nil, err
+			}
+			got, err := a.Credentials.Get(ctx, c.Principal, kind, cred)
+			if err != nil {
+				return nil, err
+			}
+			return out(a.showCredential(got)), nil
+		})
+	register(a, stepUp(route(http.MethodPatch, path+"/{id}", resource+":update")),
+		op("Change "+name, http.StatusConflict), func(ctx context.Context, c call,
+			in *changeCredentialInput) (*output[CredentialBody], error) {
+			cred, err := find(in.IDInput)
+			if err != nil {
+				return nil, err
+			}
+			changed, err := a.Credentials.Update(ctx, c.Principal, kind, cred, in.apply)
+			if err != nil {
+				return nil, err
+			}
+			return out(a.showCredential(changed)), nil
+		})
+	register(a, stepUp(by(route(http.MethodPost, path+"/{id}/rotate", resource+":update"), makers)),
+		op("Give "+name+" a new value", http.StatusConflict),
+		func(ctx context.Context, c call, in *rotateInput) (*output[V], error) {
+			cred, err := find(in.IDInput)
+			if err != nil {
+				return nil, err
+			}
+			i, err := a.Credentials.Rotate(ctx, c.Principal, kind, cred, in.overlap())
+			if err != nil {
+				return nil, err
+			}
+			return out(show(i)), nil
+		})
+	register(a, route(http.MethodDelete, path+"/{id}", resource+":delete"),
+		deleted("Revoke "+name+" for good; it stays listed"),
+		func(ctx context.Context, c call, in *IDInput) (*nothing, error) {
+			cred, err := find(*in)
+			if err != nil {
+				return nil, err
+			}
+			return nil, a.Credentials.Revoke(ctx, c.Principal, kind, cred)
+		})
 }
 
 func (in *rotateInput) overlap() time.Duration {
@@ -424,12 +448,16 @@ func (a *API) reportCredentials(ctx context.Context, c call, in *reportInput) (*
 		return nil, err
 	}
 	const day = 24 * time.Hour
-	rows, err := a.Credentials.Report(ctx, c.Principal, credential.ReportFilter{OlderThan: time.Duration(in.OlderThanDays) * day, IdleFor: time.Duration(in.IdleDays) * day,
-		After: id.Credential(after), Limit: in.Limit + 1})
+	rows, err := a.Credentials.Report(ctx, c.Principal,
+		credential.ReportFilter{OlderThan: time.Duration(in.OlderThanDays) * day,
+			IdleFor: time.Duration(in.IdleDays) * day,
+			After:   id.Credential(after), Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "credential-report", filters, rows, func(f credential.Finding) string { return string(f.ID) }, func(f credential.Finding) findingBody {
+	return page(a, in.Page, c, "credential-report", filters, rows, func(f credential.Finding) string {
+		return string(f.ID)
+	}, func(f credential.Finding) findingBody {
 		return findingBody{a.showCredential(f.Credential), f.NeverExpires, f.Old, f.Idle}
 	}), nil
 }

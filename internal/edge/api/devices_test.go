@@ -18,8 +18,8 @@ func device(values ...string) servertest.Change {
 	return func(r *http.Request) { r.Header["X-Device-Fingerprint"] = values }
 }
 
-// A47: a session that began with a device fingerprint wants the same wherever one is shown, and at a refresh always; anything else ends it until a
-// new sign-in, and is in the audit log. A session without one takes no notice.
+// A47: a session that began with a device fingerprint wants the same wherever one is shown, and at a refresh always;
+// anything else ends it until a new sign-in, and is in the audit log. A session without one takes no notice.
 func TestA47_DeviceFingerprint(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		begin := func(fingerprint string, inBody bool) (access, refresh string) {
@@ -51,22 +51,32 @@ func TestA47_DeviceFingerprint(t *testing.T) {
 			me(access, device("laptop-1")).Want(t, 200)
 			r := refresh(again, nil, device("laptop-1")).Want(t, 200)
 			r = refresh(r.String("refreshToken"), map[string]any{"deviceFingerprint": "laptop-1"}).Want(t, 200)
-			refresh(r.String("refreshToken"), map[string]any{"deviceFingerprint": "laptop-1"}, device("laptop-1")).Want(t, 200)
+			refresh(r.String("refreshToken"), map[string]any{"deviceFingerprint": "laptop-1"}, device("laptop-1")).
+				Want(t, 200)
 		}
 		for name, offend := range map[string]func(access, again string) servertest.Response{
-			"another, with a request": func(access, _ string) servertest.Response { return me(access, device("laptop-2")) },
-			"empty, with a request":   func(access, _ string) servertest.Response { return me(access, device("")) },
-			"twice, with a request":   func(access, _ string) servertest.Response { return me(access, device("laptop-1", "laptop-1")) },
-			"a prefix":                func(access, _ string) servertest.Response { return me(access, device("laptop-")) },
+			"another, with a request": func(access, _ string) servertest.Response {
+				return me(access, device("laptop-2"))
+			},
+			"empty, with a request": func(access, _ string) servertest.Response { return me(access, device("")) },
+			"twice, with a request": func(access, _ string) servertest.Response {
+				return me(access, device("laptop-1", "laptop-1"))
+			},
+			"a prefix": func(access, _ string) servertest.Response {
+				return me(access, device("laptop-"))
+			},
 			"at forward authentication": func(access, _ string) servertest.Response {
-				r := s.Do(t, "GET", "/verify", nil, servertest.Bearer(access), device("laptop-2"), servertest.Header("X-Forwarded-Method", "GET"), servertest.Header("X-Forwarded-Uri", "/"))
+				r := s.Do(t, "GET", "/verify", nil, servertest.Bearer(access), device("laptop-2"),
+					servertest.Header("X-Forwarded-Method", "GET"), servertest.Header("X-Forwarded-Uri", "/"))
 				if r.Status != 401 {
 					t.Errorf("/verify: %d %s", r.Status, r.Body)
 				}
 				return me(access)
 			},
-			"none at a refresh":    func(_, again string) servertest.Response { return refresh(again, nil) },
-			"another at a refresh": func(_, again string) servertest.Response { return refresh(again, nil, device("laptop-2")) },
+			"none at a refresh": func(_, again string) servertest.Response { return refresh(again, nil) },
+			"another at a refresh": func(_, again string) servertest.Response {
+				return refresh(again, nil, device("laptop-2"))
+			},
 			"two minds at a refresh": func(_, again string) servertest.Response {
 				return refresh(again, map[string]any{"deviceFingerprint": "laptop-1"}, device("laptop-2"))
 			},
@@ -84,7 +94,8 @@ func TestA47_DeviceFingerprint(t *testing.T) {
 		access, again := begin("", true)
 		me(access, device("anything")).Want(t, 200)
 		refresh(again, nil, device("anything else")).Want(t, 200)
-		log := s.Do(t, "GET", "/v1/audit-events?act=session.ended&limit=100", nil, s.As(t, servertest.Admin)).Want(t, 200)
+		log := s.Do(t, "GET", "/v1/audit-events?act=session.ended&limit=100", nil, s.As(t, servertest.Admin)).
+			Want(t, 200)
 		if n := strings.Count(string(log.Body), "device_fingerprint"); n != 8 {
 			t.Errorf("%d sessions ended for their device in the audit log, want 8", n)
 		}
@@ -104,13 +115,14 @@ func TestA47_ItemPath(t *testing.T) {
 			if c.shown != nil {
 				changes = append(changes, device(c.shown...))
 			}
-			s.Do(t, "POST", "/api/users/refresh", nil, append(changes, servertest.Bearer(r.String("refreshToken")))...).Want(t, c.status)
+			s.Do(t, "POST", "/api/users/refresh", nil, append(changes, servertest.Bearer(r.String("refreshToken")))...).
+				Want(t, c.status)
 		}
 	})
 }
 
-// A48: an organization's idle and absolute limits, and those of a role, hold for the sessions that are there as for new ones; use on either node
-// keeps a session alive, and a limit is not outlived by use on the other.
+// A48: an organization's idle and absolute limits, and those of a role, hold for the sessions that are there as for new
+// ones; use on either node keeps a session alive, and a limit is not outlived by use on the other.
 func TestA48_Limits(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -121,28 +133,37 @@ func TestA48_Limits(t *testing.T) {
 		settings := func(v map[string]any) servertest.Response {
 			return s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": v}, admin)
 		}
-		for field, v := range map[string]any{"sessionIdleSeconds": 299, "sessionsPerUser": 1001, "sessionLimitsByRole": map[string]any{"service_desk_agent": map[string]any{"idleSeconds": 1}}} {
-			if r := settings(map[string]any{field: v}).Want(t, 400, "VALIDATION_ERROR"); !strings.Contains(string(r.Body), field) {
+		for field, v := range map[string]any{"sessionIdleSeconds": 299, "sessionsPerUser": 1001,
+			"sessionLimitsByRole": map[string]any{"service_desk_agent": map[string]any{"idleSeconds": 1}}} {
+			if r := settings(map[string]any{field: v}).
+				Want(t, 400, "VALIDATION_ERROR"); !strings.Contains(string(r.Body), field) {
 				t.Errorf("%s: %s", field, r.Body)
 			}
 		}
 		before := s.Login(t, servertest.Agent)
 		manager := s.Login(t, servertest.Manager)
-		settings(map[string]any{"sessionIdleSeconds": 3600, "sessionLimitsByRole": map[string]any{"service_desk_agent": map[string]any{"idleSeconds": 600, "lifetimeSeconds": 3000}}}).Want(t, 200)
+		settings(map[string]any{"sessionIdleSeconds": 3600,
+			"sessionLimitsByRole": map[string]any{"service_desk_agent": map[string]any{"idleSeconds": 600,
+				"lifetimeSeconds": 3000}}}).Want(t, 200)
 
-		// Use on one node, each time after nearly the idle limit, keeps the session alive on the other, which sees no use itself.
+		// Use on one node, each time after nearly the idle limit, keeps the session alive on the other, which sees no
+		// use itself.
 		for range 2 {
 			advance(9 * time.Minute)
 			s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(before.AccessToken)).Want(t, 200)
 			if err := s.Sessions.Flush(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			other.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": before.RefreshToken}).Want(t, 200).Into(t, &before)
+			other.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": before.RefreshToken}).Want(t, 200).
+				Into(t, &before)
 		}
 		advance(11 * time.Minute) // idle for an agent, not for a manager
-		other.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": before.RefreshToken}).Want(t, 401, "TOKEN_REVOKED")
-		other.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": manager.RefreshToken}).Want(t, 200).Into(t, &manager)
-		list := s.Do(t, "GET", "/v1/users/"+s.UserID(t, servertest.Agent)+"/sessions", nil, servertest.Bearer(s.Login(t, servertest.Admin).AccessToken)).Want(t, 200)
+		other.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": before.RefreshToken}).
+			Want(t, 401, "TOKEN_REVOKED")
+		other.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": manager.RefreshToken}).Want(t, 200).
+			Into(t, &manager)
+		list := s.Do(t, "GET", "/v1/users/"+s.UserID(t, servertest.Agent)+"/sessions", nil,
+			servertest.Bearer(s.Login(t, servertest.Admin).AccessToken)).Want(t, 200)
 		if n := strings.Count(string(list.Body), `"userId"`); n != 1 { // the one that asked for the id
 			t.Errorf("%d sessions listed: %s", n, list.Body)
 		}
@@ -150,7 +171,8 @@ func TestA48_Limits(t *testing.T) {
 		// The absolute limit of the role ends a session that is used all the time.
 		used := s.Login(t, servertest.Agent)
 		for range 6 {
-			s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": used.RefreshToken}).Want(t, 200).Into(t, &used)
+			s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": used.RefreshToken}).Want(t, 200).
+				Into(t, &used)
 			advance(8 * time.Minute)
 		}
 		advance(3 * time.Minute)
@@ -158,10 +180,12 @@ func TestA48_Limits(t *testing.T) {
 	})
 }
 
-// A48, FLT19: a user has at most as many sessions as the organization allows; a further sign-in ends the oldest, not the newest.
+// A48, FLT19: a user has at most as many sessions as the organization allows; a further sign-in ends the oldest, not
+// the newest.
 func TestA48_SessionsPerUser(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"sessionsPerUser": 3}}, s.As(t, servertest.Admin)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"sessionsPerUser": 3}},
+			s.As(t, servertest.Admin)).Want(t, 200)
 		var all []servertest.Tokens
 		for range 5 {
 			all = append(all, s.Login(t, servertest.Agent))
@@ -179,21 +203,24 @@ func TestA48_SessionsPerUser(t *testing.T) {
 		var wg sync.WaitGroup // all at once, they are no more
 		for range 12 {
 			wg.Go(func() {
-				if r, err := s.Try("POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": pw}); err != nil || r.Status != 200 {
+				if r, err := s.Try("POST", "/v1/auth/login",
+					map[string]any{"email": servertest.Agent, "password": pw}); err != nil || r.Status != 200 {
 					t.Errorf("%d %s %v", r.Status, r.Body, err)
 				}
 			})
 		}
 		wg.Wait()
 		var list struct{ Data []any }
-		s.Do(t, "GET", "/v1/users/"+s.UserID(t, servertest.Agent)+"/sessions", nil, s.As(t, servertest.Admin)).Want(t, 200).Into(t, &list)
+		s.Do(t, "GET", "/v1/users/"+s.UserID(t, servertest.Agent)+"/sessions", nil, s.As(t, servertest.Admin)).
+			Want(t, 200).Into(t, &list)
 		if len(list.Data) != 3 {
 			t.Errorf("%d sessions after many sign-ins at once", len(list.Data))
 		}
 	})
 }
 
-// G7, A46: what was issued before a restore is void on every node at once, whatever its kind of token; a new sign-in works.
+// G7, A46: what was issued before a restore is void on every node at once, whatever its kind of token; a new sign-in
+// works.
 func TestA46_VoidTokens(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -212,7 +239,8 @@ func TestA46_VoidTokens(t *testing.T) {
 		for _, n := range []*servertest.Server{s, other} {
 			n.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(tokens.AccessToken)).Want(t, 401)
 			n.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken}).Want(t, 401)
-			n.Do(t, "POST", "/api/users/refresh", nil, servertest.Bearer(item.String("refreshToken"))).Want(t, 422) // its keys are trusted no more
+			// its keys are trusted no more
+			n.Do(t, "POST", "/api/users/refresh", nil, servertest.Bearer(item.String("refreshToken"))).Want(t, 422)
 			n.Clock.Advance(2 * time.Second)
 			fresh := n.Login(t, servertest.Agent)
 			n.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": fresh.RefreshToken}).Want(t, 200)
@@ -230,11 +258,12 @@ func sessionOf(t *testing.T, access string) string {
 	return claims["sessionId"].(string)
 }
 
-// FLT19, ATK45: whoever tries keys that are nobody's is told to wait before the database is asked for each; keys that are known work on, from the
-// same address too.
+// FLT19, ATK45: whoever tries keys that are nobody's is told to wait before the database is asked for each; keys that
+// are known work on, from the same address too.
 func TestG8_UnknownCredentials(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		key := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "known", "permissions": []string{"tickets:read:all"}}, s.As(t, servertest.Admin)).Want(t, 201).String("key")
+		key := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "known",
+			"permissions": []string{"tickets:read:all"}}, s.As(t, servertest.Admin)).Want(t, 201).String("key")
 		me := func(key string) servertest.Response {
 			return s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", key))
 		}
@@ -256,12 +285,14 @@ func TestG8_UnknownCredentials(t *testing.T) {
 	})
 }
 
-// FLT06, FLT21, I2: a node that has not heard yet that tokens are void rotates none of them: the statement that decides looks for itself.
+// FLT06, FLT21, I2: a node that has not heard yet that tokens are void rotates none of them: the statement that decides
+// looks for itself.
 func TestFLT06_RotationAsksTheDatabase(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		user := s.Login(t, servertest.Agent)
 		client := s.Client(t, s.As(t, servertest.Admin), map[string]any{"refreshTokens": true}, "tickets:read:all")
-		grant := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, servertest.Basic(client.Client, client.Secret)).Want(t, 200).String("refresh_token")
+		grant := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"},
+			servertest.Basic(client.Client, client.Secret)).Want(t, 200).String("refresh_token")
 		void := s.Clock.Now().Add(time.Minute)
 		err := s.DB.PlatformTx(t.Context(), "as after a failover, and nobody says so", func(tx *sqldb.Tx) error {
 			tag, err := tx.Exec(t.Context(), `UPDATE installation SET not_before = $1`, void.UnixMilli())
@@ -275,6 +306,7 @@ func TestFLT06_RotationAsksTheDatabase(t *testing.T) {
 		}
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(user.AccessToken)).Want(t, 200) // it has not heard
 		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": user.RefreshToken}).Want(t, 401)
-		s.PostForm(t, "/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token", grant}, servertest.Basic(client.Client, client.Secret)).Want(t, 400)
+		s.PostForm(t, "/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token", grant},
+			servertest.Basic(client.Client, client.Secret)).Want(t, 400)
 	})
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
-// ATK32, A15: what lasts is made by what a user holds now. A session keeps for a while what its role has lost (A41), and makes no credential with it.
+// ATK32, A15: what lasts is made by what a user holds now. A session keeps for a while what its role has lost (A41),
+// and makes no credential with it.
 func TestATK32_MintingAfterPermissionLoss(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
@@ -22,24 +23,32 @@ func TestATK32_MintingAfterPermissionLoss(t *testing.T) {
 		s.Do(t, "PATCH", "/v1/users/"+boss, map[string]any{"role": "end_user"}, admin).Want(t, 200)
 		s.Do(t, "GET", "/v1/users", nil, stale).Want(t, 200) // the session itself goes on until its token expires
 		for path, body := range map[string]map[string]any{
-			"/v1/api-keys": {"name": "x", "permissions": []string{"users:manage:all"}}, "/v1/clients": {"name": "x", "permissions": []string{"users:manage:all"}}, "/v1/system-tokens": {"name": "x"},
-			"/v1/access-tokens": {"name": "x", "userId": s.UserID(t, servertest.Admin)}, "/v1/clients/" + client.ID + "/secrets": {"name": "x"}, "/v1/api-keys/" + kept.ID + "/rotate": {},
+			"/v1/api-keys":                          {"name": "x", "permissions": []string{"users:manage:all"}},
+			"/v1/clients":                           {"name": "x", "permissions": []string{"users:manage:all"}},
+			"/v1/system-tokens":                     {"name": "x"},
+			"/v1/access-tokens":                     {"name": "x", "userId": s.UserID(t, servertest.Admin)},
+			"/v1/clients/" + client.ID + "/secrets": {"name": "x"}, "/v1/api-keys/" + kept.ID + "/rotate": {},
 			"/v1/clients/" + client.ID + "/secrets/" + client.SecretID + "/rotate": {},
 		} {
-			if r := s.Do(t, "POST", path, body, stale); r.Status != 403 && r.Status != 404 { // or does not even see it any more
+			if r := s.Do(t, "POST", path, body, stale); r.Status != 403 && r.Status != 404 {
+				// or does not even see it any more
 				t.Errorf("%s: %d %s", path, r.Status, r.Body)
 			}
 		}
-		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "owner": org, "permissions": []string{"users:read:all"}}, stale).Want(t, 403)
-		s.Do(t, "PATCH", "/v1/api-keys/"+kept.ID, map[string]any{"expiresAt": s.Clock.Now().Add(time.Hour)}, stale).Want(t, 404)
+		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "owner": org,
+			"permissions": []string{"users:read:all"}}, stale).Want(t, 403)
+		s.Do(t, "PATCH", "/v1/api-keys/"+kept.ID, map[string]any{"expiresAt": s.Clock.Now().Add(time.Hour)}, stale).
+			Want(t, 404)
 		s.Do(t, "PATCH", "/v1/clients/"+client.ID, map[string]any{"refreshTokens": true}, stale).Want(t, 403)
 		// Nor people, roles and links by which the loss is undone.
 		for _, act := range []struct {
 			method, path string
 			body         map[string]any
 		}{
-			{"POST", "/v1/users", map[string]any{"email": "twin@acme-corp.example", "role": "tenant_admin"}}, {"POST", "/v1/invitations", map[string]any{"email": "twin@acme-corp.example", "role": "tenant_admin"}},
-			{"POST", "/v1/users/" + s.UserID(t, servertest.Admin) + "/password-link", map[string]any{}}, {"PATCH", "/v1/users/" + s.UserID(t, servertest.Agent), map[string]any{"role": "tenant_admin"}},
+			{"POST", "/v1/users", map[string]any{"email": "twin@acme-corp.example", "role": "tenant_admin"}},
+			{"POST", "/v1/invitations", map[string]any{"email": "twin@acme-corp.example", "role": "tenant_admin"}},
+			{"POST", "/v1/users/" + s.UserID(t, servertest.Admin) + "/password-link", map[string]any{}},
+			{"PATCH", "/v1/users/" + s.UserID(t, servertest.Agent), map[string]any{"role": "tenant_admin"}},
 			{"POST", "/v1/roles", map[string]any{"name": "again", "permissions": []string{"users:manage:all"}}},
 		} {
 			if r := s.Do(t, act.method, act.path, act.body, stale); r.Status != 403 {
@@ -51,9 +60,13 @@ func TestATK32_MintingAfterPermissionLoss(t *testing.T) {
 		stale = s.As(t, servertest.Manager)
 		weak := s.Client(t, admin, nil, "tickets:read:all")
 		s.Do(t, "PATCH", "/v1/users/"+boss, map[string]any{"role": "service_desk_manager"}, admin).Want(t, 200)
-		s.Do(t, "POST", "/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:manage:all"}}, stale).Want(t, 403)
-		s.Do(t, "PATCH", "/v1/clients/"+weak.ID, map[string]any{"authentication": map[string]any{"method": "self_signed_tls_client_auth", "thumbprints": []string{strings.Repeat("A", 43)}}}, stale).Want(t, 403)
-		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}}, stale).Want(t, 403)
+		s.Do(t, "POST", "/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:manage:all"}},
+			stale).Want(t, 403)
+		s.Do(t, "PATCH", "/v1/clients/"+weak.ID,
+			map[string]any{"authentication": map[string]any{"method": "self_signed_tls_client_auth",
+				"thumbprints": []string{strings.Repeat("A", 43)}}}, stale).Want(t, 403)
+		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}},
+			stale).Want(t, 403)
 	})
 }
 
@@ -66,17 +79,22 @@ func TestA38_NoPlatformInTenants(t *testing.T) {
 			s.Do(t, "POST", path, body, operator, abroad).Want(t, 400)
 		}
 		s.Do(t, "POST", "/v1/api-keys", body, operator).Want(t, 201)
-		key := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}}, operator, abroad).Want(t, 201)
+		key := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}},
+			operator, abroad).Want(t, 201)
 		s.Do(t, "PATCH", "/v1/api-keys/"+key.String("id"), body, operator, abroad).Want(t, 400)
 	})
 }
 
-// C1, A15, ATK31: who manages credentials gets hold of no power by waiting: not of one whose owner is switched off or holds less for the moment.
+// C1, A15, ATK31: who manages credentials gets hold of no power by waiting: not of one whose owner is switched off or
+// holds less for the moment.
 func TestATK31_NoPowerByWaiting(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
-		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "keeper", "permissions": []string{"access_tokens:manage:all", "api_keys:manage:all", "tickets:read:own"}}, admin).Want(t, 201)
-		s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Agent), map[string]any{"role": "keeper"}, admin).Want(t, 200)
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "keeper",
+			"permissions": []string{"access_tokens:manage:all", "api_keys:manage:all", "tickets:read:own"}}, admin).
+			Want(t, 201)
+		s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Agent), map[string]any{"role": "keeper"}, admin).
+			Want(t, 200)
 		keeper := s.As(t, servertest.Agent)
 		boss := s.UserID(t, servertest.Manager)
 		role := func(role string) {
@@ -101,13 +119,17 @@ func TestATK31_NoPowerByWaiting(t *testing.T) {
 		s.Do(t, "POST", "/v1/api-keys/"+key.ID+"/rotate", nil, keeper).Want(t, 403)
 		// "own" of somebody else's key is what is theirs.
 		victim := s.UserID(t, servertest.EndUser)
-		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "owner": victim, "permissions": []string{"tickets:read:own"}}, keeper).Want(t, 403)
-		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "owner": victim, "permissions": []string{"tickets:read:own"}}, admin).Want(t, 201)
+		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "owner": victim,
+			"permissions": []string{"tickets:read:own"}}, keeper).Want(t, 403)
+		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "owner": victim,
+			"permissions": []string{"tickets:read:own"}}, admin).Want(t, 201)
 		own := s.Key(t, admin, victim, "tickets:read:own")
 		s.Do(t, "POST", "/v1/api-keys/"+own.ID+"/rotate", nil, keeper).Want(t, 403)
-		mine := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"tickets:read:own"}}, keeper).Want(t, 201)
+		mine := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x",
+			"permissions": []string{"tickets:read:own"}}, keeper).Want(t, 201)
 		s.Do(t, "PATCH", "/v1/api-keys/"+mine.String("id"), map[string]any{"owner": victim}, keeper).Want(t, 200)
-		if me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", mine.String("key"))).Want(t, 200); fmt.Sprint(me.Get("permissions")) != "[]" {
+		if me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", mine.String("key"))).
+			Want(t, 200); fmt.Sprint(me.Get("permissions")) != "[]" {
 			t.Errorf("a key given away opens what is the victim's: %s", me.Body)
 		}
 	})
@@ -118,27 +140,36 @@ func TestATK31_BoundsStay(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
 		expires := s.Clock.Now().Add(time.Hour).UTC().Truncate(time.Second)
-		r := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "bounded", "permissions": []string{"api_keys:manage:own", "clients:manage:all"}, "expiresAt": expires, "rateLimitPerMinute": 500, "allowedAddresses": []string{"127.0.0.0/8", "::1"}}, admin).Want(t, 201)
+		r := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "bounded",
+			"permissions": []string{"api_keys:manage:own", "clients:manage:all"}, "expiresAt": expires,
+			"rateLimitPerMinute": 500, "allowedAddresses": []string{"127.0.0.0/8", "::1"}}, admin).Want(t, 201)
 		key, path := servertest.Header("X-API-Key", r.String("key")), "/v1/api-keys/"+r.String("id")
-		for _, change := range []map[string]any{{"expiresAt": nil}, {"expiresAt": expires.Add(time.Hour)}, {"rateLimitPerMinute": 100000}, {"allowedAddresses": []string{}}, {"allowedAddresses": []string{"0.0.0.0/0"}}, {"owner": s.Organization("acme-corp")}} {
+		for _, change := range []map[string]any{{"expiresAt": nil}, {"expiresAt": expires.Add(time.Hour)},
+			{"rateLimitPerMinute": 100000}, {"allowedAddresses": []string{}},
+			{"allowedAddresses": []string{"0.0.0.0/0"}}, {"owner": s.Organization("acme-corp")}} {
 			if r := s.Do(t, "PATCH", path, change, key); r.Status != 403 {
 				t.Errorf("%v: %d %s", change, r.Status, r.Body)
 			}
 		}
 		s.Do(t, "PATCH", path, map[string]any{"name": "renamed"}, key).Want(t, 200)
-		child := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "child", "permissions": []string{}}, key).Want(t, 201)
-		if child.String("expiresAt") != expires.Format(time.RFC3339) || child.Get("rateLimitPerMinute") != 500.0 || fmt.Sprint(child.Get("allowedAddresses")) != "[127.0.0.0/8 ::1]" {
+		child := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "child", "permissions": []string{}}, key).
+			Want(t, 201)
+		if child.String("expiresAt") != expires.Format(time.RFC3339) || child.Get("rateLimitPerMinute") != 500.0 ||
+			fmt.Sprint(child.Get("allowedAddresses")) != "[127.0.0.0/8 ::1]" {
 			t.Errorf("%s", child.Body)
 		}
-		for _, wider := range []map[string]any{{"expiresAt": expires.Add(time.Minute)}, {"rateLimitPerMinute": 501}, {"allowedAddresses": []string{"10.0.0.1"}}, {"allowedAddresses": []string{"127.0.0.1", "0.0.0.0/0"}}} {
+		for _, wider := range []map[string]any{{"expiresAt": expires.Add(time.Minute)}, {"rateLimitPerMinute": 501},
+			{"allowedAddresses": []string{"10.0.0.1"}}, {"allowedAddresses": []string{"127.0.0.1", "0.0.0.0/0"}}} {
 			wider["name"], wider["permissions"] = "x", []string{}
 			if r := s.Do(t, "POST", "/v1/api-keys", wider, key); r.Status != 403 {
 				t.Errorf("%v: %d %s", wider, r.Status, r.Body)
 			}
 		}
-		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{}, "allowedAddresses": []string{"127.0.0.1"}, "rateLimitPerMinute": 10}, key).Want(t, 201)
+		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{},
+			"allowedAddresses": []string{"127.0.0.1"}, "rateLimitPerMinute": 10}, key).Want(t, 201)
 		client := s.Client(t, admin, map[string]any{"allowedAddresses": []string{"127.0.0.1"}})
-		for _, change := range []map[string]any{{"refreshTokens": true}, {"tokenLifetimeSeconds": 86400}, {"allowedAddresses": []string{}}, {"rateLimitPerMinute": 5}} {
+		for _, change := range []map[string]any{{"refreshTokens": true}, {"tokenLifetimeSeconds": 86400},
+			{"allowedAddresses": []string{}}, {"rateLimitPerMinute": 5}} {
 			s.Do(t, "PATCH", "/v1/clients/"+client.ID, change, key).Want(t, 403)
 		}
 		s.Do(t, "PATCH", "/v1/clients/"+client.ID, map[string]any{"state": "off"}, key).Want(t, 200)
@@ -151,7 +182,8 @@ func TestATK31_BoundsStay(t *testing.T) {
 	})
 }
 
-// The document describes what is answered: every member of a real answer is in its schema, and what the schema requires is there.
+// The document describes what is answered: every member of a real answer is in its schema, and what the schema requires
+// is there.
 func TestSchemasOfAnswers(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
@@ -175,7 +207,8 @@ func TestSchemasOfAnswers(t *testing.T) {
 		s.Do(t, "GET", "/openapi.json", nil).Want(t, 200).Into(t, &doc)
 		check := func(method, pattern string, r servertest.Response) {
 			t.Helper()
-			answer := doc.Paths[pattern][strings.ToLower(method)].Responses[fmt.Sprint(r.Status)].Content["application/json"]
+			answer := doc.Paths[pattern][strings.ToLower(method)].Responses[fmt.Sprint(
+				r.Status)].Content["application/json"]
 			name := strings.TrimPrefix(answer.Schema.Ref, "#/components/schemas/")
 			schema, ok := doc.Components.Schemas[name]
 			if !ok {
@@ -206,16 +239,20 @@ func TestSchemasOfAnswers(t *testing.T) {
 		post("/v1/access-tokens", map[string]any{"name": "x", "resources": []string{"tickets"}})
 		post("/v1/system-tokens", map[string]any{"name": "x"})
 		client := post("/v1/clients", map[string]any{"name": "x", "permissions": []string{}})
-		secret := s.Do(t, "POST", "/v1/clients/"+client.String("id")+"/secrets", map[string]any{"name": "x"}, admin).Want(t, 201)
+		secret := s.Do(t, "POST", "/v1/clients/"+client.String("id")+"/secrets", map[string]any{"name": "x"}, admin).
+			Want(t, 201)
 		check("POST", "/v1/clients/{id}/secrets", secret)
-		check("GET", "/v1/clients/{id}/secrets/{secretId}", s.Do(t, "GET", secret.Header.Get("Location"), nil, admin).Want(t, 200))
+		check("GET", "/v1/clients/{id}/secrets/{secretId}", s.Do(t, "GET", secret.Header.Get("Location"), nil, admin).
+			Want(t, 200))
 		post("/v1/users", map[string]any{"email": "new@acme-corp.example", "role": "end_user"})
 		post("/v1/invitations", map[string]any{"email": "guest@acme-corp.example", "role": "end_user"})
 		post("/v1/teams", map[string]any{"name": "x"})
 		post("/v1/tickets", map[string]any{"type": "task", "title": "x"})
 		check("GET", "/v1/auth/me", s.Do(t, "GET", "/v1/auth/me", nil, admin))
-		check("GET", "/v1/auth/me", s.Do(t, "GET", "/v1/auth/me", nil, servertest.Header("X-API-Key", key.String("key"))))
-		check("POST", "/v1/auth/login", s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": s.Seeds.Users[0].Password}))
+		check("GET", "/v1/auth/me", s.Do(t, "GET", "/v1/auth/me", nil,
+			servertest.Header("X-API-Key", key.String("key"))))
+		check("POST", "/v1/auth/login", s.Do(t, "POST", "/v1/auth/login",
+			map[string]any{"email": servertest.Agent, "password": s.Seeds.Users[0].Password}))
 		check("GET", "/v1/credentials/report", s.Do(t, "GET", "/v1/credentials/report?idleDays=1", nil, admin))
 	})
 }

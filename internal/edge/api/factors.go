@@ -19,11 +19,15 @@ import (
 
 func (a *API) registerFactors() {
 	limited := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}
-	register(a, public(http.MethodPost, "/v1/auth/mfa/verify", "the token of the first step is the credential"), op("Complete a sign-in with a second factor", limited...), a.verifyFactor)
+	register(a, public(http.MethodPost, "/v1/auth/mfa/verify", "the token of the first step is the credential"),
+		op("Complete a sign-in with a second factor", limited...), a.verifyFactor)
 	register(a, public(http.MethodPost, "/v1/auth/mfa/challenge", "the token of the first step is the credential"),
-		op("What the browser is asked, to complete a sign-in with WebAuthn", http.StatusUnauthorized, http.StatusConflict), a.challenge)
-	register(a, public(http.MethodPost, "/v1/auth/passkey/challenge", "a passkey names its user only in its answer"), op("What the browser is asked, to sign in with a passkey alone", http.StatusConflict), a.passkeyChallenge)
-	register(a, public(http.MethodPost, "/v1/auth/passkey", "signing in is how a credential is got"), op("Sign in with a passkey alone", limited...), a.passkey)
+		op("What the browser is asked, to complete a sign-in with WebAuthn", http.StatusUnauthorized,
+			http.StatusConflict), a.challenge)
+	register(a, public(http.MethodPost, "/v1/auth/passkey/challenge", "a passkey names its user only in its answer"),
+		op("What the browser is asked, to sign in with a passkey alone", http.StatusConflict), a.passkeyChallenge)
+	register(a, public(http.MethodPost, "/v1/auth/passkey", "signing in is how a credential is got"),
+		op("Sign in with a passkey alone", limited...), a.passkey)
 
 	own := "the caller's own factors"
 	change := func(method, pattern string) web.Route {
@@ -38,12 +42,16 @@ func (a *API) registerFactors() {
 	}
 	register(a, self(http.MethodGet, "/v1/auth/mfa/factors", own), op("My factors"), a.listFactors)
 	register(a, enroll("/v1/auth/mfa/factors"), created("Begin to add a factor"), a.enrollFactor)
-	register(a, enroll("/v1/auth/mfa/factors/{id}/confirm"), op("Add the factor, proven by its first use", http.StatusConflict, http.StatusTooManyRequests), a.confirmFactor)
+	register(a, enroll("/v1/auth/mfa/factors/{id}/confirm"),
+		op("Add the factor, proven by its first use", http.StatusConflict, http.StatusTooManyRequests), a.confirmFactor)
 	register(a, change(http.MethodPatch, "/v1/auth/mfa/factors/{id}"), op("Rename one of my factors"), a.renameFactor)
-	register(a, change(http.MethodDelete, "/v1/auth/mfa/factors/{id}"), deleted("Remove one of my factors", http.StatusConflict), a.removeFactor)
-	register(a, change(http.MethodPost, "/v1/auth/mfa/backup-codes"), created("Make ten new backup codes; the former ones stop working"), a.makeBackupCodes)
+	register(a, change(http.MethodDelete, "/v1/auth/mfa/factors/{id}"),
+		deleted("Remove one of my factors", http.StatusConflict), a.removeFactor)
+	register(a, change(http.MethodPost, "/v1/auth/mfa/backup-codes"),
+		created("Make ten new backup codes; the former ones stop working"), a.makeBackupCodes)
 
-	register(a, self(http.MethodPost, "/v1/auth/reauthenticate", "the caller proves themselves again"), op("Prove again who I am, in the same session", http.StatusTooManyRequests), a.reauthenticate)
+	register(a, self(http.MethodPost, "/v1/auth/reauthenticate", "the caller proves themselves again"),
+		op("Prove again who I am, in the same session", http.StatusTooManyRequests), a.reauthenticate)
 	register(a, self(http.MethodPost, "/v1/auth/reauthenticate/challenge", "the caller proves themselves again"),
 		op("What the browser is asked, to prove again who I am with WebAuthn", http.StatusConflict), a.challengeAgain)
 
@@ -53,13 +61,18 @@ func (a *API) registerFactors() {
 		return r
 	}
 	register(a, administer(http.MethodGet, "/v1/users/{id}/mfa", "users:read"), op("A user's factors"), a.userFactors)
-	register(a, administer(http.MethodPatch, "/v1/users/{id}/mfa", "users:update"), op("Require a second factor of a user"), a.requireFactor)
-	register(a, administer(http.MethodDelete, "/v1/users/{id}/mfa", "users:update"), deleted("Reset a user's factors, backup codes and known devices, and end their sessions"), a.resetFactors)
-	register(a, administer(http.MethodDelete, "/v1/users/{id}/mfa/{factor}", "users:update"), deleted("Remove one of a user's factors"), a.removeUserFactor)
-	register(a, stepUp(people(http.MethodPost, "/v1/users/{id}/unlock", "users:update")), deleted("Forgive the failed sign-ins of a user"), a.unlockUser)
+	register(a, administer(http.MethodPatch, "/v1/users/{id}/mfa", "users:update"),
+		op("Require a second factor of a user"), a.requireFactor)
+	register(a, administer(http.MethodDelete, "/v1/users/{id}/mfa", "users:update"),
+		deleted("Reset a user's factors, backup codes and known devices, and end their sessions"), a.resetFactors)
+	register(a, administer(http.MethodDelete, "/v1/users/{id}/mfa/{factor}", "users:update"),
+		deleted("Remove one of a user's factors"), a.removeUserFactor)
+	register(a, stepUp(people(http.MethodPost, "/v1/users/{id}/unlock", "users:update")),
+		deleted("Forgive the failed sign-ins of a user"), a.unlockUser)
 }
 
-// credentialJSON is a browser's PublicKeyCredential as its toJSON() gives it. The library reads it; here it is only bounded.
+// credentialJSON is a browser's PublicKeyCredential as its toJSON() gives it. The library reads it; here it is only
+// bounded.
 type credentialJSON map[string]any
 
 // ProofFields are what a second factor is proven with.
@@ -95,7 +108,8 @@ func (c credentialJSON) bytes() ([]byte, error) {
 	return text, nil
 }
 
-// publicKey is what a browser hands to navigator.credentials: options as parseCreationOptionsFromJSON and parseRequestOptionsFromJSON read them.
+// publicKey is what a browser hands to navigator.credentials: options as parseCreationOptionsFromJSON and
+// parseRequestOptionsFromJSON read them.
 type publicKey map[string]any
 
 func showOptions(v any) (publicKey, error) {
@@ -186,7 +200,8 @@ func (a *API) enrollFactor(ctx context.Context, c call, in *enrollInput) (*creat
 	if err != nil {
 		return nil, err
 	}
-	body := enrollment{ID: string(e.ID), Method: e.Method, Name: e.Name, ExpiresIn: int64(mfa.EnrollmentLifetime / time.Second)}
+	body := enrollment{ID: string(e.ID), Method: e.Method, Name: e.Name,
+		ExpiresIn: int64(mfa.EnrollmentLifetime / time.Second)}
 	if app := e.App; app != nil {
 		body.Secret, body.OtpauthURI, body.QRSVG, body.QRPNG = app.Secret, app.URI, app.SVG, app.PNG
 	}
@@ -228,7 +243,8 @@ func (a *API) confirmFactor(ctx context.Context, c call, in *confirmInput) (*out
 	if err != nil {
 		return nil, err
 	}
-	f, err := a.Login.ConfirmFactor(ctx, c.Principal, deviceOf(c.info.Request, ""), factor, mfa.Proof{Code: in.Body.Code, Credential: raw}, in.Body.EndOtherSessions)
+	f, err := a.Login.ConfirmFactor(ctx, c.Principal, deviceOf(c.info.Request, ""), factor,
+		mfa.Proof{Code: in.Body.Code, Credential: raw}, in.Body.EndOtherSessions)
 	if err != nil {
 		return nil, err
 	}
@@ -305,12 +321,14 @@ func (a *API) reauthenticate(ctx context.Context, c call, in *reauthenticateInpu
 	if err != nil {
 		return nil, err
 	}
-	renewed, err := a.Login.Reauthenticate(ctx, c.Principal, login.Again{Password: in.Body.Password, Proof: proof, Device: deviceOf(c.info.Request, in.Body.DeviceToken)})
+	renewed, err := a.Login.Reauthenticate(ctx, c.Principal,
+		login.Again{Password: in.Body.Password, Proof: proof, Device: deviceOf(c.info.Request, in.Body.DeviceToken)})
 	if err != nil {
 		return nil, err
 	}
 	t := showTokens(renewed.Tokens)
-	res := &renewedOutput{Body: renewedBody{renewed.AuthTime, t.AccessToken, t.ExpiresIn, t.TokenType, showCodes(renewed.CodesLeft)}}
+	res := &renewedOutput{Body: renewedBody{renewed.AuthTime, t.AccessToken, t.ExpiresIn, t.TokenType,
+		showCodes(renewed.CodesLeft)}}
 	if c.info.Cookie {
 		res.SetCookie = []string{accessCookie(renewed.Tokens)}
 	}

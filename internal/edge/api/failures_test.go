@@ -7,7 +7,8 @@ import (
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
-// ATK29, WEB13: when the database refuses to end a session the answer is no success, nothing is half done, and trying again works.
+// ATK29, WEB13: when the database refuses to end a session the answer is no success, nothing is half done, and trying
+// again works.
 func TestATK29_FailedRevocation(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.Login(t, servertest.Admin)
@@ -17,12 +18,16 @@ func TestATK29_FailedRevocation(t *testing.T) {
 		userID := claims["sub"].(string)
 		s.Rename(t, "audit_events", "audit_events_gone")
 		for name, r := range map[string]servertest.Response{
-			"sign-out":       s.Do(t, "POST", "/v1/auth/logout", nil, servertest.Bearer(victim.AccessToken)),
-			"one session":    s.Do(t, "DELETE", "/v1/auth/sessions/"+session, nil, servertest.Bearer(admin.AccessToken)),
-			"all sessions":   s.Do(t, "DELETE", "/v1/users/"+userID+"/sessions", nil, servertest.Bearer(admin.AccessToken)),
-			"deactivation":   s.Do(t, "DELETE", "/v1/users/"+userID, nil, servertest.Bearer(admin.AccessToken)),
-			"failed sign-in": s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Manager, "password": "wrong"}),
-			"sign-in":        s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Manager, "password": pw}),
+			"sign-out": s.Do(t, "POST", "/v1/auth/logout", nil, servertest.Bearer(victim.AccessToken)),
+			"one session": s.Do(t, "DELETE", "/v1/auth/sessions/"+session, nil,
+				servertest.Bearer(admin.AccessToken)),
+			"all sessions": s.Do(t, "DELETE", "/v1/users/"+userID+"/sessions", nil,
+				servertest.Bearer(admin.AccessToken)),
+			"deactivation": s.Do(t, "DELETE", "/v1/users/"+userID, nil, servertest.Bearer(admin.AccessToken)),
+			"failed sign-in": s.Do(t, "POST", "/v1/auth/login",
+				map[string]any{"email": servertest.Manager, "password": "wrong"}),
+			"sign-in": s.Do(t, "POST", "/v1/auth/login",
+				map[string]any{"email": servertest.Manager, "password": pw}),
 		} {
 			if r.Status < 500 || strings.Contains(string(r.Body), "audit_events") {
 				t.Errorf("%s: %d %s", name, r.Status, r.Body)
@@ -49,16 +54,19 @@ func TestWEB02_SessionFixation(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		attacker := s.Login(t, servertest.EndUser)
 		cookie := servertest.Header("Cookie", "itsm_auth_token="+attacker.AccessToken)
-		r := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Admin, "password": pw, "cookie": true}, cookie).Want(t, 200)
+		r := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Admin, "password": pw,
+			"cookie": true}, cookie).Want(t, 200)
 		_, before := decodeToken(t, attacker.AccessToken)
 		_, after := decodeToken(t, r.String("accessToken"))
 		if before["sessionId"] == after["sessionId"] || before["jti"] == after["jti"] {
 			t.Error("the session that was brought goes on")
 		}
-		if me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(attacker.AccessToken)).Want(t, 200); me.String("role") != "end_user" {
+		if me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(attacker.AccessToken)).
+			Want(t, 200); me.String("role") != "end_user" {
 			t.Errorf("the session that was brought gained: %s", me.Body)
 		}
-		again := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Admin, "password": pw}).Want(t, 200)
+		again := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Admin, "password": pw}).
+			Want(t, 200)
 		_, next := decodeToken(t, again.String("accessToken"))
 		if next["sessionId"] == after["sessionId"] {
 			t.Error("two sign-ins share a session")
@@ -66,11 +74,13 @@ func TestWEB02_SessionFixation(t *testing.T) {
 	})
 }
 
-// A49: people see their sessions, with device, last address and use, and which is this one; administrators see anyone's.
+// A49: people see their sessions, with device, last address and use, and which is this one; administrators see
+// anyone's.
 func TestA49_SessionList(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		login := func(agent string) string {
-			return s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": pw}, servertest.Header("User-Agent", agent)).Want(t, 200).String("accessToken")
+			return s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": pw},
+				servertest.Header("User-Agent", agent)).Want(t, 200).String("accessToken")
 		}
 		phone, laptop := login("phone/1"), login("laptop/2")
 		var list struct {
@@ -94,13 +104,16 @@ func TestA49_SessionList(t *testing.T) {
 		if strings.Count(string(all.Body), `"device"`) != 2 || strings.Contains(string(all.Body), `"current":true`) {
 			t.Errorf("%s", all.Body)
 		}
-		s.Do(t, "DELETE", "/v1/auth/sessions/"+claims["sessionId"].(string), nil, servertest.Bearer(laptop)).Want(t, 204)
+		s.Do(t, "DELETE", "/v1/auth/sessions/"+claims["sessionId"].(string), nil, servertest.Bearer(laptop)).
+			Want(t, 204)
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(phone)).Want(t, 401)
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(laptop)).Want(t, 200)
-		s.Do(t, "DELETE", "/v1/auth/sessions/"+claims["sessionId"].(string), nil, servertest.Bearer(laptop)).Want(t, 404)
+		s.Do(t, "DELETE", "/v1/auth/sessions/"+claims["sessionId"].(string), nil, servertest.Bearer(laptop)).
+			Want(t, 404)
 		// An end user does not end another's.
 		_, mine := decodeToken(t, laptop)
-		s.Do(t, "DELETE", "/v1/auth/sessions/"+mine["sessionId"].(string), nil, s.As(t, servertest.EndUser)).Want(t, 404)
+		s.Do(t, "DELETE", "/v1/auth/sessions/"+mine["sessionId"].(string), nil, s.As(t, servertest.EndUser)).
+			Want(t, 404)
 	})
 }
 

@@ -12,7 +12,8 @@ import (
 func TestHousekeeping(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
-		s.Do(t, "POST", "/v1/users", map[string]any{"email": "linked@acme-corp.example", "role": "end_user"}, admin).Want(t, 201)
+		s.Do(t, "POST", "/v1/users", map[string]any{"email": "linked@acme-corp.example", "role": "end_user"}, admin).
+			Want(t, 201)
 		for range 5 {
 			tokens := s.Login(t, servertest.Agent)
 			s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken}).Want(t, 200)
@@ -42,7 +43,8 @@ func TestHousekeeping(t *testing.T) {
 		s.Clock.Advance(31 * 24 * time.Hour)
 		live := s.Login(t, servertest.Manager)
 		purge()
-		for table, most := range map[string]int{"sessions": 7, "refresh_families": 7, "onetime": 1, "login_attempts": 2} {
+		for table, most := range map[string]int{"sessions": 7, "refresh_families": 7, "onetime": 1,
+			"login_attempts": 2} {
 			if n := count(table); n > most {
 				t.Errorf("%s still has %d rows", table, n)
 			}

@@ -28,22 +28,28 @@ func showInvitation(i user.Invitation) InvitationBody {
 	for k, t := range i.Teams {
 		teams[k] = string(t)
 	}
-	return InvitationBody{string(i.ID), i.Email, i.Name, i.Role, teams, string(i.State), i.InvitedBy, text(i.User), i.CreatedAt, i.ExpiresAt}
+	return InvitationBody{string(i.ID), i.Email, i.Name, i.Role, teams, string(i.State), i.InvitedBy, text(i.User),
+		i.CreatedAt, i.ExpiresAt}
 }
 
-// link is where a person uses a single-use secret. It is built from the public URL only, and the secret stands in the fragment, which
-// browsers send to no server.
+// link is where a person uses a single-use secret. It is built from the public URL only, and the secret stands in the
+// fragment, which browsers send to no server.
 func (a *API) link(page string, token secret.Secret) string {
 	return a.PublicURL.JoinPath(page).String() + "#token=" + token.Reveal()
 }
 
 func (a *API) registerInvitations() {
 	register(a, route(http.MethodGet, "/v1/invitations", "invitations:read"), op("List invitations"), a.listInvitations)
-	register(a, stepUp(people(http.MethodPost, "/v1/invitations", "invitations:create")), created("Invite someone"), a.createInvitation)
-	register(a, route(http.MethodGet, "/v1/invitations/{id}", "invitations:read"), op("Get an invitation"), a.getInvitation)
-	register(a, stepUp(route(http.MethodPatch, "/v1/invitations/{id}", "invitations:update")), op("Change a pending invitation", http.StatusConflict), a.updateInvitation)
-	register(a, route(http.MethodDelete, "/v1/invitations/{id}", "invitations:delete"), deleted("Revoke an invitation"), a.revokeInvitation)
-	register(a, public(http.MethodPost, "/v1/auth/invitations/accept", "the link is the credential"), created("Accept an invitation", http.StatusUnauthorized, http.StatusForbidden), a.acceptInvitation)
+	register(a, stepUp(people(http.MethodPost, "/v1/invitations", "invitations:create")), created("Invite someone"),
+		a.createInvitation)
+	register(a, route(http.MethodGet, "/v1/invitations/{id}", "invitations:read"), op("Get an invitation"),
+		a.getInvitation)
+	register(a, stepUp(route(http.MethodPatch, "/v1/invitations/{id}", "invitations:update")),
+		op("Change a pending invitation", http.StatusConflict), a.updateInvitation)
+	register(a, route(http.MethodDelete, "/v1/invitations/{id}", "invitations:delete"), deleted("Revoke an invitation"),
+		a.revokeInvitation)
+	register(a, public(http.MethodPost, "/v1/auth/invitations/accept", "the link is the credential"),
+		created("Accept an invitation", http.StatusUnauthorized, http.StatusForbidden), a.acceptInvitation)
 }
 
 type listInvitationsInput struct {
@@ -51,16 +57,20 @@ type listInvitationsInput struct {
 	State string `query:"state" enum:"pending,accepted,revoked" doc:"pending includes those past their time"`
 }
 
-func (a *API) listInvitations(ctx context.Context, c call, in *listInvitationsInput) (*listOutput[InvitationBody], error) {
+func (a *API) listInvitations(ctx context.Context, c call, in *listInvitationsInput) (*listOutput[InvitationBody],
+	error) {
 	after, err := a.position(in.Page, c, "invitations", in.State)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Users.ListInvitations(ctx, c.Principal, user.InvitationState(in.State), id.Invitation(after), in.Limit+1)
+	rows, err := a.Users.ListInvitations(ctx, c.Principal, user.InvitationState(in.State), id.Invitation(after),
+		in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "invitations", []string{in.State}, rows, func(i user.Invitation) string { return string(i.ID) }, showInvitation), nil
+	return page(a, in.Page, c, "invitations", []string{in.State}, rows, func(i user.Invitation) string {
+		return string(i.ID)
+	}, showInvitation), nil
 }
 
 type createInvitationInput struct {
@@ -77,16 +87,19 @@ type createdInvitation struct {
 	URL string `json:"url" doc:"Where the invitation is accepted, once; shown only now"`
 }
 
-func (a *API) createInvitation(ctx context.Context, c call, in *createInvitationInput) (*createdOutput[createdInvitation], error) {
+func (a *API) createInvitation(ctx context.Context, c call,
+	in *createInvitationInput) (*createdOutput[createdInvitation], error) {
 	teams, err := bodyIDs[id.Team]("teams", in.Body.Teams)
 	if err != nil {
 		return nil, err
 	}
-	i, token, err := a.Users.Invite(ctx, c.Principal, user.NewUser{Email: in.Body.Email, Name: in.Body.Name, Role: in.Body.Role, Teams: teams})
+	i, token, err := a.Users.Invite(ctx, c.Principal,
+		user.NewUser{Email: in.Body.Email, Name: in.Body.Name, Role: in.Body.Role, Teams: teams})
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[createdInvitation]{"/v1/invitations/" + string(i.ID), createdInvitation{showInvitation(i), a.link("accept-invitation", token)}}, nil
+	return &createdOutput[createdInvitation]{"/v1/invitations/" + string(i.ID),
+		createdInvitation{showInvitation(i), a.link("accept-invitation", token)}}, nil
 }
 
 func (a *API) getInvitation(ctx context.Context, c call, in *IDInput) (*output[InvitationBody], error) {
@@ -109,7 +122,8 @@ type updateInvitationInput struct {
 	}
 }
 
-func (a *API) updateInvitation(ctx context.Context, c call, in *updateInvitationInput) (*output[InvitationBody], error) {
+func (a *API) updateInvitation(ctx context.Context, c call, in *updateInvitationInput) (*output[InvitationBody],
+	error) {
 	i, err := pathID[id.Invitation](in.ID)
 	if err != nil {
 		return nil, err
@@ -137,7 +151,8 @@ type acceptInvitationInput struct {
 	}
 }
 
-func (a *API) acceptInvitation(ctx context.Context, c call, in *acceptInvitationInput) (*createdOutput[UserBody], error) {
+func (a *API) acceptInvitation(ctx context.Context, c call, in *acceptInvitationInput) (*createdOutput[UserBody],
+	error) {
 	u, err := a.Users.Accept(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Name, in.Body.Password)
 	if err != nil {
 		return nil, err

@@ -40,13 +40,19 @@ func TestA5_LimitsAreDocumented(t *testing.T) {
 	b.WriteString("| what | how much |\n| --- | --- |\n")
 	for _, row := range [][2]string{
 		{"Failures that lock a name or an account", fmt.Sprint(l.AccountFailures)},
-		{"The lock after them, and after each further failure", fmt.Sprintf("%s; then %s, %s, %s and always %s", span(l.LockUnit), span(2*l.LockUnit), span(4*l.LockUnit), span(8*l.LockUnit), span(15*l.LockUnit))},
+		{"The lock after them, and after each further failure",
+			fmt.Sprintf("%s; then %s, %s, %s and always %s", span(l.LockUnit), span(2*l.LockUnit), span(4*l.LockUnit),
+				span(8*l.LockUnit), span(15*l.LockUnit))},
 		{"A name without a try is forgotten after", span(l.ForgetAfter)},
-		{"Failures that lock an address (IPv6: a /64)", fmt.Sprintf("%d within %s", l.AddressFailures, span(l.AddressWindow))},
+		{"Failures that lock an address (IPv6: a /64)",
+			fmt.Sprintf("%d within %s", l.AddressFailures, span(l.AddressWindow))},
 		{"Tries of one account looked at at once, by each node", fmt.Sprint(login.TriesAtOnce)},
-		{"Tries of one account that wait, and how long", fmt.Sprintf("%d, %s", login.TriesWaiting, span(login.TurnstileWait))},
-		{"Passwords that wait for a processor, by each node", fmt.Sprintf("%d (`password_hashing.max_waiting`)", config.Default().Hashing.MaxWaiting)},
-		{"The token of a first step works for", fmt.Sprintf("%s and %d tries", span(login.WaitingLifetime), login.WaitingTries)},
+		{"Tries of one account that wait, and how long",
+			fmt.Sprintf("%d, %s", login.TriesWaiting, span(login.TurnstileWait))},
+		{"Passwords that wait for a processor, by each node",
+			fmt.Sprintf("%d (`password_hashing.max_waiting`)", config.Default().Hashing.MaxWaiting)},
+		{"The token of a first step works for", fmt.Sprintf("%s and %d tries", span(login.WaitingLifetime),
+			login.WaitingTries)},
 		{"A time step of an app", fmt.Sprintf("%s; the present one or the one before, each once", span(mfa.Period))},
 		{"An enrolment waits for its confirmation", span(mfa.EnrollmentLifetime)},
 		{"A WebAuthn challenge works for", span(mfa.ChallengeLifetime)},
@@ -56,7 +62,9 @@ func TestA5_LimitsAreDocumented(t *testing.T) {
 		{"A link that somebody asked for works for", span(user.ResetLifetime)},
 		{"Mails with such a link to one account", fmt.Sprintf("%d an hour", login.ResetsPerHour)},
 		{"A proof is recent for", fmt.Sprintf("%s (`stepUpSeconds`)", span(organization.DefaultStepUp))},
-		{"Characters of a password", fmt.Sprintf("%d to %d (`passwordMinLength`; down to %d where everybody has a second factor)", password.MinAlone, password.MaxLength, password.MinWithMFA)},
+		{"Characters of a password",
+			fmt.Sprintf("%d to %d (`passwordMinLength`; down to %d where everybody has a second factor)",
+				password.MinAlone, password.MaxLength, password.MinWithMFA)},
 	} {
 		fmt.Fprintf(&b, "| %s | %s |\n", row[0], row[1])
 	}

@@ -42,7 +42,8 @@ func showSettings(s organization.Settings) settingsBody {
 	for name, l := range s.SessionLimitsByRole {
 		limits[name] = SessionLimits(l)
 	}
-	return settingsBody{s.AllowedOrigins, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds, s.SlidingExpiration, s.SlidingByRole, s.RoleChangesApplyAtOnce, s.TimeZone,
+	return settingsBody{s.AllowedOrigins, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds, s.SlidingExpiration,
+		s.SlidingByRole, s.RoleChangesApplyAtOnce, s.TimeZone,
 		s.BasicAuthentication, s.RequestedTokenSeconds, s.SessionIdleSeconds, s.SessionsPerUser, limits,
 		string(s.MFA), s.PasskeySignIn, s.StepUpSeconds, s.PasswordMinLength, s.PasswordBlockedWords}
 }
@@ -73,7 +74,8 @@ type organizationBody struct {
 
 func showOrganization(o organization.Organization) organizationBody {
 	p := o.Profile
-	return organizationBody{ID: string(o.ID), Slug: o.Slug, Name: o.Name, State: string(o.State), Platform: o.Platform, AccountNumber: o.AccountNumber, MachineCredential: string(o.MachineCredential),
+	return organizationBody{ID: string(o.ID), Slug: o.Slug, Name: o.Name, State: string(o.State), Platform: o.Platform,
+		AccountNumber: o.AccountNumber, MachineCredential: string(o.MachineCredential),
 		Profile:  profileBody{p.Email, p.ExternalID, p.Description, p.SID, p.Domain},
 		Settings: showSettings(o.Settings), CreatedAt: o.CreatedAt, UpdatedAt: o.UpdatedAt}
 }
@@ -179,13 +181,20 @@ func (c *settingsChange) apply(s *organization.Settings) {
 }
 
 func (a *API) registerOrganizations() {
-	register(a, route(http.MethodGet, "/v1/organization", "organization:read"), op("My organization and its settings"), a.getMyOrganization)
-	register(a, stepUp(route(http.MethodPatch, "/v1/organization", "organization:update")), op("Change my organization's settings"), a.updateMyOrganization)
-	register(a, route(http.MethodGet, "/v1/organizations", "organizations:read"), op("List organizations (operators)"), a.listOrganizations)
-	register(a, route(http.MethodPost, "/v1/organizations", "organizations:create"), created("Create an organization (operators)"), a.createOrganization)
-	register(a, route(http.MethodGet, "/v1/organizations/{id}", "organizations:read"), op("Get an organization (operators)"), a.getOrganization)
-	register(a, stepUp(route(http.MethodPatch, "/v1/organizations/{id}", "organizations:update")), op("Change, suspend or resume an organization (operators)", http.StatusConflict), a.updateOrganization)
-	register(a, route(http.MethodDelete, "/v1/organizations/{id}", "organizations:delete"), deleted("Delete an organization (operators)", http.StatusConflict), a.deleteOrganization)
+	register(a, route(http.MethodGet, "/v1/organization", "organization:read"), op("My organization and its settings"),
+		a.getMyOrganization)
+	register(a, stepUp(route(http.MethodPatch, "/v1/organization", "organization:update")),
+		op("Change my organization's settings"), a.updateMyOrganization)
+	register(a, route(http.MethodGet, "/v1/organizations", "organizations:read"), op("List organizations (operators)"),
+		a.listOrganizations)
+	register(a, route(http.MethodPost, "/v1/organizations", "organizations:create"),
+		created("Create an organization (operators)"), a.createOrganization)
+	register(a, route(http.MethodGet, "/v1/organizations/{id}", "organizations:read"),
+		op("Get an organization (operators)"), a.getOrganization)
+	register(a, stepUp(route(http.MethodPatch, "/v1/organizations/{id}", "organizations:update")),
+		op("Change, suspend or resume an organization (operators)", http.StatusConflict), a.updateOrganization)
+	register(a, route(http.MethodDelete, "/v1/organizations/{id}", "organizations:delete"),
+		deleted("Delete an organization (operators)", http.StatusConflict), a.deleteOrganization)
 }
 
 func (a *API) getMyOrganization(ctx context.Context, c call, _ *nothing) (*output[organizationBody], error) {
@@ -204,7 +213,8 @@ type organizationChange struct {
 	}
 }
 
-func (a *API) updateMyOrganization(ctx context.Context, c call, in *organizationChange) (*output[organizationBody], error) {
+func (a *API) updateMyOrganization(ctx context.Context, c call, in *organizationChange) (*output[organizationBody],
+	error) {
 	o, err := a.Organizations.Update(ctx, c.Principal, c.Organization, func(o *organization.Organization) error {
 		set(&o.Name, in.Body.Name)
 		in.Body.Profile.apply(&o.Profile)
@@ -222,16 +232,20 @@ type listOrganizationsInput struct {
 	State string `query:"state" enum:"active,suspended"`
 }
 
-func (a *API) listOrganizations(ctx context.Context, c call, in *listOrganizationsInput) (*listOutput[organizationBody], error) {
+func (a *API) listOrganizations(ctx context.Context, c call, in *listOrganizationsInput) (*listOutput[organizationBody],
+	error) {
 	after, err := a.position(in.Page, c, "organizations", in.State)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Organizations.List(ctx, c.Principal, organization.State(in.State), id.Organization(after), in.Limit+1)
+	rows, err := a.Organizations.List(ctx, c.Principal, organization.State(in.State), id.Organization(after),
+		in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "organizations", []string{in.State}, rows, func(o organization.Organization) string { return string(o.ID) }, showOrganization), nil
+	return page(a, in.Page, c, "organizations", []string{in.State}, rows, func(o organization.Organization) string {
+		return string(o.ID)
+	}, showOrganization), nil
 }
 
 type createOrganizationInput struct {
@@ -243,7 +257,8 @@ type createOrganizationInput struct {
 	}
 }
 
-func (a *API) createOrganization(ctx context.Context, c call, in *createOrganizationInput) (*createdOutput[organizationBody], error) {
+func (a *API) createOrganization(ctx context.Context, c call,
+	in *createOrganizationInput) (*createdOutput[organizationBody], error) {
 	settings := a.Organizations.NewSettings()
 	in.Body.Settings.apply(&settings)
 	n := organization.NewOrganization{Slug: in.Body.Slug, Name: in.Body.Name, Settings: &settings}
@@ -277,7 +292,8 @@ type updateOrganizationInput struct {
 	}
 }
 
-func (a *API) updateOrganization(ctx context.Context, c call, in *updateOrganizationInput) (*output[organizationBody], error) {
+func (a *API) updateOrganization(ctx context.Context, c call, in *updateOrganizationInput) (*output[organizationBody],
+	error) {
 	org, err := pathID[id.Organization](in.ID)
 	if err != nil {
 		return nil, err

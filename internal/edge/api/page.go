@@ -28,11 +28,13 @@ func (a *API) position(p Page, c call, list string, filters ...string) (string, 
 }
 
 // page makes an answer from one row more than was asked for; idOf tells the position of a row.
-func page[R, T any](a *API, p Page, c call, list string, filters []string, rows []R, idOf func(R) string, show func(R) T) *listOutput[T] {
+func page[R, T any](a *API, p Page, c call, list string, filters []string, rows []R, idOf func(R) string,
+	show func(R) T) *listOutput[T] {
 	out := &listOutput[T]{List[T]{Data: make([]T, 0, min(len(rows), p.Limit))}}
 	if out.Body.HasMore = len(rows) > p.Limit; out.Body.HasMore {
 		rows = rows[:p.Limit]
-		cursor := a.Cursors.Encode(idOf(rows[len(rows)-1]), append([]string{list, string(c.Organization)}, filters...)...)
+		cursor := a.Cursors.Encode(idOf(rows[len(rows)-1]),
+			append([]string{list, string(c.Organization)}, filters...)...)
 		out.Body.Cursor = &cursor
 	}
 	for _, r := range rows {

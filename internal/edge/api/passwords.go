@@ -15,7 +15,8 @@ func (a *API) registerPasswords() {
 	register(a, public(http.MethodPost, "/v1/auth/password/set", "the link is the credential"),
 		op("Choose a password at a link", http.StatusUnauthorized, http.StatusForbidden), a.setPassword)
 	register(a, public(http.MethodPost, "/v1/auth/password/forgot", "who forgot their password has no credential"),
-		accepted("Ask for a mail with a link to choose another password (503 where no mail server is configured)", http.StatusTooManyRequests), a.forgotPassword)
+		accepted("Ask for a mail with a link to choose another password (503 where no mail server is configured)",
+			http.StatusTooManyRequests), a.forgotPassword)
 	register(a, public(http.MethodPost, "/v1/auth/password/reset", "the mailed link is the credential"),
 		op("Choose another password at a mailed link", http.StatusUnauthorized, http.StatusForbidden), a.resetPassword)
 }
@@ -33,7 +34,8 @@ type passwordChanged struct {
 }
 
 func (a *API) changePassword(ctx context.Context, c call, in *changePasswordInput) (*output[passwordChanged], error) {
-	ended, err := a.Login.ChangePassword(ctx, c.Principal, deviceOf(c.info.Request, in.Body.DeviceToken), in.Body.CurrentPassword, in.Body.NewPassword)
+	ended, err := a.Login.ChangePassword(ctx, c.Principal, deviceOf(c.info.Request, in.Body.DeviceToken),
+		in.Body.CurrentPassword, in.Body.NewPassword)
 	if err != nil {
 		return nil, err
 	}
@@ -85,9 +87,11 @@ func (a *API) forgotPassword(ctx context.Context, c call, in *forgotPasswordInpu
 	if err != nil {
 		return nil, err
 	}
-	f := login.Forgot{Name: in.Body.Email, Tenant: tenant, Device: deviceOf(c.info.Request, in.Body.DeviceToken), Source: c.info.Source}
+	f := login.Forgot{Name: in.Body.Email, Tenant: tenant, Device: deviceOf(c.info.Request, in.Body.DeviceToken),
+		Source: c.info.Source}
 	if err := a.Login.Forgotten(ctx, f); err != nil {
 		return nil, err
 	}
-	return out(mailPromised{"If there is such an account, a mail with a link is on its way. The link works once and for 30 minutes."}), nil
+	return out(mailPromised{"If there is such an account, a mail with a link is on its way. The link works once and " +
+		"for 30 minutes."}), nil
 }

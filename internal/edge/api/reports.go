@@ -11,10 +11,13 @@ import (
 )
 
 func (a *API) registerReports() {
-	register(a, desk(http.MethodGet, "/v1/reports/tickets", "reports:read"), op("Tickets by status and priority"), a.reportTickets)
+	register(a, desk(http.MethodGet, "/v1/reports/tickets", "reports:read"), op("Tickets by status and priority"),
+		a.reportTickets)
 	register(a, desk(http.MethodGet, "/v1/reports/sign-ins", "reports:read"), op("Sign-ins by day"), a.reportSignIns)
-	register(a, desk(http.MethodGet, "/v1/sla-policies", "sla_policies:read"), op("Service levels by priority"), a.getPolicies)
-	register(a, desk(http.MethodPut, "/v1/sla-policies", "sla_policies:update"), op("Set service levels"), a.putPolicies)
+	register(a, desk(http.MethodGet, "/v1/sla-policies", "sla_policies:read"), op("Service levels by priority"),
+		a.getPolicies)
+	register(a, desk(http.MethodPut, "/v1/sla-policies", "sla_policies:update"), op("Set service levels"),
+		a.putPolicies)
 }
 
 type ticketReport struct {
@@ -118,7 +121,8 @@ type putPoliciesInput struct{ Body policiesBody }
 func (a *API) putPolicies(ctx context.Context, c call, in *putPoliciesInput) (*output[policiesBody], error) {
 	list := make([]servicedesk.Policy, len(in.Body.Policies))
 	for i, p := range in.Body.Policies {
-		list[i] = servicedesk.Policy{Priority: p.Priority, ResponseMinutes: p.ResponseMinutes, ResolutionMinutes: p.ResolutionMinutes}
+		list[i] = servicedesk.Policy{Priority: p.Priority, ResponseMinutes: p.ResponseMinutes,
+			ResolutionMinutes: p.ResolutionMinutes}
 	}
 	list, err := a.Desk.PutPolicies(ctx, c.Principal, list)
 	if err != nil {

@@ -20,15 +20,19 @@ type roleBody struct {
 }
 
 func showRole(r role.Role) roleBody {
-	return roleBody{string(r.ID), r.Name, r.Description, r.Permissions.Strings(), r.Builtin, moment(r.CreatedAt), moment(r.UpdatedAt)}
+	return roleBody{string(r.ID), r.Name, r.Description, r.Permissions.Strings(), r.Builtin, moment(r.CreatedAt),
+		moment(r.UpdatedAt)}
 }
 
 func (a *API) registerRoles() {
-	register(a, route(http.MethodGet, "/v1/roles", "roles:read"), op("List roles, the built-in ones first"), a.listRoles)
+	register(a, route(http.MethodGet, "/v1/roles", "roles:read"), op("List roles, the built-in ones first"),
+		a.listRoles)
 	register(a, stepUp(route(http.MethodPost, "/v1/roles", "roles:create")), created("Create a role"), a.createRole)
 	register(a, route(http.MethodGet, "/v1/roles/{id}", "roles:read"), op("Get a role"), a.getRole)
-	register(a, stepUp(route(http.MethodPatch, "/v1/roles/{id}", "roles:update")), op("Change a role", http.StatusConflict), a.updateRole)
-	register(a, route(http.MethodDelete, "/v1/roles/{id}", "roles:delete"), deleted("Delete a role that nobody holds", http.StatusConflict), a.deleteRole)
+	register(a, stepUp(route(http.MethodPatch, "/v1/roles/{id}", "roles:update")),
+		op("Change a role", http.StatusConflict), a.updateRole)
+	register(a, route(http.MethodDelete, "/v1/roles/{id}", "roles:delete"),
+		deleted("Delete a role that nobody holds", http.StatusConflict), a.deleteRole)
 }
 
 func (a *API) listRoles(ctx context.Context, c call, in *Page) (*listOutput[roleBody], error) {
@@ -52,7 +56,8 @@ type createRoleInput struct {
 }
 
 func (a *API) createRole(ctx context.Context, c call, in *createRoleInput) (*createdOutput[roleBody], error) {
-	r, err := a.Roles.Create(ctx, c.Principal, role.Fields{Name: in.Body.Name, Description: in.Body.Description, Permissions: in.Body.Permissions})
+	r, err := a.Roles.Create(ctx, c.Principal, role.Fields{Name: in.Body.Name, Description: in.Body.Description,
+		Permissions: in.Body.Permissions})
 	if err != nil {
 		return nil, err
 	}

@@ -48,8 +48,12 @@ func equalDocument(t *testing.T, name, want string) {
 
 // placesOf groups the routes for the small table: each is in the first place whose beginning it has.
 var placesOf = []struct{ name, beginning string }{
-	{"service desk", "/v1/tickets"}, {"service desk", "/v1/reports"}, {"service desk", "/v1/sla-policies"}, {"who am I", "/v1/auth/me"}, {"enrolling factors", "/v1/auth/mfa/factors"}, {"sessions, passwords", "/v1/auth"}, {"the rest of `/v1`", "/v1/"},
-	{"`/verify`", "/verify"}, {"`/api/users`, refresh", "/api/users/refresh"}, {"`/api/users`, refresh", "/api/users/application-token"}, {"`/api/users`", "/api/users/application-tokens"}, {"`/api/v1/{account}`", "/api/v1/"},
+	{"service desk", "/v1/tickets"}, {"service desk", "/v1/reports"}, {"service desk", "/v1/sla-policies"},
+	{"who am I", "/v1/auth/me"}, {"enrolling factors", "/v1/auth/mfa/factors"}, {"sessions, passwords", "/v1/auth"},
+	{"the rest of `/v1`", "/v1/"},
+	{"`/verify`", "/verify"}, {"`/api/users`, refresh", "/api/users/refresh"},
+	{"`/api/users`, refresh", "/api/users/application-token"}, {"`/api/users`", "/api/users/application-tokens"},
+	{"`/api/v1/{account}`", "/api/v1/"},
 	{"`/up/v5`", "/up/v5/"},
 }
 
@@ -60,7 +64,8 @@ func writePlaces(b *strings.Builder, routes []web.Route) {
 	for _, r := range routes {
 		name, best := "", ""
 		for _, p := range placesOf {
-			if strings.HasPrefix(r.Pattern, p.beginning) && (best == "" || len(p.beginning) > len(best) && strings.HasPrefix(p.beginning, "/api/users")) {
+			if strings.HasPrefix(r.Pattern, p.beginning) &&
+				(best == "" || len(p.beginning) > len(best) && strings.HasPrefix(p.beginning, "/api/users")) {
 				name, best = p.name, p.beginning
 			}
 		}
@@ -75,7 +80,8 @@ func writePlaces(b *strings.Builder, routes []web.Route) {
 			taken[name+string(k)]++
 		}
 	}
-	b.WriteString("| kind | " + strings.Join(names, " | ") + " |\n| --- |" + strings.Repeat(" --- |", len(names)) + "\n")
+	b.WriteString("| kind | " + strings.Join(names, " | ") + " |\n| --- |" + strings.Repeat(" --- |",
+		len(names)) + "\n")
 	for _, k := range append(slices.Clone(authn.Tokens), authn.ItemPathRefresh, authn.Password, authn.WaitingSignIn) {
 		b.WriteString("| " + strings.ReplaceAll(string(k), "_", " ") + " |")
 		for _, name := range names {
@@ -93,7 +99,8 @@ func writePlaces(b *strings.Builder, routes []web.Route) {
 	}
 }
 
-// G12, A33: the table of kind × place and that of routes, what each demands and which kinds of credential it takes, is the same in code and docs.
+// G12, A33: the table of kind × place and that of routes, what each demands and which kinds of credential it takes, is
+// the same in code and docs.
 func TestG12_RoutesAreDocumented(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, sqldbtest.SQLite(t))
@@ -186,12 +193,14 @@ func things(t *testing.T, s *servertest.Server, email string) map[string]string 
 		"tickets":     made("/v1/tickets", map[string]any{"type": "task", "title": "thing"}),
 	}
 	for path, body := range map[string]map[string]any{
-		"api-keys": {"name": "thing", "permissions": []string{"tickets:read:all"}}, "access-tokens": {"name": "thing"}, "system-tokens": {"name": "thing"},
-		"clients": {"name": "thing", "permissions": []string{"tickets:read:all"}},
+		"api-keys": {"name": "thing", "permissions": []string{"tickets:read:all"}}, "access-tokens": {"name": "thing"},
+		"system-tokens": {"name": "thing"},
+		"clients":       {"name": "thing", "permissions": []string{"tickets:read:all"}},
 	} {
 		ids[path] = made("/v1/"+path, body)
 	}
-	application := made("/v1/users", map[string]any{"email": "program" + domain, "role": "end_user", "type": "application"})
+	application := made("/v1/users", map[string]any{"email": "program" + domain, "role": "end_user",
+		"type": "application"})
 	ids["application-tokens"] = made("/v1/application-tokens", map[string]any{"name": "thing", "userId": application})
 	ids["factors"] = made("/v1/auth/mfa/factors", map[string]any{"method": "totp"})
 	ids["secrets"] = made("/v1/clients/"+ids["clients"]+"/secrets", map[string]any{"name": "another"})
@@ -223,8 +232,8 @@ var bodies = map[string]map[string]any{
 	"POST /v1/clients/{id}/secrets":             {"name": "stolen"},
 }
 
-// A44, ATK59: every route that takes an id, called by one tenant's administrator with another tenant's id, says 404, as it does for an id
-// that nobody has; and nothing of the other tenant has changed.
+// A44, ATK59: every route that takes an id, called by one tenant's administrator with another tenant's id, says 404, as
+// it does for an id that nobody has; and nothing of the other tenant has changed.
 func TestATK59_ForeignIDs(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		foreign := things(t, s, servertest.Foreigner)
@@ -237,7 +246,8 @@ func TestATK59_ForeignIDs(t *testing.T) {
 		snapshot := func() string {
 			var all []string
 			theirs := s.As(t, servertest.Foreigner)
-			for _, path := range []string{"/v1/users", "/v1/teams", "/v1/roles", "/v1/invitations", "/v1/tickets", "/v1/api-keys", "/v1/access-tokens", "/v1/system-tokens", "/v1/application-tokens", "/v1/clients"} {
+			for _, path := range []string{"/v1/users", "/v1/teams", "/v1/roles", "/v1/invitations", "/v1/tickets",
+				"/v1/api-keys", "/v1/access-tokens", "/v1/system-tokens", "/v1/application-tokens", "/v1/clients"} {
 				all = append(all, string(s.Do(t, "GET", path, nil, theirs).Want(t, 200).Body))
 			}
 			return strings.Join(all, "\n")
@@ -245,16 +255,22 @@ func TestATK59_ForeignIDs(t *testing.T) {
 		before := snapshot()
 		walked := 0
 		for _, r := range s.Kit.Routes() {
-			if !parameter.MatchString(r.Pattern) || !strings.HasPrefix(r.Pattern, "/v1/") || strings.HasPrefix(r.Pattern, "/v1/organizations") {
+			if !parameter.MatchString(r.Pattern) || !strings.HasPrefix(r.Pattern, "/v1/") ||
+				strings.HasPrefix(r.Pattern, "/v1/organizations") {
 				continue // those of the dialects: test/doors
 			}
 			walked++
-			for name, ids := range map[string]map[string]string{"foreign": foreign, "nobody's": nobody, "malformed": {"users": "usr_1", "teams": "x", "roles": "role_", "invitations": "inv_0", "tickets": "tkt_1", "sessions": "ses_1", "api-keys": "key_1", "access-tokens": "act_", "system-tokens": "sat_1", "application-tokens": "app_1", "clients": "cli_1", "secrets": "sec_1", "factors": "fac_1"}} {
+			for name, ids := range map[string]map[string]string{"foreign": foreign, "nobody's": nobody,
+				"malformed": {"users": "usr_1", "teams": "x", "roles": "role_", "invitations": "inv_0",
+					"tickets": "tkt_1", "sessions": "ses_1", "api-keys": "key_1", "access-tokens": "act_",
+					"system-tokens": "sat_1", "application-tokens": "app_1", "clients": "cli_1", "secrets": "sec_1",
+					"factors": "fac_1"}} {
 				var body any
 				if b := bodies[r.Method+" "+r.Pattern]; b != nil {
 					body = b
 				}
-				if res := s.Do(t, r.Method, fill(r.Pattern, ids), body, as); res.Status != 404 || res.Code() != "NOT_FOUND" {
+				if res := s.Do(t, r.Method, fill(r.Pattern, ids), body, as); res.Status != 404 ||
+					res.Code() != "NOT_FOUND" {
 					t.Errorf("%s %s with %s id: %d %s", r.Method, r.Pattern, name, res.Status, res.Body)
 				}
 			}
@@ -279,28 +295,37 @@ func TestATK59_ForeignIDs(t *testing.T) {
 		}
 		// Ids inside bodies.
 		for name, body := range map[string]map[string]any{
-			"assignee": {"type": "task", "title": "x", "assigneeId": foreign["users"]}, "requester": {"type": "task", "title": "x", "requesterId": foreign["users"]}, "team": {"type": "task", "title": "x", "teamId": foreign["teams"]},
+			"assignee":  {"type": "task", "title": "x", "assigneeId": foreign["users"]},
+			"requester": {"type": "task", "title": "x", "requesterId": foreign["users"]},
+			"team":      {"type": "task", "title": "x", "teamId": foreign["teams"]},
 		} {
 			if r := s.Do(t, "POST", "/v1/tickets", body, as); r.Status != 400 {
 				t.Errorf("ticket with a foreign %s: %d %s", name, r.Status, r.Body)
 			}
 		}
-		s.Do(t, "POST", "/v1/users", map[string]any{"email": "x@acme-corp.example", "role": "end_user", "teams": []string{foreign["teams"]}}, as).Want(t, 400)
-		s.Do(t, "POST", "/v1/users", map[string]any{"email": "x@acme-corp.example", "role": "thing_of_others"}, as).Want(t, 400)
+		s.Do(t, "POST", "/v1/users", map[string]any{"email": "x@acme-corp.example", "role": "end_user",
+			"teams": []string{foreign["teams"]}}, as).Want(t, 400)
+		s.Do(t, "POST", "/v1/users", map[string]any{"email": "x@acme-corp.example", "role": "thing_of_others"}, as).
+			Want(t, 400)
 	})
 }
 
-// G1, A33, G5: every protected route refuses a caller without a credential, one with a broken one, and one without the permission; the
-// operator routes refuse a tenant's administrator.
+// G1, A33, G5: every protected route refuses a caller without a credential, one with a broken one, and one without the
+// permission; the operator routes refuse a tenant's administrator.
 func TestA33_EveryRouteRefuses(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		ids := things(t, s, servertest.Admin)
 		ids["organizations"] = s.Organization("second-tenant")
-		nothing := s.Do(t, "POST", "/v1/roles", map[string]any{"name": "nothing", "permissions": []string{}}, s.As(t, servertest.Admin)).Want(t, 201).String("name")
-		url := s.Do(t, "POST", "/v1/users", map[string]any{"email": "nothing@acme-corp.example", "role": nothing}, s.As(t, servertest.Admin)).Want(t, 201).String("setPasswordUrl")
+		nothing := s.Do(t, "POST", "/v1/roles", map[string]any{"name": "nothing", "permissions": []string{}},
+			s.As(t, servertest.Admin)).Want(t, 201).String("name")
+		url := s.Do(t, "POST", "/v1/users", map[string]any{"email": "nothing@acme-corp.example", "role": nothing},
+			s.As(t, servertest.Admin)).Want(t, 201).String("setPasswordUrl")
 		_, token, _ := strings.Cut(url, "#token=")
-		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token, "password": "nothing but a passphrase"}).Want(t, 200)
-		powerless := servertest.Bearer(s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "nothing@acme-corp.example", "password": "nothing but a passphrase"}).Want(t, 200).String("accessToken"))
+		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token,
+			"password": "nothing but a passphrase"}).Want(t, 200)
+		powerless := servertest.Bearer(s.Do(t, "POST", "/v1/auth/login",
+			map[string]any{"email": "nothing@acme-corp.example", "password": "nothing but a passphrase"}).Want(t, 200).
+			String("accessToken"))
 		admin := s.As(t, servertest.Admin)
 		protected := 0
 		for _, r := range s.Kit.Routes() {
@@ -314,17 +339,22 @@ func TestA33_EveryRouteRefuses(t *testing.T) {
 			if b := bodies[name]; b != nil {
 				body = b
 			}
-			if res := s.Do(t, r.Method, path, body); res.Status != 401 || res.Code() != "UNAUTHORIZED" || !strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Bearer ") {
+			if res := s.Do(t, r.Method, path, body); res.Status != 401 || res.Code() != "UNAUTHORIZED" ||
+				!strings.HasPrefix(res.Header.Get("WWW-Authenticate"), "Bearer ") {
 				t.Errorf("%s without a credential: %d %s", name, res.Status, res.Body)
 			}
-			if res := s.Do(t, r.Method, path, body, servertest.Bearer("aaaa.bbbb.cccc")); res.Status != 401 || res.Code() != "INVALID_TOKEN" || !strings.Contains(res.Header.Get("WWW-Authenticate"), `error="invalid_token"`) {
-				t.Errorf("%s with a broken token: %d %s %s", name, res.Status, res.Body, res.Header.Get("WWW-Authenticate"))
+			if res := s.Do(t, r.Method, path, body, servertest.Bearer("aaaa.bbbb.cccc")); res.Status != 401 ||
+				res.Code() != "INVALID_TOKEN" || !strings.Contains(res.Header.Get("WWW-Authenticate"),
+				`error="invalid_token"`) {
+				t.Errorf("%s with a broken token: %d %s %s", name, res.Status, res.Body,
+					res.Header.Get("WWW-Authenticate"))
 			}
 			if r.Permission == "" {
 				continue
 			}
 			// The permission is judged before the body is read: no body, and still 403.
-			if res := s.Do(t, r.Method, path, nil, powerless); res.Status != 403 || res.Code() != "FORBIDDEN" || !strings.Contains(res.Header.Get("WWW-Authenticate"), `error="insufficient_scope"`) {
+			if res := s.Do(t, r.Method, path, nil, powerless); res.Status != 403 || res.Code() != "FORBIDDEN" ||
+				!strings.Contains(res.Header.Get("WWW-Authenticate"), `error="insufficient_scope"`) {
 				t.Errorf("%s without the permission: %d %s", name, res.Status, res.Body)
 			}
 			if strings.HasPrefix(r.Permission, permission.PlatformResource+":") {
@@ -368,25 +398,34 @@ func TestWEB09_StrictJSON(t *testing.T) {
 			if r.Status != c.status {
 				t.Errorf("%s: %d, want %d: %.200s", c.name, r.Status, c.status, r.Body)
 			}
-			if r.Status >= 400 && (r.Header.Get("Content-Type") != "application/problem+json" || r.String("requestId") == "" || r.String("title") == "") {
+			if r.Status >= 400 &&
+				(r.Header.Get("Content-Type") != "application/problem+json" || r.String("requestId") == "" ||
+					r.String("title") == "") {
 				t.Errorf("%s: not a problem document: %s %.200s", c.name, r.Header.Get("Content-Type"), r.Body)
 			}
 		}
 		for _, ct := range []string{"text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""} {
-			r := s.Do(t, "POST", "/v1/teams", `{"name":"typed"}`, as, func(r *httpRequest) { r.Header.Set("Content-Type", ct) })
+			r := s.Do(t, "POST", "/v1/teams", `{"name":"typed"}`, as, func(r *httpRequest) {
+				r.Header.Set("Content-Type", ct)
+			})
 			if r.Status != 415 || r.Code() != "UNSUPPORTED_MEDIA_TYPE" {
 				t.Errorf("Content-Type %q: %d %s", ct, r.Status, r.Body)
 			}
 		}
-		s.Do(t, "POST", "/v1/teams", `{"name":"charset"}`, as, func(r *httpRequest) { r.Header.Set("Content-Type", "application/json; charset=utf-8") }).Want(t, 201)
+		s.Do(t, "POST", "/v1/teams", `{"name":"charset"}`, as, func(r *httpRequest) {
+			r.Header.Set("Content-Type", "application/json; charset=utf-8")
+		}).Want(t, 201)
 	})
 }
 
-// G5, WEB08: what is not a route is a problem document too; odd paths name nothing, and a wrong method says what would be right.
+// G5, WEB08: what is not a route is a problem document too; odd paths name nothing, and a wrong method says what would
+// be right.
 func TestG5_NoSuchRoute(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		as := s.As(t, servertest.Admin)
-		for _, path := range []string{"/", "/v1", "/v1/nothing", "/v1/users/", "//v1/users", "/v1//users", "/v1/./users", "/v1/x/../users", "/v1/users;a=b", "/v1/users%2F", "/v1/%75sers", "/v1/users%00", "/v1/auth/%2e%2e/users", "/v1/users/.."} {
+		for _, path := range []string{"/", "/v1", "/v1/nothing", "/v1/users/", "//v1/users", "/v1//users",
+			"/v1/./users", "/v1/x/../users", "/v1/users;a=b", "/v1/users%2F", "/v1/%75sers", "/v1/users%00",
+			"/v1/auth/%2e%2e/users", "/v1/users/.."} {
 			r := s.Do(t, "GET", path, nil, as)
 			if r.Status != 404 || r.Code() != "NOT_FOUND" {
 				t.Errorf("%s: %d %s", path, r.Status, r.Body)
@@ -437,7 +476,8 @@ func TestG6_Lists(t *testing.T) {
 		if string(empty.Body) != `{"data":[],"hasMore":false,"cursor":null}` {
 			t.Errorf("an empty list is %s", empty.Body)
 		}
-		for _, q := range []string{"limit=0", "limit=1001", "limit=-1", "limit=x", "limit=1e3", "unknown=1", "cursor=" + cursor + "x", "cursor=AAAA", "cursor=" + strings.Repeat("A", 300), "cursor=%00"} {
+		for _, q := range []string{"limit=0", "limit=1001", "limit=-1", "limit=x", "limit=1e3", "unknown=1",
+			"cursor=" + cursor + "x", "cursor=AAAA", "cursor=" + strings.Repeat("A", 300), "cursor=%00"} {
 			s.Do(t, "GET", "/v1/teams?"+q, nil, as).Want(t, 400, "VALIDATION_ERROR")
 		}
 		s.Do(t, "GET", "/v1/teams?limit=1000", nil, as).Want(t, 200)
@@ -449,7 +489,8 @@ func TestG6_Lists(t *testing.T) {
 		// every single bit of the cursor counts
 		for i := range len(one) {
 			changed := []byte(one)
-			if changed[i]++; changed[i] == '{' || changed[i] == '[' || changed[i] == ':' || changed[i] == '.' || changed[i] == '`' {
+			if changed[i]++; changed[i] == '{' || changed[i] == '[' || changed[i] == ':' || changed[i] == '.' ||
+				changed[i] == '`' {
 				changed[i] = 'A'
 			}
 			if string(changed) == one {

@@ -21,16 +21,22 @@ type sessionBody struct {
 }
 
 func (a *API) registerSessions() {
-	register(a, self(http.MethodGet, "/v1/auth/sessions", "the caller's own sessions"), op("My sessions"), a.listMySessions)
-	register(a, self(http.MethodDelete, "/v1/auth/sessions/{id}", "one's own; another's needs sessions:delete, which the service asks"), deleted("End a session"), a.endSession)
-	register(a, people(http.MethodGet, "/v1/users/{id}/sessions", "sessions:read"), op("A user's sessions"), a.listUserSessions)
-	register(a, people(http.MethodDelete, "/v1/users/{id}/sessions", "sessions:delete"), deleted("End all sessions of a user"), a.endUserSessions)
+	register(a, self(http.MethodGet, "/v1/auth/sessions", "the caller's own sessions"), op("My sessions"),
+		a.listMySessions)
+	register(a, self(http.MethodDelete, "/v1/auth/sessions/{id}",
+		"one's own; another's needs sessions:delete, which the service asks"), deleted("End a session"), a.endSession)
+	register(a, people(http.MethodGet, "/v1/users/{id}/sessions", "sessions:read"), op("A user's sessions"),
+		a.listUserSessions)
+	register(a, people(http.MethodDelete, "/v1/users/{id}/sessions", "sessions:delete"),
+		deleted("End all sessions of a user"), a.endUserSessions)
 }
 
 func (a *API) showSessions(p Page, c call, list string, u id.User, rows []session.Session) *listOutput[sessionBody] {
-	return page(a, p, c, list, []string{string(u)}, rows, func(s session.Session) string { return string(s.ID) }, func(s session.Session) sessionBody {
-		return sessionBody{ID: string(s.ID), UserID: string(s.User), Current: s.ID == c.Session, Device: s.Device, Address: s.Address, CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt}
-	})
+	return page(a, p, c, list, []string{string(u)}, rows, func(s session.Session) string { return string(s.ID) },
+		func(s session.Session) sessionBody {
+			return sessionBody{ID: string(s.ID), UserID: string(s.User), Current: s.ID == c.Session, Device: s.Device,
+				Address: s.Address, CreatedAt: s.CreatedAt, LastUsedAt: s.LastUsedAt, ExpiresAt: s.ExpiresAt}
+		})
 }
 
 func (a *API) listMySessions(ctx context.Context, c call, in *Page) (*listOutput[sessionBody], error) {

@@ -11,11 +11,13 @@ import (
 
 // Setup makes the first operator of an installation.
 type Setup interface {
-	CompleteSetup(ctx context.Context, source principal.Source, token secret.Secret, email, name, password string) (user.User, error)
+	CompleteSetup(ctx context.Context, source principal.Source, token secret.Secret, email, name,
+		password string) (user.User, error)
 }
 
 func (a *API) registerSetup() {
-	register(a, public(http.MethodPost, "/v1/setup", "the link is the credential"), created("Make the first operator", http.StatusUnauthorized), a.completeSetup)
+	register(a, public(http.MethodPost, "/v1/setup", "the link is the credential"),
+		created("Make the first operator", http.StatusUnauthorized), a.completeSetup)
 }
 
 type setupInput struct {
@@ -28,7 +30,8 @@ type setupInput struct {
 }
 
 func (a *API) completeSetup(ctx context.Context, c call, in *setupInput) (*createdOutput[UserBody], error) {
-	u, err := a.Setup.CompleteSetup(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Email, in.Body.Name, in.Body.Password)
+	u, err := a.Setup.CompleteSetup(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Email, in.Body.Name,
+		in.Body.Password)
 	if err != nil {
 		return nil, err
 	}

@@ -54,7 +54,8 @@ func (a *API) verifyFactor(ctx context.Context, c call, in *verifyInput) (*verif
 	if err != nil {
 		return nil, err
 	}
-	res := &verifiedOutput{Body: VerifiedBody{TokenBody: showTokens(result.Tokens), CodesState: showCodes(result.CodesLeft)}}
+	res := &verifiedOutput{Body: VerifiedBody{TokenBody: showTokens(result.Tokens),
+		CodesState: showCodes(result.CodesLeft)}}
 	if res.SetCookie, err = a.cookiesFor(r, result, browser{cookie: in.Body.Cookie}); err != nil {
 		return nil, err
 	}
@@ -71,7 +72,8 @@ type challengeInput struct {
 }
 
 func (a *API) challenge(ctx context.Context, c call, in *challengeInput) (*output[optionsBody], error) {
-	options, err := a.Login.Challenge(ctx, c.info.Source, secret.New(in.Body.MFAToken), c.info.Request.Header.Get("Origin"))
+	options, err := a.Login.Challenge(ctx, c.info.Source, secret.New(in.Body.MFAToken),
+		c.info.Request.Header.Get("Origin"))
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +119,9 @@ func (a *API) passkey(ctx context.Context, c call, in *passkeyInput) (*passkeyOu
 		return nil, err
 	}
 	b := browser{in.Body.Cookie, in.Body.RememberDevice, in.Body.DeviceToken}
-	result, err := a.Login.WithPasskey(ctx, login.Passkey{Credential: raw, Tenant: tenant, Fingerprint: cmp.Or(in.Body.DeviceFingerprint, in.FingerprintValue), Source: c.info.Source, Device: deviceOf(r, b.device), Remember: b.remember})
+	result, err := a.Login.WithPasskey(ctx, login.Passkey{Credential: raw, Tenant: tenant,
+		Fingerprint: cmp.Or(in.Body.DeviceFingerprint, in.FingerprintValue), Source: c.info.Source,
+		Device: deviceOf(r, b.device), Remember: b.remember})
 	if err != nil {
 		return nil, err
 	}
@@ -125,5 +129,5 @@ func (a *API) passkey(ctx context.Context, c call, in *passkeyInput) (*passkeyOu
 	if err != nil {
 		return nil, err
 	}
-	return &passkeyOutput{SetCookie: signed.SetCookie, Body: signed.Body.(SignedIn)}, nil //nolint:forcetypeassert // a passkey waits for nothing
+	return &passkeyOutput{SetCookie: signed.SetCookie, Body: signed.Body.(SignedIn)}, nil // a passkey waits for nothing
 }

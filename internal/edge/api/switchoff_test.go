@@ -17,7 +17,8 @@ type way struct {
 	status int // what the places answer afterwards; 0: 401
 }
 
-func call(method, path string, body any) func(t *testing.T, s *servertest.Server, admin servertest.Change, m servertest.Machine) {
+func call(method, path string, body any) func(t *testing.T, s *servertest.Server, admin servertest.Change,
+	m servertest.Machine) {
 	return func(t *testing.T, s *servertest.Server, admin servertest.Change, m servertest.Machine) {
 		t.Helper()
 		r := strings.NewReplacer("{id}", m.ID, "{owner}", m.Owner, "{client}", m.Client, "{secret}", m.SecretID)
@@ -28,7 +29,8 @@ func call(method, path string, body any) func(t *testing.T, s *servertest.Server
 }
 
 // paths of the management of each kind.
-var managed = map[string]string{"api_key": "/v1/api-keys", "access_token": "/v1/access-tokens", "system_token": "/v1/system-tokens", "application_token": "/v1/application-tokens"}
+var managed = map[string]string{"api_key": "/v1/api-keys", "access_token": "/v1/access-tokens",
+	"system_token": "/v1/system-tokens", "application_token": "/v1/application-tokens"}
 
 func off(kind string) way {
 	return way{"switched off", call("PATCH", managed[kind]+"/{id}", map[string]any{"state": "off"}), 0}
@@ -41,22 +43,26 @@ func rotated(kind string) way {
 }
 
 var (
-	ownerDisabled  = way{"its owner disabled", call("PATCH", "/v1/users/{owner}", map[string]any{"state": "disabled"}), 0}
-	ownerPowerless = way{"its owner's role changed", call("PATCH", "/v1/users/{owner}", map[string]any{"role": "nothing"}), 403}
-	roleEmptied    = way{"its owner's role emptied", func(t *testing.T, s *servertest.Server, admin servertest.Change, m servertest.Machine) {
-		t.Helper()
-		var roles struct{ Data []struct{ ID, Name string } }
-		s.Do(t, "GET", "/v1/roles?limit=1000", nil, admin).Want(t, 200).Into(t, &roles)
-		name := s.Do(t, "GET", "/v1/users/"+m.Owner, nil, admin).Want(t, 200).String("role")
-		for _, r := range roles.Data {
-			if r.Name == name {
-				s.Do(t, "PATCH", "/v1/roles/"+r.ID, map[string]any{"permissions": []string{}}, admin).Want(t, 200)
-				return
+	ownerDisabled = way{"its owner disabled", call("PATCH", "/v1/users/{owner}", map[string]any{"state": "disabled"}),
+		0}
+	ownerPowerless = way{"its owner's role changed",
+		call("PATCH", "/v1/users/{owner}", map[string]any{"role": "nothing"}), 403}
+	roleEmptied = way{"its owner's role emptied",
+		func(t *testing.T, s *servertest.Server, admin servertest.Change, m servertest.Machine) {
+			t.Helper()
+			var roles struct{ Data []struct{ ID, Name string } }
+			s.Do(t, "GET", "/v1/roles?limit=1000", nil, admin).Want(t, 200).Into(t, &roles)
+			name := s.Do(t, "GET", "/v1/users/"+m.Owner, nil, admin).Want(t, 200).String("role")
+			for _, r := range roles.Data {
+				if r.Name == name {
+					s.Do(t, "PATCH", "/v1/roles/"+r.ID, map[string]any{"permissions": []string{}}, admin).Want(t, 200)
+					return
+				}
 			}
-		}
-		t.Fatalf("there is no role %s", name)
-	}, 403}
-	tokenRevoked = way{"its jti revoked", func(t *testing.T, s *servertest.Server, admin servertest.Change, m servertest.Machine) {
+			t.Fatalf("there is no role %s", name)
+		}, 403}
+	tokenRevoked = way{"its jti revoked", func(t *testing.T, s *servertest.Server, admin servertest.Change,
+		m servertest.Machine) {
 		t.Helper()
 		by := m.Send()
 		if m.Kind == "client_token" {
@@ -66,43 +72,68 @@ var (
 	}, 0}
 )
 
-// G7, G12, A15, A17, B7, D1, ATK10, ATK28, ATK31: the matrix of every kind of credential × every way it or what it depends on can be switched
-// off × every place it is accepted: the next request is refused on the node that did it, and soon on another one.
+// G7, G12, A15, A17, B7, D1, ATK10, ATK28, ATK31: the matrix of every kind of credential × every way it or what it
+// depends on can be switched off × every place it is accepted: the next request is refused on the node that did it, and
+// soon on another one.
 func TestG7_SwitchedOff(t *testing.T) {
 	kinds := []struct {
 		kind string
 		make func(t *testing.T, s *servertest.Server, admin servertest.Change, n int) servertest.Machine
 		ways []way
 	}{
-		{"API key of a user", func(t *testing.T, s *servertest.Server, admin servertest.Change, n int) servertest.Machine {
-			return s.Key(t, admin, s.User(t, admin, fmt.Sprintf("key%d", n), fmt.Sprintf("desk%d", n), "person"), "tickets:read:all")
+		{"API key of a user", func(t *testing.T, s *servertest.Server, admin servertest.Change,
+			n int) servertest.Machine {
+			return s.Key(t, admin, s.User(t, admin, fmt.Sprintf("key%d", n), fmt.Sprintf("desk%d", n), "person"),
+				"tickets:read:all")
 		}, []way{off("api_key"), revoked("api_key"), rotated("api_key"), ownerDisabled, ownerPowerless, roleEmptied}},
-		{"API key of the organization", func(t *testing.T, s *servertest.Server, admin servertest.Change, n int) servertest.Machine {
+		{"API key of the organization", func(t *testing.T, s *servertest.Server, admin servertest.Change,
+			n int) servertest.Machine {
 			return s.Key(t, admin, s.Organization("acme-corp"), "tickets:read:all")
-		}, []way{off("api_key"), revoked("api_key"), rotated("api_key"), {"its permission taken", call("PATCH", "/v1/api-keys/{id}", map[string]any{"permissions": []string{}}), 403}}},
+		}, []way{off("api_key"), revoked("api_key"), rotated("api_key"),
+			{"its permission taken", call("PATCH", "/v1/api-keys/{id}", map[string]any{"permissions": []string{}}),
+				403}}},
 		{"access token", func(t *testing.T, s *servertest.Server, admin servertest.Change, n int) servertest.Machine {
-			return s.AccessToken(t, admin, s.User(t, admin, fmt.Sprintf("pat%d", n), fmt.Sprintf("desk%d", n), "person"))
-		}, []way{revoked("access_token"), rotated("access_token"), ownerDisabled, ownerPowerless, roleEmptied, {"narrowed", call("PATCH", "/v1/access-tokens/{id}", map[string]any{"resources": []string{"reports"}}), 403}}},
-		{"system access token", func(t *testing.T, s *servertest.Server, admin servertest.Change, n int) servertest.Machine {
+			return s.AccessToken(t, admin, s.User(t, admin, fmt.Sprintf("pat%d", n), fmt.Sprintf("desk%d", n),
+				"person"))
+		}, []way{revoked("access_token"), rotated("access_token"), ownerDisabled, ownerPowerless, roleEmptied,
+			{"narrowed", call("PATCH", "/v1/access-tokens/{id}", map[string]any{"resources": []string{"reports"}}),
+				403}}},
+		{"system access token", func(t *testing.T, s *servertest.Server, admin servertest.Change,
+			n int) servertest.Machine {
 			return s.SystemToken(t, admin)
-		}, []way{off("system_token"), revoked("system_token"), rotated("system_token"), {"its permission taken", call("PATCH", "/v1/system-tokens/{id}", map[string]any{"permissions": []string{}}), 403}}},
-		{"application token", func(t *testing.T, s *servertest.Server, admin servertest.Change, n int) servertest.Machine {
-			return s.ApplicationToken(t, admin, s.User(t, admin, fmt.Sprintf("app%d", n), fmt.Sprintf("desk%d", n), "application"))
-		}, []way{revoked("application_token"), rotated("application_token"), ownerDisabled, ownerPowerless, roleEmptied, {"its owner no application any more", call("PATCH", "/v1/users/{owner}", map[string]any{"type": "person"}), 0}}},
+		}, []way{off("system_token"), revoked("system_token"), rotated("system_token"),
+			{"its permission taken", call("PATCH", "/v1/system-tokens/{id}", map[string]any{"permissions": []string{}}),
+				403}}},
+		{"application token", func(t *testing.T, s *servertest.Server, admin servertest.Change,
+			n int) servertest.Machine {
+			return s.ApplicationToken(t, admin, s.User(t, admin, fmt.Sprintf("app%d", n), fmt.Sprintf("desk%d", n),
+				"application"))
+		}, []way{revoked("application_token"), rotated("application_token"), ownerDisabled, ownerPowerless, roleEmptied,
+			{"its owner no application any more", call("PATCH", "/v1/users/{owner}", map[string]any{"type": "person"}),
+				0}}},
 		{"client's token", func(t *testing.T, s *servertest.Server, admin servertest.Change, n int) servertest.Machine {
 			return s.Client(t, admin, map[string]any{"refreshTokens": n%2 == 0}, "tickets:read:all")
-		}, []way{tokenRevoked, {"its client off", call("PATCH", "/v1/clients/{client}", map[string]any{"state": "off"}), 0}, {"its client deleted", call("DELETE", "/v1/clients/{client}", nil), 0},
-			{"its client's secret off", call("PATCH", "/v1/clients/{client}/secrets/{secret}", map[string]any{"state": "off"}), 0},
+		}, []way{tokenRevoked, {"its client off", call("PATCH", "/v1/clients/{client}", map[string]any{"state": "off"}),
+			0}, {"its client deleted", call("DELETE", "/v1/clients/{client}", nil), 0},
+			{"its client's secret off", call("PATCH", "/v1/clients/{client}/secrets/{secret}",
+				map[string]any{"state": "off"}), 0},
 			{"its client's secret revoked", call("DELETE", "/v1/clients/{client}/secrets/{secret}", nil), 0},
-			{"its client's permission taken", call("PATCH", "/v1/clients/{client}", map[string]any{"permissions": []string{}}), 403}}},
+			{"its client's permission taken", call("PATCH", "/v1/clients/{client}",
+				map[string]any{"permissions": []string{}}), 403}}},
 		{"session", func(t *testing.T, s *servertest.Server, admin servertest.Change, n int) servertest.Machine {
 			name := fmt.Sprintf("session%d", n)
-			r := s.Do(t, "POST", "/v1/users", map[string]any{"email": name + "@acme-corp.example", "role": "service_desk_manager"}, admin).Want(t, 201)
+			r := s.Do(t, "POST", "/v1/users", map[string]any{"email": name + "@acme-corp.example",
+				"role": "service_desk_manager"}, admin).Want(t, 201)
 			_, link, _ := strings.Cut(r.String("setPasswordUrl"), "#token=")
-			s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "a passphrase for a test"}).Want(t, 200)
-			value := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": name + "@acme-corp.example", "password": "a passphrase for a test"}).Want(t, 200).String("accessToken")
+			s.Do(t, "POST", "/v1/auth/password/set",
+				map[string]any{"token": link, "password": "a passphrase for a test"}).Want(t, 200)
+			value := s.Do(t, "POST", "/v1/auth/login",
+				map[string]any{"email": name + "@acme-corp.example", "password": "a passphrase for a test"}).
+				Want(t, 200).String("accessToken")
 			return servertest.Machine{Kind: "session_token", Owner: r.String("id"), Value: value}
-		}, []way{tokenRevoked, ownerDisabled, {"its user's sessions ended", call("DELETE", "/v1/users/{owner}/sessions", nil), 0}}},
+		},
+			[]way{tokenRevoked, ownerDisabled, {"its user's sessions ended",
+				call("DELETE", "/v1/users/{owner}/sessions", nil), 0}}},
 	}
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
@@ -115,7 +146,8 @@ func TestG7_SwitchedOff(t *testing.T) {
 		for _, k := range kinds {
 			for _, w := range k.ways {
 				n++
-				s.Do(t, "POST", "/v1/roles", map[string]any{"name": fmt.Sprintf("desk%d", n), "permissions": []string{"tickets:read:all"}}, admin).Want(t, 201)
+				s.Do(t, "POST", "/v1/roles", map[string]any{"name": fmt.Sprintf("desk%d", n),
+					"permissions": []string{"tickets:read:all"}}, admin).Want(t, 201)
 				m := k.make(t, s, admin, n)
 				name := k.kind + ", " + w.name
 				for _, node := range []*servertest.Server{s, other} {
@@ -165,7 +197,8 @@ func soon(t *testing.T, name string, holds func() string) {
 	}
 }
 
-// places asks every place where the credential may be used; introspection counts as 200 while the token is active, 401 while it is not.
+// places asks every place where the credential may be used; introspection counts as 200 while the token is active, 401
+// while it is not.
 func places(t *testing.T, s *servertest.Server, m servertest.Machine, asker servertest.Machine) map[string]int {
 	t.Helper()
 	out := map[string]int{
@@ -199,8 +232,8 @@ func refusal(w way) func(place string) int {
 	}
 }
 
-// A45, G7: an organization that is suspended stops every kind of credential at once with 403, one that is deleted with 401, at every place and
-// on every node; resumed, all go on. A client gets no new tokens meanwhile.
+// A45, G7: an organization that is suspended stops every kind of credential at once with 403, one that is deleted with
+// 401, at every place and on every node; resumed, all go on. A client gets no new tokens meanwhile.
 func TestA45_SuspensionStopsEveryKind(t *testing.T) {
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
@@ -210,7 +243,8 @@ func TestA45_SuspensionStopsEveryKind(t *testing.T) {
 		machines := s.Seeded(t)
 		client := s.Seeds.Clients[0]
 		// Who asks about tokens lives elsewhere and may see everyone's.
-		r := s.Do(t, "POST", "/v1/clients", map[string]any{"name": "gateway", "permissions": []string{"organizations:read:all"}}, operator).Want(t, 201)
+		r := s.Do(t, "POST", "/v1/clients", map[string]any{"name": "gateway",
+			"permissions": []string{"organizations:read:all"}}, operator).Want(t, 201)
 		asker := servertest.Machine{Client: r.String("id"), Secret: r.String("clientSecret")}
 		state := func(state string) {
 			path, body := "/v1/organizations/"+s.Organization("acme-corp"), any(map[string]any{"state": state})
@@ -234,7 +268,8 @@ func TestA45_SuspensionStopsEveryKind(t *testing.T) {
 							want = 401
 						}
 						if got != want {
-							return fmt.Sprintf("%s: %s of the %s answers %d, want %d", step.state, place, m.Kind, got, want)
+							return fmt.Sprintf("%s: %s of the %s answers %d, want %d", step.state, place, m.Kind, got,
+								want)
 						}
 					}
 					return ""
@@ -244,7 +279,8 @@ func TestA45_SuspensionStopsEveryKind(t *testing.T) {
 				}
 				soon(t, m.Kind, func() string { return check(other) })
 			}
-			got := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, servertest.Basic(client.ClientID, client.ClientSecret))
+			got := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"},
+				servertest.Basic(client.ClientID, client.ClientSecret))
 			if got.Status != step.token || (step.token == 401 && got.String("error") != "invalid_client") {
 				t.Errorf("%s: the token endpoint answers %d %s", step.state, got.Status, got.Body)
 			}
@@ -252,8 +288,8 @@ func TestA45_SuspensionStopsEveryKind(t *testing.T) {
 	})
 }
 
-// A33, ATK31: every kind of machine credential × every route that asks for a permission: with nothing but that permission it passes the route, and
-// with every permission but that one it does not.
+// A33, ATK31: every kind of machine credential × every route that asks for a permission: with nothing but that
+// permission it passes the route, and with every permission but that one it does not.
 func TestATK31_ScopesAreEnforcedEverywhere(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
@@ -261,7 +297,9 @@ func TestATK31_ScopesAreEnforcedEverywhere(t *testing.T) {
 		held, _ := permission.BuiltinRole(permission.RoleAdmin)
 		wanted := map[string]bool{}
 		for _, r := range s.Kit.Routes() {
-			if r.Permission != "" && strings.HasPrefix(r.Pattern, "/v1/") && !strings.HasPrefix(r.Permission, permission.PlatformResource) { // the dialects: test/doors
+			if r.Permission != "" && strings.HasPrefix(r.Pattern, "/v1/") &&
+				!strings.HasPrefix(r.Permission, permission.PlatformResource) {
+				// the dialects: test/doors
 				wanted[r.Permission] = true
 			}
 		}
@@ -272,7 +310,8 @@ func TestATK31_ScopesAreEnforcedEverywhere(t *testing.T) {
 			for _, p := range permission.Catalog() {
 				matches := false
 				for alternative := range strings.SplitSeq(asked, "|") {
-					matches = matches || p.Resource+":"+p.Action == alternative || p.Resource+":manage" == strings.Split(alternative, ":")[0]+":"+p.Action
+					matches = matches || p.Resource+":"+p.Action == alternative ||
+						p.Resource+":manage" == strings.Split(alternative, ":")[0]+":"+p.Action
 				}
 				if !matches && p.Scope == permission.All && held.Permissions.Holds(p) {
 					others = append(others, p.String())
@@ -306,15 +345,20 @@ func TestATK31_ScopesAreEnforcedEverywhere(t *testing.T) {
 					}
 					if r.Method == "DELETE" {
 						ids := map[string]string{}
-						res := s.Do(t, r.Method, fill(strings.NewReplacer("{id}", "nothing", "{userId}", "nothing", "{secretId}", "nothing").Replace(r.Pattern), ids), body, c.m.Send())
+						res := s.Do(t, r.Method,
+							fill(strings.NewReplacer("{id}", "nothing", "{userId}", "nothing", "{secretId}", "nothing").
+								Replace(r.Pattern), ids), body, c.m.Send())
 						if (res.Status == 403) == c.pass {
-							t.Errorf("%s %s with a %s, pass %v: %d %s", r.Method, r.Pattern, c.m.Kind, c.pass, res.Status, res.Body)
+							t.Errorf("%s %s with a %s, pass %v: %d %s", r.Method, r.Pattern, c.m.Kind, c.pass,
+								res.Status, res.Body)
 						}
 						continue
 					}
 					res := s.Do(t, r.Method, fill(r.Pattern, ids), body, c.m.Send())
-					if (res.Status == 403 && strings.Contains(string(res.Body), "This needs the permission")) == c.pass {
-						t.Errorf("%s %s with a %s, pass %v: %d %s", r.Method, r.Pattern, c.m.Kind, c.pass, res.Status, res.Body)
+					if (res.Status == 403 && strings.Contains(string(res.Body),
+						"This needs the permission")) == c.pass {
+						t.Errorf("%s %s with a %s, pass %v: %d %s", r.Method, r.Pattern, c.m.Kind, c.pass, res.Status,
+							res.Body)
 					}
 				}
 			}
@@ -325,8 +369,8 @@ func TestATK31_ScopesAreEnforcedEverywhere(t *testing.T) {
 	})
 }
 
-// G7, ATK28, E8: the same for what a client proves itself with: its secret at every endpoint that asks for it, and its refresh token; in each way in which
-// they or what they depend on are switched off, on both nodes.
+// G7, ATK28, E8: the same for what a client proves itself with: its secret at every endpoint that asks for it, and its
+// refresh token; in each way in which they or what they depend on are switched off, on both nodes.
 func TestG7_ClientsSwitchedOff(t *testing.T) {
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
@@ -337,20 +381,32 @@ func TestG7_ClientsSwitchedOff(t *testing.T) {
 			act   func(t *testing.T, s *servertest.Server, admin servertest.Change, m servertest.Machine)
 			spare int // what another secret of the client may still do
 		}{
-			"secret off": {call("PATCH", "/v1/clients/{client}/secrets/{secret}", map[string]any{"state": "off"}), 200}, "secret revoked": {call("DELETE", "/v1/clients/{client}/secrets/{secret}", nil), 200},
-			"secret rotated": {call("POST", "/v1/clients/{client}/secrets/{secret}/rotate", nil), 200}, "client off": {call("PATCH", "/v1/clients/{client}", map[string]any{"state": "off"}), 401},
-			"client deleted": {call("DELETE", "/v1/clients/{client}", nil), 401}, "another way of authentication": {call("PATCH", "/v1/clients/{client}", map[string]any{"authentication": map[string]any{"method": "self_signed_tls_client_auth", "thumbprints": []string{strings.Repeat("A", 43)}}}), 401},
-			"secret shown to the revocation endpoint": {func(t *testing.T, s *servertest.Server, admin servertest.Change, m servertest.Machine) {
-				s.PostForm(t, "/oauth2/revoke", []string{"token", m.Secret}, servertest.Basic(m.Client, m.Secret)).Want(t, 200)
+			"secret off": {call("PATCH", "/v1/clients/{client}/secrets/{secret}",
+				map[string]any{"state": "off"}), 200},
+			"secret revoked": {call("DELETE", "/v1/clients/{client}/secrets/{secret}", nil), 200},
+			"secret rotated": {call("POST", "/v1/clients/{client}/secrets/{secret}/rotate", nil), 200},
+			"client off": {call("PATCH", "/v1/clients/{client}", map[string]any{"state": "off"}),
+				401},
+			"client deleted": {call("DELETE", "/v1/clients/{client}", nil), 401},
+			"another way of authentication": {call("PATCH", "/v1/clients/{client}",
+				map[string]any{"authentication": map[string]any{"method": "self_signed_tls_client_auth",
+					"thumbprints": []string{strings.Repeat("A", 43)}}}), 401},
+			"secret shown to the revocation endpoint": {func(t *testing.T, s *servertest.Server,
+				admin servertest.Change, m servertest.Machine) {
+				s.PostForm(t, "/oauth2/revoke", []string{"token", m.Secret}, servertest.Basic(m.Client, m.Secret)).
+					Want(t, 200)
 			}, 200},
 		} {
 			m := s.Client(t, admin, map[string]any{"refreshTokens": true}, "tickets:read:all")
-			spare := s.Do(t, "POST", "/v1/clients/"+m.ID+"/secrets", map[string]any{"name": "spare"}, admin).Want(t, 201).String("secret")
-			refresh := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, servertest.Basic(m.Client, m.Secret)).Want(t, 200).String("refresh_token")
+			spare := s.Do(t, "POST", "/v1/clients/"+m.ID+"/secrets", map[string]any{"name": "spare"}, admin).
+				Want(t, 201).String("secret")
+			refresh := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"},
+				servertest.Basic(m.Client, m.Secret)).Want(t, 200).String("refresh_token")
 			places := func(node *servertest.Server, secret string) map[string]int {
 				basic := servertest.Basic(m.Client, secret)
 				return map[string]int{
-					"token":      node.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, basic).Status,
+					"token": node.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"},
+						basic).Status,
 					"introspect": node.PostForm(t, "/oauth2/introspect", []string{"token", "x"}, basic).Status,
 					"revoke":     node.PostForm(t, "/oauth2/revoke", []string{"token", "x"}, basic).Status,
 				}
@@ -372,11 +428,13 @@ func TestG7_ClientsSwitchedOff(t *testing.T) {
 				t.Errorf("%s: %v", name, got)
 			}
 			// A refresh token goes with the secret it was got with; a rotated secret is the same one.
-			r := s.PostForm(t, "/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token", refresh}, servertest.Basic(m.Client, spare))
+			r := s.PostForm(t, "/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token", refresh},
+				servertest.Basic(m.Client, spare))
 			if survives := name == "secret rotated"; (r.Status == 200) != survives {
 				t.Errorf("%s: the refresh token: %d %s", name, r.Status, r.Body)
 			}
-			if rows := s.Do(t, "GET", "/v1/credentials/report?limit=1000", nil, admin).Want(t, 200); name == "client deleted" && strings.Contains(string(rows.Body), m.SecretID) {
+			if rows := s.Do(t, "GET", "/v1/credentials/report?limit=1000", nil, admin).
+				Want(t, 200); name == "client deleted" && strings.Contains(string(rows.Body), m.SecretID) {
 				t.Errorf("%s: its secret is still reported", name)
 			}
 		}

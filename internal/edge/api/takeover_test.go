@@ -10,8 +10,8 @@ import (
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
-// ATK51: a session of a password alone, begun before its user had a second factor, changes nothing that matters until it proves that factor: whoever knew the password then
-// must not remove what keeps them out.
+// ATK51: a session of a password alone, begun before its user had a second factor, changes nothing that matters until
+// it proves that factor: whoever knew the password then must not remove what keeps them out.
 func TestATK51_SessionBeforeTheFactor(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		thief := servertest.Bearer(s.Login(t, servertest.Agent).AccessToken)
@@ -20,13 +20,17 @@ func TestATK51_SessionBeforeTheFactor(t *testing.T) {
 		for _, try := range []struct {
 			method, path string
 			body         map[string]any
-		}{{"POST", "/v1/auth/mfa/backup-codes", nil}, {"DELETE", "/v1/auth/mfa/factors/" + app.ID, nil}, {"POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}},
-			{"PUT", "/v1/auth/password", map[string]any{"currentPassword": server.DemoPassword, "newPassword": "another fine passphrase"}}} {
+		}{{"POST", "/v1/auth/mfa/backup-codes", nil}, {"DELETE", "/v1/auth/mfa/factors/" + app.ID, nil},
+			{"POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}},
+			{"PUT", "/v1/auth/password", map[string]any{"currentPassword": server.DemoPassword,
+				"newPassword": "another fine passphrase"}}} {
 			s.Do(t, try.method, try.path, try.body, thief).Want(t, 401, "STEP_UP_REQUIRED")
 		}
-		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": server.DemoPassword}, thief).Want(t, 401, "STEP_UP_REQUIRED")
+		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": server.DemoPassword}, thief).
+			Want(t, 401, "STEP_UP_REQUIRED")
 		s.Do(t, "GET", "/v1/tickets", nil, thief).Want(t, 200) // the rest goes on
-		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "totp", "code": app.Code(t)}, thief).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "totp", "code": app.Code(t)}, thief).
+			Want(t, 200)
 		s.Do(t, "POST", "/v1/auth/mfa/backup-codes", nil, thief).Want(t, 201)
 		s.Mail(t, servertest.Agent, "New backup codes", 1)
 	})
@@ -39,8 +43,10 @@ func TestA32_EnrollingIsNoProof(t *testing.T) {
 		s.Clock.Advance(14 * time.Minute)
 		s.EnrollApp(t, servertest.Bearer(tokens.AccessToken))
 		s.Clock.Advance(2 * time.Minute)
-		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken}).Want(t, 200).Into(t, &tokens)
-		s.Do(t, "POST", "/v1/auth/mfa/backup-codes", nil, servertest.Bearer(tokens.AccessToken)).Want(t, 401, "STEP_UP_REQUIRED")
+		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken}).Want(t, 200).
+			Into(t, &tokens)
+		s.Do(t, "POST", "/v1/auth/mfa/backup-codes", nil, servertest.Bearer(tokens.AccessToken)).
+			Want(t, 401, "STEP_UP_REQUIRED")
 	})
 }
 
@@ -50,11 +56,15 @@ func TestA32_NotOneself(t *testing.T) {
 		admin := s.As(t, servertest.Admin)
 		own := s.UserID(t, servertest.Admin)
 		app := s.EnrollApp(t, admin)
-		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "helpdesk", "permissions": []string{"users:manage:all"}}, admin).Want(t, 201)
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "helpdesk", "permissions": []string{"users:manage:all"}},
+			admin).Want(t, 201)
 		s.PersonWithPassword(t, admin, "helper", "helpdesk")
-		helper := servertest.Bearer(s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "helper@acme-corp.example", "password": servertest.TestPassword}).Want(t, 200).String("accessToken"))
+		helper := servertest.Bearer(s.Do(t, "POST", "/v1/auth/login",
+			map[string]any{"email": "helper@acme-corp.example", "password": servertest.TestPassword}).Want(t, 200).
+			String("accessToken"))
 		for name, as := range map[string]servertest.Change{"oneself": admin, "somebody with fewer rights": helper} {
-			for _, try := range [][2]string{{"DELETE", "/mfa"}, {"DELETE", "/mfa/" + app.ID}, {"PATCH", "/mfa"}, {"POST", "/unlock"}} {
+			for _, try := range [][2]string{{"DELETE", "/mfa"}, {"DELETE", "/mfa/" + app.ID}, {"PATCH", "/mfa"},
+				{"POST", "/unlock"}} {
 				var body any
 				if try[0] == "PATCH" {
 					body = map[string]any{"required": false}
@@ -66,32 +76,44 @@ func TestA32_NotOneself(t *testing.T) {
 		}
 		// G12: no machine decides what people must prove.
 		key := s.Key(t, admin, s.Organization("acme-corp"), "organization:manage:all")
-		for name, settings := range map[string]map[string]any{"mfa": {"mfa": "required"}, "passkeys": {"passkeySignIn": false}, "step-up": {"stepUpSeconds": 86400}, "length": {"passwordMinLength": 16}, "words": {"passwordBlockedWords": []string{"zeppelin"}}} {
-			if r := s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": settings}, key.Send()); r.Status != 403 {
+		for name, settings := range map[string]map[string]any{"mfa": {"mfa": "required"},
+			"passkeys": {"passkeySignIn": false}, "step-up": {"stepUpSeconds": 86400},
+			"length": {"passwordMinLength": 16}, "words": {"passwordBlockedWords": []string{"zeppelin"}}} {
+			if r := s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": settings},
+				key.Send()); r.Status != 403 {
 				t.Errorf("%s by a machine: %d %s", name, r.Status, r.Body)
 			}
 		}
-		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"timeZone": "Europe/Madrid"}}, key.Send()).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"timeZone": "Europe/Madrid"}},
+			key.Send()).Want(t, 200)
 	})
 }
 
-// A12, A27: a password that is the only factor has fifteen characters, also where others have a second one; who has a second factor is not exempted over their head.
+// A12, A27: a password that is the only factor has fifteen characters, also where others have a second one; who has a
+// second factor is not exempted over their head.
 func TestA12_ExemptPasswords(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
 		s.EnrollApp(t, admin)
-		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"mfa": "required", "passwordMinLength": 8}}, admin).Want(t, 200)
-		r := s.Do(t, "POST", "/v1/users", map[string]any{"email": "program@acme-corp.example", "role": "end_user", "type": "application"}, admin).Want(t, 201)
+		s.Do(t, "PATCH", "/v1/organization",
+			map[string]any{"settings": map[string]any{"mfa": "required", "passwordMinLength": 8}}, admin).Want(t, 200)
+		r := s.Do(t, "POST", "/v1/users", map[string]any{"email": "program@acme-corp.example", "role": "end_user",
+			"type": "application"}, admin).Want(t, 201)
 		_, link, _ := strings.Cut(r.String("setPasswordUrl"), "#token=")
-		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "k7-tower"}).Want(t, 400, "VALIDATION_ERROR")
-		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "a long sentence of a program"}).Want(t, 200)
-		first := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "program@acme-corp.example", "password": "a long sentence of a program"}).Want(t, 202)
+		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "k7-tower"}).
+			Want(t, 400, "VALIDATION_ERROR")
+		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link,
+			"password": "a long sentence of a program"}).Want(t, 200)
+		first := s.Do(t, "POST", "/v1/auth/login",
+			map[string]any{"email": "program@acme-corp.example", "password": "a long sentence of a program"}).
+			Want(t, 202)
 		waiting := servertest.Bearer(first.String("mfaToken"))
 		e := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}, waiting).Want(t, 201)
 		if left := e.Get("expiresIn").(float64); left > 300 {
 			t.Errorf("an enrolment that outlives its token: %v", left)
 		}
-		s.Do(t, "POST", "/v1/auth/mfa/factors/"+e.String("id")+"/confirm", map[string]any{"code": servertest.CodeAt(t, e.String("secret"), s.Clock.Now())}, waiting).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/mfa/factors/"+e.String("id")+"/confirm",
+			map[string]any{"code": servertest.CodeAt(t, e.String("secret"), s.Clock.Now())}, waiting).Want(t, 200)
 		s.Do(t, "PATCH", "/v1/users/"+r.String("id"), map[string]any{"mfaExempt": true}, admin).Want(t, 409)
 		s.Do(t, "DELETE", "/v1/users/"+r.String("id")+"/mfa", nil, admin).Want(t, 204)
 		s.Do(t, "PATCH", "/v1/users/"+r.String("id"), map[string]any{"mfaExempt": true}, admin).Want(t, 200)
@@ -102,18 +124,23 @@ func TestA12_ExemptPasswords(t *testing.T) {
 func TestATK53_LinksOfAFormerAddress(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
-		id := s.Do(t, "POST", "/v1/users", map[string]any{"email": "typo@evil.example", "role": "end_user"}, admin).Want(t, 201).String("id")
+		id := s.Do(t, "POST", "/v1/users", map[string]any{"email": "typo@evil.example", "role": "end_user"}, admin).
+			Want(t, 201).String("id")
 		link := servertest.Token(t, s.Mail(t, "typo@evil.example", "Choose your password", 1))
 		s.Do(t, "PATCH", "/v1/users/"+id, map[string]any{"email": "right@acme-corp.example"}, admin).Want(t, 200)
-		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "another fine passphrase"}).Want(t, 401, "INVALID_TOKEN")
-		key := s.Key(t, admin, s.Organization("acme-corp"), "users:manage:all", "tickets:manage:all", "reports:read:all", "sla_policies:manage:all")
-		s.Do(t, "PATCH", "/v1/users/"+id, map[string]any{"email": "evil@evil.example"}, key.Send()).Want(t, 403) // also of one who has no password yet
+		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "another fine passphrase"}).
+			Want(t, 401, "INVALID_TOKEN")
+		key := s.Key(t, admin, s.Organization("acme-corp"), "users:manage:all", "tickets:manage:all",
+			"reports:read:all", "sla_policies:manage:all")
+		// also of one who has no password yet
+		s.Do(t, "PATCH", "/v1/users/"+id, map[string]any{"email": "evil@evil.example"}, key.Send()).Want(t, 403)
 		// Nor does one that was asked for before the address changed, and is written after.
 		u, err := s.Users.Read(t.Context(), orgID(s.Organization("acme-corp")), userID(s.UserID(t, servertest.EndUser)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		s.Do(t, "PATCH", "/v1/users/"+string(u.ID), map[string]any{"email": "moved@acme-corp.example"}, admin).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/users/"+string(u.ID), map[string]any{"email": "moved@acme-corp.example"}, admin).
+			Want(t, 200)
 		if err := s.Users.MailReset(t.Context(), sourceOf("203.0.113.1"), u); err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +149,8 @@ func TestATK53_LinksOfAFormerAddress(t *testing.T) {
 	})
 }
 
-// A45, A28: what waits for its second step does not go on once the password is another, the user disabled or the organization suspended; nor does a passkey sign in there.
+// A45, A28: what waits for its second step does not go on once the password is another, the user disabled or the
+// organization suspended; nor does a passkey sign in there.
 func TestA28_WhatEndsAWaitingSignIn(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		app := s.EnrollApp(t, s.As(t, servertest.Agent))
@@ -130,12 +158,16 @@ func TestA28_WhatEndsAWaitingSignIn(t *testing.T) {
 		session := servertest.Bearer(s.LoginWith(t, servertest.Agent, app).AccessToken)
 		s.EnrollKey(t, key, session)
 		token := s.FirstStep(t, servertest.Agent)
-		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": server.DemoPassword, "newPassword": "another fine passphrase"}, session).Want(t, 200)
+		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": server.DemoPassword,
+			"newPassword": "another fine passphrase"}, session).Want(t, 200)
 		s.Verify(t, token, "totp", app.Code(t)).Want(t, 401, "INVALID_TOKEN")
-		again := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "another fine passphrase"}).Want(t, 202).String("mfaToken")
+		again := s.Do(t, "POST", "/v1/auth/login",
+			map[string]any{"email": servertest.Agent, "password": "another fine passphrase"}).Want(t, 202).
+			String("mfaToken")
 		operator := s.As(t, servertest.Operator)
 		suspend := func(state string) {
-			s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("acme-corp"), map[string]any{"state": state}, operator).Want(t, 200)
+			s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("acme-corp"), map[string]any{"state": state},
+				operator).Want(t, 200)
 		}
 		suspend("suspended")
 		s.Verify(t, again, "totp", app.Code(t)).Want(t, 401, "INVALID_TOKEN")
@@ -153,11 +185,14 @@ func TestA32_EndOtherSessions(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		other, as := s.As(t, servertest.Agent), s.As(t, servertest.Agent)
 		e := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}, as).Want(t, 201)
-		s.Do(t, "POST", "/v1/auth/mfa/factors/"+e.String("id")+"/confirm", map[string]any{"code": servertest.CodeAt(t, e.String("secret"), s.Clock.Now()), "endOtherSessions": true}, as).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/mfa/factors/"+e.String("id")+"/confirm",
+			map[string]any{"code": servertest.CodeAt(t, e.String("secret"), s.Clock.Now()), "endOtherSessions": true},
+			as).Want(t, 200)
 		s.Do(t, "GET", "/v1/auth/me", nil, other).Want(t, 401)
 		s.Do(t, "GET", "/v1/auth/me", nil, as).Want(t, 200)
 		s.Clock.Advance(30 * time.Second)
-		other = servertest.Bearer(s.Verify(t, s.FirstStep(t, servertest.Agent), "totp", servertest.CodeAt(t, e.String("secret"), s.Clock.Now())).Want(t, 200).String("accessToken"))
+		other = servertest.Bearer(s.Verify(t, s.FirstStep(t, servertest.Agent), "totp",
+			servertest.CodeAt(t, e.String("secret"), s.Clock.Now())).Want(t, 200).String("accessToken"))
 		s.Do(t, "DELETE", "/v1/auth/mfa/factors/"+e.String("id")+"?endOtherSessions=true", nil, as).Want(t, 204)
 		s.Do(t, "GET", "/v1/auth/me", nil, other).Want(t, 401)
 		s.Do(t, "GET", "/v1/auth/me", nil, as).Want(t, 200)
@@ -170,12 +205,16 @@ func TestG9_RefusedProofs(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		as := s.As(t, servertest.Agent)
 		e := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}, as).Want(t, 201)
-		s.Do(t, "POST", "/v1/auth/mfa/factors/"+e.String("id")+"/confirm", map[string]any{"code": "000000"}, as).Want(t, 401)
-		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": "wrong", "newPassword": "another fine passphrase"}, as).Want(t, 401)
+		s.Do(t, "POST", "/v1/auth/mfa/factors/"+e.String("id")+"/confirm", map[string]any{"code": "000000"}, as).
+			Want(t, 401)
+		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": "wrong",
+			"newPassword": "another fine passphrase"}, as).Want(t, 401)
 		app := s.EnrollApp(t, as)
 		s.Verify(t, s.FirstStep(t, servertest.Agent), "totp", "000000").Want(t, 401)
-		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "backup_codes", "code": "00000000"}, as).Want(t, 401)
-		r := s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "backup_codes", "code": app.BackupCodes[0]}, as).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "backup_codes", "code": "00000000"}, as).
+			Want(t, 401)
+		r := s.Do(t, "POST", "/v1/auth/reauthenticate",
+			map[string]any{"method": "backup_codes", "code": app.BackupCodes[0]}, as).Want(t, 200)
 		if r.Get("backupCodesRemaining") != 9.0 {
 			t.Errorf("%s", r.Body)
 		}
@@ -191,8 +230,10 @@ func TestG9_RefusedProofs(t *testing.T) {
 		for _, x := range events.Data {
 			seen[x.Act+" "+x.Outcome]++
 		}
-		for _, want := range []string{"factor.refused failure", "user.password_change_refused failure", "session.mfa_refused failure", "session.reauthentication_refused failure", "session.refused failure",
-			"session.second_factor_awaited success", "session.reauthenticated success", "backup_code.used success", "factor.added success"} {
+		for _, want := range []string{"factor.refused failure", "user.password_change_refused failure",
+			"session.mfa_refused failure", "session.reauthentication_refused failure", "session.refused failure",
+			"session.second_factor_awaited success", "session.reauthenticated success", "backup_code.used success",
+			"factor.added success"} {
 			if seen[want] == 0 {
 				t.Errorf("no event %q in %v", want, seen)
 			}
@@ -200,7 +241,8 @@ func TestG9_RefusedProofs(t *testing.T) {
 	})
 }
 
-// ATK44, ATK49: a full sign-in by another way forgives what failed under every name of the account, and nobody is locked by answers that anybody can make up.
+// ATK44, ATK49: a full sign-in by another way forgives what failed under every name of the account, and nobody is
+// locked by answers that anybody can make up.
 func TestATK49_NoHairTrigger(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one step after the other: nothing for the race detector")
@@ -209,7 +251,8 @@ func TestATK49_NoHairTrigger(t *testing.T) {
 		app := s.EnrollApp(t, s.As(t, servertest.Agent))
 		body := map[string]any{"email": "agent", "organization": "acme-corp", "password": server.DemoPassword}
 		for range 7 { // mistyped once a day, under the user name, which the second step does not know
-			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "agent", "organization": "acme-corp", "password": "wrong"}).Want(t, 401)
+			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "agent", "organization": "acme-corp",
+				"password": "wrong"}).Want(t, 401)
 			token := s.Do(t, "POST", "/v1/auth/login", body).Want(t, 202).String("mfaToken")
 			s.Verify(t, token, "totp", app.Code(t)).Want(t, 200)
 		}
@@ -217,42 +260,57 @@ func TestATK49_NoHairTrigger(t *testing.T) {
 		s.EnrollKey(t, key, s.As(t, servertest.Manager))
 		for range 3 {
 			for range 3 {
-				s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Manager, "password": "wrong"}).Want(t, 401)
+				s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Manager, "password": "wrong"}).
+					Want(t, 401)
 			}
 			s.PasskeyLogin(t, key).Want(t, 200)
 		}
 		for range 6 { // whoever knows an id cannot lock its user
 			forged := servertest.NewAuthenticator(t)
 			answer := forged.Get(t, s.Do(t, "POST", "/v1/auth/passkey/challenge", nil))
-			answer.UserHandle = []byte(s.Organization("acme-corp") + "/" + s.FindUser(t, s.As(t, servertest.Admin), servertest.EndUser))
+			answer.UserHandle = []byte(s.Organization("acme-corp") + "/" + s.FindUser(t, s.As(t, servertest.Admin),
+				servertest.EndUser))
 			s.Do(t, "POST", "/v1/auth/passkey", map[string]any{"credential": answer.JSON(t)}).Want(t, 401)
 		}
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.EndUser, "password": server.DemoPassword}).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.EndUser, "password": server.DemoPassword}).
+			Want(t, 200)
 	})
 }
 
-// ATK49: in a session on a known device its owner can prove themselves and change the password while somebody guesses; an administrator's unlock ends a device's own lock.
+// ATK49: in a session on a known device its owner can prove themselves and change the password while somebody guesses;
+// an administrator's unlock ends a device's own lock.
 func TestATK49_KnownDeviceInASession(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		r := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword, "rememberDevice": true}).Want(t, 200)
+		r := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent,
+			"password": server.DemoPassword, "rememberDevice": true}).Want(t, 200)
 		as, device := servertest.Bearer(r.String("accessToken")), r.String("deviceToken")
 		for range 6 {
 			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong"})
 		}
 		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": server.DemoPassword}, as).Want(t, 429)
-		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": server.DemoPassword, "deviceToken": device}, as).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/reauthenticate",
+			map[string]any{"password": server.DemoPassword, "deviceToken": device}, as).Want(t, 200)
 		for range 5 {
-			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong", "deviceToken": device})
+			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong",
+				"deviceToken": device})
 		}
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword, "deviceToken": device}).Want(t, 429)
-		s.Do(t, "POST", "/v1/users/"+s.FindUser(t, s.As(t, servertest.Admin), servertest.Agent)+"/unlock", nil, s.As(t, servertest.Admin)).Want(t, 204)
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword, "deviceToken": device}).Want(t, 200)
-		device = s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword, "rememberDevice": true}).Want(t, 200).String("deviceToken")
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword,
+			"deviceToken": device}).Want(t, 429)
+		s.Do(t, "POST", "/v1/users/"+s.FindUser(t, s.As(t, servertest.Admin), servertest.Agent)+"/unlock", nil,
+			s.As(t, servertest.Admin)).Want(t, 204)
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword,
+			"deviceToken": device}).Want(t, 200)
+		device = s.Do(t, "POST", "/v1/auth/login",
+			map[string]any{"email": servertest.Agent, "password": server.DemoPassword, "rememberDevice": true}).
+			Want(t, 200).String("deviceToken")
 		for range 6 {
 			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong"})
 		}
-		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": server.DemoPassword, "newPassword": "another fine passphrase", "deviceToken": device}, as).Want(t, 200)
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "another fine passphrase", "deviceToken": device}).Want(t, 429) // a stranger since the change
+		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": server.DemoPassword,
+			"newPassword": "another fine passphrase", "deviceToken": device}, as).Want(t, 200)
+		// a stranger since the change
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent,
+			"password": "another fine passphrase", "deviceToken": device}).Want(t, 429)
 	})
 }
 
@@ -264,13 +322,17 @@ func TestATK49_DevicesEnd(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		remember := func() string {
 			s.Clock.Advance(time.Second)
-			return s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword, "rememberDevice": true}).Want(t, 200).String("deviceToken")
+			return s.Do(t, "POST", "/v1/auth/login",
+				map[string]any{"email": servertest.Agent, "password": server.DemoPassword, "rememberDevice": true}).
+				Want(t, 200).String("deviceToken")
 		}
 		known := func(device string) bool {
 			for range 6 {
 				s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong"})
 			}
-			status := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword, "deviceToken": device}).Status
+			status := s.Do(t, "POST", "/v1/auth/login",
+				map[string]any{"email": servertest.Agent, "password": server.DemoPassword,
+					"deviceToken": device}).Status
 			s.Clock.Advance(20 * time.Minute)
 			return status == 200
 		}
@@ -282,24 +344,30 @@ func TestATK49_DevicesEnd(t *testing.T) {
 		if known(first) || !known(last) {
 			t.Error("the twenty-first device pushes out the first, and no other")
 		}
-		s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}, s.As(t, servertest.Agent)).Want(t, 201)
+		s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}, s.As(t, servertest.Agent)).
+			Want(t, 201)
 		s.Clock.Advance(180 * 24 * time.Hour)
 		if known(last) {
 			t.Error("a device is known after half a year")
 		}
-		if n, err := s.Factors.Purge(t.Context(), 1000); err != nil || n != 20 || dump(t, s, "known_devices") != "" || dump(t, s, "factors") != "" {
+		if n, err := s.Factors.Purge(t.Context(), 1000); err != nil || n != 20 || dump(t, s, "known_devices") != "" ||
+			dump(t, s, "factors") != "" {
 			t.Errorf("purged %d, %v; left %s %s", n, err, dump(t, s, "known_devices"), dump(t, s, "factors"))
 		}
 	})
 }
 
-// A29: an app can be enrolled whatever the organization is called; A30: the claims tell a key that is kept in several places from one that is not.
+// A29: an app can be enrolled whatever the organization is called; A30: the claims tell a key that is kept in several
+// places from one that is not.
 func TestA29_LongNames(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("acme-corp"), map[string]any{"name": strings.Repeat("組", 100)}, s.As(t, servertest.Operator)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("acme-corp"),
+			map[string]any{"name": strings.Repeat("組", 100)}, s.As(t, servertest.Operator)).Want(t, 200)
 		time.Sleep(50 * time.Millisecond)
-		r := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}, s.As(t, servertest.Agent)).Want(t, 201)
-		if !strings.Contains(r.String("otpauthUri"), strings.Repeat("%E7%B5%84", 30)) || len(r.String("otpauthUri")) > 1000 {
+		r := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}, s.As(t, servertest.Agent)).
+			Want(t, 201)
+		if !strings.Contains(r.String("otpauthUri"), strings.Repeat("%E7%B5%84", 30)) ||
+			len(r.String("otpauthUri")) > 1000 {
 			t.Errorf("%s", r.String("otpauthUri"))
 		}
 		key := servertest.NewAuthenticator(t)
@@ -312,7 +380,8 @@ func TestA29_LongNames(t *testing.T) {
 	})
 }
 
-// FLT21: after a restore no backup code is good that may have been used since, and no device is known; the factors themselves stay.
+// FLT21: after a restore no backup code is good that may have been used since, and no device is known; the factors
+// themselves stay.
 func TestFLT21_BackupCodesAfterARestore(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		app := s.EnrollApp(t, s.As(t, servertest.Agent))
@@ -320,7 +389,8 @@ func TestFLT21_BackupCodesAfterARestore(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Clock.Advance(3 * time.Second)
-		first := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).Want(t, 202)
+		first := s.Do(t, "POST", "/v1/auth/login",
+			map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).Want(t, 202)
 		if m, _ := json.Marshal(first.Get("allowedMethods")); string(m) != `["totp"]` {
 			t.Errorf("methods %s", m)
 		}

@@ -25,11 +25,15 @@ func (a *API) registerTeams() {
 	register(a, route(http.MethodGet, "/v1/teams", "teams:read"), op("List teams"), a.listTeams)
 	register(a, route(http.MethodPost, "/v1/teams", "teams:create"), created("Create a team"), a.createTeam)
 	register(a, route(http.MethodGet, "/v1/teams/{id}", "teams:read"), op("Get a team"), a.getTeam)
-	register(a, route(http.MethodPatch, "/v1/teams/{id}", "teams:update"), op("Change a team", http.StatusConflict), a.updateTeam)
+	register(a, route(http.MethodPatch, "/v1/teams/{id}", "teams:update"), op("Change a team", http.StatusConflict),
+		a.updateTeam)
 	register(a, route(http.MethodDelete, "/v1/teams/{id}", "teams:delete"), deleted("Delete a team"), a.deleteTeam)
-	register(a, route(http.MethodGet, "/v1/teams/{id}/members", "teams:read"), op("List a team's members"), a.listMembers)
-	register(a, route(http.MethodPut, "/v1/teams/{id}/members/{userId}", "teams:update"), deleted("Put a user into a team"), a.addMember)
-	register(a, route(http.MethodDelete, "/v1/teams/{id}/members/{userId}", "teams:update"), deleted("Take a user out of a team"), a.removeMember)
+	register(a, route(http.MethodGet, "/v1/teams/{id}/members", "teams:read"), op("List a team's members"),
+		a.listMembers)
+	register(a, route(http.MethodPut, "/v1/teams/{id}/members/{userId}", "teams:update"),
+		deleted("Put a user into a team"), a.addMember)
+	register(a, route(http.MethodDelete, "/v1/teams/{id}/members/{userId}", "teams:update"),
+		deleted("Take a user out of a team"), a.removeMember)
 }
 
 func (a *API) listTeams(ctx context.Context, c call, in *Page) (*listOutput[teamBody], error) {
@@ -120,7 +124,8 @@ func (a *API) listMembers(ctx context.Context, c call, in *membersInput) (*listO
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "members", []string{in.ID}, rows, func(u user.User) string { return string(u.ID) }, showUser), nil
+	return page(a, in.Page, c, "members", []string{in.ID}, rows, func(u user.User) string { return string(u.ID) },
+		showUser), nil
 }
 
 type memberInput struct {

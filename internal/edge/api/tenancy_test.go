@@ -11,8 +11,8 @@ import (
 
 func tenant(slug string) servertest.Change { return servertest.Header("X-Tenant-Slug", slug) }
 
-// A43, WEB07: with a credential the header is only a check; a super_admin's session alone may name another tenant, and that is recorded in
-// both organizations.
+// A43, WEB07: with a credential the header is only a check; a super_admin's session alone may name another tenant, and
+// that is recorded in both organizations.
 func TestA43_TenantHeader(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin, operator := s.As(t, servertest.Admin), s.As(t, servertest.Operator)
@@ -48,17 +48,20 @@ func TestA43_TenantHeader(t *testing.T) {
 			t.Errorf("abroad: %s", me.Body)
 		}
 		list := s.Do(t, "GET", "/v1/users", nil, operator, tenant("acme-corp")).Want(t, 200)
-		if !strings.Contains(string(list.Body), servertest.Agent) || strings.Contains(string(list.Body), "second-tenant.example") {
+		if !strings.Contains(string(list.Body), servertest.Agent) ||
+			strings.Contains(string(list.Body), "second-tenant.example") {
 			t.Errorf("abroad sees %s", list.Body)
 		}
-		made := s.Do(t, "POST", "/v1/teams", map[string]any{"name": "made abroad"}, operator, tenant("acme-corp")).Want(t, 201)
+		made := s.Do(t, "POST", "/v1/teams", map[string]any{"name": "made abroad"}, operator, tenant("acme-corp")).
+			Want(t, 201)
 		s.Do(t, "GET", "/v1/teams/"+made.String("id"), nil, admin).Want(t, 200)
 		s.Do(t, "GET", "/v1/teams/"+made.String("id"), nil, operator).Want(t, 404)
 		for name, r := range map[string]servertest.Response{
 			"tenant":   s.Do(t, "GET", "/v1/audit-events?act=tenant.entered", nil, admin).Want(t, 200),
 			"platform": s.Do(t, "GET", "/v1/audit-events?act=tenant.entered", nil, operator).Want(t, 200),
 		} {
-			if !strings.Contains(string(r.Body), `"request":"POST /v1/teams"`) || !strings.Contains(string(r.Body), s.Organization("platform")) {
+			if !strings.Contains(string(r.Body), `"request":"POST /v1/teams"`) ||
+				!strings.Contains(string(r.Body), s.Organization("platform")) {
 				t.Errorf("%s has no record: %s", name, r.Body)
 			}
 		}
@@ -70,8 +73,8 @@ func TestA43_TenantHeader(t *testing.T) {
 	})
 }
 
-// A45, G7: a suspended organization's credentials stop at once with their own answer, on another node too; resuming brings them back;
-// deleting ends them for good.
+// A45, G7: a suspended organization's credentials stop at once with their own answer, on another node too; resuming
+// brings them back; deleting ends them for good.
 func TestA45_Suspension(t *testing.T) {
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
@@ -88,7 +91,8 @@ func TestA45_Suspension(t *testing.T) {
 			r, err := other.Try("GET", "/v1/auth/me", nil, as)
 			return err == nil && r.Status == 403 && r.Code() == "ORGANIZATION_SUSPENDED"
 		})
-		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken}).Want(t, 403, "ORGANIZATION_SUSPENDED")
+		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken}).
+			Want(t, 403, "ORGANIZATION_SUSPENDED")
 		s.Do(t, "GET", "/v1/auth/me", nil, s.As(t, servertest.Admin)).Want(t, 200)
 		s.Do(t, "PATCH", org, map[string]any{"state": "active"}, operator).Want(t, 200)
 		s.Do(t, "GET", "/v1/auth/me", nil, as).Want(t, 200)
@@ -96,9 +100,11 @@ func TestA45_Suspension(t *testing.T) {
 		s.Do(t, "GET", "/v1/auth/me", nil, as).Want(t, 401, "TOKEN_REVOKED")
 		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken}).Want(t, 401)
 		s.Do(t, "GET", org, nil, operator).Want(t, 404)
-		s.Do(t, "POST", "/v1/organizations", map[string]any{"slug": "second-tenant", "name": "again"}, operator).Want(t, 409)
+		s.Do(t, "POST", "/v1/organizations", map[string]any{"slug": "second-tenant", "name": "again"}, operator).
+			Want(t, 409)
 		s.Do(t, "DELETE", "/v1/organizations/"+s.Organization("platform"), nil, operator).Want(t, 409)
-		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("platform"), map[string]any{"state": "suspended"}, operator).Want(t, 409)
+		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("platform"), map[string]any{"state": "suspended"},
+			operator).Want(t, 409)
 		s.Do(t, "GET", "/v1/auth/me", nil, operator).Want(t, 200)
 	})
 }
@@ -107,26 +113,35 @@ func TestA45_Suspension(t *testing.T) {
 func TestA45_CreateOrganization(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		operator := s.As(t, servertest.Operator)
-		r := s.Do(t, "POST", "/v1/organizations", map[string]any{"slug": "third-tenant", "name": "Third", "settings": map[string]any{"timeZone": "Europe/Madrid"}}, operator).Want(t, 201)
-		if r.Header.Get("Location") != "/v1/organizations/"+r.String("id") || r.String("settings.timeZone") != "Europe/Madrid" || r.Get("settings.sessionLifetimeSeconds") != 2592000.0 {
+		r := s.Do(t, "POST", "/v1/organizations", map[string]any{"slug": "third-tenant", "name": "Third",
+			"settings": map[string]any{"timeZone": "Europe/Madrid"}}, operator).Want(t, 201)
+		if r.Header.Get("Location") != "/v1/organizations/"+r.String("id") ||
+			r.String("settings.timeZone") != "Europe/Madrid" || r.Get("settings.sessionLifetimeSeconds") != 2592000.0 {
 			t.Errorf("%v %s", r.Header.Get("Location"), r.Body)
 		}
-		for _, bad := range []string{"", "ab", "UPPER", "has space", "-lead", "trail-", "dou--ble", strings.Repeat("a", 64), "ümlaut", "a.b", "../x"} {
-			if r := s.Do(t, "POST", "/v1/organizations", map[string]any{"slug": bad, "name": "x"}, operator); r.Status != 400 {
+		for _, bad := range []string{"", "ab", "UPPER", "has space", "-lead", "trail-", "dou--ble",
+			strings.Repeat("a", 64), "ümlaut", "a.b", "../x"} {
+			if r := s.Do(t, "POST", "/v1/organizations", map[string]any{"slug": bad, "name": "x"},
+				operator); r.Status != 400 {
 				t.Errorf("slug %q: %d", bad, r.Status)
 			}
 		}
-		u := s.Do(t, "POST", "/v1/users", map[string]any{"email": "admin@third.example", "role": "tenant_admin"}, operator, tenant("third-tenant")).Want(t, 201)
+		u := s.Do(t, "POST", "/v1/users", map[string]any{"email": "admin@third.example", "role": "tenant_admin"},
+			operator, tenant("third-tenant")).Want(t, 201)
 		_, token, _ := strings.Cut(u.String("setPasswordUrl"), "#token=")
 		if !strings.HasPrefix(u.String("setPasswordUrl"), servertest.PublicURL+"/set-password#token=") {
 			t.Errorf("link %s", u.String("setPasswordUrl"))
 		}
-		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token, "password": "third tenant's own words"}).Want(t, 200)
-		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token, "password": "a second use of the link"}).Want(t, 401, "INVALID_TOKEN")
-		in := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "admin@third.example", "password": "third tenant's own words"}).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token,
+			"password": "third tenant's own words"}).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token,
+			"password": "a second use of the link"}).Want(t, 401, "INVALID_TOKEN")
+		in := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "admin@third.example",
+			"password": "third tenant's own words"}).Want(t, 200)
 		s.Do(t, "GET", "/v1/organization", nil, servertest.Bearer(in.String("accessToken"))).Want(t, 200)
 		// A tenant has no operators.
-		s.Do(t, "POST", "/v1/users", map[string]any{"email": "x@third.example", "role": "super_admin"}, operator, tenant("third-tenant")).Want(t, 403)
+		s.Do(t, "POST", "/v1/users", map[string]any{"email": "x@third.example", "role": "super_admin"}, operator,
+			tenant("third-tenant")).Want(t, 403)
 	})
 }
 
@@ -157,8 +172,10 @@ func TestA55_Settings(t *testing.T) {
 				t.Errorf("%v: %d %s", c.settings, r.Status, r.Body)
 			}
 		}
-		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"refreshOverlapSeconds": 5}}, as).Want(t, 200)
-		r := s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"timeZone": "Asia/Tokyo"}}, as).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"refreshOverlapSeconds": 5}},
+			as).Want(t, 200)
+		r := s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"timeZone": "Asia/Tokyo"}},
+			as).Want(t, 200)
 		if r.Get("settings.refreshOverlapSeconds") != 5.0 || r.String("name") != "Acme Corp" {
 			t.Errorf("a change of one setting changed others: %s", r.Body)
 		}
@@ -177,9 +194,11 @@ func TestATK28_RevocationMatrix(t *testing.T) {
 			email := fmt.Sprintf("victim%d@acme-corp.example", i)
 			r := s.Do(t, "POST", "/v1/users", map[string]any{"email": email, "role": "end_user"}, admin).Want(t, 201)
 			_, link, _ := strings.Cut(r.String("setPasswordUrl"), "#token=")
-			s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "victim of a revocation"}).Want(t, 200)
+			s.Do(t, "POST", "/v1/auth/password/set",
+				map[string]any{"token": link, "password": "victim of a revocation"}).Want(t, 200)
 			var tokens servertest.Tokens
-			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": email, "password": "victim of a revocation"}).Want(t, 200).Into(t, &tokens)
+			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": email, "password": "victim of a revocation"}).
+				Want(t, 200).Into(t, &tokens)
 			return r.String("id"), tokens
 		}
 		session := func(tokens servertest.Tokens) string {
@@ -202,9 +221,12 @@ func TestATK28_RevocationMatrix(t *testing.T) {
 			{"all sessions ended", func(id string, _ servertest.Tokens) {
 				s.Do(t, "DELETE", "/v1/users/"+id+"/sessions", nil, admin).Want(t, 204)
 			}},
-			{"user deactivated", func(id string, _ servertest.Tokens) { s.Do(t, "DELETE", "/v1/users/"+id, nil, admin).Want(t, 204) }},
+			{"user deactivated", func(id string, _ servertest.Tokens) {
+				s.Do(t, "DELETE", "/v1/users/"+id, nil, admin).Want(t, 204)
+			}},
 			{"user disabled by an operator", func(id string, _ servertest.Tokens) {
-				s.Do(t, "PATCH", "/v1/users/"+id, map[string]any{"state": "disabled"}, operator, tenant("acme-corp")).Want(t, 200)
+				s.Do(t, "PATCH", "/v1/users/"+id, map[string]any{"state": "disabled"}, operator, tenant("acme-corp")).
+					Want(t, 200)
 			}},
 			{"deactivated and made active again", func(id string, _ servertest.Tokens) {
 				s.Do(t, "DELETE", "/v1/users/"+id, nil, admin).Want(t, 204)
@@ -223,7 +245,8 @@ func TestATK28_RevocationMatrix(t *testing.T) {
 				r, err := other.Try("GET", "/v1/auth/me", nil, as)
 				return err == nil && r.Status == 401
 			})
-			if r := other.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken}); r.Status != 401 {
+			if r := other.Do(t, "POST", "/v1/auth/refresh",
+				map[string]any{"refreshToken": tokens.RefreshToken}); r.Status != 401 {
 				t.Errorf("%s: refreshed: %d", c.name, r.Status)
 			}
 		}

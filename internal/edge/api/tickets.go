@@ -25,14 +25,17 @@ type ticketBody struct {
 }
 
 func showTicket(t servicedesk.Ticket) ticketBody {
-	return ticketBody{string(t.ID), t.Type, t.Title, t.Description, t.Classification, t.Status, t.Priority, string(t.Requester), text(t.Assignee), text(t.Team), t.CreatedAt, t.UpdatedAt}
+	return ticketBody{string(t.ID), t.Type, t.Title, t.Description, t.Classification, t.Status, t.Priority,
+		string(t.Requester), text(t.Assignee), text(t.Team), t.CreatedAt, t.UpdatedAt}
 }
 
 func (a *API) registerTickets() {
-	register(a, desk(http.MethodGet, "/v1/tickets", "tickets:read"), op("List the tickets you may see, newest first"), a.listTickets)
+	register(a, desk(http.MethodGet, "/v1/tickets", "tickets:read"), op("List the tickets you may see, newest first"),
+		a.listTickets)
 	register(a, desk(http.MethodPost, "/v1/tickets", "tickets:create"), created("Open a ticket"), a.createTicket)
 	register(a, desk(http.MethodGet, "/v1/tickets/{id}", "tickets:read"), op("Get a ticket"), a.getTicket)
-	register(a, desk(http.MethodPatch, "/v1/tickets/{id}", "tickets:update|tickets:assign"), op("Change a ticket", http.StatusConflict), a.updateTicket)
+	register(a, desk(http.MethodPatch, "/v1/tickets/{id}", "tickets:update|tickets:assign"),
+		op("Change a ticket", http.StatusConflict), a.updateTicket)
 }
 
 type listTicketsInput struct {
@@ -48,11 +51,13 @@ func (a *API) listTickets(ctx context.Context, c call, in *listTicketsInput) (*l
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Desk.List(ctx, c.Principal, servicedesk.Filter{Status: in.Status, Priority: in.Priority, Assignee: in.AssigneeID, Before: id.Ticket(before), Limit: in.Limit + 1})
+	rows, err := a.Desk.List(ctx, c.Principal, servicedesk.Filter{Status: in.Status, Priority: in.Priority,
+		Assignee: in.AssigneeID, Before: id.Ticket(before), Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "tickets", filters, rows, func(t servicedesk.Ticket) string { return string(t.ID) }, showTicket), nil
+	return page(a, in.Page, c, "tickets", filters, rows, func(t servicedesk.Ticket) string { return string(t.ID) },
+		showTicket), nil
 }
 
 type createTicketInput struct {
@@ -70,7 +75,8 @@ type createTicketInput struct {
 
 func (a *API) createTicket(ctx context.Context, c call, in *createTicketInput) (*createdOutput[ticketBody], error) {
 	b := in.Body
-	t := servicedesk.Ticket{Type: b.Type, Title: b.Title, Description: b.Description, Classification: b.Classification, Priority: b.Priority}
+	t := servicedesk.Ticket{Type: b.Type, Title: b.Title, Description: b.Description, Classification: b.Classification,
+		Priority: b.Priority}
 	var err error
 	if t.Requester, err = optionalID[id.User]("requesterId", b.RequesterID); err != nil {
 		return nil, err

@@ -94,43 +94,56 @@ func TestATK36_ForgedTokens(t *testing.T) {
 		now := time.Now().Unix()
 		foreign := s.Organization("second-tenant")
 		cases := map[string]string{
-			"none": unsigned("none"), "None": unsigned("None"), "NONE": unsigned("NONE"), "nOnE": unsigned("nOnE"), "empty alg": unsigned(""),
-			"alg none with a signature":   raw(`{"alg":"none","kid":"` + kid + `","typ":"at+jwt"}`),
-			"HS256 with the public key":   hs(),
-			"RS512":                       sign(jose.RS512, own.Signer, head, claims),
-			"PS256":                       sign(jose.PS256, own.Signer, head, claims),
-			"another key under our kid":   sign(jose.RS256, stranger, head, claims),
-			"unknown kid":                 sign(jose.RS256, own.Signer, map[string]any{"kid": "kid_x", "typ": "at+jwt"}, claims),
-			"kid as a path":               sign(jose.RS256, own.Signer, map[string]any{"kid": "../../etc/passwd", "typ": "at+jwt"}, claims),
-			"kid as SQL":                  sign(jose.RS256, own.Signer, map[string]any{"kid": "' OR 1=1 --", "typ": "at+jwt"}, claims),
-			"kid with NUL":                sign(jose.RS256, own.Signer, map[string]any{"kid": kid + "\x00", "typ": "at+jwt"}, claims),
-			"huge kid":                    sign(jose.RS256, own.Signer, map[string]any{"kid": strings.Repeat("k", 10_000), "typ": "at+jwt"}, claims),
-			"kid that is no string":       raw(`{"alg":"RS256","kid":7,"typ":"at+jwt"}`),
-			"no kid":                      sign(jose.RS256, own.Signer, map[string]any{"typ": "at+jwt"}, claims),
-			"jku":                         sign(jose.RS256, own.Signer, map[string]any{"kid": kid, "typ": "at+jwt", "jku": "https://evil.example/jwks"}, claims),
-			"x5u":                         sign(jose.RS256, own.Signer, map[string]any{"kid": kid, "typ": "at+jwt", "x5u": "https://evil.example/x"}, claims),
-			"embedded jwk":                sign(jose.RS256, stranger, map[string]any{"kid": kid, "typ": "at+jwt", "jwk": jose.JSONWebKey{Key: &stranger.PublicKey}}, claims),
-			"crit":                        raw(`{"alg":"RS256","kid":"` + kid + `","typ":"at+jwt","crit":["b64"],"b64":false}`),
-			"zip":                         raw(`{"alg":"RS256","kid":"` + kid + `","typ":"at+jwt","zip":"DEF"}`),
-			"repeated member":             raw(`{"alg":"RS256","alg":"RS256","kid":"` + kid + `","typ":"at+jwt"}`),
-			"no typ":                      sign(jose.RS256, own.Signer, map[string]any{"kid": kid}, claims),
-			"typ JWT":                     sign(jose.RS256, own.Signer, map[string]any{"kid": kid, "typ": "JWT"}, claims),
-			"typ of a refresh token":      sign(jose.RS256, own.Signer, map[string]any{"kid": kid, "typ": "rt+jwt"}, claims),
-			"refresh token":               tokens.RefreshToken,
-			"no exp":                      rs(map[string]any{"exp": nil}),
-			"exp 0":                       rs(map[string]any{"exp": 0}),
-			"exp as text":                 rs(map[string]any{"exp": "99999999999"}),
-			"exp as a fraction":           rs(map[string]any{"exp": 1e10 + 0.5}),
-			"exp huge":                    rs(map[string]any{"exp": json.Number("1e400")}),
-			"expired":                     rs(map[string]any{"exp": now}),
-			"not yet":                     rs(map[string]any{"nbf": now + 60}),
-			"issued later":                rs(map[string]any{"iat": now + 60}),
-			"no iss":                      rs(map[string]any{"iss": nil}),
-			"other iss":                   rs(map[string]any{"iss": "https://evil.example"}),
-			"no aud":                      rs(map[string]any{"aud": nil}),
-			"other aud":                   rs(map[string]any{"aud": "https://evil.example"}),
-			"aud in another case":         rs(map[string]any{"aud": strings.ToUpper(servertest.PublicURL)}),
-			"aud as a list":               rs(map[string]any{"aud": []string{servertest.PublicURL, "https://evil.example"}}),
+			"none": unsigned("none"), "None": unsigned("None"), "NONE": unsigned("NONE"), "nOnE": unsigned("nOnE"),
+			"empty alg":                 unsigned(""),
+			"alg none with a signature": raw(`{"alg":"none","kid":"` + kid + `","typ":"at+jwt"}`),
+			"HS256 with the public key": hs(),
+			"RS512":                     sign(jose.RS512, own.Signer, head, claims),
+			"PS256":                     sign(jose.PS256, own.Signer, head, claims),
+			"another key under our kid": sign(jose.RS256, stranger, head, claims),
+			"unknown kid": sign(jose.RS256, own.Signer, map[string]any{"kid": "kid_x", "typ": "at+jwt"},
+				claims),
+			"kid as a path": sign(jose.RS256, own.Signer,
+				map[string]any{"kid": "../../etc/passwd", "typ": "at+jwt"}, claims),
+			"kid as SQL": sign(jose.RS256, own.Signer,
+				map[string]any{"kid": "' OR 1=1 --", "typ": "at+jwt"}, claims),
+			"kid with NUL": sign(jose.RS256, own.Signer,
+				map[string]any{"kid": kid + "\x00", "typ": "at+jwt"}, claims),
+			"huge kid": sign(jose.RS256, own.Signer,
+				map[string]any{"kid": strings.Repeat("k", 10_000), "typ": "at+jwt"}, claims),
+			"kid that is no string": raw(`{"alg":"RS256","kid":7,"typ":"at+jwt"}`),
+			"no kid":                sign(jose.RS256, own.Signer, map[string]any{"typ": "at+jwt"}, claims),
+			"jku": sign(jose.RS256, own.Signer,
+				map[string]any{"kid": kid, "typ": "at+jwt", "jku": "https://evil.example/jwks"}, claims),
+			"x5u": sign(jose.RS256, own.Signer,
+				map[string]any{"kid": kid, "typ": "at+jwt", "x5u": "https://evil.example/x"}, claims),
+			"embedded jwk": sign(jose.RS256, stranger,
+				map[string]any{"kid": kid, "typ": "at+jwt", "jwk": jose.JSONWebKey{Key: &stranger.PublicKey}}, claims),
+			"crit": raw(`{"alg":"RS256","kid":"` + kid +
+				`","typ":"at+jwt","crit":["b64"],"b64":false}`),
+			"zip":             raw(`{"alg":"RS256","kid":"` + kid + `","typ":"at+jwt","zip":"DEF"}`),
+			"repeated member": raw(`{"alg":"RS256","alg":"RS256","kid":"` + kid + `","typ":"at+jwt"}`),
+			"no typ":          sign(jose.RS256, own.Signer, map[string]any{"kid": kid}, claims),
+			"typ JWT": sign(jose.RS256, own.Signer, map[string]any{"kid": kid, "typ": "JWT"},
+				claims),
+			"typ of a refresh token": sign(jose.RS256, own.Signer, map[string]any{"kid": kid, "typ": "rt+jwt"},
+				claims),
+			"refresh token":       tokens.RefreshToken,
+			"no exp":              rs(map[string]any{"exp": nil}),
+			"exp 0":               rs(map[string]any{"exp": 0}),
+			"exp as text":         rs(map[string]any{"exp": "99999999999"}),
+			"exp as a fraction":   rs(map[string]any{"exp": 1e10 + 0.5}),
+			"exp huge":            rs(map[string]any{"exp": json.Number("1e400")}),
+			"expired":             rs(map[string]any{"exp": now}),
+			"not yet":             rs(map[string]any{"nbf": now + 60}),
+			"issued later":        rs(map[string]any{"iat": now + 60}),
+			"no iss":              rs(map[string]any{"iss": nil}),
+			"other iss":           rs(map[string]any{"iss": "https://evil.example"}),
+			"no aud":              rs(map[string]any{"aud": nil}),
+			"other aud":           rs(map[string]any{"aud": "https://evil.example"}),
+			"aud in another case": rs(map[string]any{"aud": strings.ToUpper(servertest.PublicURL)}),
+			"aud as a list": rs(map[string]any{
+				"aud": []string{servertest.PublicURL, "https://evil.example"}}),
 			"no jti":                      rs(map[string]any{"jti": nil}),
 			"no sub":                      rs(map[string]any{"sub": nil}),
 			"no session":                  rs(map[string]any{"sessionId": nil}),
@@ -140,12 +153,13 @@ func TestATK36_ForgedTokens(t *testing.T) {
 			"JWE":                         strings.Join(append(good, "a", "b"), "."),
 			"two parts":                   good[0] + "." + good[1],
 			"padding":                     good[0] + "=." + good[1] + "." + good[2],
-			"JSON serialization":          `{"payload":"` + good[1] + `","protected":"` + good[0] + `","signature":"` + good[2] + `"}`,
-			"dots":                        strings.Repeat(".", 15_000),
-			"huge":                        tokens.AccessToken + strings.Repeat("A", 20_000),
-			"header not JSON":             b64([]byte("x")) + "." + good[1] + "." + good[2],
-			"signature cut":               tokens.AccessToken[:len(tokens.AccessToken)-2],
-			"without signature":           good[0] + "." + good[1] + ".",
+			"JSON serialization": `{"payload":"` + good[1] + `","protected":"` + good[0] + `","signature":"` +
+				good[2] + `"}`,
+			"dots":              strings.Repeat(".", 15_000),
+			"huge":              tokens.AccessToken + strings.Repeat("A", 20_000),
+			"header not JSON":   b64([]byte("x")) + "." + good[1] + "." + good[2],
+			"signature cut":     tokens.AccessToken[:len(tokens.AccessToken)-2],
+			"without signature": good[0] + "." + good[1] + ".",
 		}
 		for name, token := range cases {
 			r := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(token))
@@ -178,8 +192,10 @@ func TestATK36_ForgedTokens(t *testing.T) {
 			}
 		}
 		// And the same for refresh tokens.
-		for name, token := range map[string]string{"access token": tokens.AccessToken, "cut": tokens.RefreshToken[:len(tokens.RefreshToken)-3], "empty parts": "..", "text": "refresh"} {
-			if r := s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": token}); r.Status != 401 || r.Code() != "INVALID_TOKEN" {
+		for name, token := range map[string]string{"access token": tokens.AccessToken,
+			"cut": tokens.RefreshToken[:len(tokens.RefreshToken)-3], "empty parts": "..", "text": "refresh"} {
+			if r := s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": token}); r.Status != 401 ||
+				r.Code() != "INVALID_TOKEN" {
 				t.Errorf("refresh with %s: %d %s", name, r.Status, r.Body)
 			}
 		}
@@ -187,8 +203,8 @@ func TestATK36_ForgedTokens(t *testing.T) {
 	})
 }
 
-// G2: keys rotate without a break: published before they sign, verifying until their tokens have expired, revoked at once in an emergency;
-// the long-lived set is never published.
+// G2: keys rotate without a break: published before they sign, verifying until their tokens have expired, revoked at
+// once in an emergency; the long-lived set is never published.
 func TestG2_KeyRotation(t *testing.T) {
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
@@ -272,15 +288,21 @@ func TestG2_KeyRotation(t *testing.T) {
 func TestATK54_HostHeaders(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
-		poison := []servertest.Change{admin, servertest.Host("evil.example"), servertest.Header("X-Forwarded-Host", "evil.example"), servertest.Header("X-Forwarded-Proto", "http"),
-			servertest.Header("X-Forwarded-Port", "81"), servertest.Header("X-Forwarded-Prefix", "/evil"), servertest.Header("Forwarded", "host=evil.example;proto=http")}
-		r := s.Do(t, "POST", "/v1/invitations", map[string]any{"email": "link@acme-corp.example", "role": "end_user"}, poison...).Want(t, 201)
+		poison := []servertest.Change{admin, servertest.Host("evil.example"),
+			servertest.Header("X-Forwarded-Host", "evil.example"), servertest.Header("X-Forwarded-Proto", "http"),
+			servertest.Header("X-Forwarded-Port", "81"), servertest.Header("X-Forwarded-Prefix", "/evil"),
+			servertest.Header("Forwarded", "host=evil.example;proto=http")}
+		r := s.Do(t, "POST", "/v1/invitations", map[string]any{"email": "link@acme-corp.example", "role": "end_user"},
+			poison...).Want(t, 201)
 		if !strings.HasPrefix(r.String("url"), servertest.PublicURL+"/accept-invitation#token=") {
 			t.Errorf("link %s", r.String("url"))
 		}
-		r = s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": pw, "cookie": true}, poison[1:]...).Want(t, 200)
+		r = s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": pw, "cookie": true},
+			poison[1:]...).Want(t, 200)
 		_, claims := decodeToken(t, r.String("accessToken"))
-		if claims["iss"] != servertest.PublicURL || strings.Contains(strings.Join(r.Header["Set-Cookie"], " "), "evil") || !strings.Contains(r.Header["Set-Cookie"][0], "Secure") {
+		if claims["iss"] != servertest.PublicURL ||
+			strings.Contains(strings.Join(r.Header["Set-Cookie"], " "), "evil") ||
+			!strings.Contains(r.Header["Set-Cookie"][0], "Secure") {
 			t.Errorf("%v %v", claims["iss"], r.Header["Set-Cookie"])
 		}
 		for _, changes := range [][]servertest.Change{poison} {
@@ -296,13 +318,17 @@ func TestATK54_HostHeaders(t *testing.T) {
 func TestWEB12_NoSecretsInLogs(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		tokens := s.Login(t, servertest.Agent)
-		canaries := map[string]string{"password": pw, "access token": tokens.AccessToken, "refresh token": tokens.RefreshToken, "encryption key": servertest.EncryptionKey.Reveal()}
+		canaries := map[string]string{"password": pw, "access token": tokens.AccessToken,
+			"refresh token": tokens.RefreshToken, "encryption key": servertest.EncryptionKey.Reveal()}
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(tokens.AccessToken)).Want(t, 200)
-		inv := s.Do(t, "POST", "/v1/invitations", map[string]any{"email": "canary@acme-corp.example", "role": "end_user"}, s.As(t, servertest.Admin)).Want(t, 201)
+		inv := s.Do(t, "POST", "/v1/invitations", map[string]any{"email": "canary@acme-corp.example",
+			"role": "end_user"}, s.As(t, servertest.Admin)).Want(t, 201)
 		_, link, _ := strings.Cut(inv.String("url"), "#token=")
 		canaries["link"] = link
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "canary-password-in-the-wrong-field", "password": "canary-wrong-password"}).Want(t, 401)
-		canaries["wrong password"], canaries["password as name"] = "canary-wrong-password", "canary-password-in-the-wrong-field"
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "canary-password-in-the-wrong-field",
+			"password": "canary-wrong-password"}).Want(t, 401)
+		canaries["wrong password"], canaries["password as name"] = "canary-wrong-password",
+			"canary-password-in-the-wrong-field"
 		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": "canary-refresh"}).Want(t, 401)
 		canaries["bad refresh token"] = "canary-refresh"
 		s.Do(t, "POST", "/v1/auth/login", `{"email":"canary-broken-json`).Want(t, 400)
@@ -319,7 +345,8 @@ func TestWEB12_NoSecretsInLogs(t *testing.T) {
 			t.Fatal("the log is not looked at in debug")
 		}
 		var rows []string
-		for _, table := range []string{"audit_events", "sessions", "refresh_families", "onetime", "users", "signing_keys", "login_attempts", "invitations"} {
+		for _, table := range []string{"audit_events", "sessions", "refresh_families", "onetime", "users",
+			"signing_keys", "login_attempts", "invitations"} {
 			rows = append(rows, dump(t, s, table))
 		}
 		stored := strings.Join(rows, "\n")

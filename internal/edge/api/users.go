@@ -25,7 +25,8 @@ type UserBody struct {
 }
 
 func showUser(u user.User) UserBody {
-	return UserBody{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, Type: string(u.Kind), Role: u.Role, State: string(u.State), HasPassword: u.HasPassword, MFAExempt: u.MFAExempt,
+	return UserBody{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, Type: string(u.Kind),
+		Role: u.Role, State: string(u.State), HasPassword: u.HasPassword, MFAExempt: u.MFAExempt,
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
 }
 
@@ -33,9 +34,12 @@ func (a *API) registerUsers() {
 	register(a, route(http.MethodGet, "/v1/users", "users:read"), op("List users"), a.listUsers)
 	register(a, stepUp(route(http.MethodPost, "/v1/users", "users:create")), created("Create a user"), a.createUser)
 	register(a, route(http.MethodGet, "/v1/users/{id}", "users:read"), op("Get a user"), a.getUser)
-	register(a, stepUp(route(http.MethodPatch, "/v1/users/{id}", "users:update")), op("Change a user", http.StatusConflict), a.updateUser)
-	register(a, stepUp(people(http.MethodPost, "/v1/users/{id}/password-link", "users:update")), op("Make a link at which a user chooses a password", http.StatusConflict), a.passwordLink)
-	register(a, route(http.MethodDelete, "/v1/users/{id}", "users:delete"), deleted("Deactivate a user"), a.deactivateUser)
+	register(a, stepUp(route(http.MethodPatch, "/v1/users/{id}", "users:update")),
+		op("Change a user", http.StatusConflict), a.updateUser)
+	register(a, stepUp(people(http.MethodPost, "/v1/users/{id}/password-link", "users:update")),
+		op("Make a link at which a user chooses a password", http.StatusConflict), a.passwordLink)
+	register(a, route(http.MethodDelete, "/v1/users/{id}", "users:delete"), deleted("Deactivate a user"),
+		a.deactivateUser)
 }
 
 type listUsersInput struct {
@@ -51,7 +55,8 @@ func (a *API) listUsers(ctx context.Context, c call, in *listUsersInput) (*listO
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Users.List(ctx, c.Principal, user.Filter{State: user.State(in.State), Role: in.Role, Email: in.Email, After: id.User(after), Limit: in.Limit + 1})
+	rows, err := a.Users.List(ctx, c.Principal, user.Filter{State: user.State(in.State), Role: in.Role, Email: in.Email,
+		After: id.User(after), Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}
@@ -81,7 +86,8 @@ func (a *API) createUser(ctx context.Context, c call, in *createUserInput) (*cre
 		return nil, err
 	}
 	b := in.Body
-	u, err := a.Users.Create(ctx, c.Principal, user.NewUser{Email: b.Email, Username: b.Username, Name: b.Name, Kind: user.Kind(b.Type), Role: b.Role, Teams: teams})
+	u, err := a.Users.Create(ctx, c.Principal, user.NewUser{Email: b.Email, Username: b.Username, Name: b.Name,
+		Kind: user.Kind(b.Type), Role: b.Role, Teams: teams})
 	if err != nil {
 		return nil, err
 	}

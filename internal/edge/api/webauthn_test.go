@@ -13,10 +13,12 @@ import (
 
 func assertion(s *servertest.Server, t *testing.T, token string, credential map[string]any) servertest.Response {
 	t.Helper()
-	return s.Do(t, "POST", "/v1/auth/mfa/verify", map[string]any{"mfaToken": token, "method": "webauthn", "credential": credential})
+	return s.Do(t, "POST", "/v1/auth/mfa/verify", map[string]any{"mfaToken": token, "method": "webauthn",
+		"credential": credential})
 }
 
-// A30: several authenticators per user, named; each completes a sign-in; the options name them and nothing of anybody else; the claims say how.
+// A30: several authenticators per user, named; each completes a sign-in; the options name them and nothing of anybody
+// else; the claims say how.
 func TestA30_SecondFactor(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		as := s.As(t, servertest.Agent)
@@ -24,7 +26,8 @@ func TestA30_SecondFactor(t *testing.T) {
 		roaming.UV = false
 		s.EnrollKey(t, platform, as)
 		second := s.EnrollKey(t, roaming, as)
-		first := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).Want(t, 202)
+		first := s.Do(t, "POST", "/v1/auth/login",
+			map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).Want(t, 202)
 		if m, _ := json.Marshal(first.Get("allowedMethods")); string(m) != `["backup_codes","webauthn"]` {
 			t.Errorf("methods %s", m)
 		}
@@ -37,56 +40,69 @@ func TestA30_SecondFactor(t *testing.T) {
 			}
 		}
 		options.Into(t, &o)
-		if o.PublicKey.RPID != "auth.example.com" || len(o.PublicKey.AllowCredentials) != 2 || o.PublicKey.UserVerification != "preferred" {
+		if o.PublicKey.RPID != "auth.example.com" || len(o.PublicKey.AllowCredentials) != 2 ||
+			o.PublicKey.UserVerification != "preferred" {
 			t.Errorf("%s", options.Body)
 		}
 		r := assertion(s, t, first.String("mfaToken"), platform.Get(t, options).JSON(t)).Want(t, 200)
 		_, claims := decodeToken(t, r.String("accessToken"))
-		if amr, _ := json.Marshal(claims["amr"]); string(amr) != `["pwd","hwk","user","mfa"]` || claims["acr"] != "aal2" {
+		if amr, _ := json.Marshal(claims["amr"]); string(amr) != `["pwd","hwk","user","mfa"]` ||
+			claims["acr"] != "aal2" {
 			t.Errorf("amr %s, acr %v", amr, claims["acr"])
 		}
 		token := s.FirstStep(t, servertest.Agent)
-		assertion(s, t, token, roaming.Get(t, s.ChallengeOf(t, roaming, token)).JSON(t)).Want(t, 200) // beside a password, being there is enough
+		// beside a password, being there is enough
+		assertion(s, t, token, roaming.Get(t, s.ChallengeOf(t, roaming, token)).JSON(t)).Want(t, 200)
 		s.Do(t, "PATCH", "/v1/auth/mfa/factors/"+second, map[string]any{"name": "the blue one"}, as).Want(t, 200)
-		if l := string(s.Do(t, "GET", "/v1/auth/mfa/factors", nil, as).Want(t, 200).Body); !strings.Contains(l, "the blue one") || strings.Count(l, `"method":"webauthn"`) != 2 {
+		if l := string(s.Do(t, "GET", "/v1/auth/mfa/factors", nil, as).Want(t, 200).Body); !strings.Contains(l,
+			"the blue one") || strings.Count(l, `"method":"webauthn"`) != 2 {
 			t.Errorf("%s", l)
 		}
 		s.Do(t, "DELETE", "/v1/auth/mfa/factors/"+second, nil, as).Want(t, 204)
 		token = s.FirstStep(t, servertest.Agent)
-		assertion(s, t, token, roaming.Get(t, s.ChallengeOf(t, platform, token)).JSON(t)).Want(t, 401, "MFA_INVALID") // removed
+		// removed
+		assertion(s, t, token, roaming.Get(t, s.ChallengeOf(t, platform, token)).JSON(t)).Want(t, 401, "MFA_INVALID")
 		// Registered twice, it is one too many.
 		again := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "webauthn"}, as).Want(t, 201)
 		if !strings.Contains(string(again.Body), `"excludeCredentials":[{`) {
 			t.Errorf("%s", again.Body)
 		}
-		s.Do(t, "POST", "/v1/auth/mfa/factors/"+again.String("id")+"/confirm", map[string]any{"credential": platform.Create(t, again).JSON(t)}, as).Want(t, 409)
+		s.Do(t, "POST", "/v1/auth/mfa/factors/"+again.String("id")+"/confirm",
+			map[string]any{"credential": platform.Create(t, again).JSON(t)}, as).Want(t, 409)
 		// A renewed proof in the same session.
 		s.Clock.Advance(16 * time.Minute)
 		var fresh servertest.Tokens
-		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": r.String("refreshToken")}).Want(t, 200).Into(t, &fresh)
+		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": r.String("refreshToken")}).Want(t, 200).
+			Into(t, &fresh)
 		as = servertest.Bearer(fresh.AccessToken)
 		s.Do(t, "POST", "/v1/auth/mfa/backup-codes", nil, as).Want(t, 401, "STEP_UP_REQUIRED")
 		options = s.Do(t, "POST", "/v1/auth/reauthenticate/challenge", nil, as).Want(t, 200)
 		answer := platform.Get(t, options).JSON(t)
-		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "webauthn", "credential": answer}, as).Want(t, 200)
-		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "webauthn", "credential": answer}, as).Want(t, 401, "MFA_INVALID")
+		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "webauthn", "credential": answer}, as).
+			Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "webauthn", "credential": answer}, as).
+			Want(t, 401, "MFA_INVALID")
 		s.Do(t, "POST", "/v1/auth/mfa/backup-codes", nil, as).Want(t, 201)
 		s.Do(t, "POST", "/v1/auth/reauthenticate/challenge", nil, s.As(t, servertest.Manager)).Want(t, 409) // has none
 	})
 }
 
-// Passkeys as the only factor: the authenticator says who signs in and verifies them; the organization may not allow it.
+// Passkeys as the only factor: the authenticator says who signs in and verifies them; the organization may not allow
+// it.
 func TestA27_PasskeyAlone(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		as := s.As(t, servertest.Agent)
 		key := servertest.NewAuthenticator(t)
 		s.EnrollKey(t, key, as)
 		options := s.Do(t, "POST", "/v1/auth/passkey/challenge", nil).Want(t, 200)
-		if strings.Contains(string(options.Body), "allowCredentials") || options.Get("publicKey.userVerification") != "required" || options.Get("publicKey.rpId") != "auth.example.com" {
+		if strings.Contains(string(options.Body), "allowCredentials") ||
+			options.Get("publicKey.userVerification") != "required" ||
+			options.Get("publicKey.rpId") != "auth.example.com" {
 			t.Errorf("%s", options.Body)
 		}
 		r := s.PasskeyLogin(t, key).Want(t, 200)
-		if got := members(objectOf(t, r)); got != "accessToken expiresIn refreshToken tokenType user" || r.String("user.email") != servertest.Agent {
+		if got := members(objectOf(t, r)); got != "accessToken expiresIn refreshToken tokenType user" ||
+			r.String("user.email") != servertest.Agent {
 			t.Errorf("%s: %s", got, r.Body)
 		}
 		_, claims := decodeToken(t, r.String("accessToken"))
@@ -101,7 +117,8 @@ func TestA27_PasskeyAlone(t *testing.T) {
 			s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": settings}, admin).Want(t, 200)
 		}
 		set(map[string]any{"mfa": "required"})
-		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(s.PasskeyLogin(t, key).Want(t, 200).String("accessToken"))).Want(t, 200)
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(s.PasskeyLogin(t, key).Want(t, 200).
+			String("accessToken"))).Want(t, 200)
 		// In a session of another organization's name it is nobody.
 		s.PasskeyLogin(t, key, servertest.Header("X-Tenant-Slug", "second-tenant")).Want(t, 401, "INVALID_CREDENTIALS")
 		s.PasskeyLogin(t, key, servertest.Header("X-Tenant-Slug", "nowhere")).Want(t, 401, "INVALID_CREDENTIALS")
@@ -114,38 +131,51 @@ func TestA27_PasskeyAlone(t *testing.T) {
 		s.PasskeyLogin(t, key).Want(t, 401, "INVALID_CREDENTIALS")
 		set(map[string]any{"passkeySignIn": true})
 		s.PasskeyLogin(t, key).Want(t, 200)
-		s.Do(t, "PATCH", "/v1/users/"+s.FindUser(t, admin, servertest.Agent), map[string]any{"state": "disabled"}, admin).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/users/"+s.FindUser(t, admin, servertest.Agent), map[string]any{"state": "disabled"},
+			admin).Want(t, 200)
 		s.PasskeyLogin(t, key).Want(t, 401, "INVALID_CREDENTIALS")
 	})
 }
 
-// ATK52: every field of an answer is judged: one that is wrong in any is refused, as a second factor and as a passkey alone, and the challenge is used up with it.
+// ATK52: every field of an answer is judged: one that is wrong in any is refused, as a second factor and as a passkey
+// alone, and the challenge is used up with it.
 func TestATK52_MutatedFields(t *testing.T) {
 	if testing.Short() {
 		t.Skip("one step after the other: nothing for the race detector")
 	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		as := s.As(t, servertest.Agent)
-		key, other, foreign := servertest.NewAuthenticator(t), servertest.NewAuthenticator(t), servertest.NewAuthenticator(t)
+		key, other, foreign := servertest.NewAuthenticator(t), servertest.NewAuthenticator(t),
+			servertest.NewAuthenticator(t)
 		s.EnrollKey(t, key, as)
 		s.EnrollKey(t, other, s.As(t, servertest.Manager))
 		s.EnrollKey(t, foreign, s.As(t, servertest.Foreigner))
 		stranger := servertest.NewAuthenticator(t)
 		old := s.Do(t, "POST", "/v1/auth/passkey/challenge", nil).Want(t, 200)
 		mutations := map[string]func(n *servertest.Answer){
-			"challenge of somebody else": func(n *servertest.Answer) { n.ClientData["challenge"] = "AAAAAAAAAAAAAAAAAAAAAA" },
+			"challenge of somebody else": func(n *servertest.Answer) {
+				n.ClientData["challenge"] = "AAAAAAAAAAAAAAAAAAAAAA"
+			},
 			"challenge altered": func(n *servertest.Answer) {
 				c := n.ClientData["challenge"].(string)
 				n.ClientData["challenge"] = "A" + c[1:]
 			},
 			"challenge of another purpose": func(n *servertest.Answer) {
-				n.ClientData["challenge"] = s.Do(t, "POST", "/v1/auth/mfa/challenge", map[string]any{"mfaToken": s.FirstStep(t, servertest.Manager)}).Want(t, 200).Get("publicKey.challenge")
+				n.ClientData["challenge"] = s.Do(t, "POST", "/v1/auth/mfa/challenge",
+					map[string]any{"mfaToken": s.FirstStep(t, servertest.Manager)}).Want(t, 200).
+					Get("publicKey.challenge")
 			},
-			"origin":                 func(n *servertest.Answer) { n.ClientData["origin"] = "https://evil.example" },
-			"origin with a port":     func(n *servertest.Answer) { n.ClientData["origin"] = "https://auth.example.com:8443" },
-			"origin in the clear":    func(n *servertest.Answer) { n.ClientData["origin"] = "http://auth.example.com" },
-			"origin beside":          func(n *servertest.Answer) { n.ClientData["origin"] = "https://auth.example.com.evil.example" },
-			"origin below":           func(n *servertest.Answer) { n.ClientData["origin"] = "https://x.auth.example.com" },
+			"origin": func(n *servertest.Answer) { n.ClientData["origin"] = "https://evil.example" },
+			"origin with a port": func(n *servertest.Answer) {
+				n.ClientData["origin"] = "https://auth.example.com:8443"
+			},
+			"origin in the clear": func(n *servertest.Answer) { n.ClientData["origin"] = "http://auth.example.com" },
+			"origin beside": func(n *servertest.Answer) {
+				n.ClientData["origin"] = "https://auth.example.com.evil.example"
+			},
+			"origin below": func(n *servertest.Answer) {
+				n.ClientData["origin"] = "https://x.auth.example.com"
+			},
 			"cross origin":           func(n *servertest.Answer) { n.ClientData["crossOrigin"] = true },
 			"type":                   func(n *servertest.Answer) { n.ClientData["type"] = "webauthn.create" },
 			"type of the credential": func(n *servertest.Answer) { n.Type = "password" },
@@ -161,11 +191,20 @@ func TestATK52_MutatedFields(t *testing.T) {
 				x.JSON(t)
 				n.Signature = x.Signature
 			},
-			"signed before a change":   func(n *servertest.Answer) { n.JSON(t); n.AuthData[36]++ },
-			"id is not rawId":          func(n *servertest.Answer) { n.ID = "AAAA" },
-			"id of another's":          func(n *servertest.Answer) { x := other.Get(t, old); n.ID, n.RawID = x.ID, x.RawID },
-			"id of another tenant's":   func(n *servertest.Answer) { x := foreign.Get(t, old); n.ID, n.RawID = x.ID, x.RawID },
-			"id of nobody's":           func(n *servertest.Answer) { x := stranger.Get(t, old); n.ID, n.RawID = x.ID, x.RawID },
+			"signed before a change": func(n *servertest.Answer) { n.JSON(t); n.AuthData[36]++ },
+			"id is not rawId":        func(n *servertest.Answer) { n.ID = "AAAA" },
+			"id of another's": func(n *servertest.Answer) {
+				x := other.Get(t, old)
+				n.ID, n.RawID = x.ID, x.RawID
+			},
+			"id of another tenant's": func(n *servertest.Answer) {
+				x := foreign.Get(t, old)
+				n.ID, n.RawID = x.ID, x.RawID
+			},
+			"id of nobody's": func(n *servertest.Answer) {
+				x := stranger.Get(t, old)
+				n.ID, n.RawID = x.ID, x.RawID
+			},
 			"user handle of another":   func(n *servertest.Answer) { n.UserHandle = other.Get(t, old).UserHandle },
 			"user handle of elsewhere": func(n *servertest.Answer) { n.UserHandle = foreign.Get(t, old).UserHandle },
 			"user handle of nobody":    func(n *servertest.Answer) { n.UserHandle = []byte("org_x/usr_y") },
@@ -191,7 +230,10 @@ func TestATK52_MutatedFields(t *testing.T) {
 			if r.Status != 401 || r.Code() != "MFA_INVALID" {
 				t.Errorf("second factor, %s: %d %s", name, r.Status, r.Body)
 			}
-			if answer.ClientData["origin"] == servertest.PublicURL && answer.ClientData["challenge"] == options.Get("publicKey.challenge") && answer.Type == "public-key" && len(answer.AuthData) >= 37 && name != "id is not rawId" && name != "more data" && name != "no signature" {
+			if answer.ClientData["origin"] == servertest.PublicURL &&
+				answer.ClientData["challenge"] == options.Get("publicKey.challenge") && answer.Type == "public-key" &&
+				len(answer.AuthData) >= 37 && name != "id is not rawId" && name != "more data" &&
+				name != "no signature" {
 				key.Counter--
 				if r := assertion(s, t, token, key.Get(t, options).JSON(t)); r.Status != 401 {
 					t.Errorf("%s: the challenge was used up, and is good again: %d", name, r.Status)
@@ -210,8 +252,11 @@ func TestATK52_MutatedFields(t *testing.T) {
 		s.Clock.Advance(5*time.Minute + time.Second)
 		s.Do(t, "POST", "/v1/auth/passkey", map[string]any{"credential": key.Get(t, stale).JSON(t)}).Want(t, 401)
 		// Malformed to the bone: a clear error, no panic.
-		for _, garbage := range []any{map[string]any{}, map[string]any{"id": 5}, map[string]any{"id": "x", "rawId": "x", "type": "public-key", "response": map[string]any{}}, "text", nil, []any{}} {
-			if r := s.Do(t, "POST", "/v1/auth/passkey", map[string]any{"credential": garbage}); r.Status != 400 && r.Status != 401 {
+		for _, garbage := range []any{map[string]any{}, map[string]any{"id": 5},
+			map[string]any{"id": "x", "rawId": "x", "type": "public-key", "response": map[string]any{}}, "text", nil,
+			[]any{}} {
+			if r := s.Do(t, "POST", "/v1/auth/passkey", map[string]any{"credential": garbage}); r.Status != 400 &&
+				r.Status != 401 {
 				t.Errorf("%v: %d %s", garbage, r.Status, r.Body)
 			}
 		}
@@ -228,7 +273,8 @@ func TestATK52_MutatedRegistration(t *testing.T) {
 		for name, mutate := range map[string]func(n *servertest.Answer){
 			"challenge": func(n *servertest.Answer) { n.ClientData["challenge"] = "AAAAAAAAAAAAAAAAAAAAAA" },
 			"challenge of a passkey": func(n *servertest.Answer) {
-				n.ClientData["challenge"] = s.Do(t, "POST", "/v1/auth/passkey/challenge", nil).Get("publicKey.challenge")
+				n.ClientData["challenge"] = s.Do(t, "POST", "/v1/auth/passkey/challenge", nil).
+					Get("publicKey.challenge")
 			},
 			"origin":          func(n *servertest.Answer) { n.ClientData["origin"] = "https://evil.example" },
 			"type":            func(n *servertest.Answer) { n.ClientData["type"] = "webauthn.get" },
@@ -242,21 +288,24 @@ func TestATK52_MutatedRegistration(t *testing.T) {
 			r := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "webauthn"}, as).Want(t, 201)
 			answer := key.Create(t, r)
 			mutate(answer)
-			if r := s.Do(t, "POST", "/v1/auth/mfa/factors/"+r.String("id")+"/confirm", map[string]any{"credential": answer.JSON(t)}, as); r.Status != 401 || r.Code() != "MFA_INVALID" {
+			if r := s.Do(t, "POST", "/v1/auth/mfa/factors/"+r.String("id")+"/confirm",
+				map[string]any{"credential": answer.JSON(t)}, as); r.Status != 401 || r.Code() != "MFA_INVALID" {
 				t.Errorf("%s: %d %s", name, r.Status, r.Body)
 			}
 		}
 		// The enrolment of one user is none of another's.
 		key := servertest.NewAuthenticator(t)
 		r := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "webauthn"}, as).Want(t, 201)
-		s.Do(t, "POST", "/v1/auth/mfa/factors/"+r.String("id")+"/confirm", map[string]any{"credential": key.Create(t, r).JSON(t)}, s.As(t, servertest.Manager)).Want(t, 404)
+		s.Do(t, "POST", "/v1/auth/mfa/factors/"+r.String("id")+"/confirm",
+			map[string]any{"credential": key.Create(t, r).JSON(t)}, s.As(t, servertest.Manager)).Want(t, 404)
 		if strings.Contains(dump(t, s, "users"), "webauthn") {
 			t.Error("a refused authenticator counts")
 		}
 	}, manyTries)
 }
 
-// A30, ATK52: under a tenant host each organization is a relying party of its own: no authenticator made for one works at another's, nor does another's user there.
+// A30, ATK52: under a tenant host each organization is a relying party of its own: no authenticator made for one works
+// at another's, nor does another's user there.
 func TestA30_TenantHosts(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		as := s.As(t, servertest.Agent)
@@ -270,7 +319,9 @@ func TestA30_TenantHosts(t *testing.T) {
 		}
 		assertion(s, t, token, key.Get(t, options).JSON(t)).Want(t, 200)
 		s.PasskeyLogin(t, key).Want(t, 200)
-		s.Do(t, "POST", "/v1/auth/mfa/challenge", map[string]any{"mfaToken": s.FirstStep(t, servertest.Agent)}, servertest.Header("Origin", servertest.PublicURL)).Want(t, 409) // none for that page
+		// none for that page
+		s.Do(t, "POST", "/v1/auth/mfa/challenge", map[string]any{"mfaToken": s.FirstStep(t, servertest.Agent)},
+			servertest.Header("Origin", servertest.PublicURL)).Want(t, 409)
 		elsewhere := servertest.Header("Origin", "https://second-tenant.apps.example.com")
 		s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "webauthn"}, as, elsewhere).Want(t, 403)
 		moved := key.Clone()
@@ -287,7 +338,8 @@ func TestATK49_PasskeyWhileLocked(t *testing.T) {
 		for range 6 {
 			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong"})
 		}
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).Want(t, 429)
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).
+			Want(t, 429)
 		s.PasskeyLogin(t, key).Want(t, 200)
 	})
 }

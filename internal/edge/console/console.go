@@ -1,5 +1,5 @@
-// Package console serves the pages that links lead to: choosing a password, choosing another one, accepting an invitation, making the first operator. They are
-// static, embedded, and use nothing but the public API.
+// Package console serves the pages that links lead to: choosing a password, choosing another one, accepting an
+// invitation, making the first operator. They are static, embedded, and use nothing but the public API.
 package console
 
 import (
@@ -16,10 +16,12 @@ var static embed.FS
 // pages are the addresses of links; one document serves them all and reads from its own address what to ask.
 var pages = []string{"/set-password", "/reset-password", "/accept-invitation", "/setup"}
 
-var assets = []struct{ path, contentType string }{{"/assets/link.js", "text/javascript; charset=utf-8"}, {"/assets/link.css", "text/css; charset=utf-8"}}
+var assets = []struct{ path, contentType string }{{"/assets/link.js", "text/javascript; charset=utf-8"},
+	{"/assets/link.css", "text/css; charset=utf-8"}}
 
 // policy allows the page's own script and style and the API, nothing else, and no frame around it.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
+	"frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
 
 // Register adds the routes.
 func Register(kit *web.Kit) {
@@ -36,7 +38,8 @@ func serve(kit *web.Kit, path, file, contentType string) {
 	if err != nil {
 		panic(err) // embedded
 	}
-	kit.Handle(web.Route{Method: http.MethodGet, Pattern: path, Public: "a static page; its secret is in the fragment and never sent"},
+	kit.Handle(web.Route{Method: http.MethodGet, Pattern: path,
+		Public: "a static page; its secret is in the fragment and never sent"},
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", contentType)
 			w.Header().Set("Content-Security-Policy", policy)

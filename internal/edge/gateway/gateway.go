@@ -1,6 +1,7 @@
-// Package gateway answers proxies that ask whether a request may pass (forward authentication): nginx auth_request, Traefik ForwardAuth, Caddy
-// forward_auth, Envoy ext_authz. It says 200 with X-Auth-* headers, 401 or 403, and nothing else unless the proxy wants native statuses; trouble
-// is 403. What the client itself wrote into X-Auth-* is never read, and what it wrote about another request only from a trusted proxy.
+// Package gateway answers proxies that ask whether a request may pass (forward authentication): nginx auth_request,
+// Traefik ForwardAuth, Caddy forward_auth, Envoy ext_authz. It says 200 with X-Auth-* headers, 401 or 403, and nothing
+// else unless the proxy wants native statuses; trouble is 403. What the client itself wrote into X-Auth-* is never
+// read, and what it wrote about another request only from a trusted proxy.
 package gateway
 
 import (
@@ -42,10 +43,13 @@ type minted struct {
 
 // Register adds /verify and everything below it.
 func Register(kit *web.Kit, tokens *token.Service, rules *Rules, now func() time.Time, log *slog.Logger) {
-	g := &Gateway{kit: kit, tokens: tokens, rules: rules, now: now, log: log, minted: otter.Must(&otter.Options[string, minted]{MaximumSize: 10_000}),
-		asked: otter.Must(&otter.Options[string, question]{MaximumSize: 1000})}
-	kit.HandleRaw(web.Route{Pattern: Pattern, Self: "a proxy asks whether the caller may pass; the permission is the question's or the routes file's", Accepts: web.Anyone}, g)
-	kit.Shape(Pattern, func(w http.ResponseWriter, r *http.Request, err error) { // what is said before the question is read
+	g := &Gateway{kit: kit, tokens: tokens, rules: rules, now: now, log: log,
+		minted: otter.Must(&otter.Options[string, minted]{MaximumSize: 10_000}),
+		asked:  otter.Must(&otter.Options[string, question]{MaximumSize: 1000})}
+	kit.HandleRaw(web.Route{Pattern: Pattern, Self: "a proxy asks whether the caller may pass; the permission is the " +
+		"question's or the routes file's", Accepts: web.Anyone}, g)
+	kit.Shape(Pattern, func(w http.ResponseWriter, r *http.Request, err error) {
+		// what is said before the question is read
 		f := *fault.Of(err)
 		if f.Kind != fault.Unauthenticated && f.Kind != fault.Forbidden {
 			w.Header().Set("X-Auth-Error", "unavailable")
@@ -58,7 +62,8 @@ func Register(kit *web.Kit, tokens *token.Service, rules *Rules, now func() time
 	})
 }
 
-// native tells whether the proxy that asks passes 429 and 503 on, as far as it can be told without reading the question.
+// native tells whether the proxy that asks passes 429 and 503 on, as far as it can be told without reading the
+// question.
 func native(r *http.Request, rules *Rules) bool {
 	return rules != nil && rules.native || r.URL.Path == Pattern && r.URL.Query().Get("status") == "native"
 }
@@ -97,7 +102,8 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-// read finds out what is asked: in the path behind /verify (Envoy), or in the parameters and headers of a question to /verify itself.
+// read finds out what is asked: in the path behind /verify (Envoy), or in the parameters and headers of a question to
+// /verify itself.
 func (g *Gateway) read(r *http.Request) (q question, err error) {
 	if err := lookalikes(r.Header); err != nil {
 		return q, err
@@ -132,7 +138,9 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 	}
 	q.native = q.native || g.rules.native
 	if q.target.path == "" || q.target.method == "" {
-		return q, errQuestion("The proxy did not say which request it asks about, or is not trusted: set X-Original-URI and X-Original-Method, or X-Forwarded-Uri and X-Forwarded-Method, and list it in trusted_proxies.")
+		return q, errQuestion("The proxy did not say which request it asks about, or is not trusted: set " +
+			"X-Original-URI and X-Original-Method, or X-Forwarded-Uri and X-Forwarded-Method, and list it in " +
+			"trusted_proxies.")
 	}
 	if q.target.host != "" {
 		var ok bool
@@ -144,7 +152,8 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 		return q, errQuestion("The method of the request is none.")
 	}
 	if q.target.host == "" && g.rules.hosts { // else a rule for one host would give way to a weaker one for all
-		return q, errQuestion("The routes file has rules for hosts, and the proxy did not say which host it asks about: set X-Original-Host or X-Forwarded-Host.")
+		return q, errQuestion("The routes file has rules for hosts, and the proxy did not say which host it asks " +
+			"about: set X-Original-Host or X-Forwarded-Host.")
 	}
 	if q.rule = g.rules.match(q.target); q.rule == nil {
 		return q, fault.New(fault.Forbidden, "NO_ROUTE", "No route of the routes file allows this method and path.")
@@ -196,8 +205,8 @@ func (q *question) parameters(raw string) error {
 	return nil
 }
 
-// told reads which request a trusted proxy asks about. Two accounts of it are one too many: the proxy overwrites its own headers only, and the
-// other pair would be the client's.
+// told reads which request a trusted proxy asks about. Two accounts of it are one too many: the proxy overwrites its
+// own headers only, and the other pair would be the client's.
 func (g *Gateway) told(r *http.Request) (t target, err error) {
 	if !g.kit.FromTrustedProxy(r) {
 		return t, nil
@@ -210,7 +219,8 @@ func (g *Gateway) told(r *http.Request) (t target, err error) {
 	}
 	switch {
 	case len(original) > 0 && len(forwarded) > 0:
-		return t, errQuestion("X-Original-URI and X-Forwarded-Uri are both there: have the proxy remove the one it does not set.")
+		return t, errQuestion("X-Original-URI and X-Forwarded-Uri are both there: have the proxy remove the one it " +
+			"does not set.")
 	case len(uris) > 1 || len(methods) > 1 || len(hosts) > 1:
 		return t, errQuestion("The request is described more than once.")
 	}
@@ -230,15 +240,18 @@ func (g *Gateway) told(r *http.Request) (t target, err error) {
 	return t, nil
 }
 
-// lookalikes refuses headers that some servers behind read as ours although no proxy removes them: with underscores for hyphens.
+// lookalikes refuses headers that some servers behind read as ours although no proxy removes them: with underscores for
+// hyphens.
 func lookalikes(h http.Header) error {
 	for name := range h {
 		if strings.IndexByte(name, '_') < 0 {
 			continue
 		}
 		plain := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-		if strings.HasPrefix(plain, "x-auth-") || strings.HasPrefix(plain, "x-forwarded-") || strings.HasPrefix(plain, "x-original-") {
-			return fault.New(fault.Forbidden, "FORGED_HEADER", "A header with underscores looks like one that only a proxy may send.")
+		if strings.HasPrefix(plain, "x-auth-") || strings.HasPrefix(plain, "x-forwarded-") ||
+			strings.HasPrefix(plain, "x-original-") {
+			return fault.New(fault.Forbidden, "FORGED_HEADER",
+				"A header with underscores looks like one that only a proxy may send.")
 		}
 	}
 	return nil
@@ -254,12 +267,14 @@ func (g *Gateway) judge(w http.ResponseWriter, r *http.Request, info *web.Info, 
 	return nil
 }
 
-// mint gives a token for the API; for a while the same one for the same caller, since a signature costs more than all the rest.
+// mint gives a token for the API; for a while the same one for the same caller, since a signature costs more than all
+// the rest.
 func (g *Gateway) mint(p principal.Principal, audience string) (string, error) {
 	if g.tokens.Reserved(audience) {
 		return "", errQuestion("token_for names this server itself.")
 	}
-	key := strings.Join(append([]string{string(p.Kind), p.ID, string(p.Organization), string(p.Session), p.WholeRole(), string(p.Owner), p.Email, p.Name, audience, p.ExpiresAt.String()}, p.Permissions.Strings()...), "\x00")
+	key := strings.Join(append([]string{string(p.Kind), p.ID, string(p.Organization), string(p.Session), p.WholeRole(),
+		string(p.Owner), p.Email, p.Name, audience, p.ExpiresAt.String()}, p.Permissions.Strings()...), "\x00")
 	if m, ok := g.minted.GetIfPresent(key); ok && m.expires.Sub(g.now()) > token.ForwardLifetime/2 {
 		return m.token, nil
 	}
@@ -271,21 +286,23 @@ func (g *Gateway) mint(p principal.Principal, audience string) (string, error) {
 	return text, nil
 }
 
-// headers says who calls. All of them are always there, empty where they do not apply, so that a proxy that copies them leaves nothing of what
-// the client sent.
+// headers says who calls. All of them are always there, empty where they do not apply, so that a proxy that copies them
+// leaves nothing of what the client sent.
 func headers(h http.Header, p principal.Principal, q question, upstream string) {
 	scope := ""
 	if q.want != nil {
 		scope = p.Scope(q.want.resource, q.want.action).String()
 	}
-	v := [...]string{p.ID, string(p.Kind), p.OrganizationSlug, string(p.Organization), p.WholeRole(), p.Permissions.Line(), scope, ascii(p.Email), ascii(p.Name), string(p.Owner), string(p.Session), upstream}
+	v := [...]string{p.ID, string(p.Kind), p.OrganizationSlug, string(p.Organization), p.WholeRole(),
+		p.Permissions.Line(), scope, ascii(p.Email), ascii(p.Name), string(p.Owner), string(p.Session), upstream}
 	for i, name := range headerNames {
 		h[name] = v[i : i+1 : i+1]
 	}
 }
 
 // headerNames are in the order of the values in headers.
-var headerNames = [...]string{"X-Auth-Subject", "X-Auth-Kind", "X-Auth-Organization", "X-Auth-Organization-Id", "X-Auth-Role", "X-Auth-Permissions", "X-Auth-Scope", "X-Auth-Email", "X-Auth-Name",
+var headerNames = [...]string{"X-Auth-Subject", "X-Auth-Kind", "X-Auth-Organization", "X-Auth-Organization-Id",
+	"X-Auth-Role", "X-Auth-Permissions", "X-Auth-Scope", "X-Auth-Email", "X-Auth-Name",
 	"X-Auth-Owner", "X-Auth-Session", "X-Auth-Token"}
 
 // ascii writes text for a header: percent-encoded UTF-8 where it is more than plain printable ASCII.
@@ -315,7 +332,8 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, info *web.Info,
 	case fault.NotFound:
 		f.Kind = fault.Forbidden
 	default:
-		g.log.LogAttrs(r.Context(), slog.LevelError, "forward authentication failed closed", slog.String("requestId", string(info.Source.Request)), slog.Any("error", err))
+		g.log.LogAttrs(r.Context(), slog.LevelError, "forward authentication failed closed",
+			slog.String("requestId", string(info.Source.Request)), slog.Any("error", err))
 		word = "unavailable"
 		f = *fault.Unavailablef(time.Second, "The request cannot be judged at the moment.")
 		if !q.native {
@@ -323,8 +341,10 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, info *web.Info,
 		}
 	}
 	if f.Kind == fault.Forbidden {
-		g.log.LogAttrs(r.Context(), slog.LevelInfo, "denied", slog.String("requestId", string(info.Source.Request)), slog.String("route", Pattern), slog.String("principal", info.Principal.ID),
-			slog.String("organization", string(info.Principal.Home)), slog.String("address", info.Source.Address), slog.String("path", q.target.path), slog.String("why", f.Message))
+		g.log.LogAttrs(r.Context(), slog.LevelInfo, "denied", slog.String("requestId", string(info.Source.Request)),
+			slog.String("route", Pattern), slog.String("principal", info.Principal.ID),
+			slog.String("organization", string(info.Principal.Home)), slog.String("address", info.Source.Address),
+			slog.String("path", q.target.path), slog.String("why", f.Message))
 	}
 	w.Header().Set("X-Auth-Error", word)
 	web.WriteProblem(w, r, &f)

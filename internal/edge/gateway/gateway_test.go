@@ -46,7 +46,8 @@ const rules = `routes:
 
 func names(h http.Header) string {
 	var out []string
-	for _, n := range []string{"Subject", "Kind", "Organization", "Organization-Id", "Role", "Permissions", "Scope", "Email", "Name", "Owner", "Session", "Token"} {
+	for _, n := range []string{"Subject", "Kind", "Organization", "Organization-Id", "Role", "Permissions", "Scope",
+		"Email", "Name", "Owner", "Session", "Token"} {
 		if v, ok := h["X-Auth-"+n]; !ok || len(v) != 1 {
 			out = append(out, n)
 		}
@@ -54,45 +55,64 @@ func names(h http.Header) string {
 	return strings.Join(out, " ")
 }
 
-// F1, G12: every kind of credential passes with the permission and says who it is; without a credential, with a bad one, without the permission.
+// F1, G12: every kind of credential passes with the permission and says who it is; without a credential, with a bad
+// one, without the permission.
 func TestF1_EveryKind(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for _, m := range s.Seeded(t) {
 			me := s.Do(t, "GET", "/v1/auth/me", nil, m.Send()).Want(t, 200)
 			for _, method := range []string{"GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PROPFIND"} {
 				r := s.Do(t, method, "/verify?permission=tickets:read", nil, m.Send()).Want(t, 200)
-				for header, want := range map[string]string{"Subject": me.String("id"), "Kind": me.String("kind"), "Organization": "acme-corp", "Organization-Id": me.String("organizationId"), "Scope": "all", "Token": "",
-					"Permissions": strings.Trim(fmt.Sprint(me.Get("permissions")), "[]"), "Session": me.String("sessionId"), "Email": me.String("email"), "Owner": me.String("ownerId")} {
+				for header, want := range map[string]string{"Subject": me.String("id"), "Kind": me.String("kind"),
+					"Organization": "acme-corp", "Organization-Id": me.String("organizationId"), "Scope": "all",
+					"Token":       "",
+					"Permissions": strings.Trim(fmt.Sprint(me.Get("permissions")), "[]"),
+					"Session":     me.String("sessionId"), "Email": me.String("email"), "Owner": me.String("ownerId")} {
 					if got := r.Header.Get("X-Auth-" + header); got != want {
 						t.Errorf("%s %s: X-Auth-%s is %q, want %q", method, m.Kind, header, got, want)
 					}
 				}
-				if missing := names(r.Header); missing != "" || len(r.Body) != 0 || r.Header.Get("Cache-Control") != "no-store" {
+				if missing := names(r.Header); missing != "" || len(r.Body) != 0 ||
+					r.Header.Get("Cache-Control") != "no-store" {
 					t.Errorf("%s %s: missing %s; %v %s", method, m.Kind, missing, r.Header, r.Body)
 				}
 			}
 			r := s.Do(t, "GET", "/verify?permission=users:read", nil, m.Send())
-			if r.Status != 403 || r.Code() != "FORBIDDEN" || r.Header.Get("X-Auth-Error") != "forbidden" || !strings.Contains(r.Header.Get("WWW-Authenticate"), "insufficient_scope") || r.Header.Get("X-Auth-Subject") != "" {
+			if r.Status != 403 || r.Code() != "FORBIDDEN" || r.Header.Get("X-Auth-Error") != "forbidden" ||
+				!strings.Contains(r.Header.Get("WWW-Authenticate"), "insufficient_scope") ||
+				r.Header.Get("X-Auth-Subject") != "" {
 				t.Errorf("%s: %d %v %s", m.Kind, r.Status, r.Header, r.Body)
 			}
 			s.Do(t, "GET", "/verify", nil, m.Send()).Want(t, 200)
-			s.Do(t, "GET", "/verify", nil, m.Send(), servertest.Header("X-Tenant-Slug", "second-tenant")).Want(t, 403, "TENANT_MISMATCH")
+			s.Do(t, "GET", "/verify", nil, m.Send(), servertest.Header("X-Tenant-Slug", "second-tenant")).
+				Want(t, 403, "TENANT_MISMATCH")
 		}
 		for name, c := range map[string][]servertest.Change{
-			"none": nil, "garbage": {servertest.Bearer("a.b.c")}, "a garbled key": {servertest.Header("X-API-Key", "tnt_1")}, "another scheme": {servertest.Header("Authorization", "Basic eDp5")},
-			"two": {servertest.Bearer("a.b.c"), servertest.Header("X-API-Key", "tnt_1")}, "one twice": {servertest.Bearer("a.b.c"), servertest.Bearer("a.b.c")},
-			"a refresh token": {servertest.Bearer(s.Login(t, servertest.Admin).RefreshToken)}, "a client secret": {servertest.Bearer(s.Seeds.Clients[0].ClientSecret)}, "a cookie twice": {servertest.Header("Cookie", "itsm_auth_token=a; itsm_auth_token=b")},
+			"none": nil, "garbage": {servertest.Bearer("a.b.c")},
+			"a garbled key":   {servertest.Header("X-API-Key", "tnt_1")},
+			"another scheme":  {servertest.Header("Authorization", "Basic eDp5")},
+			"two":             {servertest.Bearer("a.b.c"), servertest.Header("X-API-Key", "tnt_1")},
+			"one twice":       {servertest.Bearer("a.b.c"), servertest.Bearer("a.b.c")},
+			"a refresh token": {servertest.Bearer(s.Login(t, servertest.Admin).RefreshToken)},
+			"a client secret": {servertest.Bearer(s.Seeds.Clients[0].ClientSecret)},
+			"a cookie twice":  {servertest.Header("Cookie", "itsm_auth_token=a; itsm_auth_token=b")},
 		} {
 			r := s.Do(t, "GET", "/verify?permission=tickets:read", nil, c...)
-			if r.Status != 401 || r.Header.Get("Content-Type") != "application/problem+json" || !strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Bearer ") || r.Header.Get("X-Auth-Error") == "" || r.Header.Get("X-Auth-Subject") != "" {
+			if r.Status != 401 || r.Header.Get("Content-Type") != "application/problem+json" ||
+				!strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Bearer ") || r.Header.Get("X-Auth-Error") == "" ||
+				r.Header.Get("X-Auth-Subject") != "" {
 				t.Errorf("%s: %d %v %s", name, r.Status, r.Header, r.Body)
 			}
 		}
 		// What is asked wrongly is never answered with yes.
 		key := servertest.Header("X-API-Key", s.Seeds.APIKeys[0].Key)
-		for _, q := range []string{"permission=", "permission=tickets", "permission=tickets:fly", "permission=stars:read", "permission=tickets:read:everything", "permision=tickets:read", "permission=tickets:read&permission=users:read", "Permission=tickets:read",
-			"permission=tickets:read&debug=1", "status=true", "token_for=", "permission=tickets:read;x=y", "permission=%zz", "token_for=" + servertest.PublicURL, "token_for=" + servertest.PublicURL + "/api"} {
-			if r := s.Do(t, "GET", "/verify?"+q, nil, key); r.Status != 403 || r.Header.Get("X-Auth-Error") != "invalid_question" {
+		for _, q := range []string{"permission=", "permission=tickets", "permission=tickets:fly",
+			"permission=stars:read", "permission=tickets:read:everything", "permision=tickets:read",
+			"permission=tickets:read&permission=users:read", "Permission=tickets:read",
+			"permission=tickets:read&debug=1", "status=true", "token_for=", "permission=tickets:read;x=y",
+			"permission=%zz", "token_for=" + servertest.PublicURL, "token_for=" + servertest.PublicURL + "/api"} {
+			if r := s.Do(t, "GET", "/verify?"+q, nil, key); r.Status != 403 ||
+				r.Header.Get("X-Auth-Error") != "invalid_question" {
 				t.Errorf("%s: %d %s", q, r.Status, r.Body)
 			}
 		}
@@ -103,22 +123,27 @@ func TestF1_EveryKind(t *testing.T) {
 func TestF1_OwnResources(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
-		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "technician", "permissions": []string{"stations:read:team"}}, admin).Want(t, 201)
-		s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Agent), map[string]any{"role": "technician"}, admin).Want(t, 200)
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "technician",
+			"permissions": []string{"stations:read:team"}}, admin).Want(t, 201)
+		s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Agent), map[string]any{"role": "technician"}, admin).
+			Want(t, 200)
 		technician := s.As(t, servertest.Agent)
-		for q, want := range map[string]int{"stations:read": 200, "stations:read:own": 200, "stations:read:team": 200, "stations:read:all": 403, "stations:update": 403, "tickets:read": 403} {
+		for q, want := range map[string]int{"stations:read": 200, "stations:read:own": 200, "stations:read:team": 200,
+			"stations:read:all": 403, "stations:update": 403, "tickets:read": 403} {
 			r := s.Do(t, "GET", "/verify?permission="+q, nil, technician)
 			if r.Status != want || want == 200 && r.Header.Get("X-Auth-Scope") != "team" {
 				t.Errorf("%s: %d %v", q, r.Status, r.Header)
 			}
 		}
-		if r := s.Do(t, "GET", "/verify?permission=stations:delete", nil, admin).Want(t, 200); r.Header.Get("X-Auth-Scope") != "all" {
+		if r := s.Do(t, "GET", "/verify?permission=stations:delete", nil, admin).
+			Want(t, 200); r.Header.Get("X-Auth-Scope") != "all" {
 			t.Errorf("%v", r.Header)
 		}
 		c := s.Client(t, admin, nil, "stations:read:all")
 		s.Do(t, "GET", "/verify?permission=stations:read:all", nil, c.Send()).Want(t, 200)
 		s.Do(t, "GET", "/v1/tickets", nil, c.Send()).Want(t, 403)
-		if sat := s.Do(t, "GET", "/verify?permission=stations:update:all", nil, s.SystemToken(t, admin).Send()); sat.Status != 200 {
+		if sat := s.Do(t, "GET", "/verify?permission=stations:update:all", nil, s.SystemToken(t, admin).
+			Send()); sat.Status != 200 {
 			t.Errorf("a system access token has the organization's data by default: %d", sat.Status)
 		}
 	}, integrated(t, ""))
@@ -145,8 +170,11 @@ func TestF1_UpstreamToken(t *testing.T) {
 			return m
 		}
 		header, claims := read(parts[0]), read(parts[1])
-		if header["typ"] != "fwd+jwt" || claims["aud"] != "https://api.example.com" || claims["iss"] != servertest.PublicURL || claims["sub"] != s.Seeds.APIKeys[0].ID || claims["kind"] != "api_key" || claims["organization"] != "acme-corp" ||
-			fmt.Sprint(claims["permissions"]) != "[reports:read:all tickets:manage:all]" || claims["exp"].(float64)-claims["iat"].(float64) > 60 {
+		if header["typ"] != "fwd+jwt" || claims["aud"] != "https://api.example.com" ||
+			claims["iss"] != servertest.PublicURL || claims["sub"] != s.Seeds.APIKeys[0].ID ||
+			claims["kind"] != "api_key" || claims["organization"] != "acme-corp" ||
+			fmt.Sprint(claims["permissions"]) != "[reports:read:all tickets:manage:all]" ||
+			claims["exp"].(float64)-claims["iat"].(float64) > 60 {
 			t.Errorf("%v %v", header, claims)
 		}
 		for _, path := range []string{"/v1/auth/me", "/v1/tickets", "/verify"} {
@@ -158,7 +186,8 @@ func TestF1_UpstreamToken(t *testing.T) {
 		if other := s.Do(t, "GET", question+"2", nil, key).Want(t, 200).Header.Get("X-Auth-Token"); other == token {
 			t.Error("another audience gets the same token")
 		}
-		if other := s.Do(t, "GET", question, nil, s.As(t, servertest.Admin)).Want(t, 200).Header.Get("X-Auth-Token"); other == token {
+		if other := s.Do(t, "GET", question, nil, s.As(t, servertest.Admin)).
+			Want(t, 200).Header.Get("X-Auth-Token"); other == token {
 			t.Error("another caller gets the same token")
 		}
 		s.Clock.Advance(45 * time.Second)
@@ -173,11 +202,13 @@ func TestF1_UpstreamToken(t *testing.T) {
 	}, integrated(t, ""))
 }
 
-// F1: who is no trusted proxy has no token signed for anybody; nobody has one without a caller; a narrower credential does not speak for its role.
+// F1: who is no trusted proxy has no token signed for anybody; nobody has one without a caller; a narrower credential
+// does not speak for its role.
 func TestF1_TokensForProxiesOnly(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		r := s.Do(t, "GET", "/verify?token_for=https://api.example.com", nil, s.As(t, servertest.Admin))
-		if r.Status != 403 || r.Header.Get("X-Auth-Token") != "" || r.Header.Get("X-Auth-Error") != "invalid_question" || r.Header.Get("WWW-Authenticate") != "" {
+		if r.Status != 403 || r.Header.Get("X-Auth-Token") != "" ||
+			r.Header.Get("X-Auth-Error") != "invalid_question" || r.Header.Get("WWW-Authenticate") != "" {
 			t.Errorf("%d %v", r.Status, r.Header)
 		}
 	})
@@ -185,21 +216,29 @@ func TestF1_TokensForProxiesOnly(t *testing.T) {
 
 func TestF1_NobodysToken(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		r := s.Do(t, "GET", "/verify?token_for=https://api.example.com", nil, header("X-Original-Method", "GET", "X-Original-URI", "/status", "X-Original-Host", "api.example.com")...)
+		r := s.Do(t, "GET", "/verify?token_for=https://api.example.com", nil,
+			header("X-Original-Method", "GET", "X-Original-URI", "/status", "X-Original-Host", "api.example.com")...)
 		if r.Status != 200 || r.Header.Get("X-Auth-Token") != "" || r.Header.Get("X-Auth-Subject") != "" {
 			t.Errorf("%d %v", r.Status, r.Header)
 		}
-		for _, odd := range [][]string{{"CONNECT", "api.example.com"}, {"GET", "a, admin.example.com"}, {"GET", "admin.example.com/x"}, {"GET", "admin.example.com:80:80"}, {"GET", "."}, {"GET", ":443"}, {"GET", "admin..example.com"}, {"GET", "[::1"}, {"GET", "admin.example.com:http"}, {"G ET", "x"}, {"GET", strings.Repeat("a", 300)}} {
-			r := s.Do(t, "GET", "/verify", nil, header("X-Original-Method", odd[0], "X-Original-URI", "/status", "X-Original-Host", odd[1])...)
+		for _, odd := range [][]string{{"CONNECT", "api.example.com"}, {"GET", "a, admin.example.com"},
+			{"GET", "admin.example.com/x"}, {"GET", "admin.example.com:80:80"}, {"GET", "."}, {"GET", ":443"},
+			{"GET", "admin..example.com"}, {"GET", "[::1"}, {"GET", "admin.example.com:http"}, {"G ET", "x"},
+			{"GET", strings.Repeat("a", 300)}} {
+			r := s.Do(t, "GET", "/verify", nil, header("X-Original-Method", odd[0], "X-Original-URI", "/status",
+				"X-Original-Host", odd[1])...)
 			if r.Status != 403 || r.Header.Get("X-Auth-Error") != "invalid_question" {
 				t.Errorf("%v: %d %v", odd, r.Status, r.Header)
 			}
 		}
-		r = s.Do(t, "GET", "/verify", nil, append(header("X-Forwarded-Method", "GET", "X-Forwarded-Uri", "/status", "X-Forwarded-Host", "a.example.com"), servertest.Header("X-Forwarded-Host", "b.example.com"))...)
+		r = s.Do(t, "GET", "/verify", nil,
+			append(header("X-Forwarded-Method", "GET", "X-Forwarded-Uri", "/status", "X-Forwarded-Host",
+				"a.example.com"), servertest.Header("X-Forwarded-Host", "b.example.com"))...)
 		r.Want(t, 403, "INVALID_QUESTION")
 		admin := s.As(t, servertest.Admin)
 		user := s.UserID(t, servertest.Admin)
-		narrow := s.Do(t, "POST", "/v1/access-tokens", map[string]any{"name": "x", "resources": []string{"tickets"}}, admin).Want(t, 201).String("token")
+		narrow := s.Do(t, "POST", "/v1/access-tokens", map[string]any{"name": "x", "resources": []string{"tickets"}},
+			admin).Want(t, 201).String("token")
 		whole := s.AccessToken(t, admin, user)
 		for value, role := range map[string]string{narrow: "", whole.Value: "tenant_admin"} {
 			got := s.Do(t, "GET", "/verify?permission=tickets:read", nil, servertest.Bearer(value)).Want(t, 200)
@@ -207,11 +246,13 @@ func TestF1_NobodysToken(t *testing.T) {
 				t.Errorf("role %q, want %q", got.Header.Get("X-Auth-Role"), role)
 			}
 		}
-		if got := s.Do(t, "GET", "/verify?permission=tickets:read", nil, s.Key(t, admin, "", "tickets:read:all").Send()).Want(t, 200); got.Header.Get("X-Auth-Role") != "" || got.Header.Get("X-Auth-Owner") != user {
+		if got := s.Do(t, "GET", "/verify?permission=tickets:read", nil, s.Key(t, admin, "", "tickets:read:all").
+			Send()).Want(t, 200); got.Header.Get("X-Auth-Role") != "" || got.Header.Get("X-Auth-Owner") != user {
 			t.Errorf("%v", got.Header)
 		}
 		// The scope that is missing is named.
-		if got := s.Do(t, "GET", "/verify?permission=users:read:all", nil, s.As(t, servertest.Agent)); !strings.Contains(string(got.Body), "users:read:all") {
+		if got := s.Do(t, "GET", "/verify?permission=users:read:all", nil,
+			s.As(t, servertest.Agent)); !strings.Contains(string(got.Body), "users:read:all") {
 			t.Errorf("%s", got.Body)
 		}
 	}, integrated(t, rules+"status: native\n"))
@@ -231,26 +272,33 @@ func header(pairs ...string) []servertest.Change {
 // proxies are the requests that each proxy documents.
 var proxies = map[string]ask{
 	"nginx auth_request": func(method, host, uri string) (string, string, []servertest.Change) {
-		return "GET", "/verify", header("X-Original-Method", method, "X-Original-URI", uri, "X-Original-Host", host, "X-Forwarded-For", "198.51.100.1")
+		return "GET", "/verify", header("X-Original-Method", method, "X-Original-URI", uri, "X-Original-Host", host,
+			"X-Forwarded-For", "198.51.100.1")
 	},
 	"Traefik ForwardAuth": func(method, host, uri string) (string, string, []servertest.Change) {
-		return "GET", "/verify", header("X-Forwarded-Method", method, "X-Forwarded-Uri", uri, "X-Forwarded-Host", host, "X-Forwarded-Proto", "https", "X-Forwarded-For", "198.51.100.1", "X-Forwarded-Port", "443", "X-Forwarded-Server", "edge", "X-Real-Ip", "198.51.100.1", "Accept-Encoding", "gzip")
+		return "GET", "/verify", header("X-Forwarded-Method", method, "X-Forwarded-Uri", uri, "X-Forwarded-Host", host,
+			"X-Forwarded-Proto", "https", "X-Forwarded-For", "198.51.100.1", "X-Forwarded-Port", "443",
+			"X-Forwarded-Server", "edge", "X-Real-Ip", "198.51.100.1", "Accept-Encoding", "gzip")
 	},
 	"Caddy forward_auth": func(method, host, uri string) (string, string, []servertest.Change) {
-		return "GET", "/verify", header("X-Forwarded-Method", method, "X-Forwarded-Uri", uri, "X-Forwarded-Host", host, "X-Forwarded-Proto", "https", "X-Forwarded-For", "198.51.100.1", "Via", "1.1 Caddy")
+		return "GET", "/verify", header("X-Forwarded-Method", method, "X-Forwarded-Uri", uri, "X-Forwarded-Host", host,
+			"X-Forwarded-Proto", "https", "X-Forwarded-For", "198.51.100.1", "Via", "1.1 Caddy")
 	},
 	"Envoy ext_authz": func(method, host, uri string) (string, string, []servertest.Change) {
-		return method, "/verify" + uri, append(header("X-Forwarded-For", "198.51.100.1", "X-Envoy-Internal", "true", "Content-Length", "0"), servertest.Host(host))
+		return method, "/verify" + uri, append(header("X-Forwarded-For", "198.51.100.1", "X-Envoy-Internal", "true",
+			"Content-Length", "0"), servertest.Host(host))
 	},
 }
 
-// F1, WEB08: a routes file decides by method and path, for each proxy's way of asking; what it does not name is denied, and a path that can be
-// read in two ways is.
+// F1, WEB08: a routes file decides by method and path, for each proxy's way of asking; what it does not name is denied,
+// and a path that can be read in two ways is.
 func TestF1_RoutesFile(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
-		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "technician", "permissions": []string{"stations:read:team"}}, admin).Want(t, 201)
-		s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Agent), map[string]any{"role": "technician"}, admin).Want(t, 200)
+		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "technician",
+			"permissions": []string{"stations:read:team"}}, admin).Want(t, 201)
+		s.Do(t, "PATCH", "/v1/users/"+s.UserID(t, servertest.Agent), map[string]any{"role": "technician"}, admin).
+			Want(t, 200)
 		technician := s.As(t, servertest.Agent)
 		anonymous := servertest.Header("X-Nothing", "1")
 		for name, proxy := range proxies {
@@ -260,26 +308,48 @@ func TestF1_RoutesFile(t *testing.T) {
 				status      int
 				word        string
 			}{
-				{"GET", "/api/stations", technician, 200, ""}, {"HEAD", "/api/stations", technician, 200, ""}, {"GET", "/api/stations?page=2&permission=x", technician, 200, ""}, {"GET", "/api/stations/7", technician, 200, ""},
-				{"GET", "/api/stations/J%C3%BCrgen", technician, 200, ""}, {"POST", "/api/stations/7", technician, 403, "forbidden"}, {"POST", "/api/stations/7", admin, 200, ""}, {"DELETE", "/api/stations/7", admin, 200, ""},
-				{"GET", "/api/stations", anonymous, 401, "unauthorized"}, {"PATCH", "/api/profile", technician, 200, ""}, {"GET", "/api/profile", anonymous, 401, "unauthorized"},
-				{"GET", "/status", anonymous, 200, ""}, {"POST", "/status", admin, 403, "no_route"}, {"GET", "/", admin, 403, "no_route"}, {"GET", "/api/stations/7/8", admin, 403, "no_route"}, {"GET", "/api/stations/", admin, 403, "no_route"},
-				{"GET", "/api/files", admin, 403, "no_route"}, {"PUT", "/api/stations", admin, 403, "no_route"}, {"GET", "/api/Stations", admin, 403, "no_route"}, {"GET", "/api/files/a/b", admin, 200, ""},
-				{"GET", "/status/../api/stations", admin, 403, "invalid_path"}, {"GET", "/status/%2e%2e/api/stations", admin, 403, "invalid_path"}, {"GET", "//api/stations", admin, 403, "invalid_path"}, {"GET", "/api//stations", admin, 403, "invalid_path"},
-				{"GET", "/api/stations/..;/x", admin, 403, "invalid_path"}, {"GET", "/api%2fstations", admin, 403, "invalid_path"}, {"GET", "/api/stations/%2F7", admin, 403, "invalid_path"}, {"GET", "/api/stations/%5c7", admin, 403, "invalid_path"},
-				{"GET", "/api/stations;a=b", admin, 403, "invalid_path"}, {"GET", "/api/stations/%00", admin, 403, "invalid_path"}, {"GET", "/api/stations/%252e", admin, 403, "invalid_path"}, {"GET", "/./status", anonymous, 403, "invalid_path"},
-				{"GET", "/api/stations/%ff", admin, 403, "invalid_path"}, {"GET", "/api/stations/%3Fx", admin, 403, "invalid_path"}, {"GET", "/api/stations/%0d", admin, 403, "invalid_path"}, {"GET", "/status/.", anonymous, 403, "invalid_path"},
+				{"GET", "/api/stations", technician, 200, ""}, {"HEAD", "/api/stations", technician, 200, ""},
+				{"GET", "/api/stations?page=2&permission=x", technician, 200, ""},
+				{"GET", "/api/stations/7", technician, 200, ""},
+				{"GET", "/api/stations/J%C3%BCrgen", technician, 200, ""},
+				{"POST", "/api/stations/7", technician, 403, "forbidden"}, {"POST", "/api/stations/7", admin, 200, ""},
+				{"DELETE", "/api/stations/7", admin, 200, ""},
+				{"GET", "/api/stations", anonymous, 401, "unauthorized"},
+				{"PATCH", "/api/profile", technician, 200, ""}, {"GET", "/api/profile", anonymous, 401, "unauthorized"},
+				{"GET", "/status", anonymous, 200, ""}, {"POST", "/status", admin, 403, "no_route"},
+				{"GET", "/", admin, 403, "no_route"}, {"GET", "/api/stations/7/8", admin, 403, "no_route"},
+				{"GET", "/api/stations/", admin, 403, "no_route"},
+				{"GET", "/api/files", admin, 403, "no_route"}, {"PUT", "/api/stations", admin, 403, "no_route"},
+				{"GET", "/api/Stations", admin, 403, "no_route"}, {"GET", "/api/files/a/b", admin, 200, ""},
+				{"GET", "/status/../api/stations", admin, 403, "invalid_path"},
+				{"GET", "/status/%2e%2e/api/stations", admin, 403, "invalid_path"},
+				{"GET", "//api/stations", admin, 403, "invalid_path"},
+				{"GET", "/api//stations", admin, 403, "invalid_path"},
+				{"GET", "/api/stations/..;/x", admin, 403, "invalid_path"},
+				{"GET", "/api%2fstations", admin, 403, "invalid_path"},
+				{"GET", "/api/stations/%2F7", admin, 403, "invalid_path"},
+				{"GET", "/api/stations/%5c7", admin, 403, "invalid_path"},
+				{"GET", "/api/stations;a=b", admin, 403, "invalid_path"},
+				{"GET", "/api/stations/%00", admin, 403, "invalid_path"},
+				{"GET", "/api/stations/%252e", admin, 403, "invalid_path"},
+				{"GET", "/./status", anonymous, 403, "invalid_path"},
+				{"GET", "/api/stations/%ff", admin, 403, "invalid_path"},
+				{"GET", "/api/stations/%3Fx", admin, 403, "invalid_path"},
+				{"GET", "/api/stations/%0d", admin, 403, "invalid_path"},
+				{"GET", "/status/.", anonymous, 403, "invalid_path"},
 			} {
 				method, path, changes := proxy(c.method, "api.example.com", c.uri)
 				r := s.Do(t, method, path, nil, append(changes, c.who)...)
 				if r.Status != c.status || r.Header.Get("X-Auth-Error") != c.word {
-					t.Errorf("%s: %s %s: %d %s, want %d %s", name, c.method, c.uri, r.Status, r.Header.Get("X-Auth-Error"), c.status, c.word)
+					t.Errorf("%s: %s %s: %d %s, want %d %s", name, c.method, c.uri, r.Status,
+						r.Header.Get("X-Auth-Error"), c.status, c.word)
 				}
 				if c.status == 200 {
 					if missing := names(r.Header); missing != "" {
 						t.Errorf("%s: %s %s misses %s", name, c.method, c.uri, missing)
 					}
-					if wants := c.method == "POST" || c.method == "DELETE"; (r.Header.Get("X-Auth-Token") != "") != wants {
+					if wants := c.method == "POST" ||
+						c.method == "DELETE"; (r.Header.Get("X-Auth-Token") != "") != wants {
 						t.Errorf("%s: %s %s has the token %q", name, c.method, c.uri, r.Header.Get("X-Auth-Token"))
 					}
 					if public := c.uri == "/status"; (r.Header.Get("X-Auth-Subject") == "") != public {
@@ -291,7 +361,8 @@ func TestF1_RoutesFile(t *testing.T) {
 			method, path, changes := proxy("GET", "admin.example.com", "/api/stations")
 			s.Do(t, method, path, nil, append(changes, technician)...).Want(t, 403)
 			s.Do(t, method, path, nil, append(changes, admin)...).Want(t, 200)
-			for _, spelled := range []string{"ADMIN.example.com", "admin.example.com.", "Admin.Example.Com:8443", "admin.example.com:443"} {
+			for _, spelled := range []string{"ADMIN.example.com", "admin.example.com.", "Admin.Example.Com:8443",
+				"admin.example.com:443"} {
 				method, path, changes := proxy("GET", spelled, "/api/stations")
 				if r := s.Do(t, method, path, nil, append(changes, technician)...); r.Status != 403 {
 					t.Errorf("%s: the host %s escapes its rule: %d", name, spelled, r.Status)
@@ -300,31 +371,40 @@ func TestF1_RoutesFile(t *testing.T) {
 		}
 		// A proxy that does not say, or says it twice, gets no yes.
 		for name, changes := range map[string][]servertest.Change{
-			"no host": header("X-Original-URI", "/api/stations", "X-Original-Method", "GET"), "nothing": nil, "no method": header("X-Original-URI", "/status"), "no path": header("X-Original-Method", "GET"), "two paths": header("X-Original-URI", "/status", "X-Original-URI", "/api/stations", "X-Original-Method", "GET"),
-			"two accounts": header("X-Original-URI", "/api/stations", "X-Original-Method", "GET", "X-Forwarded-Uri", "/status", "X-Forwarded-Method", "GET"),
-			"two methods":  header("X-Original-URI", "/status", "X-Original-Method", "GET", "X-Original-Method", "POST"),
+			"no host": header("X-Original-URI", "/api/stations", "X-Original-Method", "GET"), "nothing": nil,
+			"no method": header("X-Original-URI", "/status"), "no path": header("X-Original-Method", "GET"),
+			"two paths": header("X-Original-URI", "/status", "X-Original-URI", "/api/stations", "X-Original-Method",
+				"GET"),
+			"two accounts": header("X-Original-URI", "/api/stations", "X-Original-Method", "GET", "X-Forwarded-Uri",
+				"/status", "X-Forwarded-Method", "GET"),
+			"two methods": header("X-Original-URI", "/status", "X-Original-Method", "GET", "X-Original-Method",
+				"POST"),
 		} {
-			if r := s.Do(t, "GET", "/verify", nil, append(changes, admin)...); r.Status != 403 || r.Header.Get("X-Auth-Error") != "invalid_question" {
+			if r := s.Do(t, "GET", "/verify", nil, append(changes, admin)...); r.Status != 403 ||
+				r.Header.Get("X-Auth-Error") != "invalid_question" {
 				t.Errorf("%s: %d %s", name, r.Status, r.Body)
 			}
 		}
 	}, integrated(t, rules))
 }
 
-// WEB07, ATK32, R9700-22: what a client forges does nothing: X-Auth-* is not read, look-alikes are refused, and what is said about another request
-// is believed from a trusted proxy only.
+// WEB07, ATK32, R9700-22: what a client forges does nothing: X-Auth-* is not read, look-alikes are refused, and what is
+// said about another request is believed from a trusted proxy only.
 func TestWEB07_ForgedHeaders(t *testing.T) {
-	forged := header("X-Auth-Subject", "usr_1", "X-Auth-Role", "super_admin", "X-Auth-Permissions", "users:manage:all", "X-Auth-Organization", "second-tenant", "X-Auth-Kind", "user", "X-Auth-Token", "x", "X-Auth-Error", "x")
+	forged := header("X-Auth-Subject", "usr_1", "X-Auth-Role", "super_admin", "X-Auth-Permissions", "users:manage:all",
+		"X-Auth-Organization", "second-tenant", "X-Auth-Kind", "user", "X-Auth-Token", "x", "X-Auth-Error", "x")
 	t.Run("through a proxy", func(t *testing.T) {
 		servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 			key := servertest.Header("X-API-Key", s.Seeds.APIKeys[0].Key)
 			r := s.Do(t, "GET", "/verify?permission=tickets:read", nil, append(forged, key)...).Want(t, 200)
-			if r.Header.Get("X-Auth-Subject") != s.Seeds.APIKeys[0].ID || r.Header.Get("X-Auth-Role") != "" || r.Header.Get("X-Auth-Token") != "" || len(r.Header.Values("X-Auth-Subject")) != 1 {
+			if r.Header.Get("X-Auth-Subject") != s.Seeds.APIKeys[0].ID || r.Header.Get("X-Auth-Role") != "" ||
+				r.Header.Get("X-Auth-Token") != "" || len(r.Header.Values("X-Auth-Subject")) != 1 {
 				t.Errorf("%v", r.Header)
 			}
 			s.Do(t, "GET", "/verify?permission=users:read", nil, append(forged, key)...).Want(t, 403)
 			s.Do(t, "GET", "/verify", nil, forged...).Want(t, 401)
-			for _, name := range []string{"X_Auth_Subject", "X-Auth_Role", "x_auth_anything", "X_Forwarded_For", "X_Original_Uri"} {
+			for _, name := range []string{"X_Auth_Subject", "X-Auth_Role", "x_auth_anything", "X_Forwarded_For",
+				"X_Original_Uri"} {
 				r := s.Do(t, "GET", "/verify", nil, key, func(r *http.Request) { r.Header[name] = []string{"x"} })
 				if r.Status != 403 || r.Header.Get("X-Auth-Error") != "forged_header" {
 					t.Errorf("%s: %d %v", name, r.Status, r.Header)
@@ -338,7 +418,8 @@ func TestWEB07_ForgedHeaders(t *testing.T) {
 			t.Fatal(err)
 		}
 		servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-			for _, pair := range [][]string{{"X-Original-URI", "X-Original-Method"}, {"X-Forwarded-Uri", "X-Forwarded-Method"}} {
+			for _, pair := range [][]string{{"X-Original-URI", "X-Original-Method"},
+				{"X-Forwarded-Uri", "X-Forwarded-Method"}} {
 				r := s.Do(t, "GET", "/verify", nil, header(pair[0], "/status", pair[1], "GET")...)
 				if r.Status != 403 || r.Header.Get("X-Auth-Error") != "invalid_question" {
 					t.Errorf("an untrusted peer is believed: %d %v", r.Status, r.Header)
@@ -354,12 +435,16 @@ func TestWEB07_ForgedHeaders(t *testing.T) {
 func TestWEB01_CookieBehindProxy(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		cookie := servertest.Header("Cookie", "itsm_auth_token="+s.Login(t, servertest.Admin).AccessToken)
-		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"allowedOrigins": []string{"https://app.example.com"}}}, s.As(t, servertest.Admin)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization",
+			map[string]any{"settings": map[string]any{"allowedOrigins": []string{"https://app.example.com"}}},
+			s.As(t, servertest.Admin)).Want(t, 200)
 		for _, c := range []struct {
 			method, origin string
 			status         int
 		}{
-			{"GET", "", 200}, {"POST", "", 403}, {"POST", "https://app.example.com", 200}, {"POST", "https://evil.example", 403}, {"POST", "null", 403}, {"DELETE", servertest.PublicURL, 200}, {"", "", 403}, {"", "https://app.example.com", 200},
+			{"GET", "", 200}, {"POST", "", 403}, {"POST", "https://app.example.com", 200},
+			{"POST", "https://evil.example", 403}, {"POST", "null", 403}, {"DELETE", servertest.PublicURL, 200},
+			{"", "", 403}, {"", "https://app.example.com", 200},
 		} {
 			changes := []servertest.Change{cookie}
 			if c.method != "" {
@@ -380,7 +465,8 @@ func TestF1_TooMuchToDo(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, sqldbtest.SQLite(t), func(c *config.Config, o *server.Options) {
 		c.MaxRequests = 1
-		o.Hashing.Params = password.Params{MemoryKiB: 64 << 10, Iterations: 8, Parallelism: 1} // a sign-in takes a while
+		// a sign-in takes a while
+		o.Hashing.Params = password.Params{MemoryKiB: 64 << 10, Iterations: 8, Parallelism: 1}
 	})
 	token := servertest.Bearer(s.Login(t, servertest.Agent).AccessToken)
 	stop := make(chan struct{})
@@ -391,7 +477,8 @@ func TestF1_TooMuchToDo(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				if _, err := s.Try("POST", "/v1/auth/login", map[string]any{"email": "nobody@acme-corp.example", "password": "wrong"}); err != nil {
+				if _, err := s.Try("POST", "/v1/auth/login",
+					map[string]any{"email": "nobody@acme-corp.example", "password": "wrong"}); err != nil {
 					t.Error(err)
 				}
 			}

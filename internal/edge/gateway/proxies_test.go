@@ -95,9 +95,11 @@ func running(t *testing.T, address string, cmd *exec.Cmd) string {
 func caddy(t *testing.T, gatehouse, api string) string {
 	t.Helper()
 	binary, address, dir := installed(t, "caddy"), freeAddress(t), t.TempDir()
-	site := documented(t, "```\napi.example.com {", "127.0.0.1:8080", strings.TrimPrefix(gatehouse, "http://"), "127.0.0.1:9000", strings.TrimPrefix(api, "http://"))
+	site := documented(t, "```\napi.example.com {", "127.0.0.1:8080", strings.TrimPrefix(gatehouse, "http://"),
+		"127.0.0.1:9000", strings.TrimPrefix(api, "http://"))
 	path := filepath.Join(dir, "Caddyfile")
-	if err := os.WriteFile(path, []byte("{\n\tadmin off\n\tauto_https off\n}\nhttp://"+address+" {"+site), 0o600); err != nil {
+	if err := os.WriteFile(path, []byte("{\n\tadmin off\n\tauto_https off\n}\nhttp://"+address+" {"+site),
+		0o600); err != nil {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(binary, "run", "--config", path, "--adapter", "caddyfile")
@@ -109,7 +111,8 @@ func caddy(t *testing.T, gatehouse, api string) string {
 func nginx(t *testing.T, gatehouse, api, question string) string {
 	t.Helper()
 	binary, address, dir := installed(t, "nginx"), freeAddress(t), t.TempDir()
-	locations := documented(t, "```nginx\n", "http://127.0.0.1:8080/verify?permission=stations:read", gatehouse+question, "http://127.0.0.1:9000", api)
+	locations := documented(t, "```nginx\n", "http://127.0.0.1:8080/verify?permission=stations:read",
+		gatehouse+question, "http://127.0.0.1:9000", api)
 	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 256; }
 http {
@@ -158,17 +161,22 @@ func TestF1_BehindProxies(t *testing.T) {
 			proxy := &servertest.Server{URL: start(t, s.URL, stations(t, &seen))}
 			admin := s.As(t, servertest.Admin)
 			user := s.User(t, admin, "robot", "tenant_admin", "application")
-			machines := []servertest.Machine{{Kind: "session_token", Value: s.Login(t, servertest.Admin).AccessToken}, s.Key(t, admin, "", "stations:read:all"), s.AccessToken(t, admin, user), s.SystemToken(t, admin),
+			machines := []servertest.Machine{{Kind: "session_token", Value: s.Login(t, servertest.Admin).AccessToken},
+				s.Key(t, admin, "", "stations:read:all"), s.AccessToken(t, admin, user), s.SystemToken(t, admin),
 				s.ApplicationToken(t, admin, user), s.Client(t, admin, nil, "stations:read:all")}
 			forged := servertest.Header("X-Auth-Role", "super_admin")
 			for _, m := range machines {
 				me := s.Do(t, "GET", "/v1/auth/me", nil, m.Send()).Want(t, 200)
 				seen = nil
-				r := proxy.Do(t, "GET", "/api/stations?page=1", nil, m.Send(), forged, servertest.Header("X-Auth-Subject", "usr_1"), servertest.Header("X-Forwarded-Uri", "/public")).Want(t, 200)
+				r := proxy.Do(t, "GET", "/api/stations?page=1", nil, m.Send(), forged,
+					servertest.Header("X-Auth-Subject", "usr_1"), servertest.Header("X-Forwarded-Uri", "/public")).
+					Want(t, 200)
 				if string(r.Body) != `[{"id":1,"name":"Central"}]` {
 					t.Errorf("%s: %s", m.Kind, r.Body)
 				}
-				if fmt.Sprint(seen["X-Auth-Subject"]) != "["+me.String("id")+"]" || seen.Get("X-Auth-Kind") != me.String("kind") || seen.Get("X-Auth-Organization") != "acme-corp" || seen.Get("X-Auth-Role") == "super_admin" || seen.Get("X-Auth-Scope") != "all" {
+				if fmt.Sprint(seen["X-Auth-Subject"]) != "["+me.String("id")+"]" ||
+					seen.Get("X-Auth-Kind") != me.String("kind") || seen.Get("X-Auth-Organization") != "acme-corp" ||
+					seen.Get("X-Auth-Role") == "super_admin" || seen.Get("X-Auth-Scope") != "all" {
 					t.Errorf("%s: the API sees %v", m.Kind, seen)
 				}
 				if seen.Get("Authorization") != "" || seen.Get("X-Api-Key") != "" {
@@ -184,7 +192,8 @@ func TestF1_BehindProxies(t *testing.T) {
 			if r.Status != 401 || !strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Bearer ") {
 				t.Errorf("without a credential: %d %v", r.Status, r.Header)
 			}
-			for _, c := range []servertest.Change{servertest.Bearer("nonsense"), servertest.Header("X-API-Key", "tnt_1"), servertest.Header("X-Auth-Subject", "usr_1")} {
+			for _, c := range []servertest.Change{servertest.Bearer("nonsense"),
+				servertest.Header("X-API-Key", "tnt_1"), servertest.Header("X-Auth-Subject", "usr_1")} {
 				if r := proxy.Do(t, "GET", "/api/stations", nil, c); r.Status != 401 {
 					t.Errorf("a bad credential: %d", r.Status)
 				}
@@ -192,7 +201,10 @@ func TestF1_BehindProxies(t *testing.T) {
 			if r := proxy.Do(t, "GET", "/_verify", nil, machines[1].Send()); r.Status != 404 {
 				t.Errorf("the question can be asked from outside: %d", r.Status)
 			}
-			limited := servertest.Header("X-API-Key", s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{"stations:read:all"}, "rateLimitPerMinute": 1}, admin).Want(t, 201).String("key"))
+			limited := servertest.Header("X-API-Key",
+				s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x",
+					"permissions": []string{"stations:read:all"}, "rateLimitPerMinute": 1}, admin).Want(t, 201).
+					String("key"))
 			proxy.Do(t, "GET", "/api/stations", nil, limited)
 			seen = nil
 			want := 403
@@ -227,13 +239,16 @@ func TestF1_BehindProxies(t *testing.T) {
 				t.Errorf("no token for the API: %v", seen)
 			}
 			seen = nil
-			for _, uri := range []string{"/api/other", "/api/stations/1", "/api/stations;x", "/api//stations", "/api/%2e%2e/stations"} {
+			for _, uri := range []string{"/api/other", "/api/stations/1", "/api/stations;x", "/api//stations",
+				"/api/%2e%2e/stations"} {
 				if r := proxy.Do(t, "GET", uri, nil, admin); r.Status < 400 || seen != nil {
 					t.Errorf("%s: %d, the API saw %v", uri, r.Status, seen)
 				}
 			}
 			// What the client says about its own request is overwritten.
-			proxy.Do(t, "POST", "/api/stations", map[string]any{}, reader.Send(), servertest.Header("X-Original-Method", "GET"), servertest.Header("X-Forwarded-Method", "GET"), servertest.Header("X-Forwarded-Uri", "/api/stations")).Want(t, 403)
+			proxy.Do(t, "POST", "/api/stations", map[string]any{}, reader.Send(),
+				servertest.Header("X-Original-Method", "GET"), servertest.Header("X-Forwarded-Method", "GET"),
+				servertest.Header("X-Forwarded-Uri", "/api/stations")).Want(t, 403)
 			if seen != nil {
 				t.Errorf("the API saw %v", seen)
 			}

@@ -16,8 +16,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
 )
 
-// Rule is one entry of a routes file: which requests of the protected API it is about, and what they need. Exactly one of Permission,
-// Authenticated and Public is set.
+// Rule is one entry of a routes file: which requests of the protected API it is about, and what they need. Exactly one
+// of Permission, Authenticated and Public is set.
 type Rule struct {
 	Methods       []string `yaml:"methods"`       // empty: all; GET means HEAD too
 	Host          string   `yaml:"host"`          // empty: every host
@@ -56,7 +56,8 @@ func LoadRules(path string) (*Rules, error) {
 // ParseRules reads the text of a routes file; every wrong rule is named.
 func ParseRules(text []byte) (*Rules, error) {
 	var file struct {
-		Status string  `yaml:"status"` // native: 429 and 503 as they are, for proxies whose questions have no parameters
+		// native: 429 and 503 as they are, for proxies whose questions have no parameters
+		Status string  `yaml:"status"`
 		Routes []*Rule `yaml:"routes"`
 	}
 	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
@@ -131,8 +132,8 @@ func isMethod(method string) bool {
 	return method != http.MethodConnect && method != "" && strings.Trim(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") == ""
 }
 
-// canonicalHost is how hosts are compared: lower case, without a trailing dot and without a port, since DNS and HTTP make no difference there.
-// Whatever could be read as another host than it seems is none.
+// canonicalHost is how hosts are compared: lower case, without a trailing dot and without a port, since DNS and HTTP
+// make no difference there. Whatever could be read as another host than it seems is none.
 func canonicalHost(host string) (string, bool) {
 	if h, port, err := net.SplitHostPort(host); err == nil {
 		if strings.Trim(port, "0123456789") != "" {
@@ -147,7 +148,8 @@ func canonicalHost(host string) (string, bool) {
 		return "[" + a.String() + "]", err == nil && a.Is6() && a.Zone() == "" && strings.HasSuffix(host, "]")
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	ok := host != "" && len(host) <= 253 && host[0] != '.' && !strings.Contains(host, "..") && strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-._") == ""
+	ok := host != "" && len(host) <= 253 && host[0] != '.' && !strings.Contains(host, "..") &&
+		strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-._") == ""
 	return host, ok
 }
 
@@ -175,7 +177,9 @@ func parseWanted(text string) (wanted, error) {
 	if strings.Count(text, ":") == 1 {
 		resource, action, _ := strings.Cut(text, ":")
 		if !permission.Known(resource, action) {
-			return wanted{}, fmt.Errorf("permission %q does not exist; resources of your own are named in the setting resources", text)
+			return wanted{},
+				fmt.Errorf("permission %q does not exist; resources of your own are named in the setting resources",
+					text)
 		}
 		return wanted{resource, action, permission.Own}, nil
 	}
@@ -190,15 +194,16 @@ type target struct {
 	path   string // decoded, without query; empty: the proxy did not say
 }
 
-// cleanPath decodes a path that everybody must read alike, and refuses any other: what one parser takes for a separator or a step upward and
-// another does not would let a request be judged as another than it is.
+// cleanPath decodes a path that everybody must read alike, and refuses any other: what one parser takes for a separator
+// or a step upward and another does not would let a request be judged as another than it is.
 func cleanPath(escaped string) (string, bool) {
 	escaped, _, _ = strings.Cut(escaped, "?")
 	if escaped == "" || escaped[0] != '/' || len(escaped) > 8<<10 {
 		return "", false
 	}
 	path, err := url.PathUnescape(escaped)
-	if err != nil || !utf8.ValidString(path) || strings.Count(path, "/") != strings.Count(escaped, "/") || strings.ContainsAny(path, "\\;%?#") || strings.Contains(path, "//") {
+	if err != nil || !utf8.ValidString(path) || strings.Count(path, "/") != strings.Count(escaped, "/") ||
+		strings.ContainsAny(path, "\\;%?#") || strings.Contains(path, "//") {
 		return "", false
 	}
 	for i := range len(path) {

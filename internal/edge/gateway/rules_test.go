@@ -10,11 +10,21 @@ import (
 func TestWEB13_WrongRoutes(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"empty": "", "no routes": "routes: []", "unknown key": "routes:\n  - {path: /a, permision: tickets:read}", "no demand": "routes:\n  - {path: /a}",
-		"two demands": "routes:\n  - {path: /a, permission: 'tickets:read', public: true}", "no path": "routes:\n  - {public: true}", "relative path": "routes:\n  - {path: a, public: true}",
-		"unknown permission": "routes:\n  - {path: /a, permission: 'stars:read'}", "unknown scope": "routes:\n  - {path: /a, permission: 'tickets:read:every'}", "lower-case method": "routes:\n  - {path: /a, methods: [get], public: true}",
-		"token for nobody": "routes:\n  - {path: /a, public: true, token_for: x}", "broken pattern": "routes:\n  - {path: '/a/{', public: true}", "twice": "routes:\n  - {path: /a, public: true}\n  - {path: /a, permission: 'tickets:read'}",
-		"ambiguous": "routes:\n  - {path: '/{a}/b', public: true}\n  - {path: '/a/{b}', permission: 'tickets:read'}", "a host with a scheme": "routes:\n  - {path: /a, host: 'https://example.com', public: true}", "a host that is a port": "routes:\n  - {path: /a, host: ':443', public: true}", "not YAML": "routes: [", "other document": "rules:\n  - {path: /a, public: true}",
+		"empty": "", "no routes": "routes: []", "unknown key": "routes:\n  - {path: /a, permision: tickets:read}",
+		"no demand":   "routes:\n  - {path: /a}",
+		"two demands": "routes:\n  - {path: /a, permission: 'tickets:read', public: true}",
+		"no path":     "routes:\n  - {public: true}", "relative path": "routes:\n  - {path: a, public: true}",
+		"unknown permission": "routes:\n  - {path: /a, permission: 'stars:read'}",
+		"unknown scope":      "routes:\n  - {path: /a, permission: 'tickets:read:every'}",
+		"lower-case method":  "routes:\n  - {path: /a, methods: [get], public: true}",
+		"token for nobody":   "routes:\n  - {path: /a, public: true, token_for: x}",
+		"broken pattern":     "routes:\n  - {path: '/a/{', public: true}",
+		"twice":              "routes:\n  - {path: /a, public: true}\n  - {path: /a, permission: 'tickets:read'}",
+		"ambiguous": "routes:\n  - {path: '/{a}/b', public: true}\n  - {path: '/a/{b}', permission: " +
+			"'tickets:read'}",
+		"a host with a scheme":  "routes:\n  - {path: /a, host: 'https://example.com', public: true}",
+		"a host that is a port": "routes:\n  - {path: /a, host: ':443', public: true}", "not YAML": "routes: [",
+		"other document": "rules:\n  - {path: /a, public: true}",
 	} {
 		if _, err := ParseRules([]byte(text)); err == nil {
 			t.Errorf("%s is accepted", name)
@@ -28,7 +38,8 @@ func TestWEB13_WrongRoutes(t *testing.T) {
 
 // WEB08: a path that is taken is clean, however it came.
 func FuzzCleanPath(f *testing.F) {
-	for _, p := range []string{"/", "/a/b", "/a/../b", "/a%2fb", "/a;b", "//", "/%2e%2e/", "/a?b", "/J%C3%BCrgen", "/a/.%2e"} {
+	for _, p := range []string{"/", "/a/b", "/a/../b", "/a%2fb", "/a;b", "//", "/%2e%2e/", "/a?b", "/J%C3%BCrgen",
+		"/a/.%2e"} {
 		f.Add(p)
 	}
 	f.Fuzz(func(t *testing.T, escaped string) {

@@ -67,7 +67,8 @@ func newAuthority(name string) authority {
 	if err != nil {
 		panic(err)
 	}
-	tpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+	tpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
 	der, err := x509.CreateCertificate(rand.Reader, tpl, tpl, key.Public(), key)
 	if err != nil {
@@ -87,7 +88,8 @@ func (a authority) issue(t *testing.T, edit func(c *x509.Certificate)) tls.Certi
 	if err != nil {
 		t.Fatal(err)
 	}
-	tpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(12 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
+	tpl := &x509.Certificate{SerialNumber: big.NewInt(time.Now().UnixNano()), NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(12 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}}
 	edit(tpl)
 	der, err := x509.CreateCertificate(rand.Reader, tpl, a.certificate, key.Public(), a.key)
@@ -136,7 +138,8 @@ func newKey(t *testing.T, alg jose.SignatureAlgorithm, kid string) key {
 // public is the key as a client registers it.
 func (k key) public(t *testing.T) map[string]any {
 	t.Helper()
-	raw, err := json.Marshal(jose.JSONWebKey{Key: k.signer.Public(), KeyID: k.kid, Algorithm: string(k.alg), Use: "sig"})
+	raw, err := json.Marshal(jose.JSONWebKey{Key: k.signer.Public(), KeyID: k.kid, Algorithm: string(k.alg),
+		Use: "sig"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +186,8 @@ const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 // assertion gives the form of a token request with an assertion.
 func assertion(value string) []string {
-	return []string{"grant_type", "client_credentials", "client_assertion_type", assertionType, "client_assertion", value}
+	return []string{"grant_type", "client_credentials", "client_assertion_type", assertionType, "client_assertion",
+		value}
 }
 
 // decode reads the claims of a JWT without verifying it.
@@ -209,23 +213,29 @@ func decode(t *testing.T, token string) (header, payload map[string]any) {
 func overTLS(t *testing.T, s *servertest.Server) string {
 	t.Helper()
 	h := httptest.NewUnstartedServer(s.Handler)
-	h.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, Certificates: []tls.Certificate{publicCA.issue(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} })}}
+	h.TLS = &tls.Config{ClientAuth: tls.RequestClientCert,
+		Certificates: []tls.Certificate{publicCA.issue(t, func(c *x509.Certificate) {
+			c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+		})}}
 	h.StartTLS()
 	t.Cleanup(h.Close)
 	return h.URL
 }
 
 // withCertificate asks over TLS, with a certificate or (none given) without.
-func withCertificate(t *testing.T, method, address string, form []string, header http.Header, certificates ...tls.Certificate) servertest.Response {
+func withCertificate(t *testing.T, method, address string, form []string, header http.Header,
+	certificates ...tls.Certificate) servertest.Response {
 	t.Helper()
 	roots := x509.NewCertPool()
 	roots.AddCert(publicCA.certificate)
-	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		if len(certificates) == 0 {
-			return &tls.Certificate{}, nil
-		}
-		return &certificates[0], nil
-	}}}}
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		TLSClientConfig: &tls.Config{RootCAs: roots,
+			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+				if len(certificates) == 0 {
+					return &tls.Certificate{}, nil
+				}
+				return &certificates[0], nil
+			}}}}
 	body := ""
 	if form != nil {
 		values := url.Values{}
@@ -266,7 +276,8 @@ func bearer(token string) http.Header { return http.Header{"Authorization": {"Be
 // count tells how many rows a table has.
 func count(t *testing.T, s *servertest.Server, table string) (n int) {
 	t.Helper()
-	if err := s.DB.Platform("test").QueryRow(t.Context(), fmt.Sprintf(`SELECT count(*) FROM %s`, table)).Scan(&n); err != nil {
+	if err := s.DB.Platform("test").QueryRow(t.Context(), fmt.Sprintf(`SELECT count(*) FROM %s`, table)).
+		Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n

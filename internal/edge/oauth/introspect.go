@@ -40,8 +40,9 @@ type answer struct {
 // jwtAnswer is the media type of a signed answer (RFC 9701 §4).
 const jwtAnswer = "application/token-introspection+jwt"
 
-// introspect tells a client about a token of its own organization. A client of the platform that may read all organizations is told about
-// everyone's, since it guards an API of many tenants. Whatever else a token is (unknown, ended, another tenant's), it is just not active.
+// introspect tells a client about a token of its own organization. A client of the platform that may read all
+// organizations is told about everyone's, since it guards an API of many tenants. Whatever else a token is (unknown,
+// ended, another tenant's), it is just not active.
 func (o *server) introspect(w http.ResponseWriter, r *http.Request, form url.Values) error {
 	proof, err := o.client(w, r, form)
 	if err != nil {
@@ -88,8 +89,10 @@ func wantsJWT(r *http.Request) bool {
 
 func (o *server) describe(i authn.Inspection) answer {
 	p := i.Principal
-	a := answer{Active: true, Kind: string(p.Kind), Subject: p.ID, Issuer: o.Tokens.Issuer(), ClientID: string(i.Client), TokenType: "Bearer", Audience: i.Audience, ID: i.JTI,
-		IssuedAt: i.IssuedAt.Unix(), OrganizationID: string(p.Organization), OrganizationSlug: p.OrganizationSlug, Role: p.WholeRole(), Name: p.Name, Owner: string(p.Owner), SessionID: string(p.Session)}
+	a := answer{Active: true, Kind: string(p.Kind), Subject: p.ID, Issuer: o.Tokens.Issuer(),
+		ClientID: string(i.Client), TokenType: "Bearer", Audience: i.Audience, ID: i.JTI,
+		IssuedAt: i.IssuedAt.Unix(), OrganizationID: string(p.Organization), OrganizationSlug: p.OrganizationSlug,
+		Role: p.WholeRole(), Name: p.Name, Owner: string(p.Owner), SessionID: string(p.Session)}
 	if i.Kind == authn.RefreshToken {
 		a.TokenType = "refresh_token"
 	} else {

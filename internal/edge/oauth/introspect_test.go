@@ -19,21 +19,25 @@ func TestE8_Introspection(t *testing.T) {
 		asker := s.Client(t, admin, nil)
 		basic := servertest.Basic(asker.Client, asker.Secret)
 		ask := func(token string, changes ...servertest.Change) servertest.Response {
-			return s.PostForm(t, "/oauth2/introspect", []string{"token", token, "token_type_hint", "refresh_token"}, append(changes, basic)...)
+			return s.PostForm(t, "/oauth2/introspect", []string{"token", token, "token_type_hint", "refresh_token"},
+				append(changes, basic)...)
 		}
 		for _, m := range s.Seeded(t) {
 			r := ask(m.Value).Want(t, 200)
-			if r.Get("active") != true || r.String("organization") != "acme-corp" || r.String("iss") != issuer || r.Header.Get("Cache-Control") != "no-store" || r.Get("iat").(float64) == 0 {
+			if r.Get("active") != true || r.String("organization") != "acme-corp" || r.String("iss") != issuer ||
+				r.Header.Get("Cache-Control") != "no-store" || r.Get("iat").(float64) == 0 {
 				t.Errorf("%s: %s", m.Kind, r.Body)
 			}
 			if !strings.Contains(r.String("scope"), "tickets:manage:all") || len(r.Get("permissions").([]any)) == 0 {
 				t.Errorf("%s: %s", m.Kind, r.Body)
 			}
 			me := s.Do(t, "GET", "/v1/auth/me", nil, m.Send()).Want(t, 200)
-			if r.String("sub") != me.String("id") || r.String("kind") != me.String("kind") || fmt.Sprint(r.Get("permissions")) != fmt.Sprint(me.Get("permissions")) {
+			if r.String("sub") != me.String("id") || r.String("kind") != me.String("kind") ||
+				fmt.Sprint(r.Get("permissions")) != fmt.Sprint(me.Get("permissions")) {
 				t.Errorf("%s: introspection %s, me %s", m.Kind, r.Body, me.Body)
 			}
-			if lives := m.Kind == "session_token" || m.Kind == "client_token"; (r.Get("exp") != nil) != lives || (r.Get("jti") != nil) != lives {
+			if lives := m.Kind == "session_token" || m.Kind == "client_token"; (r.Get("exp") != nil) != lives ||
+				(r.Get("jti") != nil) != lives {
 				t.Errorf("%s: exp %v jti %v", m.Kind, r.Get("exp"), r.Get("jti"))
 			}
 			if (m.Kind == "client_token") != (r.String("client_id") == m.Client && m.Client != "") {
@@ -46,10 +50,12 @@ func TestE8_Introspection(t *testing.T) {
 			}
 			header, _ := decode(t, string(signed.Body))
 			payload := verified(t, s, string(signed.Body))
-			if header["typ"] != "token-introspection+jwt" || payload["aud"] != asker.Client || payload["iss"] != issuer || payload["sub"] != nil || payload["exp"] != nil {
+			if header["typ"] != "token-introspection+jwt" || payload["aud"] != asker.Client ||
+				payload["iss"] != issuer || payload["sub"] != nil || payload["exp"] != nil {
 				t.Errorf("%s: %v %v", m.Kind, header, payload)
 			}
-			if inner := payload["token_introspection"].(map[string]any); inner["active"] != true || inner["sub"] != me.String("id") {
+			if inner := payload["token_introspection"].(map[string]any); inner["active"] != true ||
+				inner["sub"] != me.String("id") {
 				t.Errorf("%s: %v", m.Kind, inner)
 			}
 			s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(string(signed.Body))).Want(t, 401)
@@ -57,7 +63,8 @@ func TestE8_Introspection(t *testing.T) {
 		// Refresh tokens are active too, and say nothing of permissions.
 		session := s.Login(t, servertest.Agent)
 		r := ask(session.RefreshToken).Want(t, 200)
-		if r.Get("active") != true || r.String("token_type") != "refresh_token" || r.Get("permissions") != nil || r.String("username") != servertest.Agent {
+		if r.Get("active") != true || r.String("token_type") != "refresh_token" || r.Get("permissions") != nil ||
+			r.String("username") != servertest.Agent {
 			t.Errorf("%s", r.Body)
 		}
 		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": session.RefreshToken}).Want(t, 200)
@@ -65,13 +72,15 @@ func TestE8_Introspection(t *testing.T) {
 			t.Errorf("a used refresh token: %s", r.Body)
 		}
 		// A count of uses is not touched, nor a limit taken from.
-		key := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{}, "rateLimitPerMinute": 1}, admin).Want(t, 201)
+		key := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{},
+			"rateLimitPerMinute": 1}, admin).Want(t, 201)
 		for range 3 {
 			if r := ask(key.String("key")).Want(t, 200); r.Get("active") != true {
 				t.Errorf("%s", r.Body)
 			}
 		}
-		if got := s.Do(t, "GET", "/v1/api-keys/"+key.String("id"), nil, admin).Want(t, 200); got.Get("lastUsedAt") != nil {
+		if got := s.Do(t, "GET", "/v1/api-keys/"+key.String("id"), nil, admin).
+			Want(t, 200); got.Get("lastUsedAt") != nil {
 			t.Errorf("asking about a key counts as its use: %s", got.Body)
 		}
 		// Who asks proves who they are.
@@ -103,34 +112,42 @@ func verified(t *testing.T, s *servertest.Server, token string) map[string]any {
 	return payload
 }
 
-// ATK34, R7662-02, R7662-03, G2: another tenant's token is a bare inactive, exactly like nonsense, in both forms; only a client of the platform that
-// may read all organizations is told.
+// ATK34, R7662-02, R7662-03, G2: another tenant's token is a bare inactive, exactly like nonsense, in both forms; only
+// a client of the platform that may read all organizations is told.
 func TestATK34_ForeignTokens(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		foreign := s.Client(t, s.As(t, servertest.Foreigner), nil, "clients:manage:all", "users:manage:all")
 		operator := s.As(t, servertest.Operator)
 		made := func(permissions ...string) servertest.Change {
-			r := s.Do(t, "POST", "/v1/clients", map[string]any{"name": "x", "permissions": permissions}, operator).Want(t, 201)
+			r := s.Do(t, "POST", "/v1/clients", map[string]any{"name": "x", "permissions": permissions}, operator).
+				Want(t, 201)
 			return servertest.Basic(r.String("id"), r.String("clientSecret"))
 		}
 		everywhere, powerless := made("organizations:read:all"), made("tickets:read:all")
-		values := map[string]string{"nonsense": "nonsense", "three parts": "a.b.c", "an unknown key": "tnt_0000000000" + strings.Repeat("0", 48) + "_00000000", "a client secret": foreign.Secret, "our own secret": s.Seeds.Clients[0].ClientSecret}
+		values := map[string]string{"nonsense": "nonsense", "three parts": "a.b.c",
+			"an unknown key":  "tnt_0000000000" + strings.Repeat("0", 48) + "_00000000",
+			"a client secret": foreign.Secret, "our own secret": s.Seeds.Clients[0].ClientSecret}
 		for _, m := range s.Seeded(t) {
 			values[m.Kind] = m.Value
 		}
 		values["refresh"] = s.Login(t, servertest.Admin).RefreshToken
 		for name, value := range values {
-			for asker, basic := range map[string]servertest.Change{"the other tenant": servertest.Basic(foreign.Client, foreign.Secret), "the platform without the permission": powerless} {
-				if r := s.PostForm(t, "/oauth2/introspect", []string{"token", value}, basic).Want(t, 200); string(r.Body) != `{"active":false}` {
+			for asker, basic := range map[string]servertest.Change{"the other tenant": servertest.Basic(foreign.Client,
+				foreign.Secret), "the platform without the permission": powerless} {
+				if r := s.PostForm(t, "/oauth2/introspect", []string{"token", value}, basic).
+					Want(t, 200); string(r.Body) != `{"active":false}` {
 					t.Errorf("%s is told about %s: %s", asker, name, r.Body)
 				}
-				r := s.PostForm(t, "/oauth2/introspect", []string{"token", value}, basic, servertest.Header("Accept", "application/token-introspection+jwt")).Want(t, 200)
-				if inner := verified(t, s, string(r.Body))["token_introspection"]; fmt.Sprint(inner) != "map[active:false]" {
+				r := s.PostForm(t, "/oauth2/introspect", []string{"token", value}, basic,
+					servertest.Header("Accept", "application/token-introspection+jwt")).Want(t, 200)
+				if inner := verified(t, s, string(r.Body))["token_introspection"]; fmt.Sprint(
+					inner) != "map[active:false]" {
 					t.Errorf("%s is told about %s: %v", asker, name, inner)
 				}
 			}
 			live := strings.Contains(name, "_") || name == "refresh"
-			if r := s.PostForm(t, "/oauth2/introspect", []string{"token", value}, everywhere).Want(t, 200); (r.Get("active") == true) != live {
+			if r := s.PostForm(t, "/oauth2/introspect", []string{"token", value}, everywhere).
+				Want(t, 200); (r.Get("active") == true) != live {
 				t.Errorf("the platform's gateway is told about %s: %s", name, r.Body)
 			}
 		}
@@ -141,11 +158,13 @@ func TestATK34_ForeignTokens(t *testing.T) {
 func TestA11_Revocation(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
-		a, b := s.Client(t, admin, map[string]any{"refreshTokens": true}, "tickets:read:all"), s.Client(t, admin, nil, "tickets:read:all")
+		a, b := s.Client(t, admin, map[string]any{"refreshTokens": true}, "tickets:read:all"), s.Client(t, admin, nil,
+			"tickets:read:all")
 		basic := func(m servertest.Machine) servertest.Change { return servertest.Basic(m.Client, m.Secret) }
 		revoke := func(token string, by servertest.Change) {
 			t.Helper()
-			if r := s.PostForm(t, "/oauth2/revoke", []string{"token", token, "token_type_hint", "access_token"}, by).Want(t, 200); len(r.Body) != 0 {
+			if r := s.PostForm(t, "/oauth2/revoke", []string{"token", token, "token_type_hint", "access_token"}, by).
+				Want(t, 200); len(r.Body) != 0 {
 				t.Errorf("it tells %s", r.Body)
 			}
 		}
@@ -162,14 +181,18 @@ func TestA11_Revocation(t *testing.T) {
 		revoke(a.Value, basic(a))
 		expect("its own token", a, 401)
 		revoke(a.Value, basic(a)) // again
-		more := servertest.Machine{Kind: "client_token", Value: s.PostForm(t, "/oauth2/token", grant, basic(a)).Want(t, 200).String("access_token")}
+		more := servertest.Machine{Kind: "client_token", Value: s.PostForm(t, "/oauth2/token", grant, basic(a)).
+			Want(t, 200).String("access_token")}
 		expect("another token of the same client", more, 200)
 		// The refresh token takes its access tokens with it, whatever the hint says.
 		pair := s.PostForm(t, "/oauth2/token", grant, basic(a)).Want(t, 200)
 		revoke(pair.String("refresh_token"), basic(a))
-		expect("the access token beside a revoked refresh token", servertest.Machine{Kind: "client_token", Value: pair.String("access_token")}, 401)
-		s.PostForm(t, "/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token", pair.String("refresh_token")}, basic(a)).Want(t, 400)
-		// A person's: by themselves, one token or the whole session; a colleague's only with the permission; never a stranger's.
+		expect("the access token beside a revoked refresh token",
+			servertest.Machine{Kind: "client_token", Value: pair.String("access_token")}, 401)
+		s.PostForm(t, "/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token",
+			pair.String("refresh_token")}, basic(a)).Want(t, 400)
+		// A person's: by themselves, one token or the whole session; a colleague's only with the permission; never a
+		// stranger's.
 		login := func(email string) (servertest.Machine, string) {
 			tokens := s.Login(t, email)
 			return servertest.Machine{Kind: "session_token", Value: tokens.AccessToken}, tokens.RefreshToken
@@ -177,14 +200,18 @@ func TestA11_Revocation(t *testing.T) {
 		agent, refresh := login(servertest.Agent)
 		colleague, _ := login(servertest.Manager)
 		stranger, _ := login(servertest.Foreigner)
-		for name, by := range map[string]servertest.Change{"a colleague": colleague.Send(), "another tenant's administrator": stranger.Send(), "a client": basic(a), "an API key that may manage sessions": s.Key(t, admin, s.Organization("acme-corp"), "sessions:manage:all").Send()} {
+		for name, by := range map[string]servertest.Change{"a colleague": colleague.Send(),
+			"another tenant's administrator": stranger.Send(), "a client": basic(a),
+			"an API key that may manage sessions": s.Key(t, admin, s.Organization("acme-corp"), "sessions:manage:all").
+				Send()} {
 			revoke(agent.Value, by)
 			revoke(refresh, by)
 			expect("revoked by "+name, agent, 200)
 		}
 		revoke(agent.Value, agent.Send())
 		expect("revoked by oneself", agent, 401)
-		again := s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": refresh}).Want(t, 200) // one token, not the session
+		// one token, not the session
+		again := s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": refresh}).Want(t, 200)
 		agent.Value = again.String("accessToken")
 		revoke(again.String("refreshToken"), agent.Send())
 		expect("the session of a revoked refresh token", agent, 401)
@@ -199,7 +226,8 @@ func TestA11_Revocation(t *testing.T) {
 		expect("a key revoked by others", key, 200)
 		revoke(key.Value, colleague.Send())
 		expect("a key revoked by its owner", key, 401)
-		for _, m := range []servertest.Machine{s.Key(t, admin, manager, "tickets:read:all"), s.AccessToken(t, admin, manager), s.SystemToken(t, admin)} {
+		for _, m := range []servertest.Machine{s.Key(t, admin, manager, "tickets:read:all"),
+			s.AccessToken(t, admin, manager), s.SystemToken(t, admin)} {
 			revoke(m.Value, m.Send())
 			expect(m.Kind+" revoked by itself", m, 401)
 		}
@@ -213,7 +241,8 @@ func TestA11_Revocation(t *testing.T) {
 		s.Do(t, "GET", "/oauth2/revoke?token="+b.Value, nil, basic(b)).Want(t, 405)
 		expect("after all of it", b, 200)
 		events := string(s.Do(t, "GET", "/v1/audit-events?limit=1000", nil, admin).Want(t, 200).Body)
-		for _, act := range []string{"token.revoked", "client.grant_ended", "session.ended", "api_key.revoked", "access_token.revoked", "system_token.revoked"} {
+		for _, act := range []string{"token.revoked", "client.grant_ended", "session.ended", "api_key.revoked",
+			"access_token.revoked", "system_token.revoked"} {
 			if !strings.Contains(events, `"`+act+`"`) {
 				t.Errorf("%s is not in the audit log", act)
 			}
@@ -221,7 +250,8 @@ func TestA11_Revocation(t *testing.T) {
 	})
 }
 
-// R7009-06, ATK26: a revocation against refreshes in flight: once it has answered, nothing of the family lives, whatever the others got.
+// R7009-06, ATK26: a revocation against refreshes in flight: once it has answered, nothing of the family lives,
+// whatever the others got.
 func TestATK26_RevokeAgainstRefresh(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		c := s.Client(t, s.As(t, servertest.Admin), map[string]any{"refreshTokens": true}, "tickets:read:all")
@@ -232,7 +262,8 @@ func TestATK26_RevokeAgainstRefresh(t *testing.T) {
 			var wg sync.WaitGroup
 			var next servertest.Response
 			wg.Go(func() {
-				next, _ = s.Try("POST", "/oauth2/token", "grant_type=refresh_token&refresh_token="+refresh, servertest.Form(), basic)
+				next, _ = s.Try("POST", "/oauth2/token", "grant_type=refresh_token&refresh_token="+refresh,
+					servertest.Form(), basic)
 			})
 			wg.Go(func() {
 				if _, err := s.Try("POST", "/oauth2/revoke", "token="+refresh, servertest.Form(), basic); err != nil {
@@ -240,10 +271,12 @@ func TestATK26_RevokeAgainstRefresh(t *testing.T) {
 				}
 			})
 			wg.Wait()
-			if next.Status == 200 { // it was quicker, so the revoked token was not in force any more: revoke the one that is
+			if next.Status == 200 {
+				// it was quicker, so the revoked token was not in force any more: revoke the one that is
 				s.PostForm(t, "/oauth2/revoke", []string{"token", next.String("refresh_token")}, basic).Want(t, 200)
 				s.Do(t, "GET", "/v1/tickets", nil, servertest.Bearer(next.String("access_token"))).Want(t, 401)
-				s.PostForm(t, "/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token", next.String("refresh_token")}, basic).Want(t, 400)
+				s.PostForm(t, "/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token",
+					next.String("refresh_token")}, basic).Want(t, 400)
 			}
 			s.Do(t, "GET", "/v1/tickets", nil, servertest.Bearer(pair.String("access_token"))).Want(t, 401)
 		}
@@ -264,7 +297,8 @@ func TestATK29_RevocationThatFails(t *testing.T) {
 			if err != nil || r.Status < 500 {
 				t.Fatalf("with the database gone: %v %d %s", err, r.Status, r.Body)
 			}
-			if r, err := s.Try("POST", "/oauth2/introspect", "token="+c.Value, servertest.Form(), basic); err == nil && r.Status == 200 && !s.Feed.Trusted() {
+			if r, err := s.Try("POST", "/oauth2/introspect", "token="+c.Value, servertest.Form(), basic); err == nil &&
+				r.Status == 200 && !s.Feed.Trusted() {
 				t.Fatalf("introspection answers from what nobody knows to be so: %s", r.Body)
 			}
 			time.Sleep(200 * time.Millisecond)
@@ -272,7 +306,8 @@ func TestATK29_RevocationThatFails(t *testing.T) {
 		if s.Feed.Trusted() { // SQLite's file may still be read by who had it open: then what is cached is surely so
 			return
 		}
-		if r := s.Do(t, "GET", "/verify", nil, c.Send()); r.Status != 403 || r.Header.Get("X-Auth-Error") != "unavailable" {
+		if r := s.Do(t, "GET", "/verify", nil, c.Send()); r.Status != 403 ||
+			r.Header.Get("X-Auth-Error") != "unavailable" {
 			t.Errorf("forward authentication: %d %v", r.Status, r.Header)
 		}
 		if r := s.Do(t, "GET", "/verify?status=native", nil, c.Send()); r.Status != 503 {
@@ -284,8 +319,10 @@ func TestATK29_RevocationThatFails(t *testing.T) {
 // RFC 8414, R8414-01–03: the metadata says where everything is, and lists what truly works and nothing else.
 func TestE8_Metadata(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		r := s.Do(t, "GET", "/.well-known/oauth-authorization-server", nil, servertest.Host("evil.example"), servertest.Header("X-Forwarded-Host", "evil.example")).Want(t, 200)
-		if r.String("issuer") != issuer || strings.Contains(string(r.Body), "evil") || r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Access-Control-Allow-Origin") != "*" {
+		r := s.Do(t, "GET", "/.well-known/oauth-authorization-server", nil, servertest.Host("evil.example"),
+			servertest.Header("X-Forwarded-Host", "evil.example")).Want(t, 200)
+		if r.String("issuer") != issuer || strings.Contains(string(r.Body), "evil") ||
+			r.Header.Get("Content-Type") != "application/json" || r.Header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s %v", r.Body, r.Header)
 		}
 		for _, name := range []string{"token_endpoint", "introspection_endpoint", "revocation_endpoint", "jwks_uri"} {
@@ -297,7 +334,8 @@ func TestE8_Metadata(t *testing.T) {
 		if got := fmt.Sprint(r.Get("grant_types_supported")); got != "[client_credentials refresh_token]" {
 			t.Errorf("grants %s", got)
 		}
-		if got := fmt.Sprint(r.Get("token_endpoint_auth_methods_supported")); got != "[client_secret_basic client_secret_post private_key_jwt]" {
+		if got := fmt.Sprint(r.Get("token_endpoint_auth_methods_supported")); got != "[client_secret_basic "+
+			"client_secret_post private_key_jwt]" {
 			t.Errorf("methods %s", got)
 		}
 		if r.Get("mtls_endpoint_aliases") != nil || r.Get("tls_client_certificate_bound_access_tokens") != nil {

@@ -26,7 +26,8 @@ import (
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
-// E8, RFC 8705: authentication by a certificate of a trusted issuer, and by a registered one; tokens bound to it, at every place.
+// E8, RFC 8705: authentication by a certificate of a trusted issuer, and by a registered one; tokens bound to it, at
+// every place.
 func TestE8_MutualTLS(t *testing.T) {
 	clientCA, strangerCA := newAuthority("Client CA"), newAuthority("Another CA")
 	path := filepath.Join(t.TempDir(), "ca.pem")
@@ -37,7 +38,8 @@ func TestE8_MutualTLS(t *testing.T) {
 		admin := s.As(t, servertest.Admin)
 		address := overTLS(t, s)
 		register := func(authentication map[string]any, more ...any) string {
-			body := map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "authentication": authentication}
+			body := map[string]any{"name": "x", "permissions": []string{"tickets:read:all"},
+				"authentication": authentication}
 			for i := 0; i < len(more); i += 2 {
 				body[more[i].(string)] = more[i+1]
 			}
@@ -48,21 +50,27 @@ func TestE8_MutualTLS(t *testing.T) {
 			return r.String("id")
 		}
 		ask := func(client string, certificates ...tls.Certificate) servertest.Response {
-			return withCertificate(t, "POST", address+"/oauth2/token", append(slices.Clone(grant), "client_id", client), nil, certificates...)
+			return withCertificate(t, "POST", address+"/oauth2/token", append(slices.Clone(grant), "client_id", client),
+				nil, certificates...)
 		}
 		good := clientCA.issue(t, named("billing"))
 		uri, _ := url.Parse("spiffe://acme-corp.example/billing")
-		san := clientCA.issue(t, func(c *x509.Certificate) { c.DNSNames, c.URIs = []string{"billing.acme-corp.example"}, []*url.URL{uri} })
+		san := clientCA.issue(t, func(c *x509.Certificate) {
+			c.DNSNames, c.URIs = []string{"billing.acme-corp.example"}, []*url.URL{uri}
+		})
 		byName := register(map[string]any{"method": "tls_client_auth", "subjectDn": "CN=billing,O=Acme Corp"})
 		byDNS := register(map[string]any{"method": "tls_client_auth", "sanDns": "billing.acme-corp.example"})
 		byURI := register(map[string]any{"method": "tls_client_auth", "sanUri": uri.String()})
 		own := newAuthority("self").issue(t, named("whoever"))
-		selfSigned := register(map[string]any{"method": "self_signed_tls_client_auth", "thumbprints": []string{authn.Thumbprint(own.Certificate[0])}})
-		unbound := register(map[string]any{"method": "tls_client_auth", "subjectDn": "CN=billing,O=Acme Corp"}, "certificateBoundTokens", false)
+		selfSigned := register(map[string]any{"method": "self_signed_tls_client_auth",
+			"thumbprints": []string{authn.Thumbprint(own.Certificate[0])}})
+		unbound := register(map[string]any{"method": "tls_client_auth", "subjectDn": "CN=billing,O=Acme Corp"},
+			"certificateBoundTokens", false)
 		for name, c := range map[string]struct {
 			client string
 			with   tls.Certificate
-		}{"by name": {byName, good}, "by DNS name": {byDNS, san}, "by URI": {byURI, san}, "self-signed": {selfSigned, own}} {
+		}{"by name": {byName, good}, "by DNS name": {byDNS, san}, "by URI": {byURI, san},
+			"self-signed": {selfSigned, own}} {
 			r := ask(c.client, c.with).Want(t, 200)
 			token := r.String("access_token")
 			_, claims := decode(t, token)
@@ -76,13 +84,16 @@ func TestE8_MutualTLS(t *testing.T) {
 				if got := withCertificate(t, "GET", address+place, nil, bearer(token)); got.Status != 401 {
 					t.Errorf("%s: %s without the certificate: %d", name, place, got.Status)
 				}
-				if got := withCertificate(t, "GET", address+place, nil, bearer(token), clientCA.issue(t, named("billing"))); got.Status != 401 {
+				if got := withCertificate(t, "GET", address+place, nil, bearer(token),
+					clientCA.issue(t, named("billing"))); got.Status != 401 {
 					t.Errorf("%s: %s with another certificate of the same name: %d", name, place, got.Status)
 				}
 				s.Do(t, "GET", place, nil, servertest.Bearer(token)).Want(t, 401)
 			}
 			asker := s.Seeds.Clients[0]
-			if i := s.PostForm(t, "/oauth2/introspect", []string{"token", token}, servertest.Basic(asker.ClientID, asker.ClientSecret)).Want(t, 200); i.Get("active") != true || i.Get("cnf") == nil {
+			if i := s.PostForm(t, "/oauth2/introspect", []string{"token", token},
+				servertest.Basic(asker.ClientID, asker.ClientSecret)).Want(t, 200); i.Get("active") != true ||
+				i.Get("cnf") == nil {
 				t.Errorf("%s: %s", name, i.Body)
 			}
 		}
@@ -95,15 +106,28 @@ func TestE8_MutualTLS(t *testing.T) {
 			client string
 			with   []tls.Certificate
 		}{
-			"no certificate": {byName, nil}, "another name": {byName, []tls.Certificate{clientCA.issue(t, named("other"))}}, "another issuer": {byName, []tls.Certificate{strangerCA.issue(t, named("billing"))}},
-			"expired":       {byName, []tls.Certificate{clientCA.issue(t, func(c *x509.Certificate) { named("billing")(c); c.NotAfter = time.Now().Add(-time.Minute) })}},
-			"not yet valid": {byName, []tls.Certificate{clientCA.issue(t, func(c *x509.Certificate) { named("billing")(c); c.NotBefore = time.Now().Add(time.Minute) })}},
+			"no certificate": {byName, nil}, "another name": {byName,
+				[]tls.Certificate{clientCA.issue(t, named("other"))}},
+			"another issuer": {byName, []tls.Certificate{strangerCA.issue(t, named("billing"))}},
+			"expired": {byName,
+				[]tls.Certificate{clientCA.issue(t, func(c *x509.Certificate) {
+					named("billing")(c)
+					c.NotAfter = time.Now().Add(-time.Minute)
+				})}},
+			"not yet valid": {byName,
+				[]tls.Certificate{clientCA.issue(t, func(c *x509.Certificate) {
+					named("billing")(c)
+					c.NotBefore = time.Now().Add(time.Minute)
+				})}},
 			"for servers": {byName, []tls.Certificate{clientCA.issue(t, func(c *x509.Certificate) {
 				named("billing")(c)
 				c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}
 			})}},
-			"an unregistered one": {selfSigned, []tls.Certificate{good}}, "the DNS name as common name": {byDNS, []tls.Certificate{clientCA.issue(t, named("billing.acme-corp.example"))}},
-			"a client with a secret": {s.Seeds.Clients[0].ClientID, []tls.Certificate{good}}, "an unknown client": {"cli_01BX5ZZKBKACTAV9WEVGEMMVRZ", []tls.Certificate{good}},
+			"an unregistered one": {selfSigned, []tls.Certificate{good}},
+			"the DNS name as common name": {byDNS,
+				[]tls.Certificate{clientCA.issue(t, named("billing.acme-corp.example"))}},
+			"a client with a secret": {s.Seeds.Clients[0].ClientID, []tls.Certificate{good}},
+			"an unknown client":      {"cli_01BX5ZZKBKACTAV9WEVGEMMVRZ", []tls.Certificate{good}},
 		} {
 			if r := ask(c.client, c.with...); r.Status != 401 || r.String("error") != "invalid_client" {
 				t.Errorf("%s: %d %s", name, r.Status, r.Body)
@@ -113,13 +137,16 @@ func TestE8_MutualTLS(t *testing.T) {
 		s.Do(t, "PATCH", "/v1/clients/"+byName, map[string]any{"refreshTokens": true}, admin).Want(t, 200)
 		refresh := ask(byName, good).Want(t, 200).String("refresh_token")
 		again := func(with tls.Certificate) servertest.Response {
-			return withCertificate(t, "POST", address+"/oauth2/token", []string{"grant_type", "refresh_token", "refresh_token", refresh, "client_id", byName}, nil, with)
+			return withCertificate(t, "POST", address+"/oauth2/token",
+				[]string{"grant_type", "refresh_token", "refresh_token", refresh, "client_id", byName}, nil, with)
 		}
 		again(clientCA.issue(t, named("billing"))).Want(t, 400)
 		again(good).Want(t, 200)
 
 		meta := s.Do(t, "GET", "/.well-known/oauth-authorization-server", nil).Want(t, 200)
-		if meta.String("mtls_endpoint_aliases.token_endpoint") != "https://mtls.example.com/oauth2/token" || meta.Get("tls_client_certificate_bound_access_tokens") != true || !strings.Contains(string(meta.Body), "self_signed_tls_client_auth") {
+		if meta.String("mtls_endpoint_aliases.token_endpoint") != "https://mtls.example.com/oauth2/token" ||
+			meta.Get("tls_client_certificate_bound_access_tokens") != true ||
+			!strings.Contains(string(meta.Body), "self_signed_tls_client_auth") {
 			t.Errorf("%s", meta.Body)
 		}
 	}, func(c *config.Config, _ *server.Options) {
@@ -127,19 +154,26 @@ func TestE8_MutualTLS(t *testing.T) {
 	})
 }
 
-// WEB07, WEB13: a proxy that ends TLS tells the certificate in a header, in either form; from anyone else, or unless configured, the header is nothing.
+// WEB07, WEB13: a proxy that ends TLS tells the certificate in a header, in either form; from anyone else, or unless
+// configured, the header is nothing.
 func TestWEB07_CertificateHeader(t *testing.T) {
 	certificate := newAuthority("self").issue(t, named("whoever"))
 	encoded := map[string]string{
-		"URL-encoded PEM": url.PathEscape(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}))),
-		"RFC 9440":        ":" + base64.StdEncoding.EncodeToString(certificate.Certificate[0]) + ":",
+		"URL-encoded PEM": url.PathEscape(
+			string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}))),
+		"RFC 9440": ":" + base64.StdEncoding.EncodeToString(certificate.Certificate[0]) + ":",
 	}
 	run := func(t *testing.T, believed bool, options ...servertest.Option) {
 		servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-			client := s.Do(t, "POST", "/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "authentication": map[string]any{"method": "self_signed_tls_client_auth",
-				"thumbprints": []string{authn.Thumbprint(certificate.Certificate[0])}}}, s.As(t, servertest.Admin)).Want(t, 201).String("id")
+			client := s.Do(t, "POST", "/v1/clients",
+				map[string]any{"name": "x", "permissions": []string{"tickets:read:all"},
+					"authentication": map[string]any{"method": "self_signed_tls_client_auth",
+						"thumbprints": []string{authn.Thumbprint(certificate.Certificate[0])}}},
+				s.As(t, servertest.Admin)).
+				Want(t, 201).String("id")
 			ask := func(header string) servertest.Response {
-				return s.PostForm(t, "/oauth2/token", append(slices.Clone(grant), "client_id", client), servertest.Header("X-Client-Cert", header))
+				return s.PostForm(t, "/oauth2/token", append(slices.Clone(grant), "client_id", client),
+					servertest.Header("X-Client-Cert", header))
 			}
 			for name, header := range encoded {
 				r := ask(header)
@@ -147,11 +181,13 @@ func TestWEB07_CertificateHeader(t *testing.T) {
 					t.Errorf("%s: %d %s", name, r.Status, r.Body)
 				}
 				if r.Status == 200 {
-					s.Do(t, "GET", "/verify", nil, servertest.Bearer(r.String("access_token")), servertest.Header("X-Client-Cert", header)).Want(t, 200)
+					s.Do(t, "GET", "/verify", nil, servertest.Bearer(r.String("access_token")),
+						servertest.Header("X-Client-Cert", header)).Want(t, 200)
 					s.Do(t, "GET", "/verify", nil, servertest.Bearer(r.String("access_token"))).Want(t, 401)
 				}
 			}
-			for _, header := range []string{"nonsense", ":AAAA:", "", strings.Repeat("A", 20_000), encoded["RFC 9440"] + ", " + encoded["RFC 9440"]} {
+			for _, header := range []string{"nonsense", ":AAAA:", "", strings.Repeat("A", 20_000),
+				encoded["RFC 9440"] + ", " + encoded["RFC 9440"]} {
 				ask(header).Want(t, 401)
 			}
 		}, options...)
@@ -163,13 +199,14 @@ func TestWEB07_CertificateHeader(t *testing.T) {
 	t.Run("not a proxy", func(t *testing.T) { run(t, false, header) })
 }
 
-// E8, ATK43, R8725-10: keys at the client's own address are fetched, kept for a while and asked for again when a new kid appears; only where the
-// operator allows the network, without following anyone elsewhere.
+// E8, ATK43, R8725-10: keys at the client's own address are fetched, kept for a while and asked for again when a new
+// kid appears; only where the operator allows the network, without following anyone elsewhere.
 func TestATK43_KeysByAddress(t *testing.T) {
 	allowed := func(c *config.Config, _ *server.Options) { c.Outbound.AllowedNetworks = []string{"127.0.0.1"} }
 	serve := func(t *testing.T, h http.HandlerFunc) string {
 		srv := httptest.NewUnstartedServer(h)
-		srv.TLS = &tls.Config{Certificates: []tls.Certificate{publicCA.issue(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} })}}
+		srv.TLS = &tls.Config{Certificates: []tls.Certificate{
+			publicCA.issue(t, func(c *x509.Certificate) { c.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)} })}}
 		srv.StartTLS()
 		t.Cleanup(srv.Close)
 		return srv.URL
@@ -184,7 +221,9 @@ func TestATK43_KeysByAddress(t *testing.T) {
 		return raw
 	}
 	client := func(t *testing.T, s *servertest.Server, address string) string {
-		return s.Do(t, "POST", "/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"}, "authentication": map[string]any{"method": "private_key_jwt", "jwksUri": address}}, s.As(t, servertest.Admin)).Want(t, 201).String("id")
+		return s.Do(t, "POST", "/v1/clients", map[string]any{"name": "x", "permissions": []string{"tickets:read:all"},
+			"authentication": map[string]any{"method": "private_key_jwt", "jwksUri": address}},
+			s.As(t, servertest.Admin)).Want(t, 201).String("id")
 	}
 	t.Run("allowed", func(t *testing.T) {
 		servertest.Each(t, func(t *testing.T, s *servertest.Server) {
@@ -192,7 +231,10 @@ func TestATK43_KeysByAddress(t *testing.T) {
 			var published atomic.Pointer[[]byte]
 			set := func(raw []byte) { published.Store(&raw) }
 			set(document(t, one))
-			address := serve(t, func(w http.ResponseWriter, r *http.Request) { asked.Add(1); w.Write(*published.Load()) })
+			address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				w.Write(*published.Load())
+			})
 			c := client(t, s, address)
 			use := func(k key, want int) {
 				t.Helper()
@@ -221,12 +263,17 @@ func TestATK43_KeysByAddress(t *testing.T) {
 
 			elsewhere := serve(t, func(w http.ResponseWriter, r *http.Request) { w.Write(document(t, one)) })
 			for name, h := range map[string]http.HandlerFunc{
-				"a redirect": func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, elsewhere, http.StatusFound) },
+				"a redirect": func(w http.ResponseWriter, r *http.Request) {
+					http.Redirect(w, r, elsewhere, http.StatusFound)
+				},
 				"too much": func(w http.ResponseWriter, r *http.Request) {
 					w.Write(append(document(t, one), []byte(strings.Repeat(" ", 70_000))...))
 				},
-				"an error": func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500); w.Write(document(t, one)) },
-				"no JSON":  func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("<html>")) },
+				"an error": func(w http.ResponseWriter, r *http.Request) {
+					w.WriteHeader(500)
+					w.Write(document(t, one))
+				},
+				"no JSON": func(w http.ResponseWriter, r *http.Request) { w.Write([]byte("<html>")) },
 			} {
 				c := client(t, s, serve(t, h))
 				if r := s.PostForm(t, "/oauth2/token", assertion(one.sign(t, nil, claims(s, c)))); r.Status != 401 {
@@ -238,10 +285,17 @@ func TestATK43_KeysByAddress(t *testing.T) {
 	t.Run("refused", func(t *testing.T) {
 		servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 			var asked atomic.Int32
-			address := serve(t, func(w http.ResponseWriter, r *http.Request) { asked.Add(1); w.Write(document(t, one)) })
+			address := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				asked.Add(1)
+				w.Write(document(t, one))
+			})
 			_, port, _ := net.SplitHostPort(strings.TrimPrefix(address, "https://"))
-			for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "127.1", "0x7f000001", "2130706433", "0.0.0.0", "[::]", "169.254.169.254", "10.0.0.1"} {
-				r := s.Do(t, "POST", "/v1/clients", map[string]any{"name": "x", "permissions": []string{}, "authentication": map[string]any{"method": "private_key_jwt", "jwksUri": "https://" + host + ":" + port + "/"}}, s.As(t, servertest.Admin))
+			for _, host := range []string{"127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "127.1",
+				"0x7f000001", "2130706433", "0.0.0.0", "[::]", "169.254.169.254", "10.0.0.1"} {
+				r := s.Do(t, "POST", "/v1/clients",
+					map[string]any{"name": "x", "permissions": []string{},
+						"authentication": map[string]any{"method": "private_key_jwt",
+							"jwksUri": "https://" + host + ":" + port + "/"}}, s.As(t, servertest.Admin))
 				if r.Status != 201 {
 					continue // not even an address
 				}

@@ -1,5 +1,6 @@
-// Package oauth speaks OAuth 2.0 for machines: the token endpoint (RFC 6749), introspection (RFC 7662, RFC 9701), revocation (RFC 7009),
-// the server's metadata (RFC 8414) and the published signing keys (RFC 7517). Errors are those of RFC 6749 §5.2.
+// Package oauth speaks OAuth 2.0 for machines: the token endpoint (RFC 6749), introspection (RFC 7662, RFC 9701),
+// revocation (RFC 7009), the server's metadata (RFC 8414) and the published signing keys (RFC 7517). Errors are those
+// of RFC 6749 §5.2.
 package oauth
 
 import (
@@ -56,15 +57,20 @@ var formOnly = []string{"application/x-www-form-urlencoded"}
 func Register(kit *web.Kit, s Services) {
 	o := &server{s, kit}
 	form := func(path, why string, h func(w http.ResponseWriter, r *http.Request, form url.Values) error) {
-		kit.Handle(web.Route{Method: http.MethodPost, Pattern: path, Public: why, MaxBody: maxForm, BodyTypes: formOnly, WriteError: web.WriteOAuthError}, o.form(h))
+		kit.Handle(web.Route{Method: http.MethodPost, Pattern: path, Public: why, MaxBody: maxForm, BodyTypes: formOnly,
+			WriteError: web.WriteOAuthError}, o.form(h))
 	}
 	form(tokenPath, "the client authenticates itself", o.token)
 	form(introspectPath, "the client authenticates itself", o.introspect)
 	form(revokePath, "the client authenticates itself, or the caller is who holds the token", o.revoke)
-	kit.Handle(web.Route{Method: http.MethodGet, Pattern: metadataPath, Public: "the description of the server, for clients that configure themselves"}, public("application/json", time.Hour, o.metadata()))
-	kit.Handle(web.Route{Method: http.MethodGet, Pattern: jwksPath, Public: "public keys, for verifying tokens without asking"}, public("application/jwk-set+json", signingkey.JWKSMaxAge, func() (any, error) {
-		return s.Keys.JWKS()
-	}))
+	kit.Handle(web.Route{Method: http.MethodGet, Pattern: metadataPath,
+		Public: "the description of the server, for clients that configure themselves"},
+		public("application/json", time.Hour, o.metadata()))
+	kit.Handle(web.Route{Method: http.MethodGet, Pattern: jwksPath,
+		Public: "public keys, for verifying tokens without asking"},
+		public("application/jwk-set+json", signingkey.JWKSMaxAge, func() (any, error) {
+			return s.Keys.JWKS()
+		}))
 }
 
 // public answers a document for everyone, so without credentials.
@@ -103,7 +109,8 @@ func (o *server) form(h func(w http.ResponseWriter, r *http.Request, form url.Va
 			}
 			for name, values := range r.PostForm {
 				if len(values) > 1 { // RFC 6749 §3.2
-					return fault.New(fault.Invalid, fault.CodeValidation, strconv.Quote(name)+" is given more than once.")
+					return fault.New(fault.Invalid, fault.CodeValidation,
+						strconv.Quote(name)+" is given more than once.")
 				}
 			}
 			return h(w, r, r.PostForm)

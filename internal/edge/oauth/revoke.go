@@ -13,9 +13,10 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
-// revoke ends one token (RFC 7009). A client ends tokens that were issued to it. Tokens that were issued to no client (of sessions, API keys and
-// the like) are ended by a caller who shows a credential of the same owner, or one that may end such things in the organization. A token that is
-// unknown, ended already or somebody else's changes nothing and is no error.
+// revoke ends one token (RFC 7009). A client ends tokens that were issued to it. Tokens that were issued to no client
+// (of sessions, API keys and the like) are ended by a caller who shows a credential of the same owner, or one that may
+// end such things in the organization. A token that is unknown, ended already or somebody else's changes nothing and is
+// no error.
 func (o *server) revoke(w http.ResponseWriter, r *http.Request, form url.Values) error {
 	value := form.Get("token")
 	by, err := o.revoker(w, r, form)
@@ -34,7 +35,8 @@ func (o *server) revoke(w http.ResponseWriter, r *http.Request, form url.Values)
 			if fault.Is(err, fault.Limited) {
 				return err
 			}
-			return fault.Unavailablef(0, "The token could not be revoked. Try again.").Because(err) // never 200 for what is not done
+			// never 200 for what is not done
+			return fault.Unavailablef(0, "The token could not be revoked. Try again.").Because(err)
 		}
 	}
 	w.WriteHeader(http.StatusOK)
@@ -60,14 +62,15 @@ func (o *server) ending(r *http.Request, by principal.Principal, value string) (
 	return func() error { return o.end(r, by, i) }, err
 }
 
-// mayEnd tells whether somebody may end a long-lived credential whose value they show: their own, their client's, or one of the organization if
-// they may delete such and hold no less.
+// mayEnd tells whether somebody may end a long-lived credential whose value they show: their own, their client's, or
+// one of the organization if they may delete such and hold no less.
 func mayEnd(by principal.Principal, c credential.Credential) bool {
 	if c.Organization != by.Home || by.Abroad() {
 		return false
 	}
 	switch {
-	case by.ID == string(c.ID), by.Kind == principal.Client && c.Owner.ID == by.ID, by.Kind == principal.User && c.Owner.ID == by.ID:
+	case by.ID == string(c.ID), by.Kind == principal.Client && c.Owner.ID == by.ID, by.Kind == principal.User &&
+		c.Owner.ID == by.ID:
 		return true
 	}
 	return by.Scope(c.Kind.Resource(), "delete") == permission.All && by.Permissions.Covers(c.Permissions)
@@ -78,7 +81,8 @@ func (o *server) revoker(w http.ResponseWriter, r *http.Request, form url.Values
 	info := web.InfoOf(r.Context())
 	c, err := authn.Read(r)
 	if err == nil && c.Kind != authn.None && c.Kind != authn.Password && !c.FromCookie {
-		res, err := o.Authenticator.Authenticate(r.Context(), c, web.Everyone, authn.Request{Source: info.Source, Method: r.Method, Path: revokePath, HTTP: r})
+		res, err := o.Authenticator.Authenticate(r.Context(), c, web.Everyone,
+			authn.Request{Source: info.Source, Method: r.Method, Path: revokePath, HTTP: r})
 		web.WriteLimit(w.Header(), res.Limit)
 		return res.Principal, err
 	}
@@ -87,7 +91,8 @@ func (o *server) revoker(w http.ResponseWriter, r *http.Request, form url.Values
 }
 
 // revoking names the permission with which one ends another's credential of a kind.
-var revoking = map[authn.Kind]string{authn.SessionToken: "sessions", authn.RefreshToken: "sessions", authn.ItemPathToken: "sessions"}
+var revoking = map[authn.Kind]string{authn.SessionToken: "sessions", authn.RefreshToken: "sessions",
+	authn.ItemPathToken: "sessions"}
 
 func mayRevoke(by principal.Principal, i authn.Inspection) bool {
 	p := i.Principal
@@ -108,7 +113,8 @@ func mayRevoke(by principal.Principal, i authn.Inspection) bool {
 		resource = "clients"
 	}
 	// An API key never touches the sessions of people (G12).
-	return (by.Kind == principal.User || resource != "sessions") && by.Scope(resource, "delete") == permission.All && by.Permissions.Covers(p.Permissions)
+	return (by.Kind == principal.User || resource != "sessions") && by.Scope(resource, "delete") == permission.All &&
+		by.Permissions.Covers(p.Permissions)
 }
 
 func (o *server) end(r *http.Request, by principal.Principal, i authn.Inspection) error {
@@ -119,5 +125,6 @@ func (o *server) end(r *http.Request, by principal.Principal, i authn.Inspection
 	case i.Kind == authn.RefreshToken && i.Client != "":
 		return o.Tokens.EndGrant(ctx, by, p.Home, i.Refresh.Family, "token_revocation")
 	}
-	return o.Sessions.EndHeld(ctx, by, p.Home, p.Session, session.ReasonRevoked) // with the refresh token goes the session it prolongs, and every token of that
+	// with the refresh token goes the session it prolongs, and every token of that
+	return o.Sessions.EndHeld(ctx, by, p.Home, p.Session, session.ReasonRevoked)
 }

@@ -37,8 +37,10 @@ func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) 
 	if err != nil {
 		return err
 	}
-	if target := form.Get("resource"); target != "" && target != token.ClientAudience(o.Tokens.Issuer(), token.OAuth) { // RFC 8707
-		return fault.New(fault.Invalid, web.CodeInvalidTarget, "The only resource is "+token.ClientAudience(o.Tokens.Issuer(), token.OAuth)+".")
+	if target := form.Get("resource"); target != "" && target != token.ClientAudience(o.Tokens.Issuer(), token.OAuth) {
+		// RFC 8707
+		return fault.New(fault.Invalid, web.CodeInvalidTarget,
+			"The only resource is "+token.ClientAudience(o.Tokens.Issuer(), token.OAuth)+".")
 	}
 	info := web.InfoOf(r.Context())
 	var pair token.ClientPair
@@ -49,14 +51,17 @@ func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) 
 		if form.Get("refresh_token") == "" {
 			return fault.New(fault.Invalid, fault.CodeValidation, "refresh_token is missing.")
 		}
-		pair, err = o.Tokens.RefreshClient(r.Context(), proof, info.Source, form.Get("refresh_token"), form.Get("scope"))
+		pair, err = o.Tokens.RefreshClient(r.Context(), proof, info.Source, form.Get("refresh_token"),
+			form.Get("scope"))
 	default:
-		return fault.New(fault.Invalid, web.CodeUnsupportedGrant, "grant_type must be "+grantClient+" or "+grantRefresh+".")
+		return fault.New(fault.Invalid, web.CodeUnsupportedGrant,
+			"grant_type must be "+grantClient+" or "+grantRefresh+".")
 	}
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, tokenAnswer{pair.Access, "Bearer", int64(pair.ExpiresIn / time.Second), pair.Scope.Line(), pair.Refresh})
+	return writeJSON(w, tokenAnswer{pair.Access, "Bearer", int64(pair.ExpiresIn / time.Second), pair.Scope.Line(),
+		pair.Refresh})
 }
 
 // client authenticates the client of a request.
@@ -65,7 +70,8 @@ func (o *server) client(w http.ResponseWriter, r *http.Request, form url.Values)
 	if err != nil {
 		return token.ClientProof{}, err
 	}
-	proof, limit, err := o.Clients.Authenticate(r.Context(), authn.ClientDoor{Door: token.OAuth}, c, web.InfoOf(r.Context()).Source)
+	proof, limit, err := o.Clients.Authenticate(r.Context(), authn.ClientDoor{Door: token.OAuth}, c,
+		web.InfoOf(r.Context()).Source)
 	web.WriteLimit(w.Header(), limit)
 	return proof, err
 }
@@ -75,7 +81,8 @@ func (o *server) metadata() func() (any, error) {
 	issuer := o.Tokens.Issuer()
 	methods := []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}
 	doc := map[string]any{
-		"issuer": issuer, "token_endpoint": issuer + tokenPath, "introspection_endpoint": issuer + introspectPath, "revocation_endpoint": issuer + revokePath, "jwks_uri": issuer + jwksPath,
+		"issuer": issuer, "token_endpoint": issuer + tokenPath, "introspection_endpoint": issuer + introspectPath,
+		"revocation_endpoint": issuer + revokePath, "jwks_uri": issuer + jwksPath,
 		"grant_types_supported": []string{grantClient, grantRefresh}, "response_types_supported": []string{},
 		"introspection_signing_alg_values_supported": []string{"RS256"},
 		"service_documentation":                      issuer + "/openapi.json",
@@ -84,7 +91,9 @@ func (o *server) metadata() func() (any, error) {
 		methods = append(methods, "tls_client_auth", "self_signed_tls_client_auth")
 		at := strings.TrimSuffix(o.MTLSURL.String(), "/")
 		doc["tls_client_certificate_bound_access_tokens"] = true
-		doc["mtls_endpoint_aliases"] = map[string]string{"token_endpoint": at + tokenPath, "introspection_endpoint": at + introspectPath, "revocation_endpoint": at + revokePath} // RFC 8705 §5
+		// RFC 8705 §5
+		doc["mtls_endpoint_aliases"] = map[string]string{"token_endpoint": at + tokenPath,
+			"introspection_endpoint": at + introspectPath, "revocation_endpoint": at + revokePath}
 	}
 	for _, endpoint := range []string{"token", "introspection", "revocation"} {
 		doc[endpoint+"_endpoint_auth_methods_supported"] = methods

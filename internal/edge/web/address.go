@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// ClientAddress is who sent the request: the peer, or, when the peer is a trusted proxy, the right-most address of X-Forwarded-For that
-// is not one. What stands further left was written by the client and is not believed.
+// ClientAddress is who sent the request: the peer, or, when the peer is a trusted proxy, the right-most address of
+// X-Forwarded-For that is not one. What stands further left was written by the client and is not believed.
 func ClientAddress(r *http.Request, trusted []netip.Prefix) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -6,14 +6,15 @@ import (
 	"sync/atomic"
 )
 
-// bound limits how many requests are worked on at once, and so the memory that they take. Who waits for a client, for its body or for it to read the answer, does not
-// count: else slow clients would take every place.
+// bound limits how many requests are worked on at once, and so the memory that they take. Who waits for a client, for
+// its body or for it to read the answer, does not count: else slow clients would take every place.
 type bound struct {
 	most    int64 // 0: none
 	working atomic.Int64
 }
 
-// enter counts a request, unless there are too many; leave must be called if it is counted. A tenth more may take rights away. Probes are not counted and always answered.
+// enter counts a request, unless there are too many; leave must be called if it is counted. A tenth more may take
+// rights away. Probes are not counted and always answered.
 func (b *bound) enter(r *http.Request) (counted, ok bool) {
 	if b.most == 0 || r.URL.Path == "/healthz" || r.URL.Path == "/readyz" {
 		return false, true

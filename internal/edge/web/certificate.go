@@ -15,9 +15,9 @@ import (
 // maxCertificateHeader bounds what is parsed.
 const maxCertificateHeader = 16 << 10
 
-// ClientCertificates gives the certificates of the other end of the connection, the leaf first: of the TLS connection itself, or, where a proxy
-// that is trusted ends TLS, the one it tells in the configured header: a Structured Field byte sequence (RFC 9440) or URL-encoded PEM. From
-// anybody else that header is nothing.
+// ClientCertificates gives the certificates of the other end of the connection, the leaf first: of the TLS connection
+// itself, or, where a proxy that is trusted ends TLS, the one it tells in the configured header: a Structured Field
+// byte sequence (RFC 9440) or URL-encoded PEM. From anybody else that header is nothing.
 func ClientCertificates(header string, trusted []netip.Prefix) func(r *http.Request) ([]*x509.Certificate, error) {
 	return func(r *http.Request) ([]*x509.Certificate, error) {
 		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
@@ -46,7 +46,8 @@ func ClientCertificates(header string, trusted []netip.Prefix) func(r *http.Requ
 }
 
 func errCertificateHeader(header string) error {
-	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "The header "+header+" does not hold one certificate.")
+	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
+		"The header "+header+" does not hold one certificate.")
 }
 
 func certificateBytes(text string) ([]byte, error) {

@@ -9,7 +9,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
-// Cursors makes and reads the opaque positions of lists. One is bound to its list, organization and filters, and bears a MAC.
+// Cursors makes and reads the opaque positions of lists. One is bound to its list, organization and filters, and bears
+// a MAC.
 type Cursors struct{ key []byte }
 
 // NewCursors takes the key of the MACs.
@@ -39,12 +40,14 @@ func (c Cursors) Decode(cursor string, scope ...string) (string, error) {
 	if cursor == "" {
 		return "", nil
 	}
-	wrong := fault.Invalidf("cursor", "is not one that this list gave; use the last answer's cursor unchanged, with the same filters")
+	wrong := fault.Invalidf("cursor", "is not one that this list gave; use the last answer's cursor unchanged, with "+
+		"the same filters")
 	if len(cursor) > maxCursor {
 		return "", wrong
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
-	if err != nil || len(raw) <= macBytes || base64.RawURLEncoding.EncodeToString(raw) != cursor { // the decoder skips line breaks
+	if err != nil || len(raw) <= macBytes || base64.RawURLEncoding.EncodeToString(raw) != cursor {
+		// the decoder skips line breaks
 		return "", wrong
 	}
 	position := string(raw[macBytes:])

@@ -17,8 +17,8 @@ import (
 // maxDepth is how deeply JSON may be nested.
 const maxDepth = 32
 
-// DecodeJSON reads one JSON value strictly: names match by case, none repeats, nothing follows, nesting is bounded and text is UTF-8.
-// The error names no content.
+// DecodeJSON reads one JSON value strictly: names match by case, none repeats, nothing follows, nesting is bounded and
+// text is UTF-8. The error names no content.
 func DecodeJSON(data []byte, v any) error { return decodeJSON(data, v) }
 
 func decodeJSON(data []byte, v any, options ...json.Options) error {
@@ -60,7 +60,8 @@ func readJSON(r *http.Request, v any, options ...json.Options) error {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return fault.New(fault.TooLarge, fault.CodeTooLarge, fmt.Sprintf("The body may have at most %d bytes.", tooLarge.Limit))
+		return fault.New(fault.TooLarge, fault.CodeTooLarge,
+			fmt.Sprintf("The body may have at most %d bytes.", tooLarge.Limit))
 	case err != nil:
 		return fault.Invalidf("body", "could not be read").Because(err)
 	case len(bytes.TrimSpace(body)) == 0:
@@ -139,7 +140,8 @@ func EncodeJSON(w io.Writer, v any) error {
 			buffers.Put(b)
 		}
 	}()
-	if err := json.MarshalWrite(b, v, jsontext.AllowInvalidUTF8(true)); err != nil { // text of an old row may be anything; it is shown with replacement characters
+	if err := json.MarshalWrite(b, v, jsontext.AllowInvalidUTF8(true)); err != nil {
+		// text of an old row may be anything; it is shown with replacement characters
 		return err
 	}
 	_, err := w.Write(b.Bytes())

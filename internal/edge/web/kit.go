@@ -98,14 +98,18 @@ func InfoOf(ctx context.Context) *Info {
 
 // New makes a kit without routes.
 func New(o Options) *Kit {
-	k := &Kit{o: o, bound: bound{most: int64(o.MaxRequests)}, origin: o.PublicURL.Scheme + "://" + o.PublicURL.Host, mux: http.NewServeMux(),
+	k := &Kit{o: o, bound: bound{most: int64(o.MaxRequests)}, origin: o.PublicURL.Scheme + "://" + o.PublicURL.Host,
+		mux: http.NewServeMux(),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "gatehouse_http_request_duration_seconds", Help: "Time to answer, by route and status.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"method", "route", "status"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_http_requests_in_flight", Help: "Requests being answered."}),
-		shed:     prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_http_requests_shed_total", Help: "Requests sent away because too many were being answered."}),
-		ignored:  prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_forwarded_ignored_total", Help: "Requests whose X-Forwarded-For came from an address that is not trusted."})}
+		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_http_requests_in_flight",
+			Help: "Requests being answered."}),
+		shed: prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_http_requests_shed_total",
+			Help: "Requests sent away because too many were being answered."}),
+		ignored: prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_forwarded_ignored_total",
+			Help: "Requests whose X-Forwarded-For came from an address that is not trusted."})}
 	if o.Metrics != nil {
 		o.Metrics.MustRegister(k.duration, k.inFlight, k.ignored, k.shed)
 	}
@@ -121,7 +125,8 @@ type shape struct {
 	write  ErrorWriter
 }
 
-// Shape writes the failures of everything at and below a path that is no route (unknown paths, wrong methods) in a protocol's own form.
+// Shape writes the failures of everything at and below a path that is no route (unknown paths, wrong methods) in a
+// protocol's own form.
 func (k *Kit) Shape(prefix string, write ErrorWriter) {
 	k.shapes = append(k.shapes, shape{prefix, write})
 }
@@ -162,8 +167,8 @@ func (k *Kit) HandleFunc(route Route, h func(w http.ResponseWriter, r *http.Requ
 	}))
 }
 
-// HandleRaw serves a path and everything below it for any method and however the rest of the path is spelled: for proxies that ask about a
-// request by repeating it. The handler judges path and credential itself.
+// HandleRaw serves a path and everything below it for any method and however the rest of the path is spelled: for
+// proxies that ask about a request by repeating it. The handler judges path and credential itself.
 func (k *Kit) HandleRaw(route Route, h http.Handler) {
 	if wrong := route.check(); wrong != "" {
 		panic(fmt.Sprintf("web: %s %s", route.Pattern, wrong))
@@ -200,7 +205,9 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if counted {
 		defer k.bound.leave()
 	}
-	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](), Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(), logger: k.o.Log}
+	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](),
+		Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(),
+		logger: k.o.Log}
 	if len(r.Header["X-Forwarded-For"]) > 0 && !fromTrusted(r, k.o.TrustedProxies) {
 		k.ignored.Inc()
 	}
@@ -226,15 +233,19 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 				panic(p)
 			}
-			k.o.Log.ErrorContext(r.Context(), "panic", "requestId", info.Source.Request, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			k.o.Log.ErrorContext(r.Context(), "panic", "requestId", info.Source.Request, "panic", fmt.Sprint(p),
+				"stack", string(debug.Stack()))
 			if !rec.wrote {
 				k.writeError(rec, r, errors.New("panic"))
 			}
 		}
 		k.observe(info.Route, rec.status, time.Since(start))
 		if k.o.Log.Enabled(r.Context(), slog.LevelDebug) {
-			k.o.Log.LogAttrs(r.Context(), slog.LevelDebug, "request", slog.String("requestId", string(info.Source.Request)), slog.String("method", r.Method), slog.String("route", info.Route.Pattern),
-				slog.Int("status", rec.status), slog.Duration("took", time.Since(start)), slog.String("address", info.Source.Address))
+			k.o.Log.LogAttrs(r.Context(), slog.LevelDebug, "request",
+				slog.String("requestId", string(info.Source.Request)), slog.String("method", r.Method),
+				slog.String("route", info.Route.Pattern),
+				slog.Int("status", rec.status), slog.Duration("took", time.Since(start)),
+				slog.String("address", info.Source.Address))
 		}
 	}()
 	if !ok {
@@ -355,7 +366,8 @@ func oddPath(r *http.Request) bool {
 	if p == "" || p[0] != '/' || len(p) > 2048 {
 		return true
 	}
-	return strings.Contains(p, "//") || strings.ContainsAny(p, ";\\%") || strings.Contains(p+"/", "/./") || strings.Contains(p+"/", "/../")
+	return strings.Contains(p, "//") || strings.ContainsAny(p, ";\\%") || strings.Contains(p+"/", "/./") ||
+		strings.Contains(p+"/", "/../")
 }
 
 // unmatched tells a wrong method from a wrong path.
@@ -372,10 +384,12 @@ func (k *Kit) unmatched(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
-	k.writeError(w, r, fault.New(fault.MethodNotAllowed, fault.CodeMethodNotAllowed, "This path takes "+strings.Join(allowed, ", ")+"."))
+	k.writeError(w, r, fault.New(fault.MethodNotAllowed, fault.CodeMethodNotAllowed,
+		"This path takes "+strings.Join(allowed, ", ")+"."))
 }
 
-// guard is what stands before a handler: body limits, then the credential, then the permission. Only then is input read.
+// guard is what stands before a handler: body limits, then the credential, then the permission. Only then is input
+// read.
 func (k *Kit) guard(route Route, next http.Handler) http.Handler {
 	wanted := route.permissions()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -383,13 +397,18 @@ func (k *Kit) guard(route Route, next http.Handler) http.Handler {
 		info.Route, info.Request = &route, r
 		if span := trace.SpanFromContext(r.Context()); span.IsRecording() {
 			span.SetName(route.Method + " " + route.Pattern)
-			span.SetAttributes(attribute.String("http.route", route.Pattern), attribute.String("gatehouse.request_id", string(info.Source.Request)))
+			span.SetAttributes(attribute.String("http.route", route.Pattern),
+				attribute.String("gatehouse.request_id", string(info.Source.Request)))
 		}
 		if route.Public == "" {
 			if err := k.admit(w, r, info, wanted); err != nil {
 				if fault.Is(err, fault.Forbidden) {
-					k.o.Log.LogAttrs(r.Context(), slog.LevelInfo, "denied", slog.String("requestId", string(info.Source.Request)), slog.String("route", route.Method+" "+route.Pattern),
-						slog.String("principal", info.Principal.ID), slog.String("organization", string(info.Principal.Home)), slog.String("address", info.Source.Address), slog.String("why", fault.Of(err).Message))
+					k.o.Log.LogAttrs(r.Context(), slog.LevelInfo, "denied",
+						slog.String("requestId", string(info.Source.Request)),
+						slog.String("route", route.Method+" "+route.Pattern),
+						slog.String("principal", info.Principal.ID),
+						slog.String("organization", string(info.Principal.Home)),
+						slog.String("address", info.Source.Address), slog.String("why", fault.Of(err).Message))
 				}
 				route.WriteError(w, r, err)
 				return
@@ -420,8 +439,10 @@ func (k *Kit) admit(w http.ResponseWriter, r *http.Request, info *Info, wanted [
 	return nil
 }
 
-// stepUp asks a person whose last proof is old for a newer one, and one whose session began before they had a second factor for that: whoever held their password
-// then must not remove the factor now. A sign-in that waits has no session; its token is its proof for as long as it works. Machines have none; what they may do is in their permissions.
+// stepUp asks a person whose last proof is old for a newer one, and one whose session began before they had a second
+// factor for that: whoever held their password then must not remove the factor now. A sign-in that waits has no
+// session; its token is its proof for as long as it works. Machines have none; what they may do is in their
+// permissions.
 func (k *Kit) stepUp(r *http.Request, info *Info) error {
 	if info.Principal.Kind != principal.User || info.Principal.Session == "" {
 		return nil
@@ -436,8 +457,8 @@ func (k *Kit) stepUp(r *http.Request, info *Info) error {
 	return nil
 }
 
-// Identify turns the credential of a request into the principal of info, if the route accepts its kind. method is what the caller wants done, which
-// for a proxy that asks is not the method of its question; empty: not known.
+// Identify turns the credential of a request into the principal of info, if the route accepts its kind. method is what
+// the caller wants done, which for a proxy that asks is not the method of its question; empty: not known.
 func (k *Kit) Identify(w http.ResponseWriter, r *http.Request, info *Info, method string) error {
 	c, err := authn.Read(r)
 	if err != nil {
@@ -447,8 +468,9 @@ func (k *Kit) Identify(w http.ResponseWriter, r *http.Request, info *Info, metho
 	if err != nil {
 		return err
 	}
-	res, err := k.o.Authenticator.Authenticate(r.Context(), c, info.Route.Accepts, authn.Request{Source: info.Source, TenantSlug: slug, Account: r.PathValue(AccountParameter), Method: method,
-		Path: info.Route.Pattern, HTTP: r})
+	res, err := k.o.Authenticator.Authenticate(r.Context(), c, info.Route.Accepts,
+		authn.Request{Source: info.Source, TenantSlug: slug, Account: r.PathValue(AccountParameter), Method: method,
+			Path: info.Route.Pattern, HTTP: r})
 	WriteLimit(w.Header(), res.Limit)
 	if err != nil {
 		return err
@@ -471,7 +493,8 @@ func limitBody(w http.ResponseWriter, r *http.Request, route Route) error {
 		return nil
 	}
 	if r.ContentLength > route.MaxBody {
-		return fault.New(fault.TooLarge, fault.CodeTooLarge, fmt.Sprintf("The body may have at most %d bytes.", route.MaxBody))
+		return fault.New(fault.TooLarge, fault.CodeTooLarge,
+			fmt.Sprintf("The body may have at most %d bytes.", route.MaxBody))
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, route.MaxBody)
 	types := route.BodyTypes
@@ -484,7 +507,8 @@ func limitBody(w http.ResponseWriter, r *http.Request, route Route) error {
 	// A body without a type is refused as well: browsers send one across sites without asking first.
 	got, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || !slices.Contains(types, got) {
-		return fault.New(fault.UnsupportedMedia, fault.CodeUnsupportedMedia, "Send the body as "+strings.Join(types, " or ")+".")
+		return fault.New(fault.UnsupportedMedia, fault.CodeUnsupportedMedia,
+			"Send the body as "+strings.Join(types, " or ")+".")
 	}
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 
 // errorWords are the codes of RFC 6749 §5.2 and its companions.
 var errorWords = map[string]string{
-	authn.CodeInvalidClient: "invalid_client", token.CodeInvalidGrant: "invalid_grant", token.CodeInvalidScope: "invalid_scope", token.CodeUnauthorizedClient: "unauthorized_client",
+	authn.CodeInvalidClient: "invalid_client", token.CodeInvalidGrant: "invalid_grant",
+	token.CodeInvalidScope: "invalid_scope", token.CodeUnauthorizedClient: "unauthorized_client",
 	CodeUnsupportedGrant: "unsupported_grant_type", CodeInvalidTarget: "invalid_target",
 }
 

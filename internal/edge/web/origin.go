@@ -11,8 +11,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 )
 
-// crossOrigin answers preflights and allows listed origins to read answers, with credentials and by name, never by "*". It tells
-// whether the request is done.
+// crossOrigin answers preflights and allows listed origins to read answers, with credentials and by name, never by "*".
+// It tells whether the request is done.
 func (k *Kit) crossOrigin(w http.ResponseWriter, r *http.Request, origin string) (done bool) {
 	h := w.Header()
 	h.Add("Vary", "Origin")
@@ -26,10 +26,12 @@ func (k *Kit) crossOrigin(w http.ResponseWriter, r *http.Request, origin string)
 		if len(orgs) > 0 {
 			h.Set("Access-Control-Allow-Origin", origin)
 			h.Set("Access-Control-Allow-Credentials", "true")
-			h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, Location, WWW-Authenticate, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
+			h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, Location, WWW-Authenticate, "+
+				"RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset")
 			if preflight {
 				h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, PATCH, DELETE")
-				h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, X-API-Key, X-Tenant-Slug, X-Device-Fingerprint")
+				h.Set("Access-Control-Allow-Headers",
+					"Authorization, Content-Type, X-API-Key, X-Tenant-Slug, X-Device-Fingerprint")
 				h.Set("Access-Control-Max-Age", "600")
 			}
 		}
@@ -41,8 +43,8 @@ func (k *Kit) crossOrigin(w http.ResponseWriter, r *http.Request, origin string)
 	return false
 }
 
-// OriginAllowed tells whether a browser origin is ours or on an organization's list. Origins are compared as they are: no suffix, no
-// pattern, and being on the same site is not enough.
+// OriginAllowed tells whether a browser origin is ours or on an organization's list. Origins are compared as they are:
+// no suffix, no pattern, and being on the same site is not enough.
 func (k *Kit) OriginAllowed(r *http.Request, org id.Organization, origin string) (bool, error) {
 	if origin == k.origin {
 		return true, nil
@@ -51,9 +53,9 @@ func (k *Kit) OriginAllowed(r *http.Request, org id.Organization, origin string)
 	return slices.Contains(orgs, org), err
 }
 
-// checkOrigin holds a known caller's request to the origins of their own organization. What a browser sends by itself, a cookie, or a user name
-// and password that it remembers, changes something only from a listed origin; an opaque ("null") one is none. A cookie without any is refused
-// as well; programs send passwords without.
+// checkOrigin holds a known caller's request to the origins of their own organization. What a browser sends by itself,
+// a cookie, or a user name and password that it remembers, changes something only from a listed origin; an opaque
+// ("null") one is none. A cookie without any is refused as well; programs send passwords without.
 func (k *Kit) checkOrigin(w http.ResponseWriter, r *http.Request, info *Info, byPassword bool, method string) error {
 	origins := r.Header["Origin"]
 	unsafe := method != http.MethodGet && method != http.MethodHead
@@ -71,7 +73,8 @@ func (k *Kit) checkOrigin(w http.ResponseWriter, r *http.Request, info *Info, by
 		w.Header().Del("Access-Control-Allow-Origin")
 		w.Header().Del("Access-Control-Allow-Credentials")
 		if unsafe && (info.Cookie || byPassword) {
-			return fault.Forbiddenf("A request with what a browser sends by itself needs an Origin header that names this server or an allowed origin of the organization.")
+			return fault.Forbiddenf("A request with what a browser sends by itself needs an Origin header that names " +
+				"this server or an allowed origin of the organization.")
 		}
 	}
 	return nil
@@ -99,7 +102,8 @@ type Hint struct {
 	Else  string // what then holds: the subdomain of Host, or empty
 }
 
-// TenantHint reads X-Tenant-Slug, else the subdomain of Origin, else that of Host, which counts under a configured tenant host only.
+// TenantHint reads X-Tenant-Slug, else the subdomain of Origin, else that of Host, which counts under a configured
+// tenant host only.
 func (k *Kit) TenantHint(r *http.Request) (Hint, error) {
 	if slug, err := TenantSlug(r); slug != "" || err != nil {
 		return Hint{Slug: slug}, err
@@ -127,7 +131,8 @@ func (k *Kit) subdomain(host string) string {
 	return ""
 }
 
-// SignInTenant finds the organization that a sign-in names: in its body, else in X-Tenant-Slug, else by a subdomain; else the fallback's slug, if any.
+// SignInTenant finds the organization that a sign-in names: in its body, else in X-Tenant-Slug, else by a subdomain;
+// else the fallback's slug, if any.
 func (k *Kit) SignInTenant(r *http.Request, named, fallback string) (login.Tenant, error) {
 	hint, err := k.TenantHint(r)
 	if err != nil {

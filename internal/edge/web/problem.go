@@ -37,8 +37,10 @@ func (p *Problem) ContentType(string) string { return "application/problem+json"
 const CodeInvalidQuestion = "INVALID_QUESTION"
 
 var statuses = map[fault.Kind]int{
-	fault.Internal: 500, fault.Invalid: 400, fault.Unauthenticated: 401, fault.Forbidden: 403, fault.NotFound: 404, fault.MethodNotAllowed: 405,
-	fault.Conflict: 409, fault.TooLarge: 413, fault.UnsupportedMedia: 415, fault.Limited: 429, fault.Unavailable: 503,
+	fault.Internal: 500, fault.Invalid: 400, fault.Unauthenticated: 401, fault.Forbidden: 403, fault.NotFound: 404,
+	fault.MethodNotAllowed: 405,
+	fault.Conflict:         409, fault.TooLarge: 413, fault.UnsupportedMedia: 415, fault.Limited: 429,
+	fault.Unavailable: 503,
 }
 
 // Status maps a kind of failure to HTTP.
@@ -57,11 +59,15 @@ func NewProblem(ctx context.Context, err error) *Problem {
 		}
 	}
 	if f.Kind == fault.Internal || f.Kind == fault.Unavailable {
-		info.log().LogAttrs(ctx, slog.LevelError, "request failed", slog.String("requestId", string(info.Source.Request)), slog.String("route", info.Route.Method+" "+info.Route.Pattern), slog.Any("error", err))
+		info.log().LogAttrs(ctx, slog.LevelError, "request failed",
+			slog.String("requestId", string(info.Source.Request)),
+			slog.String("route", info.Route.Method+" "+info.Route.Pattern), slog.Any("error", err))
 	}
 	status := Status(f.Kind)
-	p := &Problem{Type: "urn:gatehouse:problem:" + strings.ToLower(strings.ReplaceAll(f.Code, "_", "-")), Title: http.StatusText(status), Status: status,
-		Detail: f.Message, Instance: info.path, Code: f.Code, RequestID: string(info.Source.Request), Errors: f.Fields, headers: http.Header{}}
+	p := &Problem{Type: "urn:gatehouse:problem:" + strings.ToLower(strings.ReplaceAll(f.Code, "_", "-")),
+		Title: http.StatusText(status), Status: status,
+		Detail: f.Message, Instance: info.path, Code: f.Code, RequestID: string(info.Source.Request), Errors: f.Fields,
+		headers: http.Header{}}
 	for _, h := range Challenge(info, f) {
 		p.headers.Add("WWW-Authenticate", h)
 	}
@@ -74,28 +80,35 @@ func NewProblem(ctx context.Context, err error) *Problem {
 // RetryAfter is the whole seconds to wait, rounded up; 0: not said.
 func RetryAfter(f *fault.Error) int { return int(math.Ceil(f.RetryAfter.Seconds())) }
 
-// Challenge is the WWW-Authenticate of a refusal (RFC 6750 §3): plain where no token was shown, invalid_token where one was,
-// insufficient_scope where the caller is known and may not.
+// Challenge is the WWW-Authenticate of a refusal (RFC 6750 §3): plain where no token was shown, invalid_token where one
+// was, insufficient_scope where the caller is known and may not.
 func Challenge(info *Info, f *fault.Error) []string {
 	const realm = `Bearer realm="gatehouse"`
 	switch {
-	case f.Kind == fault.Forbidden && (f.Code == fault.CodeRateLimited || f.Code == fault.CodeUnavailable || f.Code == CodeInvalidQuestion): // said to a proxy; no scope would help
+	case f.Kind == fault.Forbidden &&
+		(f.Code == fault.CodeRateLimited || f.Code == fault.CodeUnavailable || f.Code == CodeInvalidQuestion):
+		// said to a proxy; no scope would help
 		return nil
 	case f.Kind == fault.Forbidden && info.Route.Permission != "":
-		return []string{realm + `, error="insufficient_scope", scope="` + strings.ReplaceAll(info.Route.Permission, "|", " ") + `"`}
+		return []string{realm + `, error="insufficient_scope", scope="` + strings.ReplaceAll(info.Route.Permission, "|",
+			" ") + `"`}
 	case f.Kind == fault.Forbidden:
 		return []string{realm + `, error="insufficient_scope"`}
 	case f.Kind != fault.Unauthenticated:
 		return nil
 	case f.Code == fault.CodeStepUp:
-		return []string{realm + `, error="insufficient_user_authentication", error_description="A newer proof of the user is needed.", max_age=` + strconv.Itoa(int(f.MaxAge.Seconds()))}
-	case f.Code == fault.CodeUnauthorized || f.Code == fault.CodeInvalidCredentials || f.Code == fault.CodeInvalidAPIKey || f.Code == fault.CodeMFAInvalid:
+		return []string{
+			realm +
+				`, error="insufficient_user_authentication", error_description="A newer proof of the user is needed.", max_age=` + strconv.Itoa(int(f.MaxAge.Seconds()))}
+	case f.Code == fault.CodeUnauthorized || f.Code == fault.CodeInvalidCredentials ||
+		f.Code == fault.CodeInvalidAPIKey || f.Code == fault.CodeMFAInvalid:
 		return []string{realm}
 	}
 	return []string{realm + `, error="invalid_token"`}
 }
 
-// Failure describes a failure to a dialect, which writes its body: it logs what is ours, and sets the headers that every protocol has.
+// Failure describes a failure to a dialect, which writes its body: it logs what is ours, and sets the headers that
+// every protocol has.
 func Failure(w http.ResponseWriter, r *http.Request, err error) (status int, f *fault.Error) {
 	p := NewProblem(r.Context(), err)
 	for k, v := range p.headers {

@@ -16,7 +16,8 @@ type Route struct {
 	Method  string // empty: any
 	Pattern string // net/http ServeMux syntax without the method
 
-	Permission string // "resource:action", or several with "|": some scope of one is needed; how far it reaches is the service's to say
+	// "resource:action", or several with "|": some scope of one is needed; how far it reaches is the service's to say
+	Permission string
 	Self       string // any caller of an accepted kind, since it is about the caller alone; the reason why
 	Public     string // no credential is looked at; the reason why
 
@@ -38,19 +39,22 @@ const DefaultMaxBody = 64 << 10
 
 // What routes accept (G12).
 var (
-	// OnlySessions are for people: their own sessions, factors and passwords, and making credentials that only a person may make.
+	// OnlySessions are for people: their own sessions, factors and passwords, and making credentials that only a person
+	// may make.
 	OnlySessions = []authn.Kind{authn.SessionToken}
 	// Enrolling adds a factor: in a session, or before the first, since one is demanded.
 	Enrolling = []authn.Kind{authn.SessionToken, authn.WaitingSignIn}
 	// SessionsAndKeys reach the whole management API as far as their permissions go.
 	SessionsAndKeys = []authn.Kind{authn.SessionToken, authn.APIKey}
 	// Everyone reaches the service desk.
-	Everyone = []authn.Kind{authn.SessionToken, authn.APIKey, authn.AccessToken, authn.SystemToken, authn.ApplicationToken, authn.ClientToken, authn.BrokerToken, authn.SecuriThingsToken}
+	Everyone = []authn.Kind{authn.SessionToken, authn.APIKey, authn.AccessToken, authn.SystemToken,
+		authn.ApplicationToken, authn.ClientToken, authn.BrokerToken, authn.SecuriThingsToken}
 	// Anyone is asked about by forward authentication.
 	Anyone = authn.Tokens
 )
 
-// AccountParameter is the part of a pattern that names an organization, by its slug or its account number: a credential of another one is refused.
+// AccountParameter is the part of a pattern that names an organization, by its slug or its account number: a credential
+// of another one is refused.
 const AccountParameter = "account"
 
 func (r Route) check() string {

@@ -14,18 +14,20 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 )
 
-// FLT12, I8: no more requests are answered at once than the bound; the rest is told when to come back, in the form of its path, before anything is read. Probes are
-// answered, and a tenth more takes things away.
+// FLT12, I8: no more requests are answered at once than the bound; the rest is told when to come back, in the form of
+// its path, before anything is read. Probes are answered, and a tenth more takes things away.
 func TestFLT12_MaxRequests(t *testing.T) {
 	t.Parallel()
-	k := New(Options{PublicURL: &url.URL{Scheme: "https", Host: "auth.example.com"}, Log: slog.New(slog.DiscardHandler), MaxRequests: 10})
+	k := New(Options{PublicURL: &url.URL{Scheme: "https", Host: "auth.example.com"}, Log: slog.New(slog.DiscardHandler),
+		MaxRequests: 10})
 	begun, end := make(chan struct{}), make(chan struct{})
 	for _, r := range []Route{{Method: "POST", Pattern: "/slow"}, {Method: "DELETE", Pattern: "/thing"}} {
 		r.Public = "a test"
 		k.Handle(r, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { begun <- struct{}{}; <-end }))
 	}
 	for _, path := range []string{"/healthz", "/readyz", "/other"} {
-		k.Handle(Route{Method: "GET", Pattern: path, Public: "a test"}, http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		k.Handle(Route{Method: "GET", Pattern: path, Public: "a test"},
+			http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	}
 	k.Shape("/dialect", func(w http.ResponseWriter, _ *http.Request, err error) {
 		http.Error(w, "dialect: "+fault.Of(err).Code, http.StatusServiceUnavailable)
@@ -44,7 +46,8 @@ func TestFLT12_MaxRequests(t *testing.T) {
 	}
 	expect := func(method, path string, status int, text string) {
 		t.Helper()
-		if w := send(method, path); w.Code != status || !strings.Contains(w.Body.String(), text) || status == 503 && text == "UNAVAILABLE" && w.Header().Get("Retry-After") == "" {
+		if w := send(method, path); w.Code != status || !strings.Contains(w.Body.String(), text) || status == 503 &&
+			text == "UNAVAILABLE" && w.Header().Get("Retry-After") == "" {
 			t.Errorf("%s %s: %d %s", method, path, w.Code, w.Body)
 		}
 	}
@@ -61,10 +64,11 @@ func TestFLT12_MaxRequests(t *testing.T) {
 	expect("GET", "/other", 200, "")
 
 	// Who sends a body a byte at a time, or does not read, keeps nobody out.
-	k.Handle(Route{Method: "POST", Pattern: "/body", Public: "a test"}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		begun <- struct{}{}
-		io.Copy(w, r.Body)
-	}))
+	k.Handle(Route{Method: "POST", Pattern: "/body", Public: "a test"},
+		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begun <- struct{}{}
+			io.Copy(w, r.Body)
+		}))
 	var ends []*io.PipeWriter
 	for range 20 {
 		body, end := io.Pipe()

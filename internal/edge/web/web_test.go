@@ -15,10 +15,12 @@ func FuzzCursor(f *testing.F) {
 	f.Add("")
 	f.Add("AAAA")
 	f.Fuzz(func(t *testing.T, cursor string) {
-		if position, err := c.Decode(cursor, "users", "org_1", "active"); err == nil && cursor != "" && (cursor != good || position != "usr_01") {
+		if position, err := c.Decode(cursor, "users", "org_1", "active"); err == nil && cursor != "" &&
+			(cursor != good || position != "usr_01") {
 			t.Errorf("%q was read as %q", cursor, position)
 		}
-		for _, scope := range [][]string{{"users", "org_2", "active"}, {"users", "org_1"}, {"users", "org_1a", "ctive"}, {"usersorg_1", "", "active"}} {
+		for _, scope := range [][]string{{"users", "org_2", "active"}, {"users", "org_1"}, {"users", "org_1a", "ctive"},
+			{"usersorg_1", "", "active"}} {
 			if _, err := c.Decode(good, scope...); err == nil {
 				t.Errorf("a cursor of another list is read under %q", scope)
 			}
@@ -60,7 +62,8 @@ func TestWEB07_ClientAddress(t *testing.T) {
 
 // WEB09: decoding never panics and is strict about what encoding/json forgives.
 func FuzzDecodeJSON(f *testing.F) {
-	for _, s := range []string{`{"a":1}`, `{"a":1,"a":2}`, `[]`, strings.Repeat("[", 100), "{\"a\":\"\xff\"}", `{"a":1} x`, `"\ud800"`} {
+	for _, s := range []string{`{"a":1}`, `{"a":1,"a":2}`, `[]`, strings.Repeat("[", 100), "{\"a\":\"\xff\"}",
+		`{"a":1} x`, `"\ud800"`} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -75,8 +78,9 @@ func FuzzDecodeJSON(f *testing.F) {
 func TestRoutesMustDemand(t *testing.T) {
 	t.Parallel()
 	for name, r := range map[string]Route{
-		"nothing":            {Method: "GET", Pattern: "/x", Accepts: OnlySessions},
-		"two things":         {Method: "GET", Pattern: "/x", Public: "a", Permission: "users:read", Accepts: OnlySessions},
+		"nothing": {Method: "GET", Pattern: "/x", Accepts: OnlySessions},
+		"two things": {Method: "GET", Pattern: "/x", Public: "a", Permission: "users:read",
+			Accepts: OnlySessions},
 		"unknown permission": {Method: "GET", Pattern: "/x", Permission: "users:fly", Accepts: OnlySessions},
 		"no credential":      {Method: "GET", Pattern: "/x", Permission: "users:read"},
 	} {

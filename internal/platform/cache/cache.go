@@ -1,6 +1,6 @@
-// Package cache keeps facts by their own id in memory, bounded in number, and never longer than the invalidation feed can be trusted. Where
-// several nodes share a store (Redis), what one of them read from the database is there for the others; the store is never believed more
-// than the feed.
+// Package cache keeps facts by their own id in memory, bounded in number, and never longer than the invalidation feed
+// can be trusted. Where several nodes share a store (Redis), what one of them read from the database is there for the
+// others; the store is never believed more than the feed.
 package cache
 
 import (
@@ -36,7 +36,9 @@ type Cache[V any] struct {
 
 // New makes a cache of at most size facts and subscribes it to the feed. Its facts stay in this process.
 func New[V any](g *Group, kind string, size int) *Cache[V] {
-	c := &Cache[V]{kind: kind, feed: g.Feed, entries: otter.Must(&otter.Options[invalidation.Key, V]{MaximumSize: size}), flights: make(map[invalidation.Key]*flight[V])}
+	c := &Cache[V]{kind: kind, feed: g.Feed,
+		entries: otter.Must(&otter.Options[invalidation.Key, V]{MaximumSize: size}),
+		flights: make(map[invalidation.Key]*flight[V])}
 	g.Feed.Subscribe(kind, c)
 	return c
 }
@@ -50,8 +52,8 @@ func NewShared[V any](g *Group, kind string, size int, codec Codec[V]) *Cache[V]
 	return c
 }
 
-// Get gives the fact: from memory if the feed is trusted, else from the store, else from load. Errors are not kept. A look-up that began before
-// an invalidation is used once and not kept: what it read may be older than the change.
+// Get gives the fact: from memory if the feed is trusted, else from the store, else from load. Errors are not kept. A
+// look-up that began before an invalidation is used once and not kept: what it read may be older than the change.
 func (c *Cache[V]) Get(ctx context.Context, k invalidation.Key, load func(context.Context) (V, error)) (V, error) {
 	trusted := c.feed.Trusted()
 	if trusted {
@@ -86,9 +88,11 @@ type flight[V any] struct {
 	err   error
 }
 
-// once loads a fact for all who asked before the load began, so that a database that comes back is not asked the same a thousand times. Nobody gets what was read
-// before they asked: at most one load is waited for that is on its way already. own tells whether the load was the caller's.
-func (c *Cache[V]) once(ctx context.Context, k invalidation.Key, load func(context.Context) (V, error)) (v V, own bool, err error) {
+// once loads a fact for all who asked before the load began, so that a database that comes back is not asked the same a
+// thousand times. Nobody gets what was read before they asked: at most one load is waited for that is on its way
+// already. own tells whether the load was the caller's.
+func (c *Cache[V]) once(ctx context.Context, k invalidation.Key, load func(context.Context) (V, error)) (v V, own bool,
+	err error) {
 	for waited := false; ; waited = true {
 		c.loading.Lock()
 		f, on := c.flights[k]
@@ -114,7 +118,8 @@ func (c *Cache[V]) once(ctx context.Context, k invalidation.Key, load func(conte
 		case <-ctx.Done():
 			return v, false, ctx.Err()
 		}
-		if waited && (f.err == nil || !errors.Is(f.err, context.Canceled) && !errors.Is(f.err, errLoadEnded)) { // it began after the first one ended
+		if waited && (f.err == nil || !errors.Is(f.err, context.Canceled) && !errors.Is(f.err, errLoadEnded)) {
+			// it began after the first one ended
 			return f.value, false, f.err
 		}
 	}
@@ -139,7 +144,8 @@ func (c *Cache[V]) keep(k invalidation.Key, v V, began uint64) bool {
 	return true
 }
 
-// Drop lets go of a fact that seems too old to be used, though nothing was announced about it. The next look-up asks the database.
+// Drop lets go of a fact that seems too old to be used, though nothing was announced about it. The next look-up asks
+// the database.
 func (c *Cache[V]) Drop(k invalidation.Key) {
 	c.entries.Invalidate(k)
 	if c.shared != nil {

@@ -15,7 +15,8 @@ import (
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
-func running(t *testing.T, db *sqldb.DB, subscribe func(*invalidation.Feed) *cache.Cache[int64]) (*invalidation.Feed, *cache.Cache[int64]) {
+func running(t *testing.T, db *sqldb.DB, subscribe func(*invalidation.Feed) *cache.Cache[int64]) (*invalidation.Feed,
+	*cache.Cache[int64]) {
 	t.Helper()
 	feed := invalidation.New(db, slog.New(slog.DiscardHandler))
 	c := subscribe(feed)
@@ -52,7 +53,10 @@ func TestG7_Cache(t *testing.T) {
 		if a, b := get(), get(); a != 1 || b != 1 {
 			t.Errorf("%d, %d: not kept", a, b)
 		}
-		err := db.PlatformTx(t.Context(), "announce in a test", func(tx *sqldb.Tx) error { tx.Announce(c.Message(key)); return nil })
+		err := db.PlatformTx(t.Context(), "announce in a test", func(tx *sqldb.Tx) error {
+			tx.Announce(c.Message(key))
+			return nil
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,7 +65,10 @@ func TestG7_Cache(t *testing.T) {
 		}
 		// A slow load that an invalidation overtakes gives its value once and keeps nothing.
 		other := invalidation.Key{Organization: "org_1", ID: "slow"}
-		v, err := c.Get(t.Context(), other, func(context.Context) (int64, error) { c.Invalidate(other); return 100, nil })
+		v, err := c.Get(t.Context(), other, func(context.Context) (int64, error) {
+			c.Invalidate(other)
+			return 100, nil
+		})
 		if v != 100 || err != nil {
 			t.Fatal(v, err)
 		}
@@ -79,7 +86,10 @@ func TestG7_UntrustedFeed(t *testing.T) {
 		c := cache.New[int64](&cache.Group{Feed: feed}, "test", 100) // Run is never called
 		var loads int64
 		for range 3 {
-			if _, err := c.Get(t.Context(), key, func(context.Context) (int64, error) { loads++; return loads, nil }); err != nil {
+			if _, err := c.Get(t.Context(), key, func(context.Context) (int64, error) {
+				loads++
+				return loads, nil
+			}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -98,22 +108,28 @@ func TestWEB11_Bounded(t *testing.T) {
 		})
 		for i := range int64(20_000) {
 			k := invalidation.Key{Organization: "org_1", ID: fmt.Sprint(i)}
-			if v, err := c.Get(t.Context(), k, func(context.Context) (int64, error) { return i, nil }); v != i || err != nil {
+			if v, err := c.Get(t.Context(), k, func(context.Context) (int64, error) { return i, nil }); v != i ||
+				err != nil {
 				t.Fatal(v, err)
 			}
 		}
 		kept := 0
 		for i := range 20_000 {
 			k := invalidation.Key{Organization: "org_1", ID: fmt.Sprint(i)}
-			if _, err := c.Get(t.Context(), k, func(context.Context) (int64, error) { return 0, context.Canceled }); err == nil {
+			if _, err := c.Get(t.Context(), k, func(context.Context) (int64, error) {
+				return 0, context.Canceled
+			}); err == nil {
 				kept++
 			}
 		}
 		if kept > 2000 { // evictions run a little behind
 			t.Errorf("%d of 20000 entries kept in a cache of 100", kept)
 		}
-		c.Get(t.Context(), invalidation.Key{Organization: "a", ID: "bc"}, func(context.Context) (int64, error) { return 1, nil })
-		if v, _ := c.Get(t.Context(), invalidation.Key{Organization: "ab", ID: "c"}, func(context.Context) (int64, error) { return 2, nil }); v != 2 {
+		c.Get(t.Context(), invalidation.Key{Organization: "a", ID: "bc"}, func(context.Context) (int64, error) {
+			return 1, nil
+		})
+		if v, _ := c.Get(t.Context(), invalidation.Key{Organization: "ab", ID: "c"},
+			func(context.Context) (int64, error) { return 2, nil }); v != 2 {
 			t.Error("two keys of the same letters meet")
 		}
 	})

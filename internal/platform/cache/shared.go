@@ -13,22 +13,25 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 )
 
-// Remote is where nodes share facts. Neither call may take long, and either may fail in silence: a miss costs a question to the database.
+// Remote is where nodes share facts. Neither call may take long, and either may fail in silence: a miss costs a
+// question to the database.
 type Remote interface {
 	Get(ctx context.Context, key string) (value string, ok bool)
 	Put(key, value string, life time.Duration)
 }
 
-// Store makes a Remote safe to believe. What it holds is sealed under a key that is not in it, bound to its own name: a value that was altered,
-// invented or moved does not open. Names begin with the feed's epoch, which changes whenever any node (re)joins the feed; so every node that reads
-// a value has heard each change that was committed since the value was read, and refuses it if it was changed. An old value put back helps nobody.
+// Store makes a Remote safe to believe. What it holds is sealed under a key that is not in it, bound to its own name: a
+// value that was altered, invented or moved does not open. Names begin with the feed's epoch, which changes whenever
+// any node (re)joins the feed; so every node that reads a value has heard each change that was committed since the
+// value was read, and refuses it if it was changed. An old value put back helps nobody.
 type Store struct {
 	remote Remote
 	ring   *keyring.Ring
 	with   string
 }
 
-// NewStore seals what goes to remote with ring. Only nodes that are configured alike, as with tells, share: what one cannot understand of a fact it must not pass on.
+// NewStore seals what goes to remote with ring. Only nodes that are configured alike, as with tells, share: what one
+// cannot understand of a fact it must not pass on.
 func NewStore(remote Remote, ring *keyring.Ring, with string) *Store {
 	return &Store{remote, ring, with}
 }
@@ -36,8 +39,8 @@ func NewStore(remote Remote, ring *keyring.Ring, with string) *Store {
 const (
 	// shareFor is how long a shared fact may be used after it was read from the database.
 	shareFor = 5 * time.Minute
-	// distrustFor is how long a changed fact is asked of the database alone. Values from before the change have ended by then, on a clock that is
-	// not too far off (a node whose clock is, is not ready).
+	// distrustFor is how long a changed fact is asked of the database alone. Values from before the change have ended
+	// by then, on a clock that is not too far off (a node whose clock is, is not ready).
 	distrustFor = 2 * shareFor
 	// maxDistrusted bounds what is remembered of changes; beyond it nothing shared is believed in the present epoch.
 	maxDistrusted = 200_000
@@ -84,7 +87,8 @@ func newShared[V any](store *Store, kind string, codec Codec[V]) *shared[V] {
 		panic(err) // of a type that cannot be written at all
 	}
 	sum := sha256.Sum256(append([]byte(store.with+"\x00"), shape...))
-	return &shared[V]{store: store, kind: kind + "." + hex.EncodeToString(sum[:6]), codec: codec, distrusted: make(map[invalidation.Key]time.Time)}
+	return &shared[V]{store: store, kind: kind + "." + hex.EncodeToString(sum[:6]), codec: codec,
+		distrusted: make(map[invalidation.Key]time.Time)}
 }
 
 // name is typed and length-prefixed: no two facts share one.
@@ -107,7 +111,7 @@ func (s *shared[V]) get(ctx context.Context, epoch string, k invalidation.Key) (
 		return v, false
 	}
 	plain, err := s.store.ring.Open(sealed, name)
-	if err != nil || len(plain) < 8 || time.Now().UnixMilli() > int64(binary.BigEndian.Uint64(plain)) { //nolint:gosec // a time
+	if err != nil || len(plain) < 8 || time.Now().UnixMilli() > int64(binary.BigEndian.Uint64(plain)) { // a time
 		return v, false
 	}
 	v, err = s.codec.Decode(plain[8:])
@@ -123,7 +127,7 @@ func (s *shared[V]) put(epoch string, k invalidation.Key, v V, read time.Time) {
 		return
 	}
 	end := read.Add(shareFor)
-	plain := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(body)), uint64(end.UnixMilli())) //nolint:gosec // a time after 1970
+	plain := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(body)), uint64(end.UnixMilli())) // a time after 1970
 	name := s.name(epoch, k)
 	s.store.remote.Put(name, s.store.ring.Seal(append(plain, body...), name), shareFor)
 }

@@ -90,7 +90,8 @@ func join(t *testing.T, address string, row *atomic.Int64, push bool) *node {
 	}
 	n.vault = &vault{Client: client, kept: make(map[string]string)}
 	g := &cache.Group{Feed: n.feed, Store: cache.NewStore(n.vault, ring(), "")}
-	n.facts, n.other = cache.NewShared(g, "fact", 100, cache.Plain[int64]()), cache.NewShared(g, "fa", 100, cache.Plain[int64]())
+	n.facts, n.other = cache.NewShared(g, "fact", 100, cache.Plain[int64]()), cache.NewShared(g, "fa", 100,
+		cache.Plain[int64]())
 	client.Start()
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -111,7 +112,10 @@ func (n *node) wait(t *testing.T, done func() bool) {
 
 func (n *node) get(t *testing.T, k invalidation.Key) int64 {
 	t.Helper()
-	v, err := n.facts.Get(t.Context(), k, func(context.Context) (int64, error) { n.loads.Add(1); return n.row.Load(), nil })
+	v, err := n.facts.Get(t.Context(), k, func(context.Context) (int64, error) {
+		n.loads.Add(1)
+		return n.row.Load(), nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,15 +148,16 @@ func together(t *testing.T, nodes ...*node) {
 	})
 }
 
-// A46, G7: what one node read another has from Redis, in memory at the second look; a change reaches both, and an old value that is put back opens
-// nothing, whoever puts it there and however.
+// A46, G7: what one node read another has from Redis, in memory at the second look; a change reaches both, and an old
+// value that is put back opens nothing, whoever puts it there and however.
 func TestA46_Shared(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
 		if !sqldb.IsPostgres(address) {
 			t.Skip("Redis goes with PostgreSQL")
 		}
-		for _, push := range []bool{true, false} { // false: the publisher died after its commit, or Redis is cut off from it
+		for _, push := range []bool{true, false} {
+			// false: the publisher died after its commit, or Redis is cut off from it
 			t.Run(fmt.Sprintf("push=%v", push), func(t *testing.T) {
 				var row atomic.Int64
 				a := join(t, address, &row, push)
@@ -203,8 +208,8 @@ func only(m map[string]string) string {
 	return ""
 }
 
-// ATK25, WEB10: what Redis says is believed only if it opens under our key and its own name: garbage, a truncated value, one moved from another
-// fact or another kind are misses.
+// ATK25, WEB10: what Redis says is believed only if it opens under our key and its own name: garbage, a truncated
+// value, one moved from another fact or another kind are misses.
 func TestATK25_PoisonedStore(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -220,7 +225,8 @@ func TestATK25_PoisonedStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		victim, mine := invalidation.Key{Organization: "org_1", ID: "victim"}, invalidation.Key{Organization: "org_1", ID: "mine"}
+		victim, mine := invalidation.Key{Organization: "org_1", ID: "victim"}, invalidation.Key{Organization: "org_1",
+			ID: "mine"}
 		row.Store(666)
 		a.get(t, mine)
 		moved := a.vault.kept[only(a.vault.kept)]
@@ -229,14 +235,18 @@ func TestATK25_PoisonedStore(t *testing.T) {
 		a.wait(t, func() bool { return len(a.vault.kept) == 2 })
 		time.Sleep(20 * time.Millisecond)
 		for name, alter := range map[string]func(key, value string) string{
-			"garbage":           func(string, string) string { return "{\"x\":1}" },
-			"empty":             func(string, string) string { return "" },
-			"truncated":         func(_, v string) string { return v[:len(v)-3] },
-			"one bit":           func(_, v string) string { return v[:len(v)-1] + string(v[len(v)-1]^1) },
-			"of another fact":   func(string, string) string { return moved },
-			"under another key": func(k, _ string) string { return strangerRing.Seal([]byte("\x7f\xff\xff\xff\xff\xff\xff\xff666"), k) },
-			"too short":         func(k, _ string) string { return ring().Seal([]byte("1"), k) },
-			"past its time":     func(k, _ string) string { return ring().Seal([]byte("\x00\x00\x00\x00\x00\x00\x00\x01666"), k) },
+			"garbage":         func(string, string) string { return "{\"x\":1}" },
+			"empty":           func(string, string) string { return "" },
+			"truncated":       func(_, v string) string { return v[:len(v)-3] },
+			"one bit":         func(_, v string) string { return v[:len(v)-1] + string(v[len(v)-1]^1) },
+			"of another fact": func(string, string) string { return moved },
+			"under another key": func(k, _ string) string {
+				return strangerRing.Seal([]byte("\x7f\xff\xff\xff\xff\xff\xff\xff666"), k)
+			},
+			"too short": func(k, _ string) string { return ring().Seal([]byte("1"), k) },
+			"past its time": func(k, _ string) string {
+				return ring().Seal([]byte("\x00\x00\x00\x00\x00\x00\x00\x01666"), k)
+			},
 		} {
 			b.vault.tamper(alter)
 			loads := b.loads.Load()
@@ -266,8 +276,9 @@ func TestATK25_PoisonedStore(t *testing.T) {
 	})
 }
 
-// A46: what the store holds is for those who heard everything since it was read. A node that may have missed something believes nothing of the epoch; what is read while
-// a node joins is not shared; and a connection to the feed that broke begins another epoch.
+// A46: what the store holds is for those who heard everything since it was read. A node that may have missed something
+// believes nothing of the epoch; what is read while a node joins is not shared; and a connection to the feed that broke
+// begins another epoch.
 func TestA46_Epochs(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -339,11 +350,13 @@ func TestA46_Epochs(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer conn.Close(t.Context())
-		if _, err := conn.Exec(t.Context(), `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
+		if _, err := conn.Exec(t.Context(),
+			`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
 			t.Fatal(err)
 		}
 		b.wait(t, func() bool {
-			return b.feed.Trusted() && b.feed.Epoch() != "" && b.feed.Epoch() != epoch && a.feed.Epoch() == b.feed.Epoch()
+			return b.feed.Trusted() && b.feed.Epoch() != "" && b.feed.Epoch() != epoch &&
+				a.feed.Epoch() == b.feed.Epoch()
 		})
 	})
 }

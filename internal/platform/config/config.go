@@ -1,5 +1,5 @@
-// Package config reads the configuration of a server: one YAML file and GATEHOUSE_* variables, which win. Every fault is reported, all
-// together. There are no default secrets.
+// Package config reads the configuration of a server: one YAML file and GATEHOUSE_* variables, which win. Every fault
+// is reported, all together. There are no default secrets.
 package config
 
 import (
@@ -146,8 +146,11 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 
 // Default is what holds where nothing is said.
 func Default() Config {
-	return Config{Listen: "127.0.0.1:8080", Metrics: Metrics{Listen: "127.0.0.1:9090"}, Log: Log{"info", "json"}, Signing: Signing{KeyBits: 2048},
-		Mail: Mail{Security: mail.StartTLS}, DefaultMFA: "administrators", Hashing: Hashing{MaxWaiting: 256}, DatabasePool: 16, MaxRequests: 1000, ShutdownGrace: Duration(20 * time.Second), Failover: SignInAgain, Housekeeping: Duration(10 * time.Minute)}
+	return Config{Listen: "127.0.0.1:8080", Metrics: Metrics{Listen: "127.0.0.1:9090"}, Log: Log{"info", "json"},
+		Signing: Signing{KeyBits: 2048},
+		Mail:    Mail{Security: mail.StartTLS}, DefaultMFA: "administrators", Hashing: Hashing{MaxWaiting: 256},
+		DatabasePool: 16, MaxRequests: 1000, ShutdownGrace: Duration(20 * time.Second), Failover: SignInAgain,
+		Housekeeping: Duration(10 * time.Minute)}
 }
 
 // The choices of database_failover.
@@ -211,7 +214,8 @@ func (c *Config) faults() []error {
 		if err := redis.Check(c.Redis.Reveal()); err != nil {
 			add("redis", "%v", err)
 		} else if !sqldb.IsPostgres(c.Database.Reveal()) {
-			add("redis", "needs a PostgreSQL database: the processes that share a SQLite file are on one machine, and quick enough")
+			add("redis", "needs a PostgreSQL database: the processes that share a SQLite file are on one machine, "+
+				"and quick enough")
 		}
 	}
 	if c.Failover != SignInAgain && c.Failover != Keep {
@@ -226,7 +230,8 @@ func (c *Config) faults() []error {
 	if c.Listen == "" && c.TLS.Listen == "" {
 		add("listen", "neither listen nor tls.listen is set")
 	}
-	for key, address := range map[string]string{"listen": c.Listen, "tls.listen": c.TLS.Listen, "mtls.listen": c.MTLS.Listen, "metrics.listen": c.Metrics.Listen} {
+	for key, address := range map[string]string{"listen": c.Listen, "tls.listen": c.TLS.Listen,
+		"mtls.listen": c.MTLS.Listen, "metrics.listen": c.Metrics.Listen} {
 		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
 			add(key, "must be host:port")
 		}
@@ -253,7 +258,8 @@ func (c *Config) faults() []error {
 	if _, err := networks(c.Outbound.AllowedNetworks); err != nil {
 		add("outbound.allowed_networks", "%v", err)
 	}
-	if host, _, err := net.SplitHostPort(c.Metrics.Listen); err == nil && !isLoopback(host) && c.Metrics.Token.IsZero() {
+	if host, _, err := net.SplitHostPort(c.Metrics.Listen); err == nil && !isLoopback(host) &&
+		c.Metrics.Token.IsZero() {
 		add("metrics.listen", "must be a loopback address, or set metrics.token: metrics are not for everyone")
 	}
 	if !c.Metrics.Token.IsZero() && len(c.Metrics.Token.Reveal()) < 16 {
@@ -269,7 +275,8 @@ func (c *Config) faults() []error {
 	}
 	out = append(out, c.webAuthnFaults()...)
 	if c.Tracing.Endpoint != "" {
-		if u, err := url.Parse(c.Tracing.Endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		if u, err := url.Parse(c.Tracing.Endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") ||
+			u.Host == "" {
 			add("tracing.otlp_endpoint", "must be an http or https URL")
 		}
 	}
@@ -322,10 +329,12 @@ func (c *Config) URL() (*url.URL, error) {
 // originURL reads an address of scheme and host.
 func originURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil || (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
+	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil ||
+		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("must be scheme and host only, such as https://auth.example.com")
 	}
-	if u.Host != strings.ToLower(u.Host) || (u.Scheme == "https" && u.Port() == "443") || (u.Scheme == "http" && u.Port() == "80") {
+	if u.Host != strings.ToLower(u.Host) || (u.Scheme == "https" && u.Port() == "443") ||
+		(u.Scheme == "http" && u.Port() == "80") {
 		return nil, errors.New("must be as browsers write an origin: lower case, without the scheme's own port")
 	}
 	u.Path = ""
@@ -335,7 +344,8 @@ func originURL(text string) (*url.URL, error) {
 // SMTP is the mail server.
 func (c *Config) SMTP() mail.SMTP {
 	m := c.Mail
-	return mail.SMTP{Address: m.SMTP, Security: m.Security, Username: m.Username, Password: m.Password, CAFile: m.CAFile, From: m.From}
+	return mail.SMTP{Address: m.SMTP, Security: m.Security, Username: m.Username, Password: m.Password,
+		CAFile: m.CAFile, From: m.From}
 }
 
 // RelyingParty is the configured one: its id, and the origins of its pages.
@@ -346,7 +356,8 @@ func (c *Config) RelyingParty() (rpID string, origins []string) {
 	}
 	origins = []string{u.Scheme + "://" + u.Host}
 	rpID = c.WebAuthn.RPID
-	if a, err := netip.ParseAddr(u.Hostname()); rpID == "" && err == nil && a.IsLoopback() { // an address is no relying party; this machine has a name
+	if a, err := netip.ParseAddr(u.Hostname()); rpID == "" && err == nil && a.IsLoopback() {
+		// an address is no relying party; this machine has a name
 		rpID, origins = "localhost", []string{u.Scheme + "://" + net.JoinHostPort("localhost", u.Port())}
 	} else if rpID == "" {
 		rpID = u.Hostname()

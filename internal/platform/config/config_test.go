@@ -18,7 +18,8 @@ func env(pairs ...string) func(string) string {
 }
 
 func required(more ...string) func(string) string {
-	return env(append([]string{"GATEHOUSE_PUBLIC_URL", "https://auth.example.com", "GATEHOUSE_DATABASE", "sqlite:x.db", "GATEHOUSE_ENCRYPTION_KEYS", goodKey}, more...)...)
+	return env(append([]string{"GATEHOUSE_PUBLIC_URL", "https://auth.example.com", "GATEHOUSE_DATABASE", "sqlite:x.db",
+		"GATEHOUSE_ENCRYPTION_KEYS", goodKey}, more...)...)
 }
 
 // WEB13: every fault is reported, each by its key; a security option that cannot be read is never left out.
@@ -80,22 +81,27 @@ func TestSourcesAndSecrets(t *testing.T) {
 		}
 		return path
 	}
-	file := write("c.yaml", "public_url: https://file.example.com\ndatabase: sqlite:file.db\nencryption_keys: ["+goodKey+"]\nlog:\n  level: debug\ntls:\n  listen: none\nshutdown_grace: 5s\n")
+	file := write("c.yaml",
+		"public_url: https://file.example.com\ndatabase: sqlite:file.db\nencryption_keys: ["+goodKey+
+			"]\nlog:\n  level: debug\ntls:\n  listen: none\nshutdown_grace: 5s\n")
 	c, err := Load(file, env("GATEHOUSE_LOG_LEVEL", "warn", "GATEHOUSE_TRUSTED_PROXIES", "10.0.0.1, 10.1.0.0/16"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.PublicURL != "https://file.example.com" || c.Log.Level != "warn" || c.Log.Format != "json" || c.TLS.Listen != "" || len(c.TrustedProxies) != 2 || c.Database.Reveal() != "sqlite:file.db" {
+	if c.PublicURL != "https://file.example.com" || c.Log.Level != "warn" || c.Log.Format != "json" ||
+		c.TLS.Listen != "" || len(c.TrustedProxies) != 2 || c.Database.Reveal() != "sqlite:file.db" {
 		t.Errorf("%+v", c)
 	}
 	key := write("key", goodKey+"\n")
-	if _, err := Load("", env("GATEHOUSE_PUBLIC_URL", "https://x.example", "GATEHOUSE_DATABASE", "x.db", "GATEHOUSE_ENCRYPTION_KEYS_FILE", key)); err != nil {
+	if _, err := Load("", env("GATEHOUSE_PUBLIC_URL", "https://x.example", "GATEHOUSE_DATABASE", "x.db",
+		"GATEHOUSE_ENCRYPTION_KEYS_FILE", key)); err != nil {
 		t.Error(err)
 	}
 	if _, err := Load("", required("GATEHOUSE_ENCRYPTION_KEYS_FILE", key)); err == nil {
 		t.Error("a secret given twice is accepted")
 	}
-	for name, text := range map[string]string{"unknown key": "publicurl: x\n", "repeated key": "listen: a:1\nlisten: b:2\n", "wrong type": "signing: [1]\n", "not YAML": "{{{"} {
+	for name, text := range map[string]string{"unknown key": "publicurl: x\n",
+		"repeated key": "listen: a:1\nlisten: b:2\n", "wrong type": "signing: [1]\n", "not YAML": "{{{"} {
 		_, err := Load(write("bad.yaml", text+"# "+goodKey), required())
 		if err == nil || strings.Contains(err.Error(), goodKey) {
 			t.Errorf("%s: %v", name, err)
@@ -114,7 +120,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// A30: whom authenticators make credentials for comes from configuration alone: the public host, a domain above it, or this machine's name.
+// A30: whom authenticators make credentials for comes from configuration alone: the public host, a domain above it, or
+// this machine's name.
 func TestA30_RelyingParty(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -122,7 +129,9 @@ func TestA30_RelyingParty(t *testing.T) {
 		rpID, origins string
 	}{
 		{nil, "auth.example.com", "https://auth.example.com"},
-		{[]string{"GATEHOUSE_WEBAUTHN_RP_ID", "example.com", "GATEHOUSE_WEBAUTHN_ORIGINS", "https://app.example.com,https://auth.example.com"}, "example.com", "https://auth.example.com https://app.example.com"},
+		{[]string{"GATEHOUSE_WEBAUTHN_RP_ID", "example.com", "GATEHOUSE_WEBAUTHN_ORIGINS",
+			"https://app.example.com,https://auth.example.com"}, "example.com",
+			"https://auth.example.com https://app.example.com"},
 		{[]string{"GATEHOUSE_PUBLIC_URL", "http://127.0.0.1:8080"}, "localhost", "http://localhost:8080"},
 		{[]string{"GATEHOUSE_PUBLIC_URL", "http://localhost:8080"}, "localhost", "http://localhost:8080"},
 	} {

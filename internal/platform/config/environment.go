@@ -60,7 +60,8 @@ func walk(v reflect.Value, prefix string, visit func(key string, f reflect.Value
 	}
 }
 
-// fromEnvironment sets what GATEHOUSE_* says. Lists are separated by commas; a secret may stand in the file that *_FILE names.
+// fromEnvironment sets what GATEHOUSE_* says. Lists are separated by commas; a secret may stand in the file that *_FILE
+// names.
 func fromEnvironment(c *Config, getenv func(string) string) []error {
 	var faults []error
 	walk(reflect.ValueOf(c).Elem(), "", func(key string, f reflect.Value, _ string) {

@@ -18,8 +18,8 @@ import (
 // ErrInjected is the failure that a fail point makes.
 var ErrInjected = fmt.Errorf("failpoint: injected: %w", os.ErrDeadlineExceeded)
 
-// A point does its action at the n-th hit, or from it on. GATEHOUSE_FAILPOINTS is a list such as rotate.committed=kill@3,listen=error@1+. The actions: kill
-// (as kill -9), panic, error, sleep:duration.
+// A point does its action at the n-th hit, or from it on. GATEHOUSE_FAILPOINTS is a list such as
+// rotate.committed=kill@3,listen=error@1+. The actions: kill (as kill -9), panic, error, sleep:duration.
 type point struct {
 	action  string
 	lasting bool
@@ -130,7 +130,7 @@ const clockEnv = "GATEHOUSE_FAULT_CLOCK"
 func Clock(t time.Time) time.Time {
 	text := os.Getenv(clockEnv)
 	if path, ok := strings.CutPrefix(text, "@"); ok {
-		read, err := os.ReadFile(path) //nolint:gosec // the laboratory's own
+		read, err := os.ReadFile(path) // the laboratory's own
 		if err != nil {
 			return t
 		}

@@ -1,6 +1,6 @@
-// Package hashing bounds how many password hashes run at once. Each takes a fixed piece of memory, so the number of slots bounds the
-// memory; who waits is served in turn by client, so that one client's flood delays itself; beyond the queue callers are sent away
-// before the machine is exhausted.
+// Package hashing bounds how many password hashes run at once. Each takes a fixed piece of memory, so the number of
+// slots bounds the memory; who waits is served in turn by client, so that one client's flood delays itself; beyond the
+// queue callers are sent away before the machine is exhausted.
 package hashing
 
 import (
@@ -61,8 +61,9 @@ func or(n, fallback int) int {
 // Params are the costs of new hashes.
 func (p *Pool) Params() password.Params { return p.o.Params }
 
-// A Place is a caller's right to hash soon. Whoever has work to do before its hash, such as to count a try, enters first: it is sent away before that
-// work or, but for the longest wait, not at all. A place is held meanwhile, so the work must be short.
+// A Place is a caller's right to hash soon. Whoever has work to do before its hash, such as to count a try, enters
+// first: it is sent away before that work or, but for the longest wait, not at all. A place is held meanwhile, so the
+// work must be short.
 type Place struct {
 	p      *Pool
 	client string
@@ -135,7 +136,8 @@ func (p *Pool) Verify(ctx context.Context, client, plain, encoded string) (ok, o
 	return l.Verify(ctx, plain, encoded)
 }
 
-// Quiet tells, once after a busy time, that no hash ran since it was last asked: the moment to give the memory of hashes back.
+// Quiet tells, once after a busy time, that no hash ran since it was last asked: the moment to give the memory of
+// hashes back.
 func (p *Pool) Quiet() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

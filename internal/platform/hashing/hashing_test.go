@@ -11,7 +11,8 @@ import (
 
 func pool(o Options) *Pool { return New(o) }
 
-// ATK58: no more hashes run at once than there are slots, and who waits beyond the queue is sent away at once with a time to come back.
+// ATK58: no more hashes run at once than there are slots, and who waits beyond the queue is sent away at once with a
+// time to come back.
 func TestATK58_SlotsAndShedding(t *testing.T) {
 	t.Parallel()
 	p := pool(Options{Slots: 2, MaxWaiting: 3, PerClient: 2})
@@ -74,7 +75,8 @@ func TestATK58_SlotsAndShedding(t *testing.T) {
 	if most != 2 {
 		t.Errorf("%d ran at once", most)
 	}
-	if p.running != 0 || p.waiting != 0 || len(p.queues) != 0 || len(p.turns) != 0 || p.within != 0 || len(p.places) != 0 {
+	if p.running != 0 || p.waiting != 0 || len(p.queues) != 0 || len(p.turns) != 0 || p.within != 0 ||
+		len(p.places) != 0 {
 		t.Errorf("left behind: %+v", p)
 	}
 }
@@ -145,6 +147,7 @@ func TestGivingUp(t *testing.T) {
 		cancel()
 	}
 	if p.running != 0 || p.waiting != 0 || len(p.queues) != 0 || len(p.turns) != 0 {
-		t.Errorf("left behind: running %d, waiting %d, %d queues, %d turns", p.running, p.waiting, len(p.queues), len(p.turns))
+		t.Errorf("left behind: running %d, waiting %d, %d queues, %d turns", p.running, p.waiting, len(p.queues),
+			len(p.turns))
 	}
 }

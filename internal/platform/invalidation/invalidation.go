@@ -1,6 +1,6 @@
-// Package invalidation tells caches what to drop. A change is announced in its own transaction, heard by the node that made it before
-// the call returns and by every other node from the database. A node that is not sure that it hears says so, and its caches ask the
-// database instead.
+// Package invalidation tells caches what to drop. A change is announced in its own transaction, heard by the node that
+// made it before the call returns and by every other node from the database. A node that is not sure that it hears says
+// so, and its caches ask the database instead.
 package invalidation
 
 import (
@@ -58,7 +58,8 @@ type Subscriber interface {
 
 // New makes a feed. Subscribe everything before Run.
 func New(db *sqldb.DB, log *slog.Logger) *Feed {
-	f := &Feed{db: db, log: log, start: time.Now(), kinds: make(map[string]Subscriber), node: rand.Text(), nodes: make(map[string]time.Time)}
+	f := &Feed{db: db, log: log, start: time.Now(), kinds: make(map[string]Subscriber), node: rand.Text(),
+		nodes: make(map[string]time.Time)}
 	f.epoch.Store(new(string))
 	db.OnCommit(func(messages []string) {
 		f.Heard(messages)
@@ -88,8 +89,8 @@ const (
 	kindNode  = "node"  // a node is there
 )
 
-// Epoch names the stretch of the feed since a node last joined it; empty while this one has not. Nodes hear messages in one order, so any two that
-// are in the same epoch have both heard everything since it began.
+// Epoch names the stretch of the feed since a node last joined it; empty while this one has not. Nodes hear messages in
+// one order, so any two that are in the same epoch have both heard everything since it began.
 func (f *Feed) Epoch() string { return *f.epoch.Load() }
 
 // presence is how long a node counts after it was last heard; it says so every five seconds.
@@ -169,14 +170,16 @@ func (f *Feed) follow(messages []string) {
 		}
 	}
 	f.Heard(messages)
-	if slices.Contains(messages, sqldb.Everything) { // what was read before it is not to be shared any more; all hear it in the same place
+	if slices.Contains(messages, sqldb.Everything) {
+		// what was read before it is not to be shared any more; all hear it in the same place
 		joined := f.Epoch() + "*"
 		f.epoch.Store(&joined)
 	}
 }
 
-// Pushed drops what is told by a quicker way, which tells nothing that the database does not tell a moment later. Whatever does not name one fact is left to that, so that
-// nobody who can write there makes nodes forget everything with one word.
+// Pushed drops what is told by a quicker way, which tells nothing that the database does not tell a moment later.
+// Whatever does not name one fact is left to that, so that nobody who can write there makes nodes forget everything
+// with one word.
 func (f *Feed) Pushed(messages []string) {
 	f.Heard(slices.DeleteFunc(messages, func(m string) bool { return strings.Count(m, "|") != 2 }))
 }

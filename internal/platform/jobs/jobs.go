@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
-// Every runs fn each interval until ctx ends. A failure is logged and tried again next time; a panic ends the process, as it should.
-func Every(ctx context.Context, log *slog.Logger, name string, interval time.Duration, fn func(ctx context.Context) error) {
+// Every runs fn each interval until ctx ends. A failure is logged and tried again next time; a panic ends the process,
+// as it should.
+func Every(ctx context.Context, log *slog.Logger, name string, interval time.Duration,
+	fn func(ctx context.Context) error) {
 	t := time.NewTicker(interval)
 	defer t.Stop()
 	for {

@@ -12,7 +12,8 @@ import (
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
-// A lease is one node's at a time: others get it when it runs out or is given back, and not before; its holder prolongs it.
+// A lease is one node's at a time: others get it when it runs out or is given back, and not before; its holder prolongs
+// it.
 func TestLeases(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {

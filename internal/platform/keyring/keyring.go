@@ -1,5 +1,6 @@
-// Package keyring keeps the installation's encryption keys: it seals what must be unreadable in the database (private keys, seeds,
-// upstream secrets) and derives the keys of keyed hashes, one a purpose. The keys come from configuration and never touch the database.
+// Package keyring keeps the installation's encryption keys: it seals what must be unreadable in the database (private
+// keys, seeds, upstream secrets) and derives the keys of keyed hashes, one a purpose. The keys come from configuration
+// and never touch the database.
 package keyring
 
 import (
@@ -20,11 +21,12 @@ import (
 // KeyBytes is the size of an encryption key.
 const KeyBytes = 32
 
-// minDistinct is how many different bytes a random key of 32 has at the very least; a typed phrase or a row of zeros has fewer.
+// minDistinct is how many different bytes a random key of 32 has at the very least; a typed phrase or a row of zeros
+// has fewer.
 const minDistinct = 16
 
-// Ring holds the keys: the first seals, every one opens, the last is the root of the derived keys, so that adding a key in front
-// changes no stored digest.
+// Ring holds the keys: the first seals, every one opens, the last is the root of the derived keys, so that adding a key
+// in front changes no stored digest.
 type Ring struct {
 	primary string
 	aead    map[string]cipher.AEAD
@@ -41,13 +43,15 @@ func Generate() secret.Secret {
 // New reads keys in base64, newest first. It refuses none, a short one and one that is plainly not random.
 func New(keys []secret.Secret) (*Ring, error) {
 	if len(keys) == 0 {
-		return nil, errors.New("no encryption key: set one of 32 random bytes in base64, as `openssl rand -base64 32` prints")
+		return nil, errors.New("no encryption key: set one of 32 random bytes in base64, as `openssl rand -base64 " +
+			"32` prints")
 	}
 	r := &Ring{aead: make(map[string]cipher.AEAD, len(keys))}
 	for i, k := range keys {
 		raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(k.Reveal()))
 		if err != nil || len(raw) != KeyBytes {
-			return nil, fmt.Errorf("encryption key %d is not 32 bytes in base64, as `openssl rand -base64 32` prints", i+1)
+			return nil, fmt.Errorf("encryption key %d is not 32 bytes in base64, as `openssl rand -base64 32` prints",
+				i+1)
 		}
 		if distinct(raw) < minDistinct {
 			return nil, fmt.Errorf("encryption key %d is not random: make one with `openssl rand -base64 32`", i+1)
@@ -86,7 +90,8 @@ func distinct(b []byte) int {
 	return n
 }
 
-// Seal encrypts with AES-256-GCM under the first key. The place (table and row) is bound in: a sealed value moved elsewhere does not open.
+// Seal encrypts with AES-256-GCM under the first key. The place (table and row) is bound in: a sealed value moved
+// elsewhere does not open.
 func (r *Ring) Seal(plain []byte, place string) string {
 	sealed := r.aead[r.primary].Seal(nil, nil, plain, []byte(place))
 	return r.primary + "." + base64.RawStdEncoding.EncodeToString(sealed)
@@ -97,7 +102,8 @@ func (r *Ring) Open(sealed, place string) ([]byte, error) {
 	name, body, ok := strings.Cut(sealed, ".")
 	aead := r.aead[name]
 	if !ok || aead == nil {
-		return nil, errors.New("keyring: sealed under a key that is not configured; put the former encryption key behind the present one")
+		return nil, errors.New("keyring: sealed under a key that is not configured; put the former encryption key " +
+			"behind the present one")
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(body)
 	if err != nil {

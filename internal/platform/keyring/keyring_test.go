@@ -7,7 +7,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 )
 
-// G4: sealed values open only in their place and unaltered; a new key in front opens the old values and changes no derived key.
+// G4: sealed values open only in their place and unaltered; a new key in front opens the old values and changes no
+// derived key.
 func TestG4_SealAndRotate(t *testing.T) {
 	t.Parallel()
 	first, second := Generate(), Generate()
@@ -35,7 +36,8 @@ func TestG4_SealAndRotate(t *testing.T) {
 	}
 	b := []byte(sealed)
 	b[len(b)-3] ^= 1
-	for name, v := range map[string]string{"altered": string(b), "empty": "", "without key": "abc", "unknown key": "00000000." + sealed[9:]} {
+	for name, v := range map[string]string{"altered": string(b), "empty": "", "without key": "abc",
+		"unknown key": "00000000." + sealed[9:]} {
 		if _, err := after.Open(v, "signing_keys/a"); err == nil {
 			t.Errorf("%s opens", name)
 		}

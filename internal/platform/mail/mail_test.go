@@ -21,7 +21,8 @@ import (
 
 const from = "Gatehouse <no-reply@auth.example.com>"
 
-// A12: mails leave by STARTTLS, by TLS and, on this machine, in the clear, with and without an account; a connection that is less than asked for is none.
+// A12: mails leave by STARTTLS, by TLS and, on this machine, in the clear, with and without an account; a connection
+// that is less than asked for is none.
 func TestA12_SMTP(t *testing.T) {
 	t.Parallel()
 	account := func(s mail.SMTP) mail.SMTP {
@@ -33,24 +34,43 @@ func TestA12_SMTP(t *testing.T) {
 		client func(s mail.SMTP) mail.SMTP
 		ok     bool
 	}{
-		"STARTTLS":                       {smtptest.Options{}, func(s mail.SMTP) mail.SMTP { return s }, true},
-		"STARTTLS with an account":       {smtptest.Options{Account: true}, account, true},
-		"TLS with an account":            {smtptest.Options{TLS: true, Account: true}, func(s mail.SMTP) mail.SMTP { s.Security = mail.TLS; return account(s) }, true},
-		"in the clear, here":             {smtptest.Options{Clear: true}, func(s mail.SMTP) mail.SMTP { s.Security = mail.Plain; return s }, true},
-		"STARTTLS that is not offered":   {smtptest.Options{Clear: true}, func(s mail.SMTP) mail.SMTP { return s }, false},
-		"a certificate of nobody's":      {smtptest.Options{}, func(s mail.SMTP) mail.SMTP { s.CAFile = ""; return s }, false},
-		"TLS where STARTTLS is":          {smtptest.Options{}, func(s mail.SMTP) mail.SMTP { s.Security = mail.TLS; return s }, false},
-		"no account where one is needed": {smtptest.Options{Account: true}, func(s mail.SMTP) mail.SMTP { return s }, false},
-		"a wrong password":               {smtptest.Options{Account: true}, func(s mail.SMTP) mail.SMTP { s = account(s); s.Password = secret.New("wrong"); return s }, false},
+		"STARTTLS":                 {smtptest.Options{}, func(s mail.SMTP) mail.SMTP { return s }, true},
+		"STARTTLS with an account": {smtptest.Options{Account: true}, account, true},
+		"TLS with an account": {smtptest.Options{TLS: true, Account: true}, func(s mail.SMTP) mail.SMTP {
+			s.Security = mail.TLS
+			return account(s)
+		}, true},
+		"in the clear, here": {smtptest.Options{Clear: true}, func(s mail.SMTP) mail.SMTP {
+			s.Security = mail.Plain
+			return s
+		}, true},
+		"STARTTLS that is not offered": {smtptest.Options{Clear: true}, func(s mail.SMTP) mail.SMTP { return s },
+			false},
+		"a certificate of nobody's": {smtptest.Options{}, func(s mail.SMTP) mail.SMTP { s.CAFile = ""; return s },
+			false},
+		"TLS where STARTTLS is": {smtptest.Options{}, func(s mail.SMTP) mail.SMTP {
+			s.Security = mail.TLS
+			return s
+		}, false},
+		"no account where one is needed": {smtptest.Options{Account: true}, func(s mail.SMTP) mail.SMTP { return s },
+			false},
+		"a wrong password": {smtptest.Options{Account: true}, func(s mail.SMTP) mail.SMTP {
+			s = account(s)
+			s.Password = secret.New("wrong")
+			return s
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := smtptest.Start(t, c.server)
-			sender, err := mail.NewSMTP(c.client(mail.SMTP{Address: server.Address, Security: mail.StartTLS, CAFile: server.CAFile, From: from}))
+			sender,
+				err := mail.NewSMTP(c.client(mail.SMTP{Address: server.Address, Security: mail.StartTLS,
+				CAFile: server.CAFile, From: from}))
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = sender.Send(t.Context(), mail.Mail{ID: "mail_1", To: "ana@acme-corp.example", Subject: "Olá, ção", Text: "text\n", HTML: "<p>html</p>"})
+			err = sender.Send(t.Context(), mail.Mail{ID: "mail_1", To: "ana@acme-corp.example", Subject: "Olá, ção",
+				Text: "text\n", HTML: "<p>html</p>"})
 			if (err == nil) != c.ok {
 				t.Fatalf("%v", err)
 			}
@@ -62,7 +82,11 @@ func TestA12_SMTP(t *testing.T) {
 				return
 			}
 			m := got[0]
-			if m.From != "no-reply@auth.example.com" || m.Header.Get("From") != `"Gatehouse" <no-reply@auth.example.com>` || m.Header.Get("Message-Id") != "<mail_1@auth.example.com>" || m.Header.Get("Auto-Submitted") != "auto-generated" || !strings.Contains(m.Text, "text") || !strings.Contains(m.HTML, "<p>html</p>") {
+			if m.From != "no-reply@auth.example.com" ||
+				m.Header.Get("From") != `"Gatehouse" <no-reply@auth.example.com>` ||
+				m.Header.Get("Message-Id") != "<mail_1@auth.example.com>" ||
+				m.Header.Get("Auto-Submitted") != "auto-generated" || !strings.Contains(m.Text, "text") ||
+				!strings.Contains(m.HTML, "<p>html</p>") {
 				t.Errorf("%+v", m)
 			}
 			if _, secure := server.Counts(); (secure == 1) == c.server.Clear {
@@ -70,12 +94,15 @@ func TestA12_SMTP(t *testing.T) {
 			}
 		})
 	}
-	sender, err := mail.NewSMTP(mail.SMTP{Address: smtptest.Start(t, smtptest.Options{Clear: true}).Address, Security: mail.Plain, From: from})
+	sender, err := mail.NewSMTP(mail.SMTP{Address: smtptest.Start(t, smtptest.Options{Clear: true}).Address,
+		Security: mail.Plain, From: from})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, to := range []string{"ana@acme-corp.example\r\nBcc: evil@evil.example", "ana@acme-corp.example, evil@evil.example", ""} {
-		if err := sender.Send(t.Context(), mail.Mail{ID: "mail_1", To: to, Subject: "x", Text: "x", HTML: "x"}); !errors.Is(err, mail.ErrRefused) {
+	for _, to := range []string{"ana@acme-corp.example\r\nBcc: evil@evil.example",
+		"ana@acme-corp.example, evil@evil.example", ""} {
+		if err := sender.Send(t.Context(), mail.Mail{ID: "mail_1", To: to, Subject: "x", Text: "x",
+			HTML: "x"}); !errors.Is(err, mail.ErrRefused) {
 			t.Errorf("%q: %v", to, err)
 		}
 	}
@@ -89,8 +116,12 @@ func TestA12_SMTPSettings(t *testing.T) {
 		t.Error(err)
 	}
 	for name, change := range map[string]func(s *mail.SMTP){
-		"address": func(s *mail.SMTP) { s.Address = "smtp.example.com" }, "port": func(s *mail.SMTP) { s.Address = "smtp.example.com:x" }, "from": func(s *mail.SMTP) { s.From = "nobody" },
-		"in the clear, elsewhere": func(s *mail.SMTP) { s.Security = mail.Plain }, "another word": func(s *mail.SMTP) { s.Security = "ssl" }, "a name alone": func(s *mail.SMTP) { s.Username = "x" },
+		"address": func(s *mail.SMTP) { s.Address = "smtp.example.com" }, "port": func(s *mail.SMTP) {
+			s.Address = "smtp.example.com:x"
+		}, "from": func(s *mail.SMTP) { s.From = "nobody" },
+		"in the clear, elsewhere": func(s *mail.SMTP) { s.Security = mail.Plain }, "another word": func(s *mail.SMTP) {
+			s.Security = "ssl"
+		}, "a name alone": func(s *mail.SMTP) { s.Username = "x" },
 	} {
 		s := good
 		change(&s)
@@ -128,7 +159,8 @@ var ring = func() *keyring.Ring {
 
 func outbox(t *testing.T, db *sqldb.DB, server *smtptest.Server, holder string, c *clock) *mail.Outbox {
 	t.Helper()
-	sender, err := mail.NewSMTP(mail.SMTP{Address: server.Address, Security: mail.StartTLS, CAFile: server.CAFile, From: from})
+	sender, err := mail.NewSMTP(mail.SMTP{Address: server.Address, Security: mail.StartTLS, CAFile: server.CAFile,
+		From: from})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +172,8 @@ func organization(t *testing.T, db *sqldb.DB) id.Organization {
 	t.Helper()
 	org := id.New[id.Organization]()
 	err := db.PlatformTx(t.Context(), "an organization for the test", func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(t.Context(), `INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) VALUES ($1, 'acme-corp', 'Acme', 'active', '{}', 1, 1)`, org)
+		_, err := tx.Exec(t.Context(),
+			`INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) VALUES ($1, 'acme-corp', 'Acme', 'active', '{}', 1, 1)`, org)
 		return err
 	})
 	if err != nil {
@@ -150,25 +183,30 @@ func organization(t *testing.T, db *sqldb.DB) id.Organization {
 }
 
 func invite(to string) mail.Message {
-	return mail.Message{Kind: mail.Invitation, Subject: "inv_1", To: to, Name: "Ana", Organization: "Acme", Page: "accept-invitation", Token: secret.New("s3cret"), Lifetime: time.Hour}
+	return mail.Message{Kind: mail.Invitation, Subject: "inv_1", To: to, Name: "Ana", Organization: "Acme",
+		Page: "accept-invitation", Token: secret.New("s3cret"), Lifetime: time.Hour}
 }
 
 func queue(t *testing.T, db *sqldb.DB, o *mail.Outbox, org id.Organization, m mail.Message) {
 	t.Helper()
-	if err := db.Tx(t.Context(), org, func(tx *sqldb.Tx) error { return o.Queue(t.Context(), tx, org, m) }); err != nil {
+	if err := db.Tx(t.Context(), org, func(tx *sqldb.Tx) error {
+		return o.Queue(t.Context(), tx, org, m)
+	}); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func rows(t *testing.T, db *sqldb.DB, where string) (n int) {
 	t.Helper()
-	if err := db.Platform("what the outbox holds").QueryRow(t.Context(), `SELECT count(*) FROM mails WHERE `+where).Scan(&n); err != nil {
+	if err := db.Platform("what the outbox holds").QueryRow(t.Context(), `SELECT count(*) FROM mails WHERE `+where).
+		Scan(&n); err != nil {
 		t.Fatal(err)
 	}
 	return n
 }
 
-// A12: a mail is there if and only if what it tells was done, is sealed while it waits, is sent once by one of many nodes, also after a restart, and leaves no secret.
+// A12: a mail is there if and only if what it tells was done, is sealed while it waits, is sent once by one of many
+// nodes, also after a restart, and leaves no secret.
 func TestA12_OutboxSendsOnce(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
@@ -189,7 +227,8 @@ func TestA12_OutboxSendsOnce(t *testing.T) {
 			queue(t, db, first, org, invite("ana@acme-corp.example"))
 		}
 		var content string
-		if err := db.Platform("what lies in the outbox").QueryRow(t.Context(), `SELECT content FROM mails LIMIT 1`).Scan(&content); err != nil || strings.Contains(content, "s3cret") || strings.Contains(content, "ana@") {
+		if err := db.Platform("what lies in the outbox").QueryRow(t.Context(), `SELECT content FROM mails LIMIT 1`).
+			Scan(&content); err != nil || strings.Contains(content, "s3cret") || strings.Contains(content, "ana@") {
 			t.Errorf("%s, %v", content, err)
 		}
 		// The node that queued them is gone; others take over, all at once.
@@ -211,7 +250,8 @@ func TestA12_OutboxSendsOnce(t *testing.T) {
 		if len(got) != 20 || len(ids) != 20 || len(server.Mails("never@acme-corp.example")) != 0 {
 			t.Fatalf("%d mails, %d ids", len(got), len(ids))
 		}
-		if !strings.Contains(got[0].Text, "https://auth.example.com/accept-invitation#token=s3cret") || !strings.Contains(got[0].Text, "60 minutes") || got[0].Header.Get("Subject") != "You are invited to Acme" {
+		if !strings.Contains(got[0].Text, "https://auth.example.com/accept-invitation#token=s3cret") ||
+			!strings.Contains(got[0].Text, "60 minutes") || got[0].Header.Get("Subject") != "You are invited to Acme" {
 			t.Errorf("%v %s", got[0].Header, got[0].Text)
 		}
 		if left := rows(t, db, `content <> '' OR state <> 'sent'`); left != 0 {
@@ -227,8 +267,9 @@ func TestA12_OutboxSendsOnce(t *testing.T) {
 	})
 }
 
-// A12: what may pass is tried again, ever more rarely, and what will not is given up; a mail that is too old is not sent; a node that died while sending does not keep its mail for ever, and
-// a rendering that fails stops none behind it.
+// A12: what may pass is tried again, ever more rarely, and what will not is given up; a mail that is too old is not
+// sent; a node that died while sending does not keep its mail for ever, and a rendering that fails stops none behind
+// it.
 func TestA12_OutboxTriesAgain(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
@@ -254,7 +295,8 @@ func TestA12_OutboxTriesAgain(t *testing.T) {
 			queue(t, db, o, org, invite(to))
 		}
 		deliver()
-		if len(server.Mails("good@acme-corp.example")) != 1 || rows(t, db, `state = 'failed' AND content = ''`) != 1 || rows(t, db, `state = 'waiting' AND attempts = 1`) != 1 {
+		if len(server.Mails("good@acme-corp.example")) != 1 || rows(t, db, `state = 'failed' AND content = ''`) != 1 ||
+			rows(t, db, `state = 'waiting' AND attempts = 1`) != 1 {
 			t.Fatal("one good, one refused for good, one that waits")
 		}
 		deliver() // not yet due
@@ -287,7 +329,9 @@ func TestA12_OutboxTriesAgain(t *testing.T) {
 		// A node takes a mail and dies.
 		queue(t, db, o, org, invite("orphan@acme-corp.example"))
 		err := db.PlatformTx(t.Context(), "as a node that dies would leave it", func(tx *sqldb.Tx) error {
-			_, err := tx.Exec(t.Context(), `UPDATE mails SET claim = 'dead', due_at = $1, attempts = 1 WHERE state = 'waiting'`, c.now().Add(2*time.Minute).UnixMilli())
+			_, err := tx.Exec(t.Context(),
+				`UPDATE mails SET claim = 'dead', due_at = $1, attempts = 1 WHERE state = 'waiting'`,
+				c.now().Add(2*time.Minute).UnixMilli())
 			return err
 		})
 		if err != nil {
@@ -340,7 +384,8 @@ func TestA12_ServerDown(t *testing.T) {
 		}
 		server := smtptest.Start(t, smtptest.Options{})
 		c.forward(time.Minute)
-		if err := outbox(t, db, server, "later", c).Deliver(t.Context()); err != nil || len(server.Mails("ana@acme-corp.example")) != 1 {
+		if err := outbox(t, db, server, "later", c).Deliver(t.Context()); err != nil ||
+			len(server.Mails("ana@acme-corp.example")) != 1 {
 			t.Errorf("%v", err)
 		}
 	})

@@ -24,7 +24,8 @@ const (
 	NewDevice       Kind = "new_device"
 )
 
-var kinds = []Kind{Invitation, ChoosePassword, ResetPassword, PasswordChanged, EmailChanged, FactorAdded, FactorRemoved, FactorsReset, BackupCodeUsed, BackupCodesMade, NewDevice}
+var kinds = []Kind{Invitation, ChoosePassword, ResetPassword, PasswordChanged, EmailChanged, FactorAdded, FactorRemoved,
+	FactorsReset, BackupCodeUsed, BackupCodesMade, NewDevice}
 
 // Message is a mail to be written.
 type Message struct {

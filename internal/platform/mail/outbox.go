@@ -27,9 +27,10 @@ type Outbox struct {
 	log    *slog.Logger
 }
 
-// NewOutbox makes the outbox of one node; holder is its name, which no other has. Links are built from the public URL alone. A nil sender means that
-// this installation sends no mail.
-func NewOutbox(db *sqldb.DB, ring *keyring.Ring, public *url.URL, sender Sender, holder string, now func() time.Time, log *slog.Logger) *Outbox {
+// NewOutbox makes the outbox of one node; holder is its name, which no other has. Links are built from the public URL
+// alone. A nil sender means that this installation sends no mail.
+func NewOutbox(db *sqldb.DB, ring *keyring.Ring, public *url.URL, sender Sender, holder string, now func() time.Time,
+	log *slog.Logger) *Outbox {
 	return &Outbox{db: db, ring: ring, public: public, sender: sender, holder: holder, now: now, log: log}
 }
 
@@ -43,19 +44,24 @@ func (o *Outbox) Queue(ctx context.Context, tx *sqldb.Tx, org id.Organization, m
 	return o.queue(ctx, tx, org, m, "VALUES ($1, $2, $3, $4, 'waiting', $5, $6, $6, $7)")
 }
 
-// QueueIfNewDevice writes a mail about a session that has just begun, if its user has signed in before, but never from a device that calls itself so.
-func (o *Outbox) QueueIfNewDevice(ctx context.Context, tx *sqldb.Tx, org id.Organization, m Message, session id.Session, device string) error {
-	return o.queue(ctx, tx, org, m, `SELECT $1, $2, $3, $4, 'waiting', $5, CAST($6 AS BIGINT), CAST($6 AS BIGINT), CAST($7 AS BIGINT)
+// QueueIfNewDevice writes a mail about a session that has just begun, if its user has signed in before, but never from
+// a device that calls itself so.
+func (o *Outbox) QueueIfNewDevice(ctx context.Context, tx *sqldb.Tx, org id.Organization, m Message, session id.Session,
+	device string) error {
+	return o.queue(ctx, tx, org, m,
+		`SELECT $1, $2, $3, $4, 'waiting', $5, CAST($6 AS BIGINT), CAST($6 AS BIGINT), CAST($7 AS BIGINT)
 		WHERE EXISTS (SELECT 1 FROM sessions s WHERE s.organization_id = $1 AND s.user_id = $4 AND s.id <> $8)
 		AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.organization_id = $1 AND s.user_id = $4 AND s.id <> $8 AND s.device = $9)`, string(session), device)
 }
 
-func (o *Outbox) queue(ctx context.Context, tx *sqldb.Tx, org id.Organization, m Message, values string, more ...any) error {
+func (o *Outbox) queue(ctx context.Context, tx *sqldb.Tx, org id.Organization, m Message, values string,
+	more ...any) error {
 	if o.sender == nil {
 		return nil
 	}
 	now, mail := o.now(), id.New[id.Mail]()
-	c := content{Kind: m.Kind, To: m.To, Name: m.Name, Organization: m.Organization, Minutes: int(m.lifetime() / time.Minute), Facts: m.Facts}
+	c := content{Kind: m.Kind, To: m.To, Name: m.Name, Organization: m.Organization,
+		Minutes: int(m.lifetime() / time.Minute), Facts: m.Facts}
 	if m.Page != "" {
 		c.Link = o.public.JoinPath(m.Page).String() + "#token=" + m.Token.Reveal()
 	}
@@ -66,7 +72,8 @@ func (o *Outbox) queue(ctx context.Context, tx *sqldb.Tx, org id.Organization, m
 	if err != nil {
 		return fmt.Errorf("mail: %w", err)
 	}
-	args := append([]any{org, mail, string(m.Kind), m.Subject, o.ring.Seal(text, place(org, mail)), now.UnixMilli(), now.Add(m.lifetime()).UnixMilli()}, more...)
+	args := append([]any{org, mail, string(m.Kind), m.Subject, o.ring.Seal(text, place(org, mail)), now.UnixMilli(),
+		now.Add(m.lifetime()).UnixMilli()}, more...)
 	if _, err := tx.Later().Exec(ctx, insertMail+values, args...); err != nil {
 		return fmt.Errorf("mail: queue: %w", err)
 	}
@@ -78,9 +85,12 @@ func place(org id.Organization, mail id.Mail) string {
 }
 
 // Written counts the mails of a kind about somebody since a moment.
-func (o *Outbox) Written(ctx context.Context, org id.Organization, subject string, kind Kind, since time.Time) (n int64, err error) {
-	err = o.db.Tenant(org).QueryRow(ctx, `SELECT CAST(count(*) AS BIGINT) FROM mails WHERE organization_id = $1 AND subject = $2 AND kind = $3 AND created_at > $4`,
-		org, subject, string(kind), since.UnixMilli()).Scan(&n)
+func (o *Outbox) Written(ctx context.Context, org id.Organization, subject string, kind Kind, since time.Time) (n int64,
+	err error) {
+	err = o.db.Tenant(org).
+		QueryRow(ctx,
+			`SELECT CAST(count(*) AS BIGINT) FROM mails WHERE organization_id = $1 AND subject = $2 AND kind = $3 AND created_at > $4`,
+			org, subject, string(kind), since.UnixMilli()).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("mail: count: %w", err)
 	}
@@ -120,14 +130,17 @@ func (o *Outbox) take(ctx context.Context) (c claimed, found bool, err error) {
 	now := o.now()
 	// Most of the time nothing waits; a look costs less than a transaction, and no lock.
 	var due bool
-	if err := o.db.Platform("is a mail due, of whatever organization").QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM mails WHERE state = 'waiting' AND due_at <= $1)`, now.UnixMilli()).Scan(&due); err != nil || !due {
+	if err := o.db.Platform("is a mail due, of whatever organization").
+		QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM mails WHERE state = 'waiting' AND due_at <= $1)`, now.UnixMilli()).
+		Scan(&due); err != nil || !due {
 		return c, false, err
 	}
 	err = o.db.PlatformTx(ctx, "the next mail, of whatever organization", func(tx *sqldb.Tx) error {
 		var expires int64
 		err := tx.QueryRow(ctx, `UPDATE mails SET claim = $1, due_at = $2, attempts = attempts + 1
 			WHERE state = 'waiting' AND due_at <= $3 AND (organization_id, id) IN (SELECT m.organization_id, m.id FROM mails m WHERE m.state = 'waiting' AND m.due_at <= $3 ORDER BY m.due_at, m.id LIMIT 1)
-			RETURNING organization_id, id, content, attempts, expires_at`, o.holder, now.Add(claim).UnixMilli(), now.UnixMilli()).Scan(&c.org, &c.id, &c.content, &c.attempts, &expires)
+			RETURNING organization_id, id, content, attempts, expires_at`, o.holder, now.Add(claim).UnixMilli(),
+			now.UnixMilli()).Scan(&c.org, &c.id, &c.content, &c.attempts, &expires)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}
@@ -147,12 +160,17 @@ func (o *Outbox) deliver(ctx context.Context, c claimed) error {
 	}
 	next := o.now().Add(backoff(c.attempts))
 	if final := errors.Is(err, ErrRefused) || !next.Before(c.expires); final {
-		o.log.ErrorContext(ctx, "a mail was given up", "mail", c.id, "organization", c.org, "attempts", c.attempts, "error", err)
+		o.log.ErrorContext(ctx, "a mail was given up", "mail", c.id, "organization", c.org, "attempts", c.attempts,
+			"error", err)
 		return o.end(ctx, c, "failed")
 	}
-	o.log.WarnContext(ctx, "a mail was not sent and will be tried again", "mail", c.id, "organization", c.org, "attempts", c.attempts, "error", err)
+	o.log.WarnContext(ctx, "a mail was not sent and will be tried again", "mail", c.id, "organization", c.org,
+		"attempts", c.attempts, "error", err)
 	return o.db.Tx(context.WithoutCancel(ctx), c.org, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE mails SET due_at = $1, claim = '' WHERE organization_id = $2 AND id = $3 AND claim = $4`, next.UnixMilli(), c.org, c.id, o.holder)
+		_,
+			err := tx.Exec(ctx,
+			`UPDATE mails SET due_at = $1, claim = '' WHERE organization_id = $2 AND id = $3 AND claim = $4`,
+			next.UnixMilli(), c.org, c.id, o.holder)
 		return err
 	})
 }
@@ -182,7 +200,10 @@ func (o *Outbox) send(ctx context.Context, c claimed) error {
 func (o *Outbox) end(ctx context.Context, c claimed, state string) error {
 	ctx = context.WithoutCancel(ctx) // it was accepted: a node that stops must still write it down
 	err := o.db.Tx(ctx, c.org, func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(ctx, `UPDATE mails SET state = $1, content = '', ended_at = $2 WHERE organization_id = $3 AND id = $4`, state, o.now().UnixMilli(), c.org, c.id)
+		_,
+			err := tx.Exec(ctx,
+			`UPDATE mails SET state = $1, content = '', ended_at = $2 WHERE organization_id = $3 AND id = $4`, state,
+			o.now().UnixMilli(), c.org, c.id)
 		return err
 	})
 	if err != nil {
@@ -199,17 +220,21 @@ func backoff(attempts int64) time.Duration {
 // kept is how long a mail stays known after it ended.
 const kept = 30 * 24 * time.Hour
 
-// Purge forgets mails that ended long ago, at most limit at once, and gives up those that are too old and that nobody sends, be it that no mail server is
-// configured any more.
+// Purge forgets mails that ended long ago, at most limit at once, and gives up those that are too old and that nobody
+// sends, be it that no mail server is configured any more.
 func (o *Outbox) Purge(ctx context.Context, limit int) (n int64, err error) {
 	err = o.db.PlatformTx(ctx, "purge sent mails", func(tx *sqldb.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM mails WHERE (organization_id, id) IN (SELECT m.organization_id, m.id FROM mails m WHERE m.state <> 'waiting' AND m.ended_at < $1 LIMIT $2)`,
+		tag,
+			err := tx.Exec(ctx,
+			`DELETE FROM mails WHERE (organization_id, id) IN (SELECT m.organization_id, m.id FROM mails m WHERE m.state <> 'waiting' AND m.ended_at < $1 LIMIT $2)`,
 			o.now().Add(-kept).UnixMilli(), limit)
 		if err != nil {
 			return err
 		}
 		n = tag.RowsAffected()
-		_, err = tx.Exec(ctx, `UPDATE mails SET state = 'failed', content = '', ended_at = $1 WHERE state = 'waiting' AND expires_at < $1 AND due_at < $1`, o.now().UnixMilli())
+		_,
+			err = tx.Exec(ctx,
+			`UPDATE mails SET state = 'failed', content = '', ended_at = $1 WHERE state = 'waiting' AND expires_at < $1 AND due_at < $1`, o.now().UnixMilli())
 		return err
 	})
 	return n, err

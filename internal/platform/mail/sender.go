@@ -133,7 +133,7 @@ func (s *smtpSender) Send(ctx context.Context, m Mail) error {
 		return fmt.Errorf("smtp: %w", err)
 	}
 	err = c.SendWithSMTPClient(conn, msg)
-	c.CloseWithSMTPClient(conn) //nolint:errcheck // the mail is accepted or not by now
+	c.CloseWithSMTPClient(conn) // the mail is accepted or not by now
 	var refusal *gomail.SendError
 	if errors.As(err, &refusal) && refusal.ErrorCode() >= 500 {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
@@ -145,7 +145,8 @@ func (s *smtpSender) Send(ctx context.Context, m Mail) error {
 }
 
 func (s *smtpSender) options() []gomail.Option {
-	o := []gomail.Option{gomail.WithPort(s.port), gomail.WithTimeout(sendTimeout / 2), gomail.WithoutRset(), gomail.WithoutNoop(),
+	o := []gomail.Option{gomail.WithPort(s.port), gomail.WithTimeout(sendTimeout / 2), gomail.WithoutRset(),
+		gomail.WithoutNoop(),
 		gomail.WithTLSConfig(&tls.Config{ServerName: s.host, RootCAs: s.roots, MinVersion: tls.VersionTLS12})}
 	switch s.Security {
 	case TLS:
@@ -156,7 +157,8 @@ func (s *smtpSender) options() []gomail.Option {
 		o = append(o, gomail.WithTLSPolicy(gomail.TLSMandatory))
 	}
 	if s.Username != "" {
-		o = append(o, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(s.Username), gomail.WithPassword(s.Password.Reveal()))
+		o = append(o, gomail.WithSMTPAuth(gomail.SMTPAuthAutoDiscover), gomail.WithUsername(s.Username),
+			gomail.WithPassword(s.Password.Reveal()))
 	}
 	return o
 }

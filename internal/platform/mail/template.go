@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Each kind has one text: a first line with the subject, then paragraphs. A paragraph in brackets is the label of the link. The two layouts put it into
-// plain text and HTML. Nothing that a person typed is ever read as a template.
+// Each kind has one text: a first line with the subject, then paragraphs. A paragraph in brackets is the label of the
+// link. The two layouts put it into plain text and HTML. Nothing that a person typed is ever read as a template.
 //
 //go:embed templates
 var files embed.FS
@@ -23,7 +23,8 @@ var (
 
 func init() {
 	for _, k := range kinds {
-		texts[k] = template.Must(template.New(string(k)+".txt").Option("missingkey=error").ParseFS(files, "templates/"+string(k)+".txt"))
+		texts[k] = template.Must(template.New(string(k)+".txt").Option("missingkey=error").
+			ParseFS(files, "templates/"+string(k)+".txt"))
 	}
 }
 
@@ -120,12 +121,16 @@ func render(c content) (Mail, error) {
 // maxName is how long a name is that is greeted.
 const maxName = 60
 
-// isName tells whether a text can be greeted with: what reads like a message or an address is not put into somebody's mailbox under our name.
+// isName tells whether a text can be greeted with: what reads like a message or an address is not put into somebody's
+// mailbox under our name.
 func isName(s string) bool {
-	return s != "" && utf8.RuneCountInString(s) <= maxName && !strings.ContainsAny(s, "/:@") && !strings.Contains(strings.ToLower(s), "www.")
+	return s != "" && utf8.RuneCountInString(s) <= maxName && !strings.ContainsAny(s, "/:@") &&
+		!strings.Contains(strings.ToLower(s), "www.")
 }
 
 // oneLine takes out what could begin a new line, a new header or a new paragraph.
 func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }), " ")
+	return strings.Join(strings.FieldsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) || r == '\u2028' || r == '\u2029'
+	}), " ")
 }

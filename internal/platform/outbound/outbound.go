@@ -1,6 +1,6 @@
-// Package outbound fetches what customers name by URL (the keys of their OAuth clients) without letting them make this server talk to the
-// network behind it: https only, public addresses only, checked when the connection is made and not when the name is read, no redirects,
-// no proxies, small answers, short waits.
+// Package outbound fetches what customers name by URL (the keys of their OAuth clients) without letting them make this
+// server talk to the network behind it: https only, public addresses only, checked when the connection is made and not
+// when the name is read, no redirects, no proxies, small answers, short waits.
 package outbound
 
 import (
@@ -30,7 +30,8 @@ type Client struct {
 // New makes a client. allowed are networks that may be reached although they are not public, as an operator's own.
 func New(allowed []netip.Prefix) *Client {
 	c := &Client{allowed: allowed}
-	dialer := &net.Dialer{Timeout: timeout, ControlContext: func(_ context.Context, _, address string, _ syscall.RawConn) error {
+	dialer := &net.Dialer{Timeout: timeout, ControlContext: func(_ context.Context, _, address string,
+		_ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)
 		if err != nil {
 			return fmt.Errorf("outbound: %w", err)
@@ -43,17 +44,22 @@ func New(allowed []netip.Prefix) *Client {
 	c.http = &http.Client{
 		Timeout:       timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DialContext: dialer.DialContext, Proxy: nil, TLSHandshakeTimeout: timeout, ResponseHeaderTimeout: timeout,
-			MaxResponseHeaderBytes: 16 << 10, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true},
+		Transport: &http.Transport{DialContext: dialer.DialContext, Proxy: nil, TLSHandshakeTimeout: timeout,
+			ResponseHeaderTimeout:  timeout,
+			MaxResponseHeaderBytes: 16 << 10, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second,
+			ForceAttemptHTTP2: true},
 	}
 	return c
 }
 
 var errPrivate = errors.New("outbound: the address is not a public one")
 
-// notPublic are the networks that are not on the internet although netip has no word for them (RFC 6890 and its successors).
-var notPublic = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
-	"64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16", "fec0::/10")
+// notPublic are the networks that are not on the internet although netip has no word for them (RFC 6890 and its
+// successors).
+var notPublic = prefixes("0.0.0.0/8", "100.64.0.0/10", "192.0.0.0/24", "192.0.2.0/24", "192.88.99.0/24",
+	"198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4",
+	"64:ff9b::/96", "64:ff9b:1::/48", "100::/64", "2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16",
+	"fec0::/10")
 
 func prefixes(list ...string) []netip.Prefix {
 	out := make([]netip.Prefix, len(list))
@@ -70,7 +76,8 @@ func (c *Client) permits(a netip.Addr) bool {
 			return true
 		}
 	}
-	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || a.IsUnspecified() {
+	if !a.IsGlobalUnicast() || a.IsPrivate() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() ||
+		a.IsUnspecified() {
 		return false
 	}
 	for _, p := range notPublic {
@@ -84,7 +91,8 @@ func (c *Client) permits(a netip.Addr) bool {
 // CheckURL accepts an https URL with a host and nothing that hides where it leads.
 func CheckURL(text string) error {
 	u, err := url.Parse(text)
-	if err != nil || len(text) > 1000 || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Fragment != "" {
+	if err != nil || len(text) > 1000 || u.Scheme != "https" || u.Hostname() == "" || u.User != nil ||
+		u.Fragment != "" {
 		return errors.New("must be an https URL without user and fragment")
 	}
 	return nil

@@ -18,14 +18,18 @@ import (
 func TestATK43_Addresses(t *testing.T) {
 	t.Parallel()
 	c := New(nil)
-	for _, a := range []string{"127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "::ffff:10.0.0.1", "169.254.169.254", "fe80::1", "fe80::1%eth0",
-		"fc00::1", "fd12::1", "100.64.0.1", "192.0.0.170", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.255", "255.255.255.255", "240.0.0.1", "ff02::1", "64:ff9b::7f00:1", "64:ff9b:1::1", "100::1",
+	for _, a := range []string{"127.0.0.1", "127.255.255.254", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::", "10.0.0.1",
+		"172.16.0.1", "172.31.255.255", "192.168.1.1", "::ffff:10.0.0.1", "169.254.169.254", "fe80::1", "fe80::1%eth0",
+		"fc00::1", "fd12::1", "100.64.0.1", "192.0.0.170", "192.0.2.1", "198.18.0.1", "198.51.100.1", "203.0.113.1",
+		"224.0.0.1", "239.255.255.255", "255.255.255.255", "240.0.0.1", "ff02::1", "64:ff9b::7f00:1", "64:ff9b:1::1",
+		"100::1",
 		"2001:db8::1", "2001::1", "2002:7f00:1::", "3fff::1", "fec0::1"} {
 		if c.permits(netip.MustParseAddr(a)) {
 			t.Errorf("%s may be reached", a)
 		}
 	}
-	for _, a := range []string{"8.8.8.8", "93.184.216.34", "::ffff:93.184.216.34", "2606:4700::1111", "172.32.0.1", "100.128.0.1", "11.0.0.1"} {
+	for _, a := range []string{"8.8.8.8", "93.184.216.34", "::ffff:93.184.216.34", "2606:4700::1111", "172.32.0.1",
+		"100.128.0.1", "11.0.0.1"} {
 		if !c.permits(netip.MustParseAddr(a)) {
 			t.Errorf("%s may not be reached", a)
 		}
@@ -39,7 +43,10 @@ func TestATK43_Addresses(t *testing.T) {
 // ATK43: what a URL may be.
 func TestATK43_URLs(t *testing.T) {
 	t.Parallel()
-	for _, u := range []string{"", "keys", "http://keys.example/", "ftp://keys.example/", "file:///etc/passwd", "https://", "https:///path", "https://user@keys.example/", "https://user:pass@keys.example/", "https://keys.example/#part", "gopher://x", "https://keys.example/" + strings.Repeat("a", 1000), "https://%zz/"} {
+	for _, u := range []string{"", "keys", "http://keys.example/", "ftp://keys.example/", "file:///etc/passwd",
+		"https://", "https:///path", "https://user@keys.example/", "https://user:pass@keys.example/",
+		"https://keys.example/#part", "gopher://x", "https://keys.example/" + strings.Repeat("a", 1000),
+		"https://%zz/"} {
 		if CheckURL(u) == nil {
 			t.Errorf("%q is accepted", u)
 		}
@@ -49,7 +56,8 @@ func TestATK43_URLs(t *testing.T) {
 	}
 }
 
-// ATK43: a name that is a public address when it is looked at and loopback when it is connected to: the connection is judged, not the name.
+// ATK43: a name that is a public address when it is looked at and loopback when it is connected to: the connection is
+// judged, not the name.
 func TestATK43_Rebinding(t *testing.T) {
 	t.Parallel()
 	var asked, answered atomic.Int32
@@ -111,7 +119,8 @@ func rebindingDNS(t *testing.T, answered *atomic.Int32) string {
 			}
 			m.Response = true
 			m.Additionals = nil
-			m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name, Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET, TTL: 0}, Body: &dnsmessage.AResource{A: a}}}
+			m.Answers = []dnsmessage.Resource{{Header: dnsmessage.ResourceHeader{Name: m.Questions[0].Name,
+				Type: dnsmessage.TypeA, Class: dnsmessage.ClassINET, TTL: 0}, Body: &dnsmessage.AResource{A: a}}}
 			if packed, err := m.Pack(); err == nil {
 				_, _ = conn.WriteTo(packed, from)
 			}

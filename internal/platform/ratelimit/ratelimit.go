@@ -1,10 +1,11 @@
-// Package ratelimit counts requests against a limit a minute, over all nodes. A node counts in memory and tells the others each time it has
-// used a share of the limit (a twentieth), through Redis or, where there is none or it fails, through the database; the answer is what all nodes have
-// told. One node alone is exact. With several, each may be one share ahead of what the others know, so at most (nodes - 1) / 20 of the limit are
-// let through beyond it; a limit under twenty is told with every request and is exact. What a node knows it says each time it tells, so a counter
-// that was lost in the middle of a minute is lifted again; what a node had not yet heard of the others is forgotten with it, so that up to as much as the limit may be let
-// through once more in that minute. When nobody answers, a node goes on with its part of what is left, one of as many as there were nodes: never
-// without a limit.
+// Package ratelimit counts requests against a limit a minute, over all nodes. A node counts in memory and tells the
+// others each time it has used a share of the limit (a twentieth), through Redis or, where there is none or it fails,
+// through the database; the answer is what all nodes have told. One node alone is exact. With several, each may be one
+// share ahead of what the others know, so at most (nodes - 1) / 20 of the limit are let through beyond it; a limit
+// under twenty is told with every request and is exact. What a node knows it says each time it tells, so a counter that
+// was lost in the middle of a minute is lifted again; what a node had not yet heard of the others is forgotten with it,
+// so that up to as much as the limit may be let through once more in that minute. When nobody answers, a node goes on
+// with its part of what is left, one of as many as there were nodes: never without a limit.
 package ratelimit
 
 import (
@@ -31,7 +32,8 @@ const (
 	aloneFor = time.Second
 )
 
-// Counter adds n uses of a key in a minute to a count of all nodes, of which at least known are used, and gives the sum.
+// Counter adds n uses of a key in a minute to a count of all nodes, of which at least known are used, and gives the
+// sum.
 type Counter interface {
 	Add(ctx context.Context, k invalidation.Key, minute, n, known int64) (used int64, err error)
 }
@@ -127,7 +129,8 @@ func (l *Limiter) use(ctx context.Context, c *counter, k invalidation.Key, limit
 		return true
 	}
 	c.told, c.untold = max(used, c.told+c.untold+1), 0 // whoever counts, it is not less than what is known here
-	return share > 1 || c.told <= limit                // told with every request it is exact: another node may have been quicker
+	// told with every request it is exact: another node may have been quicker
+	return share > 1 || c.told <= limit
 }
 
 // Spent tells whether a key's limit is used up, as far as this node knows, without using it, and how long that lasts.
@@ -193,7 +196,9 @@ func (l *Limiter) Forget(now time.Time) {
 // Purge removes counts of minutes that are over from the database, at most limit of them.
 func (l *Limiter) Purge(ctx context.Context, now time.Time, limit int) (n int64, err error) {
 	err = l.db.PlatformTx(ctx, "forget the rate counts of past minutes", func(tx *sqldb.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM rate_counts WHERE (organization_id, id, minute) IN (SELECT organization_id, id, minute FROM rate_counts WHERE minute < $1 LIMIT $2)`, now.Unix()/60-1, limit)
+		tag,
+			err := tx.Exec(ctx,
+			`DELETE FROM rate_counts WHERE (organization_id, id, minute) IN (SELECT organization_id, id, minute FROM rate_counts WHERE minute < $1 LIMIT $2)`, now.Unix()/60-1, limit)
 		n = tag.RowsAffected()
 		return err
 	})

@@ -24,7 +24,8 @@ const org = id.Organization("org_01BX5ZZKBKACTAV9WEVGEMMVRZ")
 func organize(t *testing.T, db *sqldb.DB) {
 	t.Helper()
 	err := db.PlatformTx(t.Context(), "an organization for a test", func(tx *sqldb.Tx) error {
-		_, err := tx.Exec(t.Context(), `INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) VALUES ($1, 'acme-corp', 'Acme', 'active', '{}', 1, 1)`, org)
+		_, err := tx.Exec(t.Context(),
+			`INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) VALUES ($1, 'acme-corp', 'Acme', 'active', '{}', 1, 1)`, org)
 		return err
 	})
 	if err != nil {
@@ -74,7 +75,8 @@ func TestG8_Shares(t *testing.T) {
 			t.Fatal(err)
 		}
 		var rows int
-		if err := db.Platform("what is left, for a test").QueryRow(t.Context(), `SELECT count(*) FROM rate_counts`).Scan(&rows); err != nil || rows != 0 {
+		if err := db.Platform("what is left, for a test").QueryRow(t.Context(), `SELECT count(*) FROM rate_counts`).
+			Scan(&rows); err != nil || rows != 0 {
 			t.Errorf("%d rows are left, %v", rows, err)
 		}
 	})
@@ -89,7 +91,8 @@ func TestG8_WithoutDatabase(t *testing.T) {
 		for _, limit := range []int{3, 100} {
 			allowed := 0
 			for range 3 * limit {
-				if l.Take(t.Context(), Key(org, time.Duration(limit).String()), limit, time.Unix(1_700_000_040, 0)).Allowed {
+				if l.Take(t.Context(), Key(org, time.Duration(limit).String()), limit,
+					time.Unix(1_700_000_040, 0)).Allowed {
 					allowed++
 				}
 			}
@@ -120,8 +123,8 @@ func (l *lossy) Add(_ context.Context, k invalidation.Key, minute, n, known int6
 	return l.used[name], nil
 }
 
-// G8: three nodes at once let at most two shares through beyond a limit, by the database and by Redis; a Redis that loses its counters, or
-// itself, in the middle costs each node at most what it did not know of the others.
+// G8: three nodes at once let at most two shares through beyond a limit, by the database and by Redis; a Redis that
+// loses its counters, or itself, in the middle costs each node at most what it did not know of the others.
 func TestG8_Nodes(t *testing.T) {
 	t.Parallel()
 	const nodes, limit = 3, 600
@@ -144,7 +147,8 @@ func TestG8_Nodes(t *testing.T) {
 			}
 		}
 		lost := Key(org, "lost "+time.Now().String())
-		for _, c := range []struct{ n, known, want int64 }{{3, 0, 3}, {2, 3, 5}, {1, 50, 51}, {1, 0, 52}} { // what is known lifts a counter that was lost
+		for _, c := range []struct{ n, known, want int64 }{{3, 0, 3}, {2, 3, 5}, {1, 50, 51}, {1, 0, 52}} {
+			// what is known lifts a counter that was lost
 			if used, err := client.Add(t.Context(), lost, 1, c.n, c.known); err != nil || used != c.want {
 				t.Errorf("%d more of at least %d: %d, %v; want %d", c.n, c.known, used, err, c.want)
 			}
@@ -158,7 +162,8 @@ func TestG8_Nodes(t *testing.T) {
 		}{
 			{"database", nil, func() {}, limit + (nodes-1)*share},
 			{"redis", client, func() {}, limit + (nodes-1)*share},
-			{"redis emptied", emptied, func() { emptied.mu.Lock(); clear(emptied.used); emptied.mu.Unlock() }, 2 * limit},
+			{"redis emptied", emptied, func() { emptied.mu.Lock(); clear(emptied.used); emptied.mu.Unlock() },
+				2 * limit},
 			{"redis cut off", cut, func() { cut.mu.Lock(); cut.gone = true; cut.mu.Unlock() }, 2 * limit},
 		} {
 			var all [nodes]*Limiter
@@ -181,7 +186,8 @@ func TestG8_Nodes(t *testing.T) {
 			}
 			wg.Wait()
 			if n := int(allowed.Load()); n < limit || n > c.most {
-				t.Errorf("%s: %d of %d nodes' requests let through, limit %d, at most %d", c.name, n, nodes, limit, c.most)
+				t.Errorf("%s: %d of %d nodes' requests let through, limit %d, at most %d", c.name, n, nodes, limit,
+					c.most)
 			}
 			if l, ok := c.quick.(*lossy); ok && l.asked == 0 {
 				t.Errorf("%s: never asked", c.name)
@@ -190,7 +196,8 @@ func TestG8_Nodes(t *testing.T) {
 	})
 }
 
-// G8: when neither Redis nor the database answers, each of the nodes has its part of what is left, and no node all of it.
+// G8: when neither Redis nor the database answers, each of the nodes has its part of what is left, and no node all of
+// it.
 func TestG8_NodesAlone(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {

@@ -31,7 +31,8 @@ const (
 	countPrefix = prefix + "c:"
 )
 
-// Client talks to one server, a Sentinel or a cluster. It is safe for concurrent use, and works, as nothing, while there is no server.
+// Client talks to one server, a Sentinel or a cluster. It is safe for concurrent use, and works, as nothing, while
+// there is no server.
 type Client struct {
 	option rueidis.ClientOption
 	log    *slog.Logger
@@ -56,7 +57,8 @@ type put struct {
 // Check tells what is wrong with an address such as redis://user:password@host:6379/0 or rediss://host.
 func Check(address string) error {
 	if _, err := rueidis.ParseURL(address); err != nil {
-		return errors.New("must be redis://user:password@host:6379/0, or rediss:// with TLS") // the library's error may quote the password
+		// the library's error may quote the password
+		return errors.New("must be redis://user:password@host:6379/0, or rediss:// with TLS")
 	}
 	return nil
 }
@@ -275,7 +277,9 @@ func (c *Client) Add(ctx context.Context, k invalidation.Key, minute, n, known i
 	}
 	defer cancel()
 	name := countPrefix + strconv.FormatInt(minute, 10) + ":" + string(k.Organization) + ":" + k.ID
-	used, err = addScript.Exec(call, client, []string{name}, []string{strconv.FormatInt(n, 10), strconv.FormatInt(known, 10), strconv.FormatInt(countLife.Milliseconds(), 10)}).AsInt64()
+	used, err = addScript.Exec(call, client, []string{name},
+		[]string{strconv.FormatInt(n, 10), strconv.FormatInt(known, 10),
+			strconv.FormatInt(countLife.Milliseconds(), 10)}).AsInt64()
 	if err != nil {
 		c.judge(err)
 		return 0, fmt.Errorf("redis: count: %w", err)

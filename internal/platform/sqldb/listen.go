@@ -123,7 +123,7 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 func hangUp(conn *pgx.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), beatEvery)
 	defer cancel()
-	conn.Close(ctx) //nolint:errcheck // it is closed in any case
+	conn.Close(ctx) // it is closed in any case
 }
 
 // listen tails the table of announcements. data_version tells in microseconds whether any other connection has committed at all.

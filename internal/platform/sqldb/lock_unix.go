@@ -40,8 +40,8 @@ func flock(path string, how int) (release func(), err error) {
 	return nil, err
 }
 
-// lockFile takes an exclusive lock on a file beside the database, so that one process at a time migrates. The kernel lets go of it when the
-// process ends, however it ends.
+// lockFile takes an exclusive lock on a file beside the database, so that one process at a time migrates. The kernel
+// lets go of it when the process ends, however it ends.
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

@@ -118,12 +118,12 @@ func (db *DB) CarryOver(ctx context.Context, former string) error {
 	if _, err := conn.ExecContext(ctx, `ATTACH DATABASE ? AS former`, fileURL(former)+"?mode=ro"); err != nil {
 		return fmt.Errorf("sqldb: carry over: %w", err)
 	}
-	defer conn.ExecContext(context.WithoutCancel(ctx), `DETACH DATABASE former`) //nolint:errcheck // the process ends soon
+	defer conn.ExecContext(context.WithoutCancel(ctx), `DETACH DATABASE former`) // the process ends soon
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("sqldb: carry over: %w", err)
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit there is nothing left to do
+	defer tx.Rollback() // after a commit there is nothing left to do
 	for _, c := range carried {
 		same := "f.id = " + c.table + ".id"
 		if c.table != "organizations" {

@@ -72,8 +72,8 @@ func migrate(t *testing.T, address string) error {
 	return err
 }
 
-// A44: on a hosted database, whose login may make no roles, the migration says which SQL somebody else has to run, and works after it; a login that
-// owns nothing can run the server, and row-level security holds for both.
+// A44: on a hosted database, whose login may make no roles, the migration says which SQL somebody else has to run, and
+// works after it; a login that owns nothing can run the server, and row-level security holds for both.
 func TestA44_HostedDatabase(t *testing.T) {
 	t.Parallel()
 	owner, runtime, exec := hosted(t)
@@ -99,7 +99,8 @@ func TestA44_HostedDatabase(t *testing.T) {
 		mine, theirs := id.New[id.Organization](), id.New[id.Organization]()
 		err = db.PlatformTx(t.Context(), "two organizations for a test", func(tx *sqldb.Tx) error {
 			for _, org := range []id.Organization{mine, theirs} {
-				if _, err := tx.Exec(t.Context(), `INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) VALUES ($1, $1, 'x', 'active', '{}', 1, 1)`, org); err != nil {
+				if _, err := tx.Exec(t.Context(),
+					`INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at) VALUES ($1, $1, 'x', 'active', '{}', 1, 1)`, org); err != nil {
 					return err
 				}
 			}
@@ -109,7 +110,8 @@ func TestA44_HostedDatabase(t *testing.T) {
 			t.Fatalf("%s: %v", who, err)
 		}
 		var seen int
-		if err := db.Tenant(mine).QueryRow(t.Context(), `SELECT count(*) FROM organizations`).Scan(&seen); err != nil || seen != 1 {
+		if err := db.Tenant(mine).QueryRow(t.Context(), `SELECT count(*) FROM organizations`).Scan(&seen); err != nil ||
+			seen != 1 {
 			t.Errorf("%s: a statement without WHERE sees %d organizations, %v", who, seen, err)
 		}
 		login, err := db.Login(t.Context())

@@ -44,12 +44,14 @@ func addRole(t *testing.T, db *sqldb.DB, org id.Organization, name string) {
 	}
 }
 
-// A44: with every WHERE left out, row-level security alone keeps the organizations apart, for reads, writes and inserts.
+// A44: with every WHERE left out, row-level security alone keeps the organizations apart, for reads, writes and
+// inserts.
 func TestA44_RowLevelSecurityWithoutWhere(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		if db.Engine() != sqldb.Postgres {
-			t.Skip("SQLite has no row-level security; its wall is the WHERE clause, which a test demands of every statement")
+			t.Skip("SQLite has no row-level security; its wall is the WHERE clause, which a test demands of every " +
+				"statement")
 		}
 		a, b := twoOrgs(t, db)
 		addRole(t, db, a, "of_a")
@@ -57,10 +59,12 @@ func TestA44_RowLevelSecurityWithoutWhere(t *testing.T) {
 
 		var n int
 		var name string
-		if err := db.Tenant(a).QueryRow(t.Context(), `SELECT count(*), max(name) FROM roles`).Scan(&n, &name); err != nil || n != 1 || name != "of_a" {
+		if err := db.Tenant(a).QueryRow(t.Context(), `SELECT count(*), max(name) FROM roles`).
+			Scan(&n, &name); err != nil || n != 1 || name != "of_a" {
 			t.Errorf("read without WHERE as a: %d rows, %q, %v; want only of_a", n, name, err)
 		}
-		if err := db.Tenant(a).QueryRow(t.Context(), `SELECT count(*) FROM organizations`).Scan(&n); err != nil || n != 1 {
+		if err := db.Tenant(a).QueryRow(t.Context(), `SELECT count(*) FROM organizations`).Scan(&n); err != nil ||
+			n != 1 {
 			t.Errorf("organizations seen as a: %d, %v; want 1", n, err)
 		}
 		err := db.Tx(t.Context(), a, func(tx *sqldb.Tx) error {
@@ -88,14 +92,16 @@ func TestA44_RowLevelSecurityWithoutWhere(t *testing.T) {
 	})
 }
 
-// A44: every table that names an organization is under forced row-level security, so that a table added later cannot be forgotten.
+// A44: every table that names an organization is under forced row-level security, so that a table added later cannot be
+// forgotten.
 func TestA44_EveryTenantTableIsGuarded(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
 		if db.Engine() != sqldb.Postgres {
 			t.Skip("PostgreSQL only")
 		}
-		rows, err := db.Platform("test").Query(t.Context(), `SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
+		rows, err := db.Platform("test").Query(t.Context(),
+			`SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
 			AND c.relname <> 'goose_db_version' AND NOT (c.relrowsecurity AND c.relforcerowsecurity)`)
 		if err != nil {
 			t.Fatal(err)
@@ -132,10 +138,15 @@ func TestTxRollsBackAndAnnounces(t *testing.T) {
 			t.Fatalf("got %v, want boom", err)
 		}
 		var n int
-		if err := db.Tenant(a).QueryRow(t.Context(), `SELECT count(*) FROM roles WHERE organization_id = $1`, a).Scan(&n); err != nil || n != 0 {
+		if err := db.Tenant(a).QueryRow(t.Context(), `SELECT count(*) FROM roles WHERE organization_id = $1`, a).
+			Scan(&n); err != nil || n != 0 {
 			t.Errorf("%d rows after a rollback, %v", n, err)
 		}
-		if err := db.Tx(t.Context(), a, func(tx *sqldb.Tx) error { tx.Announce("one"); tx.Announce("two"); return nil }); err != nil {
+		if err := db.Tx(t.Context(), a, func(tx *sqldb.Tx) error {
+			tx.Announce("one")
+			tx.Announce("two")
+			return nil
+		}); err != nil {
 			t.Fatal(err)
 		}
 		if strings.Join(heard, " ") != "one two" {
@@ -160,14 +171,17 @@ func TestErrorsAreClassified(t *testing.T) {
 			t.Errorf("repeated name: %v is not told as unique", err)
 		}
 		err = db.Tx(t.Context(), a, func(tx *sqldb.Tx) error {
-			_, err := tx.Exec(t.Context(), `INSERT INTO team_members (organization_id, team_id, user_id) VALUES ($1, 'team_x', 'usr_x')`, a)
+			_, err := tx.Exec(t.Context(),
+				`INSERT INTO team_members (organization_id, team_id, user_id) VALUES ($1, 'team_x', 'usr_x')`, a)
 			return err
 		})
 		if !sqldb.IsForeignKey(err) || sqldb.IsUnique(err) {
 			t.Errorf("dangling reference: %v is not told as a foreign key", err)
 		}
 		var s string
-		if err := db.Tenant(a).QueryRow(t.Context(), `SELECT name FROM roles WHERE organization_id = $1 AND id = 'role_x'`, a).Scan(&s); !errors.Is(err, sqldb.ErrNoRows) {
+		if err := db.Tenant(a).QueryRow(t.Context(),
+			`SELECT name FROM roles WHERE organization_id = $1 AND id = 'role_x'`, a).
+			Scan(&s); !errors.Is(err, sqldb.ErrNoRows) {
 			t.Errorf("no row: got %v", err)
 		}
 	})
@@ -219,10 +233,12 @@ func TestMigrateRefusesTheFuture(t *testing.T) {
 		defer direct.Close()
 		last := all[len(all)-1].Version
 		for ahead, refused := range map[int64]bool{10: false, 11: true} {
-			if _, err := direct.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES ($1, true)`, last+ahead); err != nil {
+			if _, err := direct.Exec(`INSERT INTO goose_db_version (version_id, is_applied) VALUES ($1, true)`,
+				last+ahead); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := db.Migrate(t.Context()); (err != nil) != refused || refused && !strings.Contains(err.Error(), "too old") {
+			if _, err := db.Migrate(t.Context()); (err != nil) != refused ||
+				refused && !strings.Contains(err.Error(), "too old") {
 				t.Errorf("%d steps ahead: %v", ahead, err)
 			}
 			if _, err := direct.Exec(`DELETE FROM goose_db_version WHERE version_id > $1`, last); err != nil {

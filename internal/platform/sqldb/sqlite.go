@@ -152,7 +152,7 @@ func (q liteQueryer) Query(ctx context.Context, text string, args ...any) (pgx.R
 	if err != nil {
 		return nil, trouble(err)
 	}
-	r, err := s.QueryContext(ctx, args...) //nolint:rowserrcheck // the caller asks liteRows.Err
+	r, err := s.QueryContext(ctx, args...) // the caller asks liteRows.Err
 	if err != nil {
 		return nil, trouble(err)
 	}

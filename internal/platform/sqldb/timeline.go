@@ -79,7 +79,7 @@ func (l *timeline) record(ctx context.Context, conn *pgx.Conn, now string) (void
 	if err != nil {
 		return false, err
 	}
-	defer tx.Rollback(context.WithoutCancel(ctx)) //nolint:errcheck // after a commit there is nothing left to do
+	defer tx.Rollback(context.WithoutCancel(ctx)) // after a commit there is nothing left to do
 	var there bool
 	if err := tx.QueryRow(ctx, `SELECT to_regclass('installation') IS NOT NULL`).Scan(&there); err != nil || !there {
 		return false, err // before the first migration there is nothing to void

@@ -1,5 +1,5 @@
-// Package stamp notes uses without a write per request: the last use of a thing is kept in memory, at most once an interval, and written
-// for many things at once.
+// Package stamp notes uses without a write per request: the last use of a thing is kept in memory, at most once an
+// interval, and written for many things at once.
 package stamp
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 )
 
-// Batch holds the uses of one kind of thing that are not yet written. It is safe for concurrent use; noting a use again within the
-// interval costs one look into a map.
+// Batch holds the uses of one kind of thing that are not yet written. It is safe for concurrent use; noting a use again
+// within the interval costs one look into a map.
 type Batch[V any] struct {
 	every time.Duration
 
@@ -58,8 +58,10 @@ type Use[V any] struct {
 	V  V
 }
 
-// Flush hands the waiting uses to write, one call an organization, in order of their ids. What fails stays for the next time.
-func (b *Batch[V]) Flush(ctx context.Context, now time.Time, write func(ctx context.Context, org id.Organization, uses []Use[V]) error) error {
+// Flush hands the waiting uses to write, one call an organization, in order of their ids. What fails stays for the next
+// time.
+func (b *Batch[V]) Flush(ctx context.Context, now time.Time,
+	write func(ctx context.Context, org id.Organization, uses []Use[V]) error) error {
 	b.mu.Lock()
 	batch := b.waiting
 	b.waiting = make(map[invalidation.Key]V)

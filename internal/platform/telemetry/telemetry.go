@@ -55,7 +55,8 @@ func StartTracing(ctx context.Context, endpoint, version string) (*Tracing, erro
 
 // Wrap opens a span for each request; the route gives it its name.
 func (t *Tracing) Wrap(h http.Handler) http.Handler {
-	return otelhttp.NewHandler(h, "gatehouse", otelhttp.WithTracerProvider(t.provider), otelhttp.WithPropagators(propagation.TraceContext{}))
+	return otelhttp.NewHandler(h, "gatehouse", otelhttp.WithTracerProvider(t.provider),
+		otelhttp.WithPropagators(propagation.TraceContext{}))
 }
 
 // Stop sends what is left.

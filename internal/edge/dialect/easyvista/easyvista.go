@@ -32,14 +32,16 @@ const (
 	base   = prefix + "/{" + web.AccountParameter + "}"
 )
 
-// accepts are an access token, or user name and password with each request where the organization has not switched that off.
+// accepts are an access token, or user name and password with each request where the organization has not switched that
+// off.
 var accepts = []authn.Kind{authn.AccessToken, authn.Password}
 
 // Register adds the routes.
 func Register(kit *web.Kit, s Services) {
 	kit.Shape(prefix, writeError)
 	handle := func(method, path, permission string, h func(w http.ResponseWriter, r *http.Request) error) {
-		kit.HandleFunc(web.Route{Method: method, Pattern: base + path, Permission: permission, Accepts: accepts, WriteError: writeError}, h)
+		kit.HandleFunc(web.Route{Method: method, Pattern: base + path, Permission: permission, Accepts: accepts,
+			WriteError: writeError}, h)
 	}
 	handle(http.MethodGet, "/tokens", "access_tokens:read", s.listTokens)
 	handle(http.MethodPost, "/tokens", "access_tokens:create", s.createToken)
@@ -82,12 +84,15 @@ func rows(r *http.Request) (int, error) {
 	return n, nil
 }
 
-// writeList answers with the first most of rows, which hold one more if there is another page. filters are the query's, and part of the cursor.
-func writeList[R, T any](s Services, w http.ResponseWriter, r *http.Request, name string, filters url.Values, rows []R, most int, total int64, key func(R) string, show func(R) (T, error)) error {
+// writeList answers with the first most of rows, which hold one more if there is another page. filters are the query's,
+// and part of the cursor.
+func writeList[R, T any](s Services, w http.ResponseWriter, r *http.Request, name string, filters url.Values, rows []R,
+	most int, total int64, key func(R) string, show func(R) (T, error)) error {
 	l := list[T]{HREF: s.href(r, name), Total: total}
 	if len(rows) > most {
 		rows = rows[:most]
-		next := url.Values{"max_rows": {strconv.Itoa(most)}, "cursor": {s.Cursors.Encode(key(rows[most-1]), scope(r, name, filters)...)}}
+		next := url.Values{"max_rows": {strconv.Itoa(most)},
+			"cursor": {s.Cursors.Encode(key(rows[most-1]), scope(r, name, filters)...)}}
 		for k := range filters {
 			if filters.Get(k) != "" {
 				next.Set(k, filters.Get(k))

@@ -23,7 +23,8 @@ func TestC7_Golden(t *testing.T) {
 		boss, desk := servertest.Demo("admin"), servertest.Bearer(s.Seeds.AccessTokens[0].Token)
 		seeded := s.Seeds.AccessTokens[0].ID
 		revoked := s.AccessToken(t, admin, s.UserID(t, servertest.Manager))
-		made := s.Do(t, "POST", base+"/tokens", object{"name": "Nightly export", "user": "manager", "expiry_date": "2099-12-31"}, boss).Want(t, 201)
+		made := s.Do(t, "POST", base+"/tokens", object{"name": "Nightly export", "user": "manager",
+			"expiry_date": "2099-12-31"}, boss).Want(t, 201)
 		var tickets struct {
 			Records []struct{ ID string }
 		}
@@ -39,12 +40,14 @@ func TestC7_Golden(t *testing.T) {
 			{"tokens", do("GET", base+"/tokens", nil, boss)},
 			{"tokens_page", do("GET", base+"/tokens?max_rows=1", nil, boss)},
 			{"token", do("GET", base+"/tokens/"+made.String("id"), nil, boss)},
-			{"token_created", do("POST", base+"/tokens", object{"name": "Export", "user": "manager", "period": 30, "resources": []string{"tickets"}}, boss)},
+			{"token_created", do("POST", base+"/tokens",
+				object{"name": "Export", "user": "manager", "period": 30, "resources": []string{"tickets"}}, boss)},
 			{"token_created_for_oneself", do("POST", base+"/tokens", object{"name": "Mine"}, boss)},
 			{"token_changed", do("PUT", base+"/tokens/"+made.String("id"), object{"expiry_date": nil}, boss)},
 			{"token_changed_by_period", do("PUT", base+"/tokens/"+made.String("id"), object{"period": 365}, boss)},
 			{"token_revoked", do("DELETE", base+"/tokens/"+made.String("id"), nil, boss)},
-			{"token_changed_after_revocation", do("PUT", base+"/tokens/"+made.String("id"), object{"expiry_date": nil}, boss)},
+			{"token_changed_after_revocation", do("PUT", base+"/tokens/"+made.String("id"), object{"expiry_date": nil},
+				boss)},
 			{"token_unknown", do("GET", base+"/tokens/act_01BX5ZZKBKACTAV9WEVGEMMVRZ", nil, boss)},
 			{"token_denied", do("GET", base+"/tokens/"+seeded, nil, servertest.Demo("agent"))},
 			{"create_no_name", do("POST", base+"/tokens", object{"user": "manager"}, boss)},
@@ -53,8 +56,10 @@ func TestC7_Golden(t *testing.T) {
 			{"create_past_date", do("POST", base+"/tokens", object{"name": "x", "expiry_date": "2020-12-31"}, boss)},
 			{"create_bad_period", do("POST", base+"/tokens", object{"name": "x", "period": 31}, boss)},
 			{"create_period_as_text", do("POST", base+"/tokens", object{"name": "x", "period": "30"}, boss)},
-			{"create_both", do("POST", base+"/tokens", object{"name": "x", "period": 30, "expiry_date": "2099-12-31"}, boss)},
-			{"create_bad_resource", do("POST", base+"/tokens", object{"name": "x", "resources": []string{"nothing"}}, boss)},
+			{"create_both", do("POST", base+"/tokens", object{"name": "x", "period": 30, "expiry_date": "2099-12-31"},
+				boss)},
+			{"create_bad_resource", do("POST", base+"/tokens", object{"name": "x", "resources": []string{"nothing"}},
+				boss)},
 			{"create_not_json", do("POST", base+"/tokens", "{", boss)},
 			{"create_form", s.PostForm(t, base+"/tokens", []string{"name", "x"}, boss)},
 			{"create_by_token", do("POST", base+"/tokens", object{"name": "x"}, desk)},
@@ -70,7 +75,8 @@ func TestC7_Golden(t *testing.T) {
 			{"missing", do("GET", base+"/requests", nil)},
 			{"wrong_token", do("GET", base+"/requests", nil, servertest.Bearer("gth_at_nonsense"))},
 			{"revoked_token", do("GET", base+"/requests", nil, revoked.Send())},
-			{"wrong_kind", do("GET", base+"/requests", nil, servertest.Bearer(s.Login(t, servertest.Manager).AccessToken))},
+			{"wrong_kind", do("GET", base+"/requests", nil,
+				servertest.Bearer(s.Login(t, servertest.Manager).AccessToken))},
 			{"wrong_password", do("GET", base+"/requests", nil, servertest.Password("manager", "wrong"))},
 			{"bad_basic", do("GET", base+"/requests", nil, servertest.Header("Authorization", "Basic nonsense"))},
 			{"other_account", do("GET", "/api/v1/second-tenant/requests", nil, desk)},
@@ -84,13 +90,17 @@ func TestC7_Golden(t *testing.T) {
 			do("GET", base+"/requests", nil, servertest.Password("agent", "wrong"))
 		}
 		do("GET", base+"/requests", nil, servertest.Demo("agent")).Golden(t, "locked")
-		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"basicAuthentication": false}}, admin).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"basicAuthentication": false}}, admin).
+			Want(t, 200)
 		do("GET", base+"/requests", nil, servertest.Demo("manager")).Golden(t, "basic_off")
 		do("GET", base+"/requests", nil, desk).Want(t, 200)
-		expiring := s.Do(t, "POST", "/v1/access-tokens", object{"name": "short", "userId": s.UserID(t, servertest.Manager), "expiresAt": s.Clock.Now().Add(time.Minute)}, admin).Want(t, 201).String("token")
+		expiring := s.Do(t, "POST", "/v1/access-tokens",
+			object{"name": "short", "userId": s.UserID(t, servertest.Manager), "expiresAt": s.Clock.Now().
+				Add(time.Minute)}, admin).Want(t, 201).String("token")
 		s.Clock.Advance(2 * time.Minute)
 		do("GET", base+"/requests", nil, servertest.Bearer(expiring)).Golden(t, "expired_token")
-		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("acme-corp"), object{"state": "suspended"}, s.As(t, servertest.Operator)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("acme-corp"), object{"state": "suspended"},
+			s.As(t, servertest.Operator)).Want(t, 200)
 		do("GET", base+"/requests", nil, desk).Golden(t, "suspended")
 	})
 }
@@ -105,26 +115,33 @@ func TestC1_Rights(t *testing.T) {
 			body["name"], body["user"] = "x", "manager"
 			return servertest.Bearer(s.Do(t, "POST", base+"/tokens", body, boss).Want(t, 201).String("token"))
 		}
-		whole, tickets, reports := token(object{}), token(object{"resources": []string{"tickets"}}), token(object{"resources": []string{"reports"}})
+		whole, tickets, reports := token(object{}), token(object{"resources": []string{"tickets"}}),
+			token(object{"resources": []string{"reports"}})
 		get := func(path string, by servertest.Change) int { return s.Do(t, "GET", path, nil, by).Status }
 		for name, got := range map[string][2]int{
-			"whole": {get(base+"/requests", whole), 200}, "tickets": {get(base+"/requests", tickets), 200}, "reports": {get(base+"/requests", reports), 403},
-			"whole reports": {get("/v1/reports/tickets", whole), 200}, "tickets reports": {get("/v1/reports/tickets", tickets), 403}, "reports reports": {get("/v1/reports/tickets", reports), 200},
+			"whole": {get(base+"/requests", whole), 200}, "tickets": {get(base+"/requests", tickets), 200},
+			"reports":         {get(base+"/requests", reports), 403},
+			"whole reports":   {get("/v1/reports/tickets", whole), 200},
+			"tickets reports": {get("/v1/reports/tickets", tickets), 403},
+			"reports reports": {get("/v1/reports/tickets", reports), 200},
 		} {
 			if got[0] != got[1] {
 				t.Errorf("%s: %d, want %d", name, got[0], got[1])
 			}
 		}
 		// Own tickets by an end user's token; Basic gives the same.
-		end := servertest.Bearer(s.Do(t, "POST", base+"/tokens", object{"name": "x", "user": "enduser"}, boss).Want(t, 201).String("token"))
-		for name, by := range map[string]servertest.Change{"token": end, "password": servertest.Demo("enduser"), "password by e-mail": servertest.Demo(servertest.EndUser)} {
+		end := servertest.Bearer(s.Do(t, "POST", base+"/tokens", object{"name": "x", "user": "enduser"}, boss).
+			Want(t, 201).String("token"))
+		for name, by := range map[string]servertest.Change{"token": end, "password": servertest.Demo("enduser"),
+			"password by e-mail": servertest.Demo(servertest.EndUser)} {
 			r := s.Do(t, "GET", base+"/requests", nil, by).Want(t, 200)
 			if r.Get("record_count") != 2.0 || r.Get("total_record_count") != 2.0 {
 				t.Errorf("an end user's %s: %v of %v", name, r.Get("record_count"), r.Get("total_record_count"))
 			}
 		}
 		s.Do(t, "PATCH", "/v1/users/"+user, object{"role": "end_user"}, admin).Want(t, 200) // felt at once
-		if got := [2]int{get("/v1/reports/tickets", whole), get("/v1/reports/tickets", reports)}; got != [2]int{403, 403} {
+		if got := [2]int{get("/v1/reports/tickets", whole), get("/v1/reports/tickets", reports)}; got != [2]int{403,
+			403} {
 			t.Errorf("after a change of role: %v", got)
 		}
 		s.Do(t, "PATCH", "/v1/users/"+user, object{"state": "disabled"}, admin).Want(t, 200)
@@ -135,8 +152,10 @@ func TestC1_Rights(t *testing.T) {
 		manage := s.AccessToken(t, admin, s.UserID(t, servertest.Admin))
 		id := s.Seeds.AccessTokens[0].ID
 		for name, got := range map[string][2]int{
-			"list": {s.Do(t, "GET", base+"/tokens", nil, manage.Send()).Status, 200}, "make": {s.Do(t, "POST", base+"/tokens", object{"name": "x"}, manage.Send()).Status, 403},
-			"prolong": {s.Do(t, "PUT", base+"/tokens/"+id, object{"expiry_date": "2099-12-31"}, manage.Send()).Status, 403}, "revoke": {s.Do(t, "DELETE", base+"/tokens/"+id, nil, manage.Send()).Status, 204},
+			"list": {s.Do(t, "GET", base+"/tokens", nil, manage.Send()).Status, 200},
+			"make": {s.Do(t, "POST", base+"/tokens", object{"name": "x"}, manage.Send()).Status, 403},
+			"prolong": {s.Do(t, "PUT", base+"/tokens/"+id, object{"expiry_date": "2099-12-31"}, manage.Send()).Status,
+				403}, "revoke": {s.Do(t, "DELETE", base+"/tokens/"+id, nil, manage.Send()).Status, 204},
 		} {
 			if got[0] != got[1] {
 				t.Errorf("a token %ss: %d, want %d", name, got[0], got[1])
@@ -145,38 +164,45 @@ func TestC1_Rights(t *testing.T) {
 	})
 }
 
-// C4: a date and a period end at the midnight that closes the day where the organization is; the instant is shown; the expiry can be edited, and taken away.
+// C4: a date and a period end at the midnight that closes the day where the organization is; the instant is shown; the
+// expiry can be edited, and taken away.
 func TestC4_Midnight(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		boss := servertest.Demo("admin")
 		zone := func(name string) *time.Location {
-			s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"timeZone": name}}, s.As(t, servertest.Admin)).Want(t, 200)
+			s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"timeZone": name}},
+				s.As(t, servertest.Admin)).Want(t, 200)
 			l, err := time.LoadLocation(name)
 			if err != nil {
 				t.Fatal(err)
 			}
 			return l
 		}
-		for _, name := range []string{"UTC", "Europe/Madrid", "America/New_York", "Pacific/Kiritimati", "Africa/Cairo"} {
+		for _, name := range []string{"UTC", "Europe/Madrid", "America/New_York", "Pacific/Kiritimati",
+			"Africa/Cairo"} {
 			l := zone(name)
 			now := s.Clock.Now().In(l)
 			r := s.Do(t, "POST", base+"/tokens", object{"name": name, "period": 90}, boss).Want(t, 201)
 			want := time.Date(now.Year(), now.Month(), now.Day()+91, 0, 0, 0, 0, l)
-			if got, err := time.Parse(time.RFC3339, r.String("expires_at")); err != nil || !got.Equal(want) || !strings.HasSuffix(r.String("expires_at"), "Z") {
+			if got, err := time.Parse(time.RFC3339, r.String("expires_at")); err != nil || !got.Equal(want) ||
+				!strings.HasSuffix(r.String("expires_at"), "Z") {
 				t.Errorf("90 days in %s: %s, want %s", name, r.String("expires_at"), want)
 			}
 			shown := s.Do(t, "GET", base+"/tokens/"+r.String("id"), nil, boss).Want(t, 200)
-			if shown.String("expiry_date") != want.AddDate(0, 0, -1).Format(time.DateOnly) || shown.String("expires_at") != r.String("expires_at") {
+			if shown.String("expiry_date") != want.AddDate(0, 0, -1).Format(time.DateOnly) ||
+				shown.String("expires_at") != r.String("expires_at") {
 				t.Errorf("shown: %s", shown.Body)
 			}
 		}
 		// Today is a date too: the token works until the day closes, to the millisecond.
 		zone("Europe/Madrid")
 		madrid, _ := time.LoadLocation("Europe/Madrid")
-		s.Clock.Advance(12*time.Hour - time.Duration(s.Clock.Now().In(madrid).Hour())*time.Hour + 24*time.Hour) // about noon, so that no midnight passes meanwhile
+		// about noon, so that no midnight passes meanwhile
+		s.Clock.Advance(12*time.Hour - time.Duration(s.Clock.Now().In(madrid).Hour())*time.Hour + 24*time.Hour)
 		now := s.Clock.Now().In(madrid)
 		midnight := time.Date(now.Year(), now.Month(), now.Day()+1, 0, 0, 0, 0, madrid)
-		r := s.Do(t, "POST", base+"/tokens", object{"name": "today", "user": "manager", "expiry_date": now.Format(time.DateOnly)}, boss).Want(t, 201)
+		r := s.Do(t, "POST", base+"/tokens", object{"name": "today", "user": "manager",
+			"expiry_date": now.Format(time.DateOnly)}, boss).Want(t, 201)
 		token := servertest.Bearer(r.String("token"))
 		if got, _ := time.Parse(time.RFC3339, r.String("expires_at")); !got.Equal(midnight) {
 			t.Errorf("today closes at %s, want %s", got, midnight)
@@ -189,10 +215,12 @@ func TestC4_Midnight(t *testing.T) {
 		s.Clock.Advance(2 * time.Minute)
 		s.Do(t, "GET", base+"/requests", nil, token).Want(t, 200)
 		s.Clock.Advance(24 * time.Hour)
-		if r := s.Do(t, "GET", base+"/requests", nil, token); r.Status != 401 || r.String("error_code") != "TOKEN_EXPIRED" {
+		if r := s.Do(t, "GET", base+"/requests", nil, token); r.Status != 401 ||
+			r.String("error_code") != "TOKEN_EXPIRED" {
 			t.Errorf("after the second midnight: %d %s", r.Status, r.Body)
 		}
-		if r := s.Do(t, "PUT", base+"/tokens/"+id, object{"expiry_date": nil}, boss).Want(t, 200); r.Get("expires_at") != nil || r.Get("expiry_date") != nil {
+		if r := s.Do(t, "PUT", base+"/tokens/"+id, object{"expiry_date": nil}, boss).
+			Want(t, 200); r.Get("expires_at") != nil || r.Get("expiry_date") != nil {
 			t.Errorf("without an expiry: %s", r.Body)
 		}
 		s.Do(t, "GET", base+"/requests", nil, token).Want(t, 200)
@@ -210,10 +238,13 @@ func TestC9_Pages(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		boss := servertest.Demo("admin")
 		for i := range 7 {
-			s.Do(t, "POST", "/v1/tickets", object{"type": "task", "title": fmt.Sprint("task ", i), "priority": "low"}, s.As(t, servertest.Manager)).Want(t, 201)
+			s.Do(t, "POST", "/v1/tickets", object{"type": "task", "title": fmt.Sprint("task ", i), "priority": "low"},
+				s.As(t, servertest.Manager)).Want(t, 201)
 			s.Do(t, "POST", base+"/tokens", object{"name": fmt.Sprint("token ", i)}, boss).Want(t, 201)
 		}
-		for path, total := range map[string]int{base + "/requests?max_rows=3": 11, base + "/requests?max_rows=3&priority=low": 8, base + "/tokens?max_rows=3": 8, "/api/v1/50001/requests?max_rows=11": 11, base + "/requests": 11} {
+		for path, total := range map[string]int{base + "/requests?max_rows=3": 11,
+			base + "/requests?max_rows=3&priority=low": 8, base + "/tokens?max_rows=3": 8,
+			"/api/v1/50001/requests?max_rows=11": 11, base + "/requests": 11} {
 			seen, pages, next := map[string]bool{}, 0, path
 			for next != "" && pages < 20 {
 				var page struct {
@@ -255,10 +286,12 @@ func TestC9_Pages(t *testing.T) {
 		s.Do(t, "GET", base+"/requests?max_rows=1", nil, boss).Into(t, &page)
 		u, _ := url.Parse(page.Next)
 		cursor := u.Query().Get("cursor")
-		for _, path := range []string{base + "/tokens?cursor=" + cursor, base + "/requests?status=new&cursor=" + cursor} {
+		for _, path := range []string{base + "/tokens?cursor=" + cursor,
+			base + "/requests?status=new&cursor=" + cursor} {
 			s.Do(t, "GET", path, nil, boss).Want(t, 400)
 		}
-		s.Do(t, "GET", "/api/v1/second-tenant/requests?cursor="+cursor, nil, servertest.Bearer(s.Seeds.AccessTokens[1].Token)).Want(t, 400)
+		s.Do(t, "GET", "/api/v1/second-tenant/requests?cursor="+cursor, nil,
+			servertest.Bearer(s.Seeds.AccessTokens[1].Token)).Want(t, 400)
 	})
 }
 
@@ -271,7 +304,8 @@ func local(t *testing.T, address string) string {
 	return path
 }
 
-// C7: a password is proven anew each time; a change of it, of the user or of the setting is felt by the next request, on every node.
+// C7: a password is proven anew each time; a change of it, of the user or of the setting is felt by the next request,
+// on every node.
 func TestC7_BasicRemembersNothing(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -289,7 +323,8 @@ func TestC7_BasicRemembersNothing(t *testing.T) {
 		if n := s.Hasher.Done() - before; n != 3 {
 			t.Errorf("three requests, %d hashes", n)
 		}
-		s.Do(t, "PUT", "/v1/auth/password", object{"currentPassword": server.DemoPassword, "newPassword": "another passphrase of mine"}, s.As(t, servertest.Manager)).Want(t, 200)
+		s.Do(t, "PUT", "/v1/auth/password", object{"currentPassword": server.DemoPassword,
+			"newPassword": "another passphrase of mine"}, s.As(t, servertest.Manager)).Want(t, 200)
 		if a, b := get(s, server.DemoPassword), get(s, "another passphrase of mine"); a != 401 || b != 200 {
 			t.Errorf("after a change: the old one %d, the new one %d", a, b)
 		}
@@ -297,7 +332,8 @@ func TestC7_BasicRemembersNothing(t *testing.T) {
 		if got := get(other, server.DemoPassword); got != 401 {
 			t.Errorf("on another node: %d", got)
 		}
-		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"basicAuthentication": false}}, admin).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"basicAuthentication": false}}, admin).
+			Want(t, 200)
 		if got := get(s, "another passphrase of mine"); got != 401 {
 			t.Errorf("switched off: %d", got)
 		}
@@ -314,13 +350,18 @@ func TestC7_BasicRemembersNothing(t *testing.T) {
 	})
 }
 
-// A4, ATK31: a browser sends a remembered password by itself, so what changes something needs an origin of the organization's, as with the cookie. Programs send
-// no origin.
+// A4, ATK31: a browser sends a remembered password by itself, so what changes something needs an origin of the
+// organization's, as with the cookie. Programs send no origin.
 func TestC7_BasicAcrossSites(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"allowedOrigins": []string{"https://evil.example"}}}, s.As(t, servertest.Foreigner)).Want(t, 200)
-		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"allowedOrigins": []string{"https://app.example"}}}, s.As(t, servertest.Admin)).Want(t, 200)
-		for origin, want := range map[string]int{"https://evil.example": 403, "null": 403, "https://app.example": 201, servertest.PublicURL: 201, "": 201} {
+		s.Do(t, "PATCH", "/v1/organization",
+			object{"settings": object{"allowedOrigins": []string{"https://evil.example"}}},
+			s.As(t, servertest.Foreigner)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization",
+			object{"settings": object{"allowedOrigins": []string{"https://app.example"}}}, s.As(t, servertest.Admin)).
+			Want(t, 200)
+		for origin, want := range map[string]int{"https://evil.example": 403, "null": 403, "https://app.example": 201,
+			servertest.PublicURL: 201, "": 201} {
 			changes := []servertest.Change{servertest.Demo("admin")}
 			if origin != "" {
 				changes = append(changes, servertest.Header("Origin", origin))
@@ -329,22 +370,27 @@ func TestC7_BasicAcrossSites(t *testing.T) {
 			if r.Status != want {
 				t.Errorf("from %q: %d %s", origin, r.Status, r.Body)
 			}
-			if r := s.Do(t, "GET", base+"/tokens", nil, changes...); r.Status != 200 || origin == "https://evil.example" && r.Header.Get("Access-Control-Allow-Origin") != "" {
+			if r := s.Do(t, "GET", base+"/tokens", nil, changes...); r.Status != 200 ||
+				origin == "https://evil.example" && r.Header.Get("Access-Control-Allow-Origin") != "" {
 				t.Errorf("reading from %q: %d %v", origin, r.Status, r.Header)
 			}
 		}
-		s.Do(t, "GET", base+"/requests", nil, servertest.Bearer(s.Seeds.AccessTokens[0].Token), servertest.Header("Origin", "https://evil.example")).Want(t, 200) // a token is sent by nobody but who has it
+		// a token is sent by nobody but who has it
+		s.Do(t, "GET", base+"/requests", nil, servertest.Bearer(s.Seeds.AccessTokens[0].Token),
+			servertest.Header("Origin", "https://evil.example")).Want(t, 200)
 	})
 }
 
-// G9: the use of a password with single requests is in the audit log: once an hour for a user and a network, not for each.
+// G9: the use of a password with single requests is in the audit log: once an hour for a user and a network, not for
+// each.
 func TestG9_BasicIsRecorded(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		for range 5 {
 			s.Do(t, "GET", base+"/requests", nil, servertest.Demo("agent")).Want(t, 200)
 			s.Do(t, "GET", base+"/requests", nil, servertest.Demo("manager")).Want(t, 200)
 		}
-		events := string(s.Do(t, "GET", "/v1/audit-events?limit=1000", nil, s.As(t, servertest.Admin)).Want(t, 200).Body)
+		events := string(s.Do(t, "GET", "/v1/audit-events?limit=1000", nil, s.As(t, servertest.Admin)).
+			Want(t, 200).Body)
 		if n := strings.Count(events, `"password.used"`); n != 2 {
 			t.Errorf("%d events", n)
 		}

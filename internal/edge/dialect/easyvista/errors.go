@@ -17,7 +17,8 @@ func named(field string) string {
 	return field
 }
 
-// writeError writes {error, error_code}. What is denied and what does not exist are one answer, so that nobody learns what there is.
+// writeError writes {error, error_code}. What is denied and what does not exist are one answer, so that nobody learns
+// what there is.
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status, f := web.Failure(w, r, err)
 	code, text := f.Code, f.Sentence(named)
@@ -27,7 +28,8 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch {
 	case status == http.StatusUnauthorized:
-		if sent := r.Header.Get("Authorization"); code != fault.CodeUnauthorized || sent == "" { // who was told that it is not taken is not asked for it again
+		if sent := r.Header.Get("Authorization"); code != fault.CodeUnauthorized || sent == "" {
+			// who was told that it is not taken is not asked for it again
 			w.Header().Add("WWW-Authenticate", `Basic realm="gatehouse", charset="UTF-8"`)
 		}
 		if code == fault.CodeUnauthorized && len(r.Header["Authorization"]) == 0 {
@@ -35,7 +37,8 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 		}
 	case status == http.StatusForbidden && code == fault.CodeSuspended:
 	case status == http.StatusForbidden || status == http.StatusNotFound:
-		status, code, text = http.StatusForbidden, fault.CodeForbidden, "There is no such resource, or you have no access to it."
+		status, code, text = http.StatusForbidden, fault.CodeForbidden,
+			"There is no such resource, or you have no access to it."
 		w.Header()["Www-Authenticate"] = web.Challenge(info, fault.Forbiddenf(""))
 	}
 	web.WriteJSON(w, status, struct {

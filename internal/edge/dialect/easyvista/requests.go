@@ -38,8 +38,10 @@ func text(s string) *string {
 }
 
 func (s Services) request(r *http.Request, t servicedesk.Ticket) requestRecord {
-	return requestRecord{HREF: s.href(r, "requests", string(t.ID)), ID: string(t.ID), Type: t.Type, Title: t.Title, Description: t.Description, Classification: t.Classification,
-		Status: t.Status, Priority: t.Priority, Requester: string(t.Requester), Assignee: text(string(t.Assignee)), Team: text(string(t.Team)), CreatedAt: moment(t.CreatedAt), UpdatedAt: moment(t.UpdatedAt)}
+	return requestRecord{HREF: s.href(r, "requests", string(t.ID)), ID: string(t.ID), Type: t.Type, Title: t.Title,
+		Description: t.Description, Classification: t.Classification,
+		Status: t.Status, Priority: t.Priority, Requester: string(t.Requester), Assignee: text(string(t.Assignee)),
+		Team: text(string(t.Team)), CreatedAt: moment(t.CreatedAt), UpdatedAt: moment(t.UpdatedAt)}
 }
 
 // oneOf checks a filter; none is good.
@@ -55,10 +57,12 @@ func (s Services) listRequests(w http.ResponseWriter, r *http.Request) error {
 	filters := url.Values{"status": {q.Get("status")}, "priority": {q.Get("priority")}}
 	most, err1 := rows(r)
 	before, err2 := s.position(r, "requests", filters)
-	if err := errors.Join(err1, err2, oneOf("status", q.Get("status"), servicedesk.Statuses), oneOf("priority", q.Get("priority"), servicedesk.Priorities)); err != nil {
+	if err := errors.Join(err1, err2, oneOf("status", q.Get("status"), servicedesk.Statuses),
+		oneOf("priority", q.Get("priority"), servicedesk.Priorities)); err != nil {
 		return err
 	}
-	f := servicedesk.Filter{Status: q.Get("status"), Priority: q.Get("priority"), Before: id.Ticket(before), Limit: most + 1}
+	f := servicedesk.Filter{Status: q.Get("status"), Priority: q.Get("priority"), Before: id.Ticket(before),
+		Limit: most + 1}
 	found, err := s.Desk.List(ctx, p, f)
 	if err != nil {
 		return err
@@ -67,7 +71,9 @@ func (s Services) listRequests(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(s, w, r, "requests", filters, found, most, total, func(t servicedesk.Ticket) string { return string(t.ID) },
+	return writeList(s, w, r, "requests", filters, found, most, total, func(t servicedesk.Ticket) string {
+		return string(t.ID)
+	},
 		func(t servicedesk.Ticket) (requestRecord, error) { return s.request(r, t), nil })
 }
 

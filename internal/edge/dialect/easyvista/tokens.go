@@ -16,8 +16,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
-// tokenRecord is an access token without its value. The expiry date is the last day of the account's calendar on which it works; expires_at is the
-// exact instant.
+// tokenRecord is an access token without its value. The expiry date is the last day of the account's calendar on which
+// it works; expires_at is the exact instant.
 type tokenRecord struct {
 	HREF       string   `json:"HREF"`
 	ID         string   `json:"id"`
@@ -41,7 +41,8 @@ func (s Services) zone(r *http.Request, p principal.Principal) (*time.Location, 
 }
 
 func (s Services) show(r *http.Request, zone *time.Location, c credential.Credential) (tokenRecord, error) {
-	t := tokenRecord{HREF: s.href(r, "tokens", string(c.ID)), ID: string(c.ID), Name: c.Name, Resources: c.Resources, ExpiresAt: moment(c.ExpiresAt), LastUsedAt: moment(c.LastUsedAt),
+	t := tokenRecord{HREF: s.href(r, "tokens", string(c.ID)), ID: string(c.ID), Name: c.Name, Resources: c.Resources,
+		ExpiresAt: moment(c.ExpiresAt), LastUsedAt: moment(c.LastUsedAt),
 		CreatedAt: moment(c.CreatedAt), Revoked: c.State == credential.Revoked}
 	if !c.ExpiresAt.IsZero() {
 		day := credential.DateOf(c.ExpiresAt.Add(-time.Millisecond), zone).String()
@@ -63,7 +64,8 @@ func (s Services) listTokens(w http.ResponseWriter, r *http.Request) error {
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return err
 	}
-	found, err := s.Credentials.List(ctx, p, credential.AccessToken, credential.Filter{After: id.Credential(after), Limit: most + 1})
+	found, err := s.Credentials.List(ctx, p, credential.AccessToken,
+		credential.Filter{After: id.Credential(after), Limit: most + 1})
 	if err != nil {
 		return err
 	}
@@ -71,7 +73,9 @@ func (s Services) listTokens(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(s, w, r, "tokens", url.Values{}, found, most, total, func(c credential.Credential) string { return string(c.ID) },
+	return writeList(s, w, r, "tokens", url.Values{}, found, most, total, func(c credential.Credential) string {
+		return string(c.ID)
+	},
 		func(c credential.Credential) (tokenRecord, error) { return s.show(r, zone, c) })
 }
 
@@ -145,8 +149,8 @@ func (s Services) createToken(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// owner finds the user that a body names by id, user name or e-mail address; nobody is the caller. One that does not exist is left to the service to
-// refuse, which says so only to those who may make tokens for anyone.
+// owner finds the user that a body names by id, user name or e-mail address; nobody is the caller. One that does not
+// exist is left to the service to refuse, which says so only to those who may make tokens for anyone.
 func (s Services) owner(r *http.Request, p principal.Principal, name string) (*credential.Owner, error) {
 	if name == "" {
 		return nil, nil
@@ -233,7 +237,8 @@ func (s Services) revokeToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.Credentials.Revoke(r.Context(), web.InfoOf(r.Context()).Principal, credential.AccessToken, c); err != nil {
+	if err := s.Credentials.Revoke(r.Context(), web.InfoOf(r.Context()).Principal, credential.AccessToken,
+		c); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -30,8 +30,8 @@ func writeLoginError(w http.ResponseWriter, r *http.Request, err error) {
 	}{false, text})
 }
 
-// describe chooses the status and the words that clients of ItemPath know: 401 for what is missing, expired or revoked, 422 for what is
-// malformed, and for a token of the wrong kind.
+// describe chooses the status and the words that clients of ItemPath know: 401 for what is missing, expired or revoked,
+// 422 for what is malformed, and for a token of the wrong kind.
 func describe(w http.ResponseWriter, r *http.Request, err error) (int, string) {
 	status, f := web.Failure(w, r, err)
 	none := len(r.Header["Authorization"]) == 0 && len(r.Header["X-Api-Key"]) == 0 // a cookie is for other doors
@@ -44,7 +44,8 @@ func describe(w http.ResponseWriter, r *http.Request, err error) (int, string) {
 	case fault.CodeTokenExpired:
 		return status, "Token has expired"
 	case fault.CodeTokenRevoked, fault.CodeSuspended:
-		w.Header()["Www-Authenticate"] = web.Challenge(web.InfoOf(r.Context()), fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, ""))
+		w.Header()["Www-Authenticate"] = web.Challenge(web.InfoOf(r.Context()),
+			fault.New(fault.Unauthenticated, fault.CodeTokenRevoked, ""))
 		return http.StatusUnauthorized, "Token has been revoked"
 	case fault.CodeInvalidCredentials:
 		return status, "Bad username or password"
@@ -63,7 +64,8 @@ func describe(w http.ResponseWriter, r *http.Request, err error) (int, string) {
 func wrongToken(r *http.Request, err error) string {
 	value := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
 	switch {
-	case errors.Is(err, authn.ErrWrongKind) && slices.Contains(web.InfoOf(r.Context()).Route.Accepts, authn.ItemPathRefresh):
+	case errors.Is(err, authn.ErrWrongKind) && slices.Contains(web.InfoOf(r.Context()).Route.Accepts,
+		authn.ItemPathRefresh):
 		return "Only refresh tokens are allowed"
 	case errors.Is(err, authn.ErrWrongKind):
 		return "Only access tokens are allowed"

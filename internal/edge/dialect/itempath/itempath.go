@@ -52,13 +52,18 @@ func Register(kit *web.Kit, s Services) {
 		}
 		kit.HandleFunc(route, h)
 	}
-	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/login", Public: "signing in is how a credential is got", WriteError: writeLoginError}, d.login)
+	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/login",
+		Public: "signing in is how a credential is got", WriteError: writeLoginError}, d.login)
 	for _, method := range []string{http.MethodPost, http.MethodGet} {
-		handle(web.Route{Method: method, Pattern: prefix + "/refresh", Self: "the refresh token's own session goes on", Accepts: refreshOnly, BodyTypes: anyBody}, d.refresh)
+		handle(web.Route{Method: method, Pattern: prefix + "/refresh", Self: "the refresh token's own session goes on",
+			Accepts: refreshOnly, BodyTypes: anyBody}, d.refresh)
 	}
-	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/application-token", Self: "an application's own token", Accepts: refreshOnly, BodyTypes: anyBody}, d.issue)
-	handle(web.Route{Method: http.MethodGet, Pattern: tokensPath, Self: "an application's own tokens", Accepts: readers}, d.list)
-	handle(web.Route{Method: http.MethodDelete, Pattern: tokensPath + "/{id}", Self: "an application's own token", Accepts: sessions}, d.revoke)
+	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/application-token",
+		Self: "an application's own token", Accepts: refreshOnly, BodyTypes: anyBody}, d.issue)
+	handle(web.Route{Method: http.MethodGet, Pattern: tokensPath, Self: "an application's own tokens",
+		Accepts: readers}, d.list)
+	handle(web.Route{Method: http.MethodDelete, Pattern: tokensPath + "/{id}", Self: "an application's own token",
+		Accepts: sessions}, d.revoke)
 }
 
 // date writes an instant as ItemPath does, in UTC.
@@ -95,7 +100,8 @@ func (d *server) login(w http.ResponseWriter, r *http.Request) error {
 	if tenant == (login.Tenant{}) { // a user name means nothing without its organization
 		tenant.Unknown = true
 	}
-	res, err := d.Login.WithPassword(r.Context(), login.Password{Name: *in.Username, Password: *in.Password, Tenant: tenant, Fingerprint: r.Header.Get("X-Device-Fingerprint"),
+	res, err := d.Login.WithPassword(r.Context(), login.Password{Name: *in.Username, Password: *in.Password,
+		Tenant: tenant, Fingerprint: r.Header.Get("X-Device-Fingerprint"),
 		Source: web.InfoOf(r.Context()).Source, Door: login.ItemPath})
 	if err != nil {
 		return err
@@ -104,9 +110,11 @@ func (d *server) login(w http.ResponseWriter, r *http.Request) error {
 		return login.ErrCredentials()
 	}
 	zone := res.Organization.Settings.TimeZone
-	web.WriteJSON(w, http.StatusOK, loginAnswer{Login: true, AccessToken: res.Tokens.Access, RefreshToken: res.Tokens.Refresh, ID: string(res.User.ID), Username: res.User.Username,
+	web.WriteJSON(w, http.StatusOK, loginAnswer{Login: true, AccessToken: res.Tokens.Access,
+		RefreshToken: res.Tokens.Refresh, ID: string(res.User.ID), Username: res.User.Username,
 		IsAdmin:          strconv.FormatBool(res.Permissions.Scope("users", permission.Manage) == permission.All),
-		AccessExpiryDate: date(res.Tokens.ExpiresAt), RefreshExpiryDate: date(res.Tokens.RefreshExpiresAt), TimeZone: &zone})
+		AccessExpiryDate: date(res.Tokens.ExpiresAt), RefreshExpiryDate: date(res.Tokens.RefreshExpiresAt),
+		TimeZone: &zone})
 	return nil
 }
 
@@ -177,7 +185,8 @@ func (d *server) list(w http.ResponseWriter, r *http.Request) error {
 		answer.Cursor = &next
 	}
 	for _, c := range list {
-		t := tokenAnswer{ID: string(c.ID), Name: c.Name, Revoked: c.State == credential.Revoked, CreatedDate: date(c.CreatedAt)}
+		t := tokenAnswer{ID: string(c.ID), Name: c.Name, Revoked: c.State == credential.Revoked,
+			CreatedDate: date(c.CreatedAt)}
 		if !c.LastUsedAt.IsZero() {
 			used := date(c.LastUsedAt)
 			t.LastUsedDate = &used

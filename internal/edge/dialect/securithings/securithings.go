@@ -33,7 +33,9 @@ const (
 // Register adds the route.
 func Register(kit *web.Kit, s Services) {
 	kit.Shape(prefix, web.WriteOAuthError)
-	route := web.Route{Method: http.MethodPost, Pattern: prefix + "/{organization}", Public: "the client authenticates itself", MaxBody: maxBody, BodyTypes: []string{"*"}, WriteError: web.WriteOAuthError}
+	route := web.Route{Method: http.MethodPost, Pattern: prefix + "/{organization}",
+		Public: "the client authenticates itself", MaxBody: maxBody, BodyTypes: []string{"*"},
+		WriteError: web.WriteOAuthError}
 	kit.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Pragma", "no-cache") // RFC 6749 §5.1; Cache-Control: no-store is everywhere
 		return s.token(w, r)
@@ -69,7 +71,8 @@ func read(r *http.Request) (request, error) {
 	case "application/x-www-form-urlencoded":
 		q, err = readForm(string(body))
 	default:
-		return request{}, bad("Send no body, a JSON object (application/json) or a form (application/x-www-form-urlencoded).")
+		return request{}, bad("Send no body, a JSON object (application/json) or a form " +
+			"(application/x-www-form-urlencoded).")
 	}
 	if err == nil && q.grant == "" {
 		err = bad("grant_type is missing.")
@@ -141,7 +144,8 @@ func (s Services) token(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	source := web.InfoOf(r.Context()).Source
-	proof, limit, err := s.Clients.Authenticate(r.Context(), authn.ClientDoor{Door: token.SecuriThings, Organization: r.PathValue("organization")}, c, source)
+	proof, limit, err := s.Clients.Authenticate(r.Context(),
+		authn.ClientDoor{Door: token.SecuriThings, Organization: r.PathValue("organization")}, c, source)
 	web.WriteLimit(w.Header(), limit)
 	if err != nil {
 		return err
@@ -156,11 +160,13 @@ func (s Services) token(w http.ResponseWriter, r *http.Request) error {
 		}
 		pair, err = s.Tokens.RefreshClient(r.Context(), proof, source, q.refresh, q.scope)
 	default:
-		return fault.New(fault.Invalid, web.CodeUnsupportedGrant, "grant_type must be "+grantClient+" or "+grantRefresh+".")
+		return fault.New(fault.Invalid, web.CodeUnsupportedGrant,
+			"grant_type must be "+grantClient+" or "+grantRefresh+".")
 	}
 	if err != nil {
 		return err
 	}
-	web.WriteJSON(w, http.StatusOK, answer{pair.Access, "Bearer", int64(pair.ExpiresIn / time.Second), pair.Scope.Line(), pair.Refresh})
+	web.WriteJSON(w, http.StatusOK, answer{pair.Access, "Bearer", int64(pair.ExpiresIn / time.Second),
+		pair.Scope.Line(), pair.Refresh})
 	return nil
 }

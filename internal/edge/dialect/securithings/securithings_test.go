@@ -46,29 +46,37 @@ func TestE2_Golden(t *testing.T) {
 			{"json", do(object{"grant_type": "client_credentials"}, basic)},
 			{"json_scope", do(object{"grant_type": "client_credentials", "scope": "reports:read:all"}, basic)},
 			{"json_empty_scope", do(object{"grant_type": "client_credentials", "scope": ""}, basic)},
-			{"json_with_charset", do(object{"grant_type": "client_credentials"}, basic, typed("application/json; charset=utf-8"))},
+			{"json_with_charset", do(object{"grant_type": "client_credentials"}, basic,
+				typed("application/json; charset=utf-8"))},
 			{"form", form("grant_type", "client_credentials")},
 			{"form_empty_scope", form("grant_type", "client_credentials", "scope", "")},
 			{"with_refresh_token", do(nil, ours)},
-			{"refreshed", s.PostForm(t, path, []string{"grant_type", "refresh_token", "refresh_token", pair.String("refresh_token")}, ours)},
-			{"refreshed_again", s.PostForm(t, path, []string{"grant_type", "refresh_token", "refresh_token", pair.String("refresh_token")}, ours)},
+			{"refreshed",
+				s.PostForm(t, path, []string{"grant_type", "refresh_token", "refresh_token",
+					pair.String("refresh_token")}, ours)},
+			{"refreshed_again", s.PostForm(t, path,
+				[]string{"grant_type", "refresh_token", "refresh_token", pair.String("refresh_token")}, ours)},
 			{"refresh_not_allowed", form("grant_type", "refresh_token", "refresh_token", pair.String("refresh_token"))},
 			{"refresh_missing", s.PostForm(t, path, []string{"grant_type", "refresh_token"}, ours)},
 			{"grant_unsupported", form("grant_type", "password")},
 			{"grant_missing", form("scope", "tickets:read:all")},
 			{"grant_missing_json", do(object{}, basic)},
-			{"grant_twice", do("grant_type=client_credentials&grant_type=client_credentials", basic, typed("application/x-www-form-urlencoded"))},
+			{"grant_twice", do("grant_type=client_credentials&grant_type=client_credentials", basic,
+				typed("application/x-www-form-urlencoded"))},
 			{"grant_twice_json", do(`{"grant_type":"client_credentials","grant_type":"x"}`, basic)},
 			{"grant_wrong_type", do(`{"grant_type":7}`, basic)},
 			{"json_list", do(`[]`, basic)},
 			{"not_json", do(`{`, basic)},
 			{"not_a_form", do("a=%zz", basic, typed("application/x-www-form-urlencoded"))},
 			{"other_type", do("grant_type=client_credentials", basic, typed("text/plain"))},
-			{"no_type", do("grant_type=client_credentials", basic, func(r *http.Request) { r.Header.Del("Content-Type") })},
+			{"no_type", do("grant_type=client_credentials", basic, func(r *http.Request) {
+				r.Header.Del("Content-Type")
+			})},
 			{"scope_unknown", form("grant_type", "client_credentials", "scope", "everything")},
 			{"scope_too_wide", form("grant_type", "client_credentials", "scope", "users:read:all")},
 			{"in_address", s.Do(t, "POST", path+"?grant_type=client_credentials", nil, basic)},
-			{"two_ways", form("grant_type", "client_credentials", "client_id", c.ClientID, "client_secret", c.ClientSecret)},
+			{"two_ways", form("grant_type", "client_credentials", "client_id", c.ClientID, "client_secret",
+				c.ClientSecret)},
 			{"two_ways_json", do(object{"grant_type": "client_credentials", "client_secret": c.ClientSecret}, basic)},
 			{"empty_secret_in_form", form("grant_type", "client_credentials", "client_id", "", "client_secret", "")},
 			{"null_secret_in_json", do(object{"grant_type": "client_credentials", "client_secret": nil}, basic)},
@@ -96,7 +104,8 @@ func TestE2_Golden(t *testing.T) {
 	})
 }
 
-// E6: wrong secret, unknown client, unknown and other organization: one answer, to the byte but for the request's id, with the challenge.
+// E6: wrong secret, unknown client, unknown and other organization: one answer, to the byte but for the request's id,
+// with the challenge.
 func TestE6_OneAnswer(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		c := s.Seeds.Clients[0]
@@ -107,28 +116,36 @@ func TestE6_OneAnswer(t *testing.T) {
 		for name, r := range map[string]servertest.Response{
 			"secret":  s.Do(t, "POST", path, nil, servertest.Basic(c.ClientID, servertest.Altered(c.ClientSecret))),
 			"client":  s.Do(t, "POST", path, nil, servertest.Basic("cli_01BX5ZZKBKACTAV9WEVGEMMVRZ", c.ClientSecret)),
-			"unknown": s.Do(t, "POST", "/token/nowhere", nil, servertest.Basic(c.ClientID, c.ClientSecret)), "other": s.Do(t, "POST", "/token/second-tenant", nil, servertest.Basic(c.ClientID, c.ClientSecret)),
-			"none": s.Do(t, "POST", path, nil), "off": s.Do(t, "POST", path, nil, servertest.Basic(off.Client, off.Secret)), "number": s.Do(t, "POST", "/token/50001", nil, servertest.Basic(c.ClientID, c.ClientSecret)),
+			"unknown": s.Do(t, "POST", "/token/nowhere", nil, servertest.Basic(c.ClientID, c.ClientSecret)),
+			"other":   s.Do(t, "POST", "/token/second-tenant", nil, servertest.Basic(c.ClientID, c.ClientSecret)),
+			"none":    s.Do(t, "POST", path, nil), "off": s.Do(t, "POST", path, nil,
+				servertest.Basic(off.Client, off.Secret)),
+			"number": s.Do(t, "POST", "/token/50001", nil, servertest.Basic(c.ClientID, c.ClientSecret)),
 		} {
 			body := id.ReplaceAllString(string(r.Body), "")
 			if first == "" {
 				first = body
 			}
-			if r.Status != 401 || body != first || r.Header.Get("WWW-Authenticate") != `Basic realm="gatehouse"` || r.String("error") != "invalid_client" || r.Header.Get("Cache-Control") != "no-store" {
+			if r.Status != 401 || body != first || r.Header.Get("WWW-Authenticate") != `Basic realm="gatehouse"` ||
+				r.String("error") != "invalid_client" || r.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s: %d %v %s", name, r.Status, r.Header, r.Body)
 			}
 		}
 	})
 }
 
-// G9: a right secret in the wrong place looks like a wrong one to whoever sends it, and like what it is in the log; it is no use of the secret.
+// G9: a right secret in the wrong place looks like a wrong one to whoever sends it, and like what it is in the log; it
+// is no use of the secret.
 func TestE6_WrongPlaceIsLogged(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		m := s.Client(t, s.As(t, servertest.Admin), nil)
 		s.Do(t, "POST", "/token/second-tenant", nil, servertest.Basic(m.Client, m.Secret)).Want(t, 401)
-		s.Do(t, "POST", "/up/v5/oauth2/accessToken", object{"ClientId": m.Client, "ClientSecret": m.Secret, "GrantType": "ClientCredentials", "ExpiresInSeconds": 60}).Want(t, 401)
+		s.Do(t, "POST", "/up/v5/oauth2/accessToken",
+			object{"ClientId": m.Client, "ClientSecret": m.Secret, "GrantType": "ClientCredentials",
+				"ExpiresInSeconds": 60}).Want(t, 401)
 		log := s.Logs.String()
-		for _, why := range []string{"the address names another organization", "the organization's systems use the other kind of credential"} {
+		for _, why := range []string{"the address names another organization",
+			"the organization's systems use the other kind of credential"} {
 			if !strings.Contains(log, why) {
 				t.Errorf("the log does not say that %s", why)
 			}
@@ -139,11 +156,13 @@ func TestE6_WrongPlaceIsLogged(t *testing.T) {
 	})
 }
 
-// E1, E3, E4, E5: what a token says and opens; one hour unless the client has another; refresh tokens at this address only.
+// E1, E3, E4, E5: what a token says and opens; one hour unless the client has another; refresh tokens at this address
+// only.
 func TestE5_Token(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		c := s.Seeds.Clients[0]
-		if plain := regexp.MustCompile(`^[A-Za-z0-9_-]+$`); !plain.MatchString(c.ClientID) || !plain.MatchString(c.ClientSecret) {
+		if plain := regexp.MustCompile(`^[A-Za-z0-9_-]+$`); !plain.MatchString(c.ClientID) ||
+			!plain.MatchString(c.ClientSecret) {
 			t.Errorf("%s, %s", c.ClientID, c.ClientSecret)
 		}
 		r := s.Do(t, "POST", path, nil, servertest.Basic(c.ClientID, c.ClientSecret)).Want(t, 200)
@@ -155,13 +174,17 @@ func TestE5_Token(t *testing.T) {
 		if err := json.Unmarshal(raw, &claims); err != nil {
 			t.Fatal(err)
 		}
-		if claims["client_id"] != c.ClientID || claims["organizationId"] != s.Organization("acme-corp") || claims["scope"] != "reports:read:all tickets:manage:all" || claims["exp"].(float64)-claims["iat"].(float64) != 3600 || r.Get("expires_in") != 3600.0 || r.Get("refresh_token") != nil {
+		if claims["client_id"] != c.ClientID || claims["organizationId"] != s.Organization("acme-corp") ||
+			claims["scope"] != "reports:read:all tickets:manage:all" ||
+			claims["exp"].(float64)-claims["iat"].(float64) != 3600 || r.Get("expires_in") != 3600.0 ||
+			r.Get("refresh_token") != nil {
 			t.Errorf("%v", claims)
 		}
 		// It opens its own organization, and no other.
 		bearer := servertest.Bearer(r.String("access_token"))
 		s.Do(t, "GET", "/v1/tickets", nil, bearer).Want(t, 200)
-		s.Do(t, "GET", "/v1/tickets", nil, bearer, servertest.Header("X-Tenant-Slug", "second-tenant")).Want(t, 403, "TENANT_MISMATCH")
+		s.Do(t, "GET", "/v1/tickets", nil, bearer, servertest.Header("X-Tenant-Slug", "second-tenant")).
+			Want(t, 403, "TENANT_MISMATCH")
 		s.Do(t, "GET", "/api/v1/acme-corp/requests", nil, bearer).Want(t, 401)
 		s.Do(t, "GET", "/up/v5/entity", nil, bearer).Want(t, 401)
 
@@ -170,8 +193,12 @@ func TestE5_Token(t *testing.T) {
 		refresh := func(at, token string) servertest.Response {
 			return s.PostForm(t, at, []string{"grant_type", "refresh_token", "refresh_token", token}, basic)
 		}
-		here, there := s.Do(t, "POST", path, nil, basic).Want(t, 200), s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, basic).Want(t, 200)
-		for name, r := range map[string]servertest.Response{"here's there": refresh("/oauth2/token", here.String("refresh_token")), "there's here": refresh(path, there.String("refresh_token")), "at another organization's": refresh("/token/second-tenant", here.String("refresh_token"))} {
+		here, there := s.Do(t, "POST", path, nil, basic).
+			Want(t, 200), s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, basic).
+			Want(t, 200)
+		for name, r := range map[string]servertest.Response{"here's there": refresh("/oauth2/token",
+			here.String("refresh_token")), "there's here": refresh(path, there.String("refresh_token")),
+			"at another organization's": refresh("/token/second-tenant", here.String("refresh_token"))} {
 			if want := map[bool]int{true: 401, false: 400}[name == "at another organization's"]; r.Status != want {
 				t.Errorf("%s: %d %s", name, r.Status, r.Body)
 			}
@@ -209,7 +236,10 @@ func TestE2_SpaceBeforeColon(t *testing.T) {
 		defer conn.Close()
 		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 		credentials := base64.StdEncoding.EncodeToString([]byte(c.ClientID + ":" + c.ClientSecret))
-		if _, err := conn.Write([]byte("POST " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization : Basic " + credentials + "\r\nContent-Length: 0\r\n\r\n")); err != nil {
+		if _,
+			err := conn.Write(
+			[]byte("POST " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization : Basic " + credentials +
+				"\r\nContent-Length: 0\r\n\r\n")); err != nil {
 			t.Fatal(err)
 		}
 		answer := make([]byte, 100)

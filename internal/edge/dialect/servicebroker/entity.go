@@ -19,8 +19,10 @@ const (
 )
 
 var (
-	authTypes = map[organization.MachineCredential]string{organization.SystemTokens: authSystemToken, organization.OAuth2: authOAuth2}
-	machines  = map[string]organization.MachineCredential{authSystemToken: organization.SystemTokens, authOAuth2: organization.OAuth2}
+	authTypes = map[organization.MachineCredential]string{organization.SystemTokens: authSystemToken,
+		organization.OAuth2: authOAuth2}
+	machines = map[string]organization.MachineCredential{authSystemToken: organization.SystemTokens,
+		authOAuth2: organization.OAuth2}
 )
 
 // entity is an organization. The last three are told once, when it is made.
@@ -43,7 +45,8 @@ type entity struct {
 
 func show(o organization.Organization) entity {
 	p := o.Profile
-	return entity{EntityID: entityID(o.ID), Name: o.Name, Email: p.Email, ExtSysID: p.ExternalID, Desc: p.Description, Active: o.State == organization.Active, SID: p.SID, Domain: p.Domain,
+	return entity{EntityID: entityID(o.ID), Name: o.Name, Email: p.Email, ExtSysID: p.ExternalID, Desc: p.Description,
+		Active: o.State == organization.Active, SID: p.SID, Domain: p.Domain,
 		CreatedAt: o.CreatedAt.UTC().Format(time.RFC3339), AuthType: authTypes[o.MachineCredential]}
 }
 
@@ -53,7 +56,8 @@ func showProvisioned(v credential.Provisioned) entity {
 	return e
 }
 
-// entityBody is what a caller says of an entity; what is left out stays. CreatedAt is read and not looked at, so that an answer can be sent back.
+// entityBody is what a caller says of an entity; what is left out stays. CreatedAt is read and not looked at, so that
+// an answer can be sent back.
 type entityBody struct {
 	EntityID  *string `json:"EntityId"`
 	Name      *string `json:"Name"`
@@ -107,7 +111,8 @@ func (s Services) createEntity(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	n := organization.NewOrganization{Name: *b.Name, MachineCredential: machine, Suspended: b.Active != nil && !*b.Active}
+	n := organization.NewOrganization{Name: *b.Name, MachineCredential: machine,
+		Suspended: b.Active != nil && !*b.Active}
 	b.profile(&n.Profile)
 	made, err := s.Credentials.Provision(r.Context(), web.InfoOf(r.Context()).Principal, n)
 	if err != nil {
@@ -117,7 +122,8 @@ func (s Services) createEntity(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// target is the entity that a request is about: named in the path, the query or the body, or the caller's own. Two names must agree.
+// target is the entity that a request is about: named in the path, the query or the body, or the caller's own. Two
+// names must agree.
 func target(r *http.Request, p principal.Principal, inBody *string) (id.Organization, error) {
 	org := id.Organization("")
 	names := []string{r.PathValue("id"), r.URL.Query().Get("EntityId")}
@@ -157,7 +163,8 @@ func (s Services) getEntity(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// updateEntity changes what the body names. It makes no credential: what opens a tenant is handed out when the tenant is made, and by its own people.
+// updateEntity changes what the body names. It makes no credential: what opens a tenant is handed out when the tenant
+// is made, and by its own people.
 func (s Services) updateEntity(w http.ResponseWriter, r *http.Request) error {
 	ctx, p := r.Context(), web.InfoOf(r.Context()).Principal
 	var b entityBody

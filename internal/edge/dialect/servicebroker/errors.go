@@ -9,7 +9,8 @@ import (
 
 // names are the fields as this dialect calls them.
 var names = map[string]string{
-	"name": "Name", "profile.email": "Email", "profile.externalId": "ExtSysId", "profile.description": "Desc", "profile.sid": "SID", "profile.domain": "Domain",
+	"name": "Name", "profile.email": "Email", "profile.externalId": "ExtSysId", "profile.description": "Desc",
+	"profile.sid": "SID", "profile.domain": "Domain",
 	"machineCredential": "AuthType", "state": "Active",
 }
 
@@ -20,8 +21,8 @@ func named(field string) string {
 	return field
 }
 
-// writeError writes {Code, Message} with the few statuses that clients of ServiceBroker know: 400, 401 (also for what is not permitted), 429, 500 and
-// 503; and 404 and 405 for what is no endpoint at all.
+// writeError writes {Code, Message} with the few statuses that clients of ServiceBroker know: 400, 401 (also for what
+// is not permitted), 429, 500 and 503; and 404 and 405 for what is no endpoint at all.
 func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	status, f := web.Failure(w, r, err)
 	endpoint := web.InfoOf(r.Context()).Route.Pattern != ""

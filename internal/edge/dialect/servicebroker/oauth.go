@@ -49,7 +49,8 @@ func (s Services) accessToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	source := web.InfoOf(r.Context()).Source
-	proof, limit, err := s.Clients.Authenticate(r.Context(), authn.ClientDoor{Door: token.ServiceBroker}, authn.SecretClient(in.ClientID, in.ClientSecret), source)
+	proof, limit, err := s.Clients.Authenticate(r.Context(), authn.ClientDoor{Door: token.ServiceBroker},
+		authn.SecretClient(in.ClientID, in.ClientSecret), source)
 	web.WriteLimit(w.Header(), limit)
 	if err != nil {
 		return err

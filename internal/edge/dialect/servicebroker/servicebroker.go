@@ -48,15 +48,18 @@ func Register(kit *web.Kit, s Services) {
 	guarded(http.MethodDelete, "/entityToken/{id}", "system_tokens:delete", s.deleteToken)
 
 	guarded(http.MethodPost, "/entity", "organizations:create", s.createEntity)
-	for _, path := range []string{"/entity", "/entity/{id}"} { // the id in the path, as EntityId in the query or (to change it) the body, or one's own
+	for _, path := range []string{"/entity", "/entity/{id}"} {
+		// the id in the path, as EntityId in the query or (to change it) the body, or one's own
 		guarded(http.MethodGet, path, "entity:read|organizations:read", s.getEntity)
 		guarded(http.MethodPut, path, "entity:update|organizations:update", s.updateEntity)
 		guarded(http.MethodDelete, path, "organizations:delete", s.deleteEntity)
 	}
 
-	handle(web.Route{Method: http.MethodPost, Pattern: "/oauth2/accessToken", Public: "the client authenticates itself"}, s.accessToken)
+	handle(web.Route{Method: http.MethodPost, Pattern: "/oauth2/accessToken",
+		Public: "the client authenticates itself"}, s.accessToken)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
-		handle(web.Route{Method: method, Pattern: "/oauth2/userInfo", Self: "who the caller is", Accepts: oauth, BodyTypes: []string{"*"}}, s.userInfo)
+		handle(web.Route{Method: method, Pattern: "/oauth2/userInfo", Self: "who the caller is", Accepts: oauth,
+			BodyTypes: []string{"*"}}, s.userInfo)
 	}
 }
 

@@ -24,7 +24,8 @@ const (
 )
 
 func grant(e servertest.Entity, more object) object {
-	b := object{"ClientId": e.ClientID, "ClientSecret": e.ClientSecret, "GrantType": "ClientCredentials", "ExpiresInSeconds": 600}
+	b := object{"ClientId": e.ClientID, "ClientSecret": e.ClientSecret, "GrantType": "ClientCredentials",
+		"ExpiresInSeconds": 600}
 	for k, v := range more {
 		b[k] = v
 	}
@@ -41,7 +42,8 @@ func TestD3_Golden(t *testing.T) {
 		made := s.Do(t, "POST", token, object{"Name": "Dispatcher"}, own).Want(t, 200)
 		off := s.Do(t, "POST", token, object{"Name": "Off"}, own).Want(t, 200)
 		s.Do(t, "PUT", token+"/"+off.String("Id"), object{"Active": false}, own).Want(t, 200)
-		powerless := s.Do(t, "POST", "/v1/system-tokens", object{"name": "powerless", "permissions": []string{}}, admin).Want(t, 201).String("token")
+		powerless := s.Do(t, "POST", "/v1/system-tokens", object{"name": "powerless", "permissions": []string{}},
+			admin).Want(t, 201).String("token")
 		do := func(method, path string, body any, changes ...servertest.Change) servertest.Response {
 			return s.Do(t, method, path, body, changes...)
 		}
@@ -52,7 +54,8 @@ func TestD3_Golden(t *testing.T) {
 		}{
 			{"tokens", do("GET", token, nil, own)},
 			{"token_created", do("POST", token, object{"Name": "Scheduler"}, own)},
-			{"token_changed", do("PUT", token+"/"+made.String("Id"), object{"Name": "Dispatcher 2", "Active": false}, own)},
+			{"token_changed", do("PUT", token+"/"+made.String("Id"), object{"Name": "Dispatcher 2", "Active": false},
+				own)},
 			{"token_deleted", do("DELETE", token+"/"+made.String("Id"), nil, own)},
 			{"token_deleted_again", do("DELETE", token+"/"+made.String("Id"), nil, own)},
 			{"token_changed_after_deletion", do("PUT", token+"/"+made.String("Id"), object{"Active": true}, own)},
@@ -72,29 +75,43 @@ func TestD3_Golden(t *testing.T) {
 			{"entity_foreign", do("GET", entity+"/"+field.EntityID, nil, own)},
 			{"entity_unknown", do("GET", entity+"/"+nobody, nil, master)},
 			{"entity_bad_id", do("GET", entity+"/acme-corp", nil, master)},
-			{"entity_created", do("POST", entity, object{"Name": "Field service north", "Email": "it@north.example", "ExtSysId": "C-77", "Desc": "North", "SID": "north", "Domain": "north.example"}, master)},
-			{"entity_created_oauth2", do("POST", entity, object{"Name": "Außendienst süd", "AuthType": "OAuth2"}, master)},
+			{"entity_created",
+				do("POST", entity, object{"Name": "Field service north", "Email": "it@north.example",
+					"ExtSysId": "C-77", "Desc": "North", "SID": "north", "Domain": "north.example"}, master)},
+			{"entity_created_oauth2", do("POST", entity, object{"Name": "Außendienst süd", "AuthType": "OAuth2"},
+				master)},
 			{"entity_created_inactive", do("POST", entity, object{"Name": "Later", "Active": false}, master)},
 			{"entity_created_no_name", do("POST", entity, object{"AuthType": "OAuth2"}, master)},
 			{"entity_created_bad_type", do("POST", entity, object{"Name": "x", "AuthType": "Password"}, master)},
 			{"entity_created_bad_email", do("POST", entity, object{"Name": "x", "Email": "not an address"}, master)},
 			{"entity_created_by_tenant", do("POST", entity, object{"Name": "x"}, own)},
-			{"entity_changed", do("PUT", entity, object{"Name": "Acme Corporation", "Desc": "Changed", "Active": true, "AuthType": "SystemAccessToken", "SID": "acme-corp"}, own)},
+			{"entity_changed",
+				do("PUT", entity, object{"Name": "Acme Corporation", "Desc": "Changed", "Active": true,
+					"AuthType": "SystemAccessToken", "SID": "acme-corp"}, own)},
 			{"entity_changed_beyond", do("PUT", entity, object{"AuthType": "OAuth2"}, own)},
-			{"entity_changed_by_master", do("PUT", entity+"/"+field.EntityID, object{"SID": "fs-1", "AuthType": "SystemAccessToken"}, master)},
-			{"entity_changed_back_by_master", do("PUT", entity, object{"EntityId": field.EntityID, "AuthType": "OAuth2"}, master)},
+			{"entity_changed_by_master", do("PUT", entity+"/"+field.EntityID,
+				object{"SID": "fs-1", "AuthType": "SystemAccessToken"}, master)},
+			{"entity_changed_back_by_master", do("PUT", entity,
+				object{"EntityId": field.EntityID, "AuthType": "OAuth2"}, master)},
 			{"entity_two_ids", do("PUT", entity+"/"+field.EntityID, object{"EntityId": nobody, "Name": "x"}, master)},
 			{"access_token", do("POST", access, grant(field, nil))},
 			{"access_token_clamped", do("POST", access, grant(field, object{"ExpiresInSeconds": 86400}))},
 			{"access_token_zero", do("POST", access, grant(field, object{"ExpiresInSeconds": 0}))},
 			{"access_token_fraction", do("POST", access, grant(field, object{"ExpiresInSeconds": 1.5}))},
 			{"access_token_text", do("POST", access, grant(field, object{"ExpiresInSeconds": "600"}))},
-			{"access_token_no_lifetime", do("POST", access, object{"ClientId": field.ClientID, "ClientSecret": field.ClientSecret, "GrantType": "ClientCredentials"})},
+			{"access_token_no_lifetime", do("POST", access,
+				object{"ClientId": field.ClientID, "ClientSecret": field.ClientSecret,
+					"GrantType": "ClientCredentials"})},
 			{"access_token_wrong_grant", do("POST", access, grant(field, object{"GrantType": "client_credentials"}))},
-			{"access_token_wrong_secret", do("POST", access, grant(field, object{"ClientSecret": servertest.Altered(field.ClientSecret)}))},
-			{"access_token_wrong_client", do("POST", access, grant(field, object{"ClientId": "cli_01BX5ZZKBKACTAV9WEVGEMMVRZ"}))},
-			{"access_token_no_client", do("POST", access, object{"GrantType": "ClientCredentials", "ExpiresInSeconds": 60})},
-			{"access_token_other_kind", do("POST", access, grant(servertest.Entity{ClientID: s.Seeds.Clients[0].ClientID, ClientSecret: s.Seeds.Clients[0].ClientSecret}, nil))},
+			{"access_token_wrong_secret", do("POST", access,
+				grant(field, object{"ClientSecret": servertest.Altered(field.ClientSecret)}))},
+			{"access_token_wrong_client", do("POST", access,
+				grant(field, object{"ClientId": "cli_01BX5ZZKBKACTAV9WEVGEMMVRZ"}))},
+			{"access_token_no_client", do("POST", access,
+				object{"GrantType": "ClientCredentials", "ExpiresInSeconds": 60})},
+			{"access_token_other_kind", do("POST", access,
+				grant(servertest.Entity{ClientID: s.Seeds.Clients[0].ClientID,
+					ClientSecret: s.Seeds.Clients[0].ClientSecret}, nil))},
 			{"user_info", do("GET", info, nil, servertest.Bearer(broker))},
 			{"user_info_with_system_token", do("GET", info, nil, own)},
 			{"user_info_missing", do("GET", info, nil)},
@@ -108,11 +125,14 @@ func TestD3_Golden(t *testing.T) {
 		} {
 			g.r.Golden(t, g.name)
 		}
-		limited := s.Do(t, "POST", "/v1/system-tokens", object{"name": "limited", "permissions": []string{"system_tokens:read:all"}, "rateLimitPerMinute": 1}, admin).Want(t, 201).String("token")
+		limited := s.Do(t, "POST", "/v1/system-tokens",
+			object{"name": "limited", "permissions": []string{"system_tokens:read:all"}, "rateLimitPerMinute": 1},
+			admin).Want(t, 201).String("token")
 		s.Clock.Advance(time.Minute - time.Duration(s.Clock.Now().Second())*time.Second) // a fresh minute
 		s.Do(t, "GET", token, nil, servertest.Bearer(limited)).Want(t, 200)
 		s.Do(t, "GET", token, nil, servertest.Bearer(limited)).Golden(t, "limited")
-		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("acme-corp"), object{"state": "suspended"}, s.As(t, servertest.Operator)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organizations/"+s.Organization("acme-corp"), object{"state": "suspended"},
+			s.As(t, servertest.Operator)).Want(t, 200)
 		s.Do(t, "GET", token, nil, own).Golden(t, "suspended")
 	})
 }
@@ -126,7 +146,8 @@ func TestD6_EntityID(t *testing.T) {
 	if want := uuid.UUID(u).String(); own.String("EntityId") != want {
 		t.Errorf("%s, want %s", own.String("EntityId"), want)
 	}
-	for _, spelled := range []string{strings.ToUpper(own.String("EntityId")), "{" + own.String("EntityId") + "}", strings.ReplaceAll(own.String("EntityId"), "-", ""), "urn:uuid:" + own.String("EntityId")} {
+	for _, spelled := range []string{strings.ToUpper(own.String("EntityId")), "{" + own.String("EntityId") + "}",
+		strings.ReplaceAll(own.String("EntityId"), "-", ""), "urn:uuid:" + own.String("EntityId")} {
 		want := 400
 		if len(spelled) == 36 {
 			want = 200 // hexadecimal has two cases
@@ -137,8 +158,8 @@ func TestD6_EntityID(t *testing.T) {
 	}
 }
 
-// D2, D7: provisioning gives the one kind of credential that the tenant uses, once. Another AuthType makes the other kind rest, everywhere and on every
-// node, without deleting it; back again, it works as before.
+// D2, D7: provisioning gives the one kind of credential that the tenant uses, once. Another AuthType makes the other
+// kind rest, everywhere and on every node, without deleting it; back again, it works as before.
 func TestD7_OneKind(t *testing.T) {
 	t.Parallel()
 	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
@@ -153,7 +174,9 @@ func TestD7_OneKind(t *testing.T) {
 			return s.Do(t, "PUT", entity+"/"+e.EntityID, object{"AuthType": authType}, s.Master()).Want(t, 200)
 		}
 		answers := func(node *servertest.Server, by servertest.Change) [4]int {
-			return [4]int{node.Do(t, "GET", entity, nil, by).Status, node.Do(t, "GET", token, nil, by).Status, node.Do(t, "GET", "/v1/tickets", nil, by).Status, node.Do(t, "GET", "/verify?permission=tickets:read", nil, by).Status}
+			return [4]int{node.Do(t, "GET", entity, nil, by).Status, node.Do(t, "GET", token, nil, by).Status,
+				node.Do(t, "GET", "/v1/tickets", nil, by).Status,
+				node.Do(t, "GET", "/verify?permission=tickets:read", nil, by).Status}
 		}
 		works, rests := [4]int{200, 200, 200, 200}, [4]int{401, 401, 401, 401}
 		check := func(what string, by servertest.Change, want [4]int) {
@@ -170,12 +193,14 @@ func TestD7_OneKind(t *testing.T) {
 			}
 		}
 		check("a new SAT", sat, works)
-		if changed := set("OAuth2"); changed.String("ClientId") != "" || changed.String("JWT") != "" { // what opens a tenant is for its own people to make
+		if changed := set("OAuth2"); changed.String("ClientId") != "" || changed.String("JWT") != "" {
+			// what opens a tenant is for its own people to make
 			t.Fatalf("changed: %s", changed.Body)
 		}
 		check("the SAT of an OAuth2 tenant", sat, rests)
 		permissions := []string{"tickets:manage:all", "entity:manage:all", "system_tokens:manage:all"}
-		made := s.Do(t, "POST", "/v1/clients", object{"name": "systems", "permissions": permissions}, s.As(t, servertest.Operator), servertest.Header("X-Tenant-Slug", e.SID)).Want(t, 201)
+		made := s.Do(t, "POST", "/v1/clients", object{"name": "systems", "permissions": permissions},
+			s.As(t, servertest.Operator), servertest.Header("X-Tenant-Slug", e.SID)).Want(t, 201)
 		e.ClientID, e.ClientSecret = made.String("id"), made.String("clientSecret")
 		bearer := servertest.Bearer(s.BrokerToken(t, e.ClientID, e.ClientSecret))
 		check("its token", bearer, works)
@@ -188,7 +213,8 @@ func TestD7_OneKind(t *testing.T) {
 		check("the token of an SAT tenant", bearer, rests)
 		s.Do(t, "POST", access, grant(e, nil)).Want(t, 401)
 		// The client itself is no ServiceBroker credential: at the OAuth endpoints it goes on.
-		oauth := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, servertest.Basic(e.ClientID, e.ClientSecret)).Want(t, 200).String("access_token")
+		oauth := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"},
+			servertest.Basic(e.ClientID, e.ClientSecret)).Want(t, 200).String("access_token")
 		if got := answers(s, servertest.Bearer(oauth)); got != [4]int{401, 401, 200, 200} {
 			t.Errorf("an OAuth token: %v", got)
 		}
@@ -197,13 +223,14 @@ func TestD7_OneKind(t *testing.T) {
 	})
 }
 
-// D1, D3, G12: more tokens, one a system: each is switched off and on and deleted by itself; what a token makes holds no more than it does; none that
-// was deleted comes back.
+// D1, D3, G12: more tokens, one a system: each is switched off and on and deleted by itself; what a token makes holds
+// no more than it does; none that was deleted comes back.
 func TestD3_Lifecycle(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		own := servertest.Bearer(s.Seeds.SystemAccessTokens[0].Token)
 		a := s.Do(t, "POST", token, object{"Name": "A"}, own).Want(t, 200)
-		b := s.Do(t, "POST", token, object{"Name": "B"}, servertest.Bearer(a.String("JWT"))).Want(t, 200) // a token's token
+		// a token's token
+		b := s.Do(t, "POST", token, object{"Name": "B"}, servertest.Bearer(a.String("JWT"))).Want(t, 200)
 		get := func(r servertest.Response) int {
 			return s.Do(t, "GET", token, nil, servertest.Bearer(r.String("JWT"))).Status
 		}
@@ -217,21 +244,26 @@ func TestD3_Lifecycle(t *testing.T) {
 		if get(a) != 401 || get(b) != 200 {
 			t.Errorf("A off: %d, B %d", get(a), get(b))
 		}
-		if r := put(a, object{"Active": true, "Name": "A again", "Id": a.String("Id"), "EntityId": a.String("EntityId")}, servertest.Bearer(b.String("JWT"))).Want(t, 200); r.String("Name") != "A again" || r.Get("Active") != true || r.String("JWT") != "" {
+		if r := put(a, object{"Active": true, "Name": "A again", "Id": a.String("Id"),
+			"EntityId": a.String("EntityId")}, servertest.Bearer(b.String("JWT"))).
+			Want(t, 200); r.String("Name") != "A again" || r.Get("Active") != true || r.String("JWT") != "" {
 			t.Errorf("A on: %s", r.Body)
 		}
 		if get(a) != 200 {
 			t.Error("A does not work again")
 		}
 		put(a, object{"Id": b.String("Id")}, own).Want(t, 400)
-		for _, body := range []object{{}, {"active": false}, {"Name": "x", "enabled": true}} { // a member that is not looked at would leave the token on
+		for _, body := range []object{{}, {"active": false}, {"Name": "x", "enabled": true}} {
+			// a member that is not looked at would leave the token on
 			put(a, body, own).Want(t, 400)
 		}
 		s.Do(t, "POST", token, object{"Name": "x", "active": false}, own).Want(t, 400)
 		s.Do(t, "PUT", entity, object{}, own).Want(t, 400)
 		s.Do(t, "POST", entity, object{"Name": "x", "authType": "OAuth2"}, s.Master()).Want(t, 400)
 		// Who may do less changes none that may do more.
-		weak := s.Do(t, "POST", "/v1/system-tokens", object{"name": "weak", "permissions": []string{"system_tokens:manage:all"}}, s.As(t, servertest.Admin)).Want(t, 201)
+		weak := s.Do(t, "POST", "/v1/system-tokens",
+			object{"name": "weak", "permissions": []string{"system_tokens:manage:all"}}, s.As(t, servertest.Admin)).
+			Want(t, 201)
 		for name, body := range map[string]object{"rename": {"Name": "x"}} {
 			if r := put(a, body, servertest.Bearer(weak.String("token"))); r.Status != 401 {
 				t.Errorf("%s: %d %s", name, r.Status, r.Body)
@@ -239,7 +271,8 @@ func TestD3_Lifecycle(t *testing.T) {
 		}
 		put(a, object{"Active": false}, servertest.Bearer(weak.String("token"))).Want(t, 200)
 		put(a, object{"Active": true}, servertest.Bearer(weak.String("token"))).Want(t, 401)
-		child := s.Do(t, "POST", token, object{"Name": "child of the weak"}, servertest.Bearer(weak.String("token"))).Want(t, 200)
+		child := s.Do(t, "POST", token, object{"Name": "child of the weak"}, servertest.Bearer(weak.String("token"))).
+			Want(t, 200)
 		s.Do(t, "GET", "/v1/tickets", nil, servertest.Bearer(child.String("JWT"))).Want(t, 403)
 		s.Do(t, "DELETE", token+"/"+b.String("Id"), nil, own).Want(t, 204)
 		if get(b) != 401 {
@@ -248,13 +281,15 @@ func TestD3_Lifecycle(t *testing.T) {
 		put(b, object{"Active": true}, own).Want(t, 400)
 		// The list names what is there, and no value.
 		list := s.Do(t, "GET", token, nil, own).Want(t, 200)
-		if strings.Contains(string(list.Body), "eyJ") || strings.Contains(string(list.Body), b.String("Id")) || !strings.Contains(string(list.Body), a.String("Id")) {
+		if strings.Contains(string(list.Body), "eyJ") || strings.Contains(string(list.Body), b.String("Id")) ||
+			!strings.Contains(string(list.Body), a.String("Id")) {
 			t.Errorf("list: %s", list.Body)
 		}
 		// A tenant's own PUT may repeat what it read.
 		mine := s.Do(t, "GET", entity, nil, own).Want(t, 200)
 		s.Do(t, "PUT", entity, string(mine.Body), own).Want(t, 200)
-		for field, value := range map[string]any{"Active": false, "AuthType": "OAuth2", "SID": "other", "EntityId": "01890a5d-ac96-774b-bcce-b302099a8057"} {
+		for field, value := range map[string]any{"Active": false, "AuthType": "OAuth2", "SID": "other",
+			"EntityId": "01890a5d-ac96-774b-bcce-b302099a8057"} {
 			if r := s.Do(t, "PUT", entity, object{field: value, "Desc": "sneaked in"}, own); r.Status != 401 {
 				t.Errorf("%s: %d %s", field, r.Status, r.Body)
 			}
@@ -265,8 +300,8 @@ func TestD3_Lifecycle(t *testing.T) {
 	})
 }
 
-// D4, D5, D8: the lifetime is what is asked for, cut to what the organization and the client allow; no Authorization is looked at; the token ends when it says so,
-// with its secret, and is no OAuth token.
+// D4, D5, D8: the lifetime is what is asked for, cut to what the organization and the client allow; no Authorization is
+// looked at; the token ends when it says so, with its secret, and is no OAuth token.
 func TestD4_Lifetime(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		e := s.Provision(t, "Lifetimes", "OAuth2")
@@ -279,10 +314,15 @@ func TestD4_Lifetime(t *testing.T) {
 			}
 		}
 		for _, text := range []string{`1e3`, `2.0`, `10E1`} {
-			s.Do(t, "POST", access, fmt.Sprintf(`{"ClientId":%q,"ClientSecret":%q,"GrantType":"ClientCredentials","ExpiresInSeconds":%s}`, e.ClientID, e.ClientSecret, text)).Want(t, 200)
+			s.Do(t, "POST", access,
+				fmt.Sprintf(`{"ClientId":%q,"ClientSecret":%q,"GrantType":"ClientCredentials","ExpiresInSeconds":%s}`,
+					e.ClientID, e.ClientSecret, text)).Want(t, 200)
 		}
-		for _, text := range []string{`-1`, `0`, `0.9`, `1.0000001`, `null`, `true`, `[60]`, `"60"`, `{}`, `1e-3`, `-1e300`} {
-			if r := s.Do(t, "POST", access, fmt.Sprintf(`{"ClientId":%q,"ClientSecret":%q,"GrantType":"ClientCredentials","ExpiresInSeconds":%s}`, e.ClientID, e.ClientSecret, text)); r.Status != 400 {
+		for _, text := range []string{`-1`, `0`, `0.9`, `1.0000001`, `null`, `true`, `[60]`, `"60"`, `{}`, `1e-3`,
+			`-1e300`} {
+			if r := s.Do(t, "POST", access,
+				fmt.Sprintf(`{"ClientId":%q,"ClientSecret":%q,"GrantType":"ClientCredentials","ExpiresInSeconds":%s}`,
+					e.ClientID, e.ClientSecret, text)); r.Status != 400 {
 				t.Errorf("%s: %d %s", text, r.Status, r.Body)
 			}
 		}
@@ -296,7 +336,8 @@ func TestD4_Lifetime(t *testing.T) {
 		if r := ask(7200).Want(t, 200); r.Get("expires_in") != 3600.0 {
 			t.Errorf("the client's own: %s", r.Body)
 		}
-		r := s.Do(t, "POST", access, grant(e, object{"ExpiresInSeconds": 60}), servertest.Bearer("whatever")).Want(t, 200)
+		r := s.Do(t, "POST", access, grant(e, object{"ExpiresInSeconds": 60}), servertest.Bearer("whatever")).
+			Want(t, 200)
 		bearer := servertest.Bearer(r.String("access_token"))
 		me := s.Do(t, "GET", "/v1/auth/me", nil, bearer).Want(t, 200)
 		if me.String("kind") != "client" || me.String("id") != e.ClientID {
@@ -324,8 +365,8 @@ func organization(t *testing.T, s *servertest.Server, entityID string) string {
 	return "org_" + ulid.ULID(uuid.MustParse(entityID)).String()
 }
 
-// D2, ATK32: provisioning is the platform's, by what its token holds; a provisioned credential holds the default, never people, roles or settings; names
-// that are taken get a slug of their own; nothing is half made.
+// D2, ATK32: provisioning is the platform's, by what its token holds; a provisioned credential holds the default, never
+// people, roles or settings; names that are taken get a slug of their own; nothing is half made.
 func TestD2_Provisioning(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		operator := s.As(t, servertest.Operator)
@@ -349,18 +390,23 @@ func TestD2_Provisioning(t *testing.T) {
 			by   string
 		}{{"SAT", a.JWT}, {"client", s.BrokerToken(t, b.ClientID, b.ClientSecret)}} {
 			me := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(c.by)).Want(t, 200)
-			if fmt.Sprint(me.Get("permissions")) != "[entity:manage:all reports:read:all sla_policies:manage:all system_tokens:manage:all tickets:manage:all]" {
+			if fmt.Sprint(me.Get("permissions")) != "[entity:manage:all reports:read:all sla_policies:manage:all "+
+				"system_tokens:manage:all tickets:manage:all]" {
 				t.Errorf("%s holds %v", c.name, me.Get("permissions"))
 			}
 		}
 		before = count()
-		reader := s.Do(t, "POST", "/v1/system-tokens", object{"name": "reader", "permissions": []string{"organizations:read:all"}}, operator).Want(t, 201).String("token")
+		reader := s.Do(t, "POST", "/v1/system-tokens",
+			object{"name": "reader", "permissions": []string{"organizations:read:all"}}, operator).Want(t, 201).
+			String("token")
 		for path, method := range map[string]string{entity: "POST", entity + "/" + a.EntityID: "DELETE"} {
 			s.Do(t, method, path, object{"Name": "x"}, servertest.Bearer(reader)).Want(t, 401)
 		}
 		s.Do(t, "PUT", entity+"/"+a.EntityID, object{"Name": "x"}, servertest.Bearer(reader)).Want(t, 401)
 		s.Do(t, "GET", entity+"/"+a.EntityID, nil, servertest.Bearer(reader)).Want(t, 200)
-		for _, body := range []object{{"Name": ""}, {"Name": strings.Repeat("x", 201)}, {"Name": "x", "Email": "@"}, {"Name": "x", "EntityId": a.EntityID}, {"Name": "x", "SID": strings.Repeat("x", 101)}, {"Name": "x", "Desc": "a\u0001b"}} {
+		for _, body := range []object{{"Name": ""}, {"Name": strings.Repeat("x", 201)}, {"Name": "x", "Email": "@"},
+			{"Name": "x", "EntityId": a.EntityID}, {"Name": "x", "SID": strings.Repeat("x", 101)},
+			{"Name": "x", "Desc": "a\u0001b"}} {
 			s.Do(t, "POST", entity, body, s.Master()).Want(t, 400)
 		}
 		if n := count(); n != before {
@@ -374,13 +420,15 @@ func TestD2_Provisioning(t *testing.T) {
 		s.Do(t, "GET", entity, nil, s.Master()).Want(t, 200)
 		// Audited where it happened and where the platform is.
 		events := string(s.Do(t, "GET", "/v1/audit-events?limit=1000", nil, operator).Want(t, 200).Body)
-		if strings.Count(events, `"organization.created"`) < 4 || strings.Count(events, `"system_token.created"`) < 3 || strings.Count(events, `"client_secret.created"`) != 1 {
+		if strings.Count(events, `"organization.created"`) < 4 || strings.Count(events, `"system_token.created"`) < 3 ||
+			strings.Count(events, `"client_secret.created"`) != 1 {
 			t.Errorf("events: %s", events)
 		}
 	})
 }
 
-// D2: an organization whose first credential cannot be written is not made: nobody meets one half made, and asking again makes it whole.
+// D2: an organization whose first credential cannot be written is not made: nobody meets one half made, and asking
+// again makes it whole.
 func TestD2_AllOrNothing(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		operator := s.As(t, servertest.Operator)
@@ -389,12 +437,14 @@ func TestD2_AllOrNothing(t *testing.T) {
 		s.Rename(t, "credentials", "credentials_gone")
 		for _, authType := range []string{"SystemAccessToken", "OAuth2"} {
 			r := s.Do(t, "POST", entity, object{"Name": "All or nothing", "AuthType": authType}, s.Master())
-			if r.Status != 500 || r.String("Code") != "INTERNAL_ERROR" || strings.Contains(string(r.Body), "credentials") || strings.Contains(string(r.Body), "eyJ") {
+			if r.Status != 500 || r.String("Code") != "INTERNAL_ERROR" ||
+				strings.Contains(string(r.Body), "credentials") || strings.Contains(string(r.Body), "eyJ") {
 				t.Errorf("%s: %d %s", authType, r.Status, r.Body)
 			}
 		}
 		s.Rename(t, "credentials_gone", "credentials")
-		if after := string(s.Do(t, "GET", "/v1/organizations?limit=1000", nil, operator).Want(t, 200).Body); after != before {
+		if after := string(s.Do(t, "GET", "/v1/organizations?limit=1000", nil, operator).
+			Want(t, 200).Body); after != before {
 			t.Errorf("half made: %s", after)
 		}
 		if e := s.Provision(t, "All or nothing", "OAuth2"); e.SID != "all-or-nothing" || e.ClientSecret == "" {

@@ -22,7 +22,8 @@ type entityToken struct {
 }
 
 func showToken(c credential.Credential) entityToken {
-	return entityToken{EntityID: entityID(c.Organization), ID: string(c.ID), Name: c.Name, Active: c.State == credential.Active}
+	return entityToken{EntityID: entityID(c.Organization), ID: string(c.ID), Name: c.Name,
+		Active: c.State == credential.Active}
 }
 
 // tokenPage is how many tokens are read at once.
@@ -34,7 +35,8 @@ func (s Services) listTokens(w http.ResponseWriter, r *http.Request) error {
 	out := []entityToken{}
 	for _, state := range []credential.State{credential.Active, credential.Off} {
 		for after := id.Credential(""); ; {
-			page, err := s.Credentials.List(r.Context(), p, credential.SystemToken, credential.Filter{State: state, After: after, Limit: tokenPage})
+			page, err := s.Credentials.List(r.Context(), p, credential.SystemToken,
+				credential.Filter{State: state, After: after, Limit: tokenPage})
 			if err != nil {
 				return err
 			}
