@@ -11,8 +11,6 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
@@ -27,6 +25,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/session"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 	"github.com/itsm-automation/gatehouse/internal/platform/ratelimit"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -46,7 +45,7 @@ type Request struct {
 // Authenticator turns credentials into principals.
 type Authenticator struct {
 	Services
-	verified *otter.Cache[[sha256.Size]byte, *verified]
+	verified *bounded.Cache[bounded.Digest, *verified]
 }
 
 // Services are what credentials refer to.
@@ -77,14 +76,11 @@ const verifiedBytes = 32 << 20
 
 // New makes the authenticator.
 func New(s Services) *Authenticator {
-	return &Authenticator{Services: s, verified: otter.Must(&otter.Options[[sha256.Size]byte, *verified]{
-		MaximumWeight: verifiedBytes,
-		Weigher: func(_ [sha256.Size]byte, v *verified) uint32 {
-			if v.access == nil {
-				return 500
-			}
-			return uint32(700 + 120*v.access.Permissions.Len())
-		},
+	return &Authenticator{Services: s, verified: bounded.ByDigest(verifiedBytes, func(v *verified) uint32 {
+		if v.access == nil {
+			return 500
+		}
+		return uint32(700 + 120*v.access.Permissions.Len())
 	})}
 }
 
@@ -175,7 +171,7 @@ var kindOf = map[token.Door]Kind{token.Main: SessionToken, token.ItemPath: ItemP
 func (a *Authenticator) verify(value string) (*verified, error) {
 	// only read; a copy of each token would be the largest allocation of a request
 	sum := sha256.Sum256(unsafe.Slice(unsafe.StringData(value), len(value)))
-	if v, ok := a.verified.GetIfPresent(sum); ok {
+	if v, ok := a.verified.Get(sum); ok {
 		return v, nil
 	}
 	h, err := jwt.ReadHeader(value)

@@ -9,9 +9,9 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
-	"github.com/maypok86/otter/v2"
 
 	"github.com/itsm-automation/gatehouse/internal/domain/client"
+	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/outbound"
 )
 
@@ -19,7 +19,7 @@ import (
 type KeySets struct {
 	get     *outbound.Client
 	now     func() time.Time
-	fetched *otter.Cache[string, *fetchedSet]
+	fetched *bounded.Cache[bounded.Key, *fetchedSet]
 }
 
 type goodSet struct {
@@ -46,8 +46,7 @@ const (
 
 // NewKeySets makes an empty store.
 func NewKeySets(get *outbound.Client, now func() time.Time) *KeySets {
-	return &KeySets{get: get, now: now,
-		fetched: otter.Must(&otter.Options[string, *fetchedSet]{MaximumSize: maxKeySets})}
+	return &KeySets{get: get, now: now, fetched: bounded.New[*fetchedSet](maxKeySets)}
 }
 
 // Of gives the keys of a client; kid is the one that is looked for.
@@ -55,12 +54,10 @@ func (k *KeySets) Of(ctx context.Context, c client.Client, kid string) (*jose.JS
 	if c.Authentication.JWKS != nil {
 		return c.Authentication.JWKS, nil
 	}
-	f, err := k.fetched.Get(ctx, string(c.ID)+" "+c.Authentication.JWKSURI,
-		otter.LoaderFunc[string, *fetchedSet](func(context.Context, string) (*fetchedSet, error) {
-			return &fetchedSet{}, nil
-		}))
-	if err != nil {
-		return nil, err
+	at := bounded.Key{Scope: string(c.ID), ID: c.Authentication.JWKSURI}
+	f, ok := k.fetched.Get(at)
+	if !ok {
+		f = k.fetched.SetIfAbsent(at, &fetchedSet{})
 	}
 	if have := f.good.Load(); have != nil && k.now().Sub(have.at) < keepKeys &&
 		(kid == "" || len(have.set.Key(kid)) > 0) {

@@ -16,8 +16,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/password"
@@ -31,6 +29,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/session"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/hashing"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -57,7 +56,7 @@ type Service struct {
 	Services
 	decoy     string
 	turnstile *turnstile
-	uses      *otter.Cache[string, time.Time] // recorded lately
+	uses      *bounded.Cache[bounded.Key, time.Time] // recorded lately
 	resets    chan reset
 }
 
@@ -71,7 +70,7 @@ const (
 // New makes the service. MailResets must run beside it.
 func New(s Services) *Service {
 	return &Service{Services: s, decoy: decoyHash(s.Hasher.Params()), turnstile: newTurnstile(),
-		uses:   otter.Must(&otter.Options[string, time.Time]{MaximumSize: 100_000}),
+		uses:   bounded.New[time.Time](100_000),
 		resets: make(chan reset, resetsWaiting)}
 }
 
@@ -317,8 +316,8 @@ const usesKept = time.Hour
 
 // recordUse writes that a password was used with single requests: once in a while, not for each of them.
 func (s *Service) recordUse(ctx context.Context, u user.User, in Password) error {
-	use := string(u.ID) + " " + attempt.Network(in.Source.Address)
-	if at, ok := s.uses.GetIfPresent(use); ok && s.Now().Sub(at) < usesKept {
+	use := bounded.Key{Scope: string(u.ID), ID: attempt.Network(in.Source.Address)}
+	if at, ok := s.uses.Get(use); ok && s.Now().Sub(at) < usesKept {
 		return nil
 	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: u.Organization, Organization: u.Organization,

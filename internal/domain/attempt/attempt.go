@@ -16,11 +16,10 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/attempt/attemptdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
@@ -46,7 +45,7 @@ type Service struct {
 	key    []byte
 	limits Limits
 	now    func() time.Time
-	locked *otter.Cache[string, lock] // digests that were just seen locked
+	locked *bounded.Cache[bounded.Key, lock] // digests that were just seen locked
 }
 
 // lock is one that was seen a moment ago.
@@ -65,7 +64,7 @@ const maxRemembered = 10_000
 // New makes the service.
 func New(db *sqldb.DB, ring *keyring.Ring, limits Limits, now func() time.Time) *Service {
 	return &Service{db: db, key: ring.Subkey("attempt counters"), limits: limits, now: now,
-		locked: otter.Must(&otter.Options[string, lock]{MaximumSize: maxRemembered})}
+		locked: bounded.New[lock](maxRemembered)}
 }
 
 // Reservation is one counted try.
@@ -84,7 +83,7 @@ func (s *Service) digest(kind, name string) string {
 // locked out does not keep others waiting. Nil does not mean that neither is.
 func (s *Service) Locked(name, address string) error {
 	for _, digest := range []string{s.digest("address", Network(address)), s.digest("name", name)} {
-		if l, ok := s.locked.GetIfPresent(digest); ok {
+		if l, ok := s.locked.Get(bounded.Key{ID: digest}); ok {
 			if since := s.now().Sub(l.seen); since >= 0 && since < remembered {
 				return l.refusal
 			}
@@ -174,7 +173,7 @@ func (s *Service) refuse(ctx context.Context, q *attemptdb.Queries, digest strin
 		return err
 	}
 	refusal := fault.Limitedf(code, max(until.Time().Sub(now), time.Second), "%s", text)
-	s.locked.Set(digest, lock{now, refusal})
+	s.locked.Set(bounded.Key{ID: digest}, lock{now, refusal})
 	return refusal
 }
 
@@ -212,7 +211,7 @@ func (s *Service) Unlock(ctx context.Context, account string, names []string, wi
 		return within(tx)
 	})
 	for _, name := range names {
-		s.locked.Invalidate(s.digest("name", name))
+		s.locked.Delete(bounded.Key{ID: s.digest("name", name)})
 	}
 	if err != nil {
 		return fmt.Errorf("attempt: unlock: %w", err)

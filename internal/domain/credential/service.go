@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"github.com/maypok86/otter/v2"
 	"hash"
 	"net/netip"
 	"slices"
@@ -25,6 +24,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/role"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/cache"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
@@ -52,7 +52,7 @@ type Service struct {
 	facts   *cache.Cache[Credential]
 	places  *cache.Cache[place]
 	uses    *stamp.Batch[time.Time]
-	good    *otter.Cache[string, struct{}] // digests that opened a credential lately
+	good    *bounded.Cache[bounded.Key, struct{}] // digests that opened a credential lately
 }
 
 // stampEvery is how exactly the last use is known.
@@ -69,7 +69,7 @@ func New(db *sqldb.DB, caches *cache.Group, ring *keyring.Ring, organizations *o
 			cache.As(func(p place) [2]string { return [2]string{string(p.org), string(p.id)} },
 				func(w [2]string) place { return place{id.Organization(w[0]), id.Credential(w[1])} })),
 		uses: stamp.New[time.Time](stampEvery),
-		good: otter.Must(&otter.Options[string, struct{}]{MaximumSize: 200_000})}
+		good: bounded.New[struct{}](200_000)}
 }
 
 // UseMinter names who signs.

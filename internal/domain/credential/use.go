@@ -11,6 +11,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential/credentialdb"
+	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 	"github.com/itsm-automation/gatehouse/internal/platform/stamp"
@@ -24,12 +25,12 @@ type place struct {
 
 // Known tells whether a digest opened a credential lately: what is looked up for it is not looked up for nothing.
 func (s *Service) Known(digest string) bool {
-	_, ok := s.good.GetIfPresent(digest)
+	_, ok := s.good.Get(bounded.Key{ID: digest})
 	return ok
 }
 
 // Remember makes a digest that opened a credential Known.
-func (s *Service) Remember(digest string) { s.good.Set(digest, struct{}{}) }
+func (s *Service) Remember(digest string) { s.good.Set(bounded.Key{ID: digest}, struct{}{}) }
 
 // Find gives the credential that a digest opens now, in whatever state: judging it is Live's and Holder's. None is
 // NotFound.

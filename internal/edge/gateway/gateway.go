@@ -12,12 +12,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 )
 
 // Pattern is where proxies ask.
@@ -30,8 +29,8 @@ type Gateway struct {
 	rules  *Rules // nil: only what the question itself asks for
 	log    *slog.Logger
 	now    func() time.Time
-	minted *otter.Cache[string, minted]
-	asked  *otter.Cache[string, question] // by the query: a proxy asks the same few questions again and again
+	minted *bounded.Cache[bounded.Key, minted]
+	asked  *bounded.Cache[bounded.Key, question] // by the query: a proxy asks the same few questions again and again
 }
 
 const maxRemembered = 500
@@ -44,8 +43,8 @@ type minted struct {
 // Register adds /verify and everything below it.
 func Register(kit *web.Kit, tokens *token.Service, rules *Rules, now func() time.Time, log *slog.Logger) {
 	g := &Gateway{kit: kit, tokens: tokens, rules: rules, now: now, log: log,
-		minted: otter.Must(&otter.Options[string, minted]{MaximumSize: 10_000}),
-		asked:  otter.Must(&otter.Options[string, question]{MaximumSize: 1000})}
+		minted: bounded.New[minted](10_000),
+		asked:  bounded.New[question](1000)}
 	kit.HandleRaw(web.Route{Pattern: Pattern, Self: "a proxy asks whether the caller may pass; the permission is the " +
 		"question's or the routes file's", Accepts: web.Anyone}, g)
 	kit.Shape(Pattern, func(w http.ResponseWriter, r *http.Request, err error) {
@@ -119,13 +118,13 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 			return q, errQuestion("A path behind /verify needs a routes file.")
 		}
 	} else {
-		asked, known := g.asked.GetIfPresent(r.URL.RawQuery)
+		asked, known := g.asked.Get(bounded.Key{ID: r.URL.RawQuery})
 		if !known {
 			if err := asked.parameters(r.URL.RawQuery); err != nil {
 				return asked, err
 			}
 			if len(r.URL.RawQuery) <= maxRemembered {
-				g.asked.Set(r.URL.RawQuery, asked)
+				g.asked.Set(bounded.Key{ID: r.URL.RawQuery}, asked)
 			}
 		}
 		q = asked
@@ -273,9 +272,9 @@ func (g *Gateway) mint(p principal.Principal, audience string) (string, error) {
 	if g.tokens.Reserved(audience) {
 		return "", errQuestion("token_for names this server itself.")
 	}
-	key := strings.Join(append([]string{string(p.Kind), p.ID, string(p.Organization), string(p.Session), p.WholeRole(),
-		string(p.Owner), p.Email, p.Name, audience, p.ExpiresAt.String()}, p.Permissions.Strings()...), "\x00")
-	if m, ok := g.minted.GetIfPresent(key); ok && m.expires.Sub(g.now()) > token.ForwardLifetime/2 {
+	key := bounded.Key{ID: strings.Join(append([]string{string(p.Kind), p.ID, string(p.Organization), string(p.Session), p.WholeRole(),
+		string(p.Owner), p.Email, p.Name, audience, p.ExpiresAt.String()}, p.Permissions.Strings()...), "\x00")}
+	if m, ok := g.minted.Get(key); ok && m.expires.Sub(g.now()) > token.ForwardLifetime/2 {
 		return m.token, nil
 	}
 	text, expires, err := g.tokens.MintForward(p, audience)

@@ -9,8 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/maypok86/otter/v2"
-
+	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 )
 
@@ -24,7 +23,7 @@ type Group struct {
 type Cache[V any] struct {
 	kind    string
 	feed    *invalidation.Feed
-	entries *otter.Cache[invalidation.Key, V]
+	entries *bounded.Cache[bounded.Key, V]
 	shared  *shared[V] // nil: memory only
 
 	loading sync.Mutex
@@ -34,10 +33,14 @@ type Cache[V any] struct {
 	generation uint64 // grows with every invalidation
 }
 
+func name(k invalidation.Key) bounded.Key {
+	return bounded.Key{Scope: string(k.Organization), ID: k.ID}
+}
+
 // New makes a cache of at most size facts and subscribes it to the feed. Its facts stay in this process.
 func New[V any](g *Group, kind string, size int) *Cache[V] {
 	c := &Cache[V]{kind: kind, feed: g.Feed,
-		entries: otter.Must(&otter.Options[invalidation.Key, V]{MaximumSize: size}),
+		entries: bounded.New[V](size),
 		flights: make(map[invalidation.Key]*flight[V])}
 	g.Feed.Subscribe(kind, c)
 	return c
@@ -57,7 +60,7 @@ func NewShared[V any](g *Group, kind string, size int, codec Codec[V]) *Cache[V]
 func (c *Cache[V]) Get(ctx context.Context, k invalidation.Key, load func(context.Context) (V, error)) (V, error) {
 	trusted := c.feed.Trusted()
 	if trusted {
-		if v, ok := c.entries.GetIfPresent(k); ok {
+		if v, ok := c.entries.Get(name(k)); ok {
 			return v, nil
 		}
 	}
@@ -140,14 +143,14 @@ func (c *Cache[V]) keep(k invalidation.Key, v V, began uint64) bool {
 	if c.generation != began {
 		return false
 	}
-	c.entries.Set(k, v)
+	c.entries.Set(name(k), v)
 	return true
 }
 
 // Drop lets go of a fact that seems too old to be used, though nothing was announced about it. The next look-up asks
 // the database.
 func (c *Cache[V]) Drop(k invalidation.Key) {
-	c.entries.Invalidate(k)
+	c.entries.Delete(name(k))
 	if c.shared != nil {
 		c.shared.distrust(c.feed.Epoch(), k)
 	}
@@ -157,7 +160,7 @@ func (c *Cache[V]) Drop(k invalidation.Key) {
 func (c *Cache[V]) Invalidate(k invalidation.Key) {
 	c.mu.Lock()
 	c.generation++
-	c.entries.Invalidate(k)
+	c.entries.Delete(name(k))
 	c.mu.Unlock()
 	if c.shared != nil {
 		c.shared.distrust(c.feed.Epoch(), k)
@@ -168,7 +171,7 @@ func (c *Cache[V]) Invalidate(k invalidation.Key) {
 func (c *Cache[V]) Flush() {
 	c.mu.Lock()
 	c.generation++
-	c.entries.InvalidateAll()
+	c.entries.Clear()
 	c.mu.Unlock()
 	if c.shared != nil {
 		c.shared.distrustAll(c.feed.Epoch)
