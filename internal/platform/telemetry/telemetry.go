@@ -7,10 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -38,14 +37,11 @@ type Tracing struct{ provider *sdktrace.TracerProvider }
 
 // StartTracing connects to an endpoint such as http://127.0.0.1:4318.
 func StartTracing(ctx context.Context, endpoint, version string) (*Tracing, error) {
-	u, err := url.Parse(endpoint)
+	client, err := newOTLP(endpoint)
 	if err != nil {
-		return nil, fmt.Errorf("tracing: %w", err)
+		return nil, err
 	}
-	if u.Path == "" || u.Path == "/" {
-		u.Path = "/v1/traces" // where OTLP over HTTP is by default
-	}
-	exporter, err := otlptracehttp.New(ctx, otlptracehttp.WithEndpointURL(u.String()))
+	exporter, err := otlptrace.New(ctx, client)
 	if err != nil {
 		return nil, fmt.Errorf("tracing: %w", err)
 	}
