@@ -272,8 +272,9 @@ func (g *Gateway) mint(p principal.Principal, audience string) (string, error) {
 	if g.tokens.Reserved(audience) {
 		return "", errQuestion("token_for names this server itself.")
 	}
-	key := bounded.Key{ID: strings.Join(append([]string{string(p.Kind), p.ID, string(p.Organization), string(p.Session), p.WholeRole(),
-		string(p.Owner), p.Email, p.Name, audience, p.ExpiresAt.String()}, p.Permissions.Strings()...), "\x00")}
+	key := bounded.Key{
+		ID: strings.Join(append([]string{string(p.Kind), p.ID, string(p.Organization), string(p.Session), p.WholeRole(),
+			string(p.Owner), p.Email, p.Name, audience, p.ExpiresAt.String()}, p.Permissions.Strings()...), "\x00")}
 	if m, ok := g.minted.Get(key); ok && m.expires.Sub(g.now()) > token.ForwardLifetime/2 {
 		return m.token, nil
 	}

@@ -126,8 +126,8 @@ http {
 	return running(t, address, exec.Command(binary, "-c", path, "-p", dir, "-e", filepath.Join(dir, "error.log")))
 }
 
-// F1, B11: a real nginx, and a real Caddy, in front of an API that knows nothing of Gatehouse, with every kind of credential, as the documentation
-// configures them.
+// F1, B11: a real nginx, and a real Caddy, in front of an API that knows nothing of Gatehouse, with every kind of
+// credential, as the documentation configures them.
 func TestF1_BehindProxies(t *testing.T) {
 	rules := `routes:
   - {methods: [GET], path: "/api/stations", permission: "stations:read"}

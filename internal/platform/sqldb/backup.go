@@ -21,8 +21,8 @@ func (db *DB) sqliteOnly() error {
 	return nil
 }
 
-// Backup writes a copy of the SQLite database as it is at one moment, while it is in use, to a file that must not exist. The copy is checked and on disk before
-// it appears under its name.
+// Backup writes a copy of the SQLite database as it is at one moment, while it is in use, to a file that must not
+// exist. The copy is checked and on disk before it appears under its name.
 func (db *DB) Backup(ctx context.Context, to string) error {
 	if err := db.sqliteOnly(); err != nil {
 		return err
@@ -80,7 +80,8 @@ func CheckFile(ctx context.Context, path string) error {
 		return fmt.Errorf("sqldb: %s is damaged: %s", path, verdict)
 	}
 	var tables int
-	if err := db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('organizations', 'signing_keys', 'goose_db_version')`).Scan(&tables); err != nil || tables != 3 {
+	if err := db.QueryRowContext(ctx,
+		`SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('organizations', 'signing_keys', 'goose_db_version')`).Scan(&tables); err != nil || tables != 3 {
 		return errors.Join(fmt.Errorf("sqldb: %s is not a database of Gatehouse", path), err)
 	}
 	return nil
@@ -102,8 +103,9 @@ func syncDir(path string) error {
 	return nil
 }
 
-// Replace puts the database file at from, closed and complete, in the place of the one at to, which nobody may have open. What was at to is kept beside
-// it, under the name that is given back; empty: there was nothing. A crash at any moment leaves the old or the new database there.
+// Replace puts the database file at from, closed and complete, in the place of the one at to, which nobody may have
+// open. What was at to is kept beside it, under the name that is given back; empty: there was nothing. A crash at any
+// moment leaves the old or the new database there.
 func Replace(ctx context.Context, from, to, kept string) (former string, err error) {
 	for _, p := range []string{from + "-wal", from + "-shm"} {
 		if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -137,7 +139,8 @@ func Replace(ctx context.Context, from, to, kept string) (former string, err err
 	return former, syncDir(filepath.Dir(to))
 }
 
-// FoldLog brings what is in a database's write-ahead log into its file. Who has the file to themselves does it before moving it.
+// FoldLog brings what is in a database's write-ahead log into its file. Who has the file to themselves does it before
+// moving it.
 func FoldLog(ctx context.Context, path string) error {
 	db, err := sql.Open("sqlite", fileURL(path)+"?_pragma=busy_timeout(2000)")
 	if err != nil {

@@ -22,7 +22,8 @@ type Listener struct {
 	// Reset says: something may have been missed.
 	Reset func()
 
-	// Hello is announced once the listener hears, Alive every few seconds: PostgreSQL only, where others may listen elsewhere.
+	// Hello is announced once the listener hears, Alive every few seconds: PostgreSQL only, where others may listen
+	// elsewhere.
 	Hello, Alive string
 }
 
@@ -42,8 +43,9 @@ func (db *DB) Listen(ctx context.Context, l Listener) error {
 	return db.engine.(*postgres).listen(ctx, l)
 }
 
-// listen uses a connection of its own, and another for the node's heartbeat, which waits behind no request. When a beat that left at t has come back, so
-// has everything committed before t, since PostgreSQL delivers in order of commit. A connection that falls silent, and one to a former primary, is given up.
+// listen uses a connection of its own, and another for the node's heartbeat, which waits behind no request. When a beat
+// that left at t has come back, so has everything committed before t, since PostgreSQL delivers in order of commit. A
+// connection that falls silent, and one to a former primary, is given up.
 func (p *postgres) listen(ctx context.Context, l Listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -78,8 +80,10 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 		defer tick.Stop()
 		said := false
 		for n := 0; ; n++ {
-			beatCtx, done := context.WithTimeout(ctx, silence) // a late beat proves little, but is no reason to begin anew
-			_, err := beating.Exec(beatCtx, `SELECT pg_notify($1, $2)`, beatChannel, strconv.FormatInt(int64(time.Since(start)), 10))
+			// a late beat proves little, but is no reason to begin anew
+			beatCtx, done := context.WithTimeout(ctx, silence)
+			_, err := beating.Exec(beatCtx, `SELECT pg_notify($1, $2)`, beatChannel,
+				strconv.FormatInt(int64(time.Since(start)), 10))
 			if err == nil && !said && l.Hello != "" {
 				_, err = beating.Exec(beatCtx, `SELECT pg_notify($1, $2)`, Channel, l.Hello+"\n"+l.Alive)
 				said = err == nil
@@ -126,7 +130,8 @@ func hangUp(conn *pgx.Conn) {
 	conn.Close(ctx) // it is closed in any case
 }
 
-// listen tails the table of announcements. data_version tells in microseconds whether any other connection has committed at all.
+// listen tails the table of announcements. data_version tells in microseconds whether any other connection has
+// committed at all.
 func (e *lite) listen(ctx context.Context, l Listener) error {
 	conn, err := e.reader.Conn(ctx)
 	if err != nil {
@@ -157,7 +162,8 @@ func (e *lite) listen(ctx context.Context, l Listener) error {
 			return fmt.Errorf("listen: %w", err)
 		}
 		if v != version {
-			rows, err := conn.QueryContext(ctx, `SELECT seq, message FROM invalidations WHERE seq > $1 ORDER BY seq`, seq)
+			rows, err := conn.QueryContext(ctx, `SELECT seq, message FROM invalidations WHERE seq > $1 ORDER BY seq`,
+				seq)
 			if err != nil {
 				return fmt.Errorf("listen: %w", err)
 			}

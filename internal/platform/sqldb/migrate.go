@@ -26,7 +26,8 @@ type Migration struct {
 	Applied bool
 }
 
-// Migrate brings the schema up to date, under a lock: several nodes may start at once. It returns how many steps it ran.
+// Migrate brings the schema up to date, under a lock: several nodes may start at once. It returns how many steps it
+// ran.
 func (db *DB) Migrate(ctx context.Context) (int, error) {
 	if db.kind == SQLite {
 		unlock, err := lockFile(ctx, db.url+".migration-lock")
@@ -49,7 +50,8 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 			return 0, err
 		}
 		if sql := login.Missing(); sql != "" {
-			return 0, fmt.Errorf("sqldb: migrate: the role %s may not make the roles that statements run as. Let somebody who may run: %s", login.Name, sql)
+			return 0, fmt.Errorf("sqldb: migrate: the role %s may not make the roles that statements run as. Let "+
+				"somebody who may run: %s", login.Name, sql)
 		}
 	}
 	n := 0
@@ -73,13 +75,15 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 	if err != nil {
 		return n, fmt.Errorf("sqldb: migrate: %w", err)
 	}
-	if e, ok := db.engine.(*postgres); ok { // the connections that are there were made before there was anything to note
+	if e, ok := db.engine.(*postgres); ok {
+		// the connections that are there were made before there was anything to note
 		e.pool.Reset()
 	}
 	return n, nil
 }
 
-// A step that waits for a table's lock makes everyone else wait behind it. It gives up soon, lets them through, and tries again.
+// A step that waits for a table's lock makes everyone else wait behind it. It gives up soon, lets them through, and
+// tries again.
 const (
 	migrationLockWait = 2 * time.Second
 	migrationPause    = time.Second
@@ -101,8 +105,8 @@ func isLocked(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "55P03" // lock_not_available
 }
 
-// newer refuses a database that a later release has changed in a way that this one may not know. Steps only add, so that one release apart works
-// side by side.
+// newer refuses a database that a later release has changed in a way that this one may not know. Steps only add, so
+// that one release apart works side by side.
 func (db *DB) newer(ctx context.Context, p *goose.Provider) error {
 	have, err := p.GetDBVersion(ctx)
 	if err != nil {
@@ -110,12 +114,14 @@ func (db *DB) newer(ctx context.Context, p *goose.Provider) error {
 	}
 	sources := p.ListSources()
 	if last := sources[len(sources)-1].Version; have > last+aheadAtMost {
-		return fmt.Errorf("sqldb: the database is at step %d and this release knows %d: it is too old for it", have, last)
+		return fmt.Errorf("sqldb: the database is at step %d and this release knows %d: it is too old for it", have,
+			last)
 	}
 	return nil
 }
 
-// aheadAtMost is by how many steps a database may be ahead of the program: those of the next release, so that old and new nodes run side by side.
+// aheadAtMost is by how many steps a database may be ahead of the program: those of the next release, so that old and
+// new nodes run side by side.
 const aheadAtMost = 10
 
 // Migrations lists every step and whether it is applied.
@@ -147,7 +153,8 @@ func (db *DB) provider() (*goose.Provider, func(), error) {
 	}
 	cfg, err := pgx.ParseConfig(db.url)
 	if err != nil {
-		return nil, nil, errors.New("sqldb: migrate: the postgres:// address cannot be read") // pgx's own error quotes the address
+		// pgx's own error quotes the address
+		return nil, nil, errors.New("sqldb: migrate: the postgres:// address cannot be read")
 	}
 	conn := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, fmt.Sprintf(`SET lock_timeout = %d`, migrationLockWait.Milliseconds()))

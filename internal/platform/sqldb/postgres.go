@@ -273,7 +273,8 @@ func (p *postgres) begin(_ context.Context, org id.Organization) (engineTx, erro
 	return &postgresTx{from: p, set: asTenant, org: string(org)}, nil
 }
 
-// postgresTx begins with its first statement: BEGIN, the role and organization, and the statement travel in one round trip.
+// postgresTx begins with its first statement: BEGIN, the role and organization, and the statement travel in one round
+// trip.
 type postgresTx struct {
 	from   *postgres
 	set    string
@@ -288,7 +289,8 @@ type statement struct {
 	args []any
 }
 
-// send runs what is queued and then a statement; the caller reads the statement's result from what comes back and closes it.
+// send runs what is queued and then a statement; the caller reads the statement's result from what comes back and
+// closes it.
 func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
 	if t.failed != nil {
 		return nil, t.failed
@@ -371,13 +373,15 @@ func (t *postgresTx) announce(_ context.Context, _ time.Time, messages []string)
 			size += len(messages[end]) + 1
 			end++
 		}
-		t.queued = append(t.queued, statement{`SELECT pg_notify($1, $2)`, []any{Channel, strings.Join(messages[start:end], "\n")}})
+		t.queued = append(t.queued, statement{`SELECT pg_notify($1, $2)`,
+			[]any{Channel, strings.Join(messages[start:end], "\n")}})
 		start = end
 	}
 	return nil
 }
 
-// commit fails if the transaction was broken by a statement whose error went unnoticed: PostgreSQL then answers ROLLBACK.
+// commit fails if the transaction was broken by a statement whose error went unnoticed: PostgreSQL then answers
+// ROLLBACK.
 func (t *postgresTx) commit(ctx context.Context) error {
 	if t.conn == nil && len(t.queued) == 0 {
 		return nil

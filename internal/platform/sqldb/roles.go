@@ -28,11 +28,15 @@ func (db *DB) Login(ctx context.Context) (Login, error) {
 		return Login{}, fmt.Errorf("sqldb: %s has no roles", db.kind)
 	}
 	l := Login{Roles: make(map[string]bool)}
-	err := p.pool.QueryRow(ctx, `SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = current_user`).Scan(&l.Name, &l.Superuser, &l.BypassesRLS, &l.MayCreateRoles)
+	err := p.pool.QueryRow(ctx,
+		`SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = current_user`).
+		Scan(&l.Name, &l.Superuser, &l.BypassesRLS, &l.MayCreateRoles)
 	if err != nil {
 		return l, fmt.Errorf("sqldb: login role: %w", trouble(err))
 	}
-	rows, err := p.pool.Query(ctx, `SELECT rolname, pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname IN ($1, $2)`, roleApp, rolePlatform)
+	rows, err := p.pool.Query(ctx,
+		`SELECT rolname, pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname IN ($1, $2)`, roleApp,
+		rolePlatform)
 	if err != nil {
 		return l, fmt.Errorf("sqldb: roles: %w", trouble(err))
 	}
@@ -72,7 +76,8 @@ func (db *DB) Unprotected(ctx context.Context) ([]string, error) {
 	if !ok {
 		return nil, nil
 	}
-	rows, err := p.pool.Query(ctx, `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+	rows, err := p.pool.Query(ctx,
+		`SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
 		AND relname <> 'goose_db_version' AND NOT (relrowsecurity AND relforcerowsecurity) ORDER BY relname`)
 	if err != nil {
 		return nil, trouble(err)
@@ -103,7 +108,8 @@ func (db *DB) Server(ctx context.Context) (f ServerFacts, err error) {
 	if !ok {
 		return f, fmt.Errorf("sqldb: %s is no server", db.kind)
 	}
-	err = p.pool.QueryRow(ctx, `SELECT current_setting('server_version_num')::int, current_setting('max_connections')::int, current_setting('synchronous_standby_names')`).Scan(&f.Version, &f.MaxConnections, &f.SynchronousStandbys)
+	err = p.pool.QueryRow(ctx,
+		`SELECT current_setting('server_version_num')::int, current_setting('max_connections')::int, current_setting('synchronous_standby_names')`).Scan(&f.Version, &f.MaxConnections, &f.SynchronousStandbys)
 	if err != nil {
 		return f, fmt.Errorf("sqldb: server: %w", trouble(err))
 	}

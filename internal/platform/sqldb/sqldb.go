@@ -38,7 +38,8 @@ var ErrNoRows = pgx.ErrNoRows
 type Options struct {
 	MaxConns int // PostgreSQL: connections of the pool, default 16; SQLite: readers, default 4
 
-	// KeepAfterFailover leaves tokens good when PostgreSQL was failed over or restored: for synchronous replication, where nothing is lost.
+	// KeepAfterFailover leaves tokens good when PostgreSQL was failed over or restored: for synchronous replication,
+	// where nothing is lost.
 	KeepAfterFailover bool
 }
 
@@ -67,7 +68,8 @@ type DB struct {
 	onCommit func(messages []string)
 }
 
-// Open connects to `postgres://…` or opens the SQLite file at a path (`sqlite:` before it is allowed). It migrates nothing.
+// Open connects to `postgres://…` or opens the SQLite file at a path (`sqlite:` before it is allowed). It migrates
+// nothing.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if IsPostgres(url) {
 		db := &DB{kind: Postgres, url: url}
@@ -115,21 +117,22 @@ func (db *DB) Now(ctx context.Context) (time.Time, error) { return db.engine.now
 // Close releases every connection.
 func (db *DB) Close() { db.engine.close() }
 
-// OnCommit sets the one listener that hears, synchronously and before the committing call returns, what this process announced.
+// OnCommit sets the one listener that hears, synchronously and before the committing call returns, what this process
+// announced.
 func (db *DB) OnCommit(listen func(messages []string)) { db.onCommit = listen }
 
 // Tenant is for one read of an organization's rows.
 func (db *DB) Tenant(org id.Organization) Queryer { return db.engine.tenant(org) }
 
-// Statement is for one PostgreSQL statement that decides and writes by itself, in one round trip; it is a transaction of its own and announces
-// nothing. On SQLite it only reads.
+// Statement is for one PostgreSQL statement that decides and writes by itself, in one round trip; it is a transaction
+// of its own and announces nothing. On SQLite it only reads.
 func (db *DB) Statement(org id.Organization) Queryer { return db.engine.tenant(org) }
 
 // Platform is for one read across organizations. The reason is for the reader; a test holds the list of callers.
 func (db *DB) Platform(reason string) Queryer { return db.engine.platform() }
 
-// Later runs statements whose result nobody needs. On PostgreSQL they travel with the next statement or with the commit, instead of one round
-// trip each; their failure shows there and breaks the transaction. Only Exec may be used.
+// Later runs statements whose result nobody needs. On PostgreSQL they travel with the next statement or with the
+// commit, instead of one round trip each; their failure shows there and breaks the transaction. Only Exec may be used.
 func (tx *Tx) Later() Queryer { return tx.engine.later() }
 
 // Tx is a transaction. Inside it use nothing but it: no other handle, no network, no hash, no signature.
@@ -158,7 +161,8 @@ func (db *DB) PlatformTx(ctx context.Context, reason string, fn func(tx *Tx) err
 	return db.run(ctx, "", fn)
 }
 
-// commitTimeout bounds a commit that the caller's own deadline no longer does: a caller who hangs up must not leave it unknown.
+// commitTimeout bounds a commit that the caller's own deadline no longer does: a caller who hangs up must not leave it
+// unknown.
 const commitTimeout = 10 * time.Second
 
 func (db *DB) run(ctx context.Context, org id.Organization, fn func(tx *Tx) error) (err error) {

@@ -18,11 +18,13 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/failpoint"
 )
 
-// lite is SQLite: one connection that writes, with every commit on disk before it is acknowledged, and a few that only read.
+// lite is SQLite: one connection that writes, with every commit on disk before it is acknowledged, and a few that only
+// read.
 type lite struct{ writer, reader *liteConn }
 
 func openSQLite(ctx context.Context, path string, o Options) (*lite, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) // for its owner alone; SQLite gives the files beside it the same mode
+	// for its owner alone; SQLite gives the files beside it the same mode
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("sqldb: open: %w", err)
 	}
@@ -52,8 +54,8 @@ func openSQLite(ctx context.Context, path string, o Options) (*lite, error) {
 	return &lite{writer: &liteConn{DB: writer}, reader: &liteConn{DB: reader}}, nil
 }
 
-// patient tries while other processes open the same new file: of several that turn on its write-ahead log at once SQLite lets one, and does not
-// let the others wait.
+// patient tries while other processes open the same new file: of several that turn on its write-ahead log at once
+// SQLite lets one, and does not let the others wait.
 func patient(ctx context.Context, open func(ctx context.Context) error) error {
 	const busy, tries, pause = 5, 400, 25 * time.Millisecond
 	for i := 0; ; i++ {
@@ -114,8 +116,8 @@ type liteQueryer struct {
 	tx   *sql.Tx
 }
 
-// prepare does so once per pool. Inside a transaction it prepares on the transaction's own connection: the pool has only that one, and
-// waiting for another would be for ever.
+// prepare does so once per pool. Inside a transaction it prepares on the transaction's own connection: the pool has
+// only that one, and waiting for another would be for ever.
 func (q liteQueryer) prepare(ctx context.Context, text string) (*sql.Stmt, error) {
 	if err := failpoint.Hit(ctx, "statement"); err != nil {
 		return nil, err
@@ -192,12 +194,14 @@ func (r *liteRows) TypeMap() *pgtype.Map                         { return nil }
 
 type liteTx struct{ liteQueryer }
 
-// keepInvalidations is how long an announcement stays for other processes to read; one that slept longer flushes everything.
+// keepInvalidations is how long an announcement stays for other processes to read; one that slept longer flushes
+// everything.
 const keepInvalidations = time.Minute
 
 func (t liteTx) announce(ctx context.Context, now time.Time, messages []string) error {
 	for _, m := range messages {
-		if _, err := t.Exec(ctx, `INSERT INTO invalidations (at, message) VALUES ($1, $2)`, now.UnixMilli(), m); err != nil {
+		if _, err := t.Exec(ctx, `INSERT INTO invalidations (at, message) VALUES ($1, $2)`, now.UnixMilli(),
+			m); err != nil {
 			return err
 		}
 	}

@@ -13,7 +13,8 @@ var ErrStale = errors.New("sqldb: the row was changed by another at the same tim
 // staleTries is how often a change is tried on the newest state before its caller is told.
 const staleTries = 5
 
-// Retry runs a read, check and conditional write until no other change comes in between. What fn checks it checks anew each time.
+// Retry runs a read, check and conditional write until no other change comes in between. What fn checks it checks anew
+// each time.
 func Retry(fn func() error) error {
 	for range staleTries {
 		if err := fn(); !errors.Is(err, ErrStale) {
@@ -23,8 +24,8 @@ func Retry(fn func() error) error {
 	return fault.Conflictf("Others change this at the same time. Try again.")
 }
 
-// Version is the moment of a change to a row that was last changed at before: now, and always later than before, so that each state of the
-// row has a moment of its own to be recognised by.
+// Version is the moment of a change to a row that was last changed at before: now, and always later than before, so
+// that each state of the row has a moment of its own to be recognised by.
 func Version(now, before time.Time) time.Time {
 	if !now.After(before) {
 		return before.Add(time.Millisecond)

@@ -13,10 +13,10 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 )
 
-// timeline notices that PostgreSQL was failed over or restored. Its timeline then has another number, and commits may be missing that clients were
-// told of: rotations and revocations that never were. So the first connection that sees another number than the database remembers makes every token
-// and link void that was issued before, in the database, for all nodes. It refuses servers that cannot be written to, and one that comes back from an
-// older timeline.
+// timeline notices that PostgreSQL was failed over or restored. Its timeline then has another number, and commits may
+// be missing that clients were told of: rotations and revocations that never were. So the first connection that sees
+// another number than the database remembers makes every token and link void that was issued before, in the database,
+// for all nodes. It refuses servers that cannot be written to, and one that comes back from an older timeline.
 type timeline struct {
 	keep   bool
 	broken func() // called when the number changed: whatever is connected or remembered may be of the former primary
@@ -55,7 +55,8 @@ func (l *timeline) check(ctx context.Context, conn *pgx.Conn) error {
 	}
 	before := l.known()
 	if now < before {
-		return fmt.Errorf("sqldb: the PostgreSQL server is on timeline %s, and %s was seen before: a former primary came back", now, before)
+		return fmt.Errorf("sqldb: the PostgreSQL server is on timeline %s, and %s was seen before: a former primary "+
+			"came back", now, before)
 	}
 	voided, err := l.record(ctx, conn, now)
 	if err != nil {
@@ -91,7 +92,8 @@ func (l *timeline) record(ctx context.Context, conn *pgx.Conn, now string) (void
 	if err := tx.QueryRow(ctx, `SELECT timeline FROM installation`).Scan(&before); err != nil || before == now {
 		return false, err
 	}
-	if err := tx.QueryRow(ctx, `SELECT timeline FROM installation FOR UPDATE`).Scan(&before); err != nil || before == now {
+	if err := tx.QueryRow(ctx, `SELECT timeline FROM installation FOR UPDATE`).Scan(&before); err != nil ||
+		before == now {
 		return false, err // another was quicker
 	}
 	if voided = before != "" && !l.keep; voided {
@@ -101,7 +103,9 @@ func (l *timeline) record(ctx context.Context, conn *pgx.Conn, now string) (void
 				return false, err
 			}
 		}
-		_, err := tx.Exec(ctx, `INSERT INTO audit_events (organization_id, id, at, act, outcome, actor_kind, actor_id, actor_home, target_kind, target_id, address, user_agent, request_id, details)
+		_,
+			err := tx.Exec(ctx,
+			`INSERT INTO audit_events (organization_id, id, at, act, outcome, actor_kind, actor_id, actor_home, target_kind, target_id, address, user_agent, request_id, details)
 			SELECT id, $1, $2, 'installation.failed_over', 'success', 'system', 'database', id, 'installation', '', '', '', '', jsonb_build_object('from', $3::text, 'to', $4::text)::text FROM organizations WHERE platform`,
 			id.New[id.Event](), at, before, now)
 		if err != nil {

@@ -17,8 +17,9 @@ import (
 // retryAfter is when a client may find the database well again.
 const retryAfter = time.Second
 
-// trouble tells a database that cannot serve now from everything else that may go wrong with a statement: it is nobody's fault and passes, so its
-// answer is to come back (503), not that something is broken. Whether the statement was carried out is not known.
+// trouble tells a database that cannot serve now from everything else that may go wrong with a statement: it is
+// nobody's fault and passes, so its answer is to come back (503), not that something is broken. Whether the statement
+// was carried out is not known.
 func trouble(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || !isTrouble(err) {
 		return err
@@ -30,7 +31,8 @@ func isTrouble(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code {
-		case "25006", "40001", "40P01", "55P03", "57014": // read-only, serialization, deadlock, lock not available, cancelled by a timeout
+		case "25006", "40001", "40P01", "55P03", "57014":
+			// read-only, serialization, deadlock, lock not available, cancelled by a timeout
 			return true
 		}
 		switch refused.Code[:min(2, len(refused.Code))] { // connection, resources, operator intervention, system error
@@ -49,6 +51,8 @@ func isTrouble(err error) bool {
 	}
 	var connect *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, errNoConnection) || errors.Is(err, errStandby) || errors.Is(err, context.DeadlineExceeded) ||
-		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || pgconn.Timeout(err) || strings.Contains(err.Error(), "conn closed")
+	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, errNoConnection) ||
+		errors.Is(err, errStandby) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		pgconn.Timeout(err) || strings.Contains(err.Error(), "conn closed")
 }

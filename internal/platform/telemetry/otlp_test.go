@@ -47,8 +47,9 @@ func TestF5_OTLP(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = client.UploadTraces(t.Context(), []*tracepb.ResourceSpans{{SchemaUrl: "s", ScopeSpans: []*tracepb.ScopeSpans{
-				{Scope: &commonpb.InstrumentationScope{Name: "x"}}}}})
+			err = client.UploadTraces(t.Context(),
+				[]*tracepb.ResourceSpans{{SchemaUrl: "s", ScopeSpans: []*tracepb.ScopeSpans{
+					{Scope: &commonpb.InstrumentationScope{Name: "x"}}}}})
 			if (err == nil) != c.good || tries.Load() != c.tries {
 				t.Errorf("%v after %d tries", err, tries.Load())
 			}

@@ -1,0 +1,7 @@
+package deadcode
+
+func Exported() { used() }
+
+func used() {}
+
+func unused() {} // want `func unused is unused`
