@@ -1,8 +1,10 @@
 package authn
 
 import (
+	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/x509"
+	"encoding/base64"
 	"net/http"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
@@ -25,4 +27,10 @@ func (a *Authenticator) checkCertificate(r *http.Request, thumbprint string) err
 	}
 	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
 		"The token works only over a connection with the certificate it was issued for.")
+}
+
+// Thumbprint is the x5t#S256 of a certificate in DER (RFC 8705 §3.1).
+func Thumbprint(der []byte) string {
+	sum := sha256.Sum256(der)
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }

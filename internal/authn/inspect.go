@@ -11,15 +11,10 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
-	"github.com/itsm-automation/gatehouse/internal/domain/user"
 )
 
 // RefreshToken is the kind of an inspected value that no route accepts as a credential.
 const RefreshToken Kind = "refresh_token"
-
-// Tokens are the kinds whose value alone makes a principal.
-var Tokens = []Kind{SessionToken, APIKey, AccessToken, SystemToken, ApplicationToken, ClientToken, ItemPathToken,
-	BrokerToken, SecuriThingsToken}
 
 // Inspection is what a live token says and to whom it belongs.
 type Inspection struct {
@@ -44,10 +39,10 @@ func (a *Authenticator) Inspect(ctx context.Context, value string) (Inspection, 
 		return a.inspectRefresh(ctx, value)
 	}
 	var s subject
-	if err := a.resolve(ctx, c, Tokens, "", &s); err != nil {
+	if err := a.resolve(ctx, c, Tokens, &shown{value: value}, &s); err != nil {
 		return Inspection{}, err
 	}
-	i := Inspection{Kind: s.kind, Principal: s.principal, Access: s.access, Credential: s.credential,
+	i := Inspection{Kind: s.kind.name, Principal: s.principal, Access: s.access, Credential: s.credential,
 		Client: s.client.ID, Thumbprint: s.thumbprint, IssuedAt: s.credential.CreatedAt,
 		ExpiresAt: s.principal.ExpiresAt}
 	if s.access != nil {
@@ -85,21 +80,15 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (Inspe
 		}
 		p.Name = c.Name
 	} else {
-		u, err := a.Users.Facts(ctx, r.Organization, id.User(r.Subject))
+		st, err := a.Sessions.Standing(ctx, r.Organization, id.User(r.Subject), r.Session)
 		if err != nil {
-			return Inspection{}, gone(err)
-		}
-		f, err := a.Sessions.Facts(ctx, org, u.Role, r.Session)
-		if err != nil {
-			return Inspection{}, gone(err)
-		}
-		if u.State != user.Active || f.User != u.ID || !f.Live(a.Now()) {
-			return Inspection{}, errRevoked()
-		}
-		if p.Permissions, err = a.Tokens.PermissionsOf(ctx, u); err != nil {
 			return Inspection{}, err
 		}
-		p.Kind, p.Name, p.Email, p.Role, p.Session = principal.User, u.Name, u.Email, u.Role, r.Session
+		if p.Permissions, err = a.Tokens.PermissionsOf(ctx, st.User); err != nil {
+			return Inspection{}, err
+		}
+		p.Kind, p.Name, p.Email, p.Role = principal.User, st.User.Name, st.User.Email, st.User.Role
+		p.Session = r.Session
 	}
 	return Inspection{Kind: RefreshToken, Principal: p, Refresh: r, Client: r.Client, JTI: r.JTI, IssuedAt: r.IssuedAt,
 		ExpiresAt: r.ExpiresAt}, nil

@@ -13,16 +13,15 @@ import (
 
 // joinPassword proves user name and password in the account of the path, by the sign-in machine: with its locks and
 // counters, one hash at a time. Nothing of it is kept for the next request.
-func (a *Authenticator) joinPassword(ctx context.Context, value string, r Request, s *subject) error {
-	s.kind = Password
-	raw, err := base64.StdEncoding.DecodeString(value)
+func (a *Authenticator) joinPassword(ctx context.Context, shown *shown, s *subject) error {
+	raw, err := base64.StdEncoding.DecodeString(shown.value)
 	name, password, ok := strings.Cut(string(raw), ":")
 	if err != nil || !ok || !utf8.Valid(raw) || strings.IndexByte(string(raw), 0) >= 0 {
 		return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Basic, one space, "+
 			"the base64 of user name, colon and password in UTF-8.")
 	}
-	tenant := login.Tenant{Unknown: true, Named: r.Account}
-	org, err := a.Organizations.ByAccount(ctx, r.Account)
+	tenant := login.Tenant{Unknown: true, Named: shown.account}
+	org, err := a.Organizations.ByAccount(ctx, shown.account)
 	switch {
 	case fault.Is(err, fault.NotFound):
 	case err != nil:
@@ -33,8 +32,9 @@ func (a *Authenticator) joinPassword(ctx context.Context, value string, r Reques
 	default:
 		tenant = login.Tenant{ID: org.ID}
 	}
-	proven, err := a.Login.Prove(ctx, login.Password{Name: name, Password: password, Tenant: tenant, Source: r.Source,
-		Door: login.EasyVista, Once: true})
+	proven, err := a.Login.Prove(ctx, login.Password{Name: name, Password: password, Tenant: tenant,
+		Source: shown.source,
+		Door:   login.EasyVista, Once: true})
 	if err != nil {
 		return err
 	}
@@ -47,6 +47,5 @@ func (a *Authenticator) joinPassword(ctx context.Context, value string, r Reques
 	s.principal = principal.Principal{Kind: principal.User, ID: string(u.ID), Name: u.Name, Home: u.Organization,
 		Organization: u.Organization, OrganizationSlug: s.organization.Slug,
 		Permissions: permissions, Role: u.Role, Email: u.Email, AuthTime: a.Now()}
-	s.dropPlatform()
 	return nil
 }

@@ -1,7 +1,7 @@
 package server
 
 import (
-	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
 	"github.com/itsm-automation/gatehouse/internal/edge/dialect/easyvista"
 	"github.com/itsm-automation/gatehouse/internal/edge/dialect/itempath"
@@ -11,7 +11,7 @@ import (
 )
 
 // registerDialects adds the wire formats of the products whose place the server takes.
-func (s *Server) registerDialects(signIn *login.Service, clients *authn.Clients, cursors web.Cursors) {
+func (s *Server) registerDialects(signIn *login.Service, clients *clientauth.Authenticator, cursors web.Cursors) {
 	itempath.Register(s.Kit, itempath.Services{DefaultOrganization: s.Config.ItemPath.DefaultOrganization,
 		Cursors: cursors, Login: signIn, Tokens: s.Tokens, Credentials: s.Credentials})
 	easyvista.Register(s.Kit, easyvista.Services{PublicURL: s.Public, Now: s.now, Cursors: cursors,

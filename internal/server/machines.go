@@ -6,18 +6,19 @@ import (
 	"os"
 
 	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/edge/gateway"
 	"github.com/itsm-automation/gatehouse/internal/platform/outbound"
 )
 
 // clientAuthentication builds what proves OAuth clients.
-func (s *Server) clientAuthentication(services authn.Services, issuer string) (*authn.Clients, error) {
+func (s *Server) clientAuthentication(services authn.Services, issuer string) (*clientauth.Authenticator, error) {
 	reachable, err := s.Config.Reachable()
 	if err != nil {
 		return nil, fmt.Errorf("outbound.allowed_networks: %w", err)
 	}
-	c := &authn.Clients{Services: services, OneTime: s.OneTime, Issuer: issuer,
-		Keys: authn.NewKeySets(outbound.New(reachable), s.now), Log: s.log}
+	c := &clientauth.Authenticator{Services: services, OneTime: s.OneTime, Issuer: issuer,
+		Keys: clientauth.NewKeySets(outbound.New(reachable), s.now), Log: s.log}
 	if path := s.Config.MTLS.CAFile; path != "" {
 		text, err := os.ReadFile(path)
 		if err != nil {

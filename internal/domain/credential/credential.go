@@ -142,6 +142,14 @@ func (k Kind) Matches(value string) bool {
 	return m != nil && m.Matches(value)
 }
 
+// Prefix is what values of the kind begin with; empty for JWTs.
+func (k Kind) Prefix() string {
+	if m := table[k].Mark; m != nil {
+		return m.Prefix
+	}
+	return ""
+}
+
 // Type is the `typ` of the kind's JWTs; empty if its values are none.
 func (k Kind) Type() string { return table[k].Type }
 

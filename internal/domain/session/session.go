@@ -246,20 +246,6 @@ func (s *Service) Renew(ctx context.Context, tx *sqldb.Tx, f Session, amr []stri
 	return f, nil
 }
 
-// Proven refuses a session that began with less than its organization demands of its user now (A27): a password alone,
-// where a second factor must be.
-func (s *Service) Proven(ctx context.Context, org organization.Organization, u user.User, f Session) error {
-	if f.MultiFactor() {
-		return nil
-	}
-	must, err := s.users.MustHaveSecondFactor(ctx, org, u)
-	if err == nil && must {
-		err = fault.New(fault.Unauthenticated, fault.CodeReauthentication,
-			"A second factor is demanded now. Sign in again.")
-	}
-	return err
-}
-
 // makeRoom ends the oldest sessions of a user who has as many as the organization allows: the new one is one of them.
 func (s *Service) makeRoom(ctx context.Context, tx *sqldb.Tx, f Session, most int64, p principal.Principal) error {
 	ended, err := sessiondb.New(tx).EndOldest(ctx, sqldb.MillisOf(f.CreatedAt), f.Organization, f.User, most-1)

@@ -80,10 +80,11 @@ func (s *Service) reusableAccess(key jwt.PrivateKey, org organization.Organizati
 
 // RefreshReusable mints the next access token of a session whose reusable refresh token was just authenticated as p.
 func (s *Service) RefreshReusable(ctx context.Context, p principal.Principal) (Pair, error) {
-	org, u, f, err := s.holder(ctx, p.Home, id.User(p.ID), p.Session)
+	st, err := s.sessions.Standing(ctx, p.Home, id.User(p.ID), p.Session)
 	if err != nil {
 		return Pair{}, err
 	}
+	org, u, f := st.Organization, st.User, st.Session
 	permissions, err := s.PermissionsOf(ctx, u)
 	if err != nil {
 		return Pair{}, err

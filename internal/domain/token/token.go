@@ -346,10 +346,11 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 		return Pair{}, err
 	}
 	orgID, sessionID, family := id.Organization(c.OrganizationID), id.Session(c.SessionID), id.Family(c.Family)
-	org, u, f, err := s.holder(ctx, orgID, id.User(c.Subject), sessionID)
+	st, err := s.sessions.Standing(ctx, orgID, id.User(c.Subject), sessionID)
 	if err != nil {
 		return Pair{}, err
 	}
+	org, u, f := st.Organization, st.User, st.Session
 	if admit != nil {
 		if err := admit(orgID); err != nil {
 			return Pair{}, err
@@ -394,42 +395,6 @@ func (s *Service) Refresh(ctx context.Context, source principal.Source, presente
 	}
 	pair, err := s.Sign(g)
 	return pair, errors.Join(err, failpoint.Hit(ctx, "rotate.signed"))
-}
-
-// holder joins who a refresh token belongs to and refuses if anything on the way is switched off.
-func (s *Service) holder(ctx context.Context, orgID id.Organization, userID id.User,
-	sessionID id.Session) (organization.Organization, user.User, session.Session, error) {
-	none := func(err error) (organization.Organization, user.User, session.Session, error) {
-		if fault.Is(err, fault.NotFound) {
-			err = errRevoked()
-		}
-		return organization.Organization{}, user.User{}, session.Session{}, err
-	}
-	org, err := s.organizations.Facts(ctx, orgID)
-	if err != nil {
-		return none(err)
-	}
-	u, err := s.users.Facts(ctx, orgID, userID)
-	if err != nil {
-		return none(err)
-	}
-	f, err := s.sessions.Facts(ctx, org, u.Role, sessionID)
-	if err != nil {
-		return none(err)
-	}
-	if f.Waiting() && f.User == u.ID {
-		return none(session.ErrWaiting())
-	}
-	if org.State == organization.Deleted || u.State != user.Active || f.User != u.ID || !f.Live(s.now()) {
-		return none(errRevoked())
-	}
-	if org.State == organization.Suspended {
-		return none(fault.New(fault.Forbidden, fault.CodeSuspended, "The organization is suspended."))
-	}
-	if err := s.sessions.Proven(ctx, org, u, f); err != nil {
-		return none(err)
-	}
-	return org, u, f, nil
 }
 
 // Access mints an access token for a session as it is now, beside its refresh token, which stays as it is.

@@ -13,6 +13,7 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
@@ -27,7 +28,7 @@ type Services struct {
 	PublicURL     *url.URL
 	MTLSURL       *url.URL // where certificates are asked for; nil: nowhere
 	Authenticator *authn.Authenticator
-	Clients       *authn.Clients
+	Clients       *clientauth.Authenticator
 	Organizations *organization.Service
 	Keys          *signingkey.Service
 	Tokens        *token.Service

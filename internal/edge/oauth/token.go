@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/jwt"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
@@ -66,11 +66,11 @@ func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) 
 
 // client authenticates the client of a request.
 func (o *server) client(w http.ResponseWriter, r *http.Request, form url.Values) (token.ClientProof, error) {
-	c, err := o.Clients.ReadClient(r, form)
+	c, err := o.Clients.Read(r, form)
 	if err != nil {
 		return token.ClientProof{}, err
 	}
-	proof, limit, err := o.Clients.Authenticate(r.Context(), authn.ClientDoor{Door: token.OAuth}, c,
+	proof, limit, err := o.Clients.Authenticate(r.Context(), clientauth.Door{Door: token.OAuth}, c,
 		web.InfoOf(r.Context()).Source)
 	web.WriteLimit(w.Header(), limit)
 	return proof, err

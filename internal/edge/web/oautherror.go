@@ -4,14 +4,14 @@ import (
 	"net/http"
 	"strconv"
 
-	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 )
 
 // errorWords are the codes of RFC 6749 §5.2 and its companions.
 var errorWords = map[string]string{
-	authn.CodeInvalidClient: "invalid_client", token.CodeInvalidGrant: "invalid_grant",
+	clientauth.CodeInvalidClient: "invalid_client", token.CodeInvalidGrant: "invalid_grant",
 	token.CodeInvalidScope: "invalid_scope", token.CodeUnauthorizedClient: "unauthorized_client",
 	CodeUnsupportedGrant: "unsupported_grant_type", CodeInvalidTarget: "invalid_target",
 }

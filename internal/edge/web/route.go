@@ -45,10 +45,9 @@ var (
 	// Enrolling adds a factor: in a session, or before the first, since one is demanded.
 	Enrolling = []authn.Kind{authn.SessionToken, authn.WaitingSignIn}
 	// SessionsAndKeys reach the whole management API as far as their permissions go.
-	SessionsAndKeys = []authn.Kind{authn.SessionToken, authn.APIKey}
+	SessionsAndKeys = authn.Management
 	// Everyone reaches the service desk.
-	Everyone = []authn.Kind{authn.SessionToken, authn.APIKey, authn.AccessToken, authn.SystemToken,
-		authn.ApplicationToken, authn.ClientToken, authn.BrokerToken, authn.SecuriThingsToken}
+	Everyone = authn.Desk
 	// Anyone is asked about by forward authentication.
 	Anyone = authn.Tokens
 )

@@ -10,7 +10,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
@@ -18,7 +18,7 @@ import (
 
 // Services are what is behind the endpoint.
 type Services struct {
-	Clients *authn.Clients
+	Clients *clientauth.Authenticator
 	Tokens  *token.Service
 }
 
@@ -139,13 +139,13 @@ func (s Services) token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := authn.BasicClient(r, q.clientID)
+	c, err := clientauth.ReadBasic(r, q.clientID)
 	if err != nil {
 		return err
 	}
 	source := web.InfoOf(r.Context()).Source
 	proof, limit, err := s.Clients.Authenticate(r.Context(),
-		authn.ClientDoor{Door: token.SecuriThings, Organization: r.PathValue("organization")}, c, source)
+		clientauth.Door{Door: token.SecuriThings, Organization: r.PathValue("organization")}, c, source)
 	web.WriteLimit(w.Header(), limit)
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
@@ -49,8 +49,8 @@ func (s Services) accessToken(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	source := web.InfoOf(r.Context()).Source
-	proof, limit, err := s.Clients.Authenticate(r.Context(), authn.ClientDoor{Door: token.ServiceBroker},
-		authn.SecretClient(in.ClientID, in.ClientSecret), source)
+	proof, limit, err := s.Clients.Authenticate(r.Context(), clientauth.Door{Door: token.ServiceBroker},
+		clientauth.WithSecret(in.ClientID, in.ClientSecret), source)
 	web.WriteLimit(w.Header(), limit)
 	if err != nil {
 		return err

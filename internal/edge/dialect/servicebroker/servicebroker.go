@@ -8,6 +8,7 @@ import (
 	"github.com/oklog/ulid/v2"
 
 	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
@@ -18,7 +19,7 @@ import (
 
 // Services are what is behind the endpoints.
 type Services struct {
-	Clients       *authn.Clients
+	Clients       *clientauth.Authenticator
 	Organizations *organization.Service
 	Credentials   *credential.Service
 	Tokens        *token.Service

@@ -1,7 +1,6 @@
 package authn
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 
@@ -10,36 +9,6 @@ import (
 
 // CookieName carries the access token of a browser session.
 const CookieName = "itsm_auth_token"
-
-// Kind is what a request brings. Each route names those it accepts.
-type Kind string
-
-// The kinds of credential. The header and the value's own form tell most of them; which of the many sorts of JWT one
-// is, its type and its verified audience say.
-const (
-	None             Kind = "none"
-	SessionToken     Kind = "session_token"
-	APIKey           Kind = "api_key"
-	AccessToken      Kind = "access_token"
-	SystemToken      Kind = "system_token"
-	ApplicationToken Kind = "application_token"
-	ClientToken      Kind = "client_token"
-
-	// What the doors of single dialects give.
-	ItemPathToken     Kind = "itempath_token"
-	ItemPathRefresh   Kind = "itempath_refresh_token"
-	BrokerToken       Kind = "servicebroker_token"
-	SecuriThingsToken Kind = "securithings_token"
-
-	// WaitingSignIn is the token of a sign-in that waits for its first second factor: it opens enrolment and nothing
-	// else (A27).
-	WaitingSignIn Kind = "mfa_token"
-
-	// Password is user name and password with each request (RFC 7617). It proves a person and begins no session.
-	Password Kind = "password"
-
-	jsonWebToken Kind = "jwt" // until it is looked at
-)
 
 // Credential is what a request brings.
 type Credential struct {
@@ -50,37 +19,14 @@ type Credential struct {
 
 // FromValue names the kind of a bare value, as introspection and revocation get it.
 func FromValue(value string) Credential {
-	switch {
-	case strings.HasPrefix(value, "tnt_"):
-		return Credential{Kind: APIKey, value: value}
-	case strings.HasPrefix(value, "gth_"):
-		return Credential{Kind: AccessToken, value: value}
+	if k := ofValue(value); k != nil {
+		return Credential{Kind: k.name, value: value}
 	}
 	return Credential{Kind: jsonWebToken, value: value}
 }
 
 func errCredential(format string) error {
 	return fault.New(fault.Invalid, fault.CodeValidation, format)
-}
-
-// ErrWrongKind is the cause of a refusal of a credential that may be good, but not here.
-var ErrWrongKind = errors.New("this kind of credential is not for here")
-
-func errWrongKind() error {
-	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken, "This kind of credential does not work here.").
-		Because(ErrWrongKind)
-}
-
-// errScheme asks for the one scheme that works everywhere.
-func errScheme() error {
-	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized,
-		"Authorization must be: Bearer, one space, the token.")
-}
-
-// errMissing asks for a credential.
-func errMissing() error {
-	return fault.New(fault.Unauthenticated, fault.CodeUnauthorized,
-		"A credential is required: Authorization: Bearer <token>, or X-API-Key: <key>.")
 }
 
 // Read finds the one credential of a request. An explicit one beats the cookie, which is then not looked at; two
@@ -103,17 +49,11 @@ func Read(r *http.Request) (Credential, error) {
 			strings.IndexByte(value, '\t') >= 0 {
 			return Credential{}, errScheme()
 		}
-		if strings.HasPrefix(value, "tnt_") {
+		if k := ofValue(value); k != nil && k.header != "" {
 			return Credential{}, fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
 				"An API key goes into the header X-API-Key, not into Authorization.")
 		}
-		if strings.HasPrefix(value, "gth_") {
-			return Credential{Kind: AccessToken, value: value}, nil
-		}
-		if strings.HasPrefix(value, "mfa_") {
-			return Credential{Kind: WaitingSignIn, value: value}, nil
-		}
-		return Credential{Kind: jsonWebToken, value: value}, nil
+		return FromValue(value), nil
 	}
 	value, found, err := Cookie(r, CookieName)
 	if err != nil || !found {
