@@ -28,6 +28,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 )
 
 // sameAnswer names the variable with the body that the bare handler answers: the server's own.
@@ -62,7 +63,7 @@ func child(role, database string) error {
 		cfg.PublicURL, cfg.EncryptionKeys, cfg.Redis = os.Getenv(benchPublic), []secret.Secret{secret.New(key)},
 			secret.New(os.Getenv(benchRedis))
 	}
-	cfg.ItemPath.DefaultOrganization = server.DemoTenant
+	cfg.ItemPath.DefaultOrganization = demo.Tenant
 	debug.SetGCPercent(200) // as cmd/gatehouse does
 	s, err := server.New(context.Background(), cfg,
 		server.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
@@ -73,7 +74,7 @@ func child(role, database string) error {
 		s.Start()
 		return s.ServeOn(context.Background(), l, func() { ready(url, nil) })
 	}
-	seeds, err := s.SeedDemo(context.Background())
+	seeds, err := demo.Seed(context.Background(), s)
 	if err != nil {
 		return err
 	}
@@ -92,7 +93,7 @@ func child(role, database string) error {
 }
 
 // manyKeys makes keys with the highest limit: together they carry a measurement.
-func manyKeys(s *server.Server, d server.Demo) (string, error) {
+func manyKeys(s *server.Server, d demo.Seeds) (string, error) {
 	org := id.Organization(d.Organizations[0].ID)
 	most := 100_000
 	var list []string
@@ -109,7 +110,7 @@ func manyKeys(s *server.Server, d server.Demo) (string, error) {
 }
 
 // emails lists the accounts: sign-ins of many people, not of one.
-func emails(d server.Demo) string {
+func emails(d demo.Seeds) string {
 	var list []string
 	for _, u := range d.Users {
 		list = append(list, u.Email)
@@ -118,10 +119,10 @@ func emails(d server.Demo) string {
 }
 
 // basics lists user name and password of the accounts of the demo's tenant, as Basic has them.
-func basics(d server.Demo) string {
+func basics(d demo.Seeds) string {
 	var list []string
 	for _, u := range d.Users {
-		if u.Organization == server.DemoTenant {
+		if u.Organization == demo.Tenant {
 			list = append(list, base64.StdEncoding.EncodeToString([]byte(u.Username+":"+u.Password)))
 		}
 	}

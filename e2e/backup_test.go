@@ -431,7 +431,7 @@ func TestDoctor(t *testing.T) {
 		} {
 			setting := strings.Fields(settings)
 			found, code := look(setting...)
-			if f := found[check]; f["verdict"] == "ok" || f["verdict"] == "" || f["mend"] == "" {
+			if f := found[check]; f["verdict"] == "ok" || f["verdict"] == "" || f["remedy"] == "" {
 				t.Errorf("%s with %s: %v", check, setting, f)
 			}
 			if found[check]["verdict"] == "FAIL" && code != 1 {
@@ -448,11 +448,11 @@ func TestDoctor(t *testing.T) {
 		// What only the tables tell.
 		access, _ := i.signIn()
 		key, _ := i.newKey(access, "old")
-		expect := func(check, verdict, mend string, settings ...string) {
+		expect := func(check, verdict, remedy string, settings ...string) {
 			t.Helper()
 			found, _ := look(settings...)
-			if f := found[check]; f["verdict"] != verdict || !strings.Contains(f["mend"], mend) {
-				t.Errorf("%s: %v, want %s and %q", check, f, verdict, mend)
+			if f := found[check]; f["verdict"] != verdict || !strings.Contains(f["remedy"], remedy) {
+				t.Errorf("%s: %v, want %s and %q", check, f, verdict, remedy)
 			}
 		}
 		expect("credentials", "ok", "")

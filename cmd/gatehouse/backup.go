@@ -9,6 +9,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
 	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/admin"
 )
 
 type backupCommand struct {
@@ -62,7 +63,7 @@ func (r restoreCommand) Run(c *cli, e *env) error {
 			return err
 		}
 		defer closeServer(s, slog.Default())
-		v, err := s.Restored(e.ctx, "restored by other means", r.KeepMachines, false)
+		v, err := admin.Restored(e.ctx, s, "restored by other means", sqldb.Restore{KeepMachines: r.KeepMachines})
 		if err != nil {
 			return err
 		}
@@ -77,7 +78,7 @@ func (r restoreCommand) Run(c *cli, e *env) error {
 	if err != nil {
 		return err
 	}
-	done, err := server.RestoreSQLite(e.ctx, cfg, server.Options{Log: log, Version: version}, r.From, r.KeepMachines)
+	done, err := admin.RestoreSQLite(e.ctx, cfg, server.Options{Log: log, Version: version}, r.From, r.KeepMachines)
 	if err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ func (r restoreCommand) Run(c *cli, e *env) error {
 	return nil
 }
 
-func (r restoreCommand) tell(e *env, v sqldb.Voided, carried bool) {
+func (r restoreCommand) tell(e *env, v admin.Voided, carried bool) {
 	fmt.Fprintf(e.stdout, "All tokens issued until now are void: %d sessions and %d links ended.\n", v.Sessions,
 		v.Links)
 	switch {

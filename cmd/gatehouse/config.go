@@ -56,7 +56,7 @@ func (openapiCommand) Run(e *env) error {
 		return err
 	}
 	defer closeServer(s, log)
-	body, err := s.API.OpenAPI()
+	body, err := s.V1.OpenAPI()
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
 	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
 	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 )
 
 type demoCommand struct {
@@ -50,7 +51,7 @@ func (d demoCommand) Run(e *env) error {
 	}
 	cfg := throwaway("http://"+listener.Addr().String(), dir)
 	cfg.ShutdownGrace = config.Duration(2 * time.Second)
-	cfg.ItemPath.DefaultOrganization = server.DemoTenant
+	cfg.ItemPath.DefaultOrganization = demo.Tenant
 	cfg.DefaultMFA = "optional" // its users have passwords alone, and are to be tried at once
 	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version, Generate: generate,
 		Mail: mail.NewPrinter(e.stderr)})
@@ -58,7 +59,7 @@ func (d demoCommand) Run(e *env) error {
 		return err
 	}
 	defer closeServer(s, log)
-	seeds, err := s.SeedDemo(e.ctx)
+	seeds, err := demo.Seed(e.ctx, s)
 	if err != nil {
 		return err
 	}
@@ -101,13 +102,13 @@ func pregenerated(bits int) signingkey.Generator {
 	}
 }
 
-func printDemo(w io.Writer, d server.Demo) {
+func printDemo(w io.Writer, d demo.Seeds) {
 	fmt.Fprintf(w, "Gatehouse demo at %s (data in a temporary folder, gone when you stop it)\n\n", d.URL)
 	fmt.Fprintf(w, "  %-34s %-22s %s\n", "e-mail", "role", "organization")
 	for _, u := range d.Users {
 		fmt.Fprintf(w, "  %-34s %-22s %s\n", u.Email, u.Role, u.Organization)
 	}
-	fmt.Fprintf(w, "\nEvery password is: %s\n", server.DemoPassword)
+	fmt.Fprintf(w, "\nEvery password is: %s\n", demo.Password)
 	agent := d.Users[1]
 	fmt.Fprintf(w, `
 Sign in, and list the tickets this agent may see:

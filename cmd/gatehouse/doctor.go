@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/admin"
 )
 
 type doctorCommand struct {
@@ -23,10 +23,10 @@ func (d doctorCommand) Run(c *cli, e *env) error {
 	if err != nil {
 		return err
 	}
-	found := server.Doctor(e.ctx, cfg, log)
+	found := admin.Doctor(e.ctx, cfg, log)
 	bad := 0
 	for _, f := range found {
-		if f.Verdict == server.Bad {
+		if f.Verdict == admin.Bad {
 			bad++
 		}
 	}
@@ -37,8 +37,8 @@ func (d doctorCommand) Run(c *cli, e *env) error {
 	} else {
 		for _, f := range found {
 			fmt.Fprintf(e.stdout, "%-5s %s: %s\n", f.Verdict, f.Check, f.Finding)
-			if f.Mend != "" {
-				fmt.Fprintf(e.stdout, "      → %s\n", f.Mend)
+			if f.Remedy != "" {
+				fmt.Fprintf(e.stdout, "      → %s\n", f.Remedy)
 			}
 		}
 	}

@@ -29,7 +29,7 @@ type cli struct {
 	Backup  backupCommand      `cmd:"" help:"Copy the SQLite database to a file, while the server runs."`
 	Restore restoreCommand     `cmd:"" help:"Put a backup in place, and let nothing that was revoked since come back to life."`
 	Ready   readyCommand       `cmd:"" help:"Ask the server on this machine whether it is ready."`
-	Doctor  doctorCommand      `cmd:"" help:"Check an installation and say what to mend."`
+	Doctor  doctorCommand      `cmd:"" help:"Check an installation and say what to do about what is wrong."`
 	ConfigC configCommand      `cmd:"" name:"config" help:"Look at the configuration."`
 	Admin   adminCommand       `cmd:"" help:"Manage the platform's operators."`
 	Keys    keysCommand        `cmd:"" help:"Manage the signing keys."`

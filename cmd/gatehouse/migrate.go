@@ -3,8 +3,7 @@ package main
 import (
 	"fmt"
 
-	"github.com/itsm-automation/gatehouse/internal/platform/config"
-	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 type migrateCommand struct {
@@ -16,8 +15,7 @@ func (m migrateCommand) Run(c *cli, e *env) error {
 	if err != nil {
 		return err
 	}
-	db, err := sqldb.Open(e.ctx, cfg.Database.Reveal(),
-		sqldb.Options{MaxConns: 2, KeepAfterFailover: cfg.Failover == config.Keep})
+	db, err := server.OpenDatabase(e.ctx, cfg, 2)
 	if err != nil {
 		return err
 	}

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"os"
 
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 )
 
 // writePostmanEnvironment gives the variables of postman/gatehouse.postman_collection.json the demo's values, in
 // Postman's own format.
-func writePostmanEnvironment(path string, d server.Demo) error {
+func writePostmanEnvironment(path string, d demo.Seeds) error {
 	type variable struct {
 		Key     string `json:"key"`
 		Value   string `json:"value"`
@@ -19,13 +19,13 @@ func writePostmanEnvironment(path string, d server.Demo) error {
 	client, last := d.Clients[0], len(d.SystemAccessTokens)-1
 	var values []variable
 	for _, v := range [][2]string{
-		{"host", d.URL}, {"organization", server.DemoTenant}, {"account", server.DemoTenant},
+		{"host", d.URL}, {"organization", demo.Tenant}, {"account", demo.Tenant},
 		{"email", "manager@acme-corp.example"}, {"username", "integration"}, {"admin_username", "admin"},
 	} {
 		values = append(values, variable{v[0], v[1], "default", true})
 	}
 	for _, v := range [][2]string{
-		{"password", server.DemoPassword}, {"api_key", d.APIKeys[0].Key}, {"easyvista_token", d.AccessTokens[0].Token},
+		{"password", demo.Password}, {"api_key", d.APIKeys[0].Key}, {"easyvista_token", d.AccessTokens[0].Token},
 		{"system_access_token", d.SystemAccessTokens[0].Token},
 		{"provisioning_token", d.SystemAccessTokens[last].Token}, {"client_id", client.ClientID},
 		{"client_secret", client.ClientSecret},

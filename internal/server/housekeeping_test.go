@@ -9,6 +9,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
@@ -16,7 +17,7 @@ import (
 // what lives.
 func TestHousekeepingRemoves(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		org, user := id.Organization(s.Organization(server.DemoTenant)), s.UserID(t, servertest.Agent)
+		org, user := id.Organization(s.Organization(demo.Tenant)), s.UserID(t, servertest.Agent)
 		client := s.Seeds.Clients[0].ClientID
 		const many = 1500
 		tables := map[string]string{

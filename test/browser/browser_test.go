@@ -23,6 +23,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
@@ -133,7 +134,7 @@ func TestA30_Browser(t *testing.T) {
 			t.Fatal(err)
 		}
 		authenticator(t, ctx)
-		in := run(t, ctx, `login(%s, %s)`, servertest.Agent, server.DemoPassword)
+		in := run(t, ctx, `login(%s, %s)`, servertest.Agent, demo.Password)
 		if in["accessToken"] == nil {
 			t.Fatalf("%v", in)
 		}
@@ -144,7 +145,7 @@ func TestA30_Browser(t *testing.T) {
 		if again := run(t, ctx, `register(%s)`, in["accessToken"]); again["name"] != "InvalidStateError" {
 			t.Errorf("registered twice: %v", again)
 		}
-		first := run(t, ctx, `login(%s, %s)`, servertest.Agent, server.DemoPassword)
+		first := run(t, ctx, `login(%s, %s)`, servertest.Agent, demo.Password)
 		if first["mfaRequired"] != true {
 			t.Fatalf("%v", first)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
@@ -56,7 +57,7 @@ func TestATK44_FiveGuessesAtAllDoors(t *testing.T) {
 				}
 			}
 			for _, via := range passwordDoors {
-				for _, password := range []string{"wrong", server.DemoPassword} {
+				for _, password := range []string{"wrong", demo.Password} {
 					r := via.try(s, name, password)
 					wait, _ := strconv.Atoi(r.Header.Get("Retry-After"))
 					if r.Status != 429 || wait < 50 || wait > 60 {
@@ -68,7 +69,7 @@ func TestATK44_FiveGuessesAtAllDoors(t *testing.T) {
 		// By its other name the account is locked too, and says no more than that the password is wrong.
 		for _, other := range []string{"agent@acme-corp.example", "admin"} {
 			for _, via := range passwordDoors {
-				if r := via.try(s, other, server.DemoPassword); !via.wrong.matches(r) {
+				if r := via.try(s, other, demo.Password); !via.wrong.matches(r) {
 					t.Errorf("%s at %s with the right password: %d %s", other, via.name, r.Status, r.Body)
 				}
 			}
@@ -79,24 +80,24 @@ func TestATK44_FiveGuessesAtAllDoors(t *testing.T) {
 		}
 		for _, via := range passwordDoors {
 			for _, name := range []string{"enduser", servertest.EndUser} {
-				if r := via.try(s, name, server.DemoPassword); r.Status == 200 {
+				if r := via.try(s, name, demo.Password); r.Status == 200 {
 					t.Errorf("%s at %s after five guesses: %d", name, via.name, r.Status)
 				}
 			}
 		}
 		s.Clock.Advance(61 * time.Second)
-		if r := passwordDoors[1].try(s, "agent", server.DemoPassword); r.Status != 200 {
+		if r := passwordDoors[1].try(s, "agent", demo.Password); r.Status != 200 {
 			t.Errorf("after the lock: %d %s", r.Status, r.Body)
 		}
 		// A sign-in forgives; a password with each request does not: a program that calls all day would forgive what
 		// somebody else guesses.
 		for i := range 4 {
 			passwordDoors[0].try(s, "manager", "wrong")
-			if r := passwordDoors[2].try(s, "manager", server.DemoPassword); r.Status != 200 {
+			if r := passwordDoors[2].try(s, "manager", demo.Password); r.Status != 200 {
 				t.Fatalf("between guesses: %d %s", r.Status, r.Body)
 			}
 			if i == 1 {
-				passwordDoors[1].try(s, "manager", server.DemoPassword).Want(t, 200)
+				passwordDoors[1].try(s, "manager", demo.Password).Want(t, 200)
 			}
 		}
 		for i, want := range []int{401, 401, 401, 429} {
@@ -133,7 +134,7 @@ func TestATK55_CountersTellNothing(t *testing.T) {
 		}
 		// Tries at a user name in one tenant lock nobody of that name in another (ATK49).
 		if r := s.Do(t, "POST", "/api/users/login",
-			map[string]any{"username": "agent", "password": server.DemoPassword},
+			map[string]any{"username": "agent", "password": demo.Password},
 			servertest.Header("X-Tenant-Slug", "second-tenant")); r.Status != 200 {
 			t.Errorf("the other tenant's agent: %d %s", r.Status, r.Body)
 		}
@@ -168,7 +169,7 @@ func TestATK47_ParallelOverAllDoors(t *testing.T) {
 			t.Errorf("%d hashes, answers %v: want at most 10 looked at and the rest 429 or 503", hashes, counts)
 		}
 		for _, name := range []string{"agent", servertest.Agent} {
-			if r := passwordDoors[1].try(s, name, server.DemoPassword); r.Status == 200 {
+			if r := passwordDoors[1].try(s, name, demo.Password); r.Status == 200 {
 				t.Errorf("the right password after them, as %s: %d", name, r.Status)
 			}
 		}
@@ -184,7 +185,7 @@ func TestATK48_LockedAccountGoesOn(t *testing.T) {
 			passwordDoors[1].try(s, "integration", "wrong")
 			passwordDoors[1].try(s, "manager", "wrong")
 		}
-		if r := passwordDoors[2].try(s, "integration", server.DemoPassword); r.Status != 429 {
+		if r := passwordDoors[2].try(s, "integration", demo.Password); r.Status != 429 {
 			t.Fatalf("not locked: %d", r.Status)
 		}
 		s.Do(t, "GET", "/api/users/refresh", nil, servertest.Bearer(people.RefreshToken)).Want(t, 200)
@@ -216,13 +217,13 @@ func TestATK49_CountersStay(t *testing.T) {
 		for name, node := range map[string]*servertest.Server{"after a flood": s,
 			"after a restart": servertest.Join(t, address, many)} {
 			for _, door := range passwordDoors {
-				if r := door.try(node, "agent", server.DemoPassword); r.Status != 429 {
+				if r := door.try(node, "agent", demo.Password); r.Status != 429 {
 					t.Errorf("%s, %s: %d", name, door.name, r.Status)
 				}
 			}
 		}
 		s.Clock.Advance(61 * time.Second)
-		if r := passwordDoors[1].try(s, "agent", server.DemoPassword); r.Status != 200 {
+		if r := passwordDoors[1].try(s, "agent", demo.Password); r.Status != 200 {
 			t.Errorf("when the lock has passed: %d %s", r.Status, r.Body)
 		}
 	})
@@ -262,7 +263,7 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 		for _, door := range passwordDoors[1:] {
 			for _, username := range []string{"agent", "integration"} {
 				hashes := s.Hasher.Done()
-				right := door.try(s, username, server.DemoPassword)
+				right := door.try(s, username, demo.Password)
 				hashes = s.Hasher.Done() - hashes
 				if !door.wrong.matches(right) || hashes != 1 {
 					t.Errorf("%s at %s: %d %s, %d hashes", username, door.name, right.Status, right.Body, hashes)
@@ -274,7 +275,7 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 			}
 		}
 		for _, username := range []string{"agent", "integration"} { // the door that has one
-			r := passwordDoors[0].try(s, username, server.DemoPassword)
+			r := passwordDoors[0].try(s, username, demo.Password)
 			if r.Status != 202 || r.Get("mfaRequired") != true ||
 				(r.Get("enrollmentRequired") == true) != (username == "integration") {
 				t.Errorf("%s at /v1: %d %s", username, r.Status, r.Body)
@@ -286,12 +287,12 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 		// Counted as a wrong one: two tries above, three more and the account is locked, also where a second step would
 		// follow.
 		for range 3 {
-			passwordDoors[1].try(s, "agent", server.DemoPassword)
+			passwordDoors[1].try(s, "agent", demo.Password)
 		}
-		if r := passwordDoors[1].try(s, "agent", server.DemoPassword); r.Status != 429 {
+		if r := passwordDoors[1].try(s, "agent", demo.Password); r.Status != 429 {
 			t.Errorf("the sixth try with the right password: %d", r.Status)
 		}
-		if r := passwordDoors[0].try(s, "agent", server.DemoPassword); r.Status != 429 {
+		if r := passwordDoors[0].try(s, "agent", demo.Password); r.Status != 429 {
 			t.Errorf("the main door of a locked account: %d %s", r.Status, r.Body)
 		}
 		s.Do(t, "GET", "/api/users/refresh", nil, open).Want(t, 200) // a session that was begun before the app goes on
@@ -329,7 +330,7 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 		}
 		exempt(integration, true).Want(t, 200)
 		for _, door := range passwordDoors {
-			if r := door.try(s, "integration", server.DemoPassword); r.Status != 200 {
+			if r := door.try(s, "integration", demo.Password); r.Status != 200 {
 				t.Errorf("exempted at %s: %d %s", door.name, r.Status, r.Body)
 			}
 		}
@@ -340,7 +341,7 @@ func TestA27_DoorsWithoutASecondStep(t *testing.T) {
 		// Who is no application any more is exempt no more, and stays so.
 		for _, kind := range []string{"person", "application"} {
 			s.Do(t, "PATCH", "/v1/users/"+integration, map[string]any{"type": kind}, admin).Want(t, 200)
-			if r := passwordDoors[1].try(s, "integration", server.DemoPassword); r.Status != 401 {
+			if r := passwordDoors[1].try(s, "integration", demo.Password); r.Status != 401 {
 				t.Errorf("as %s: %d %s", kind, r.Status, r.Body)
 			}
 		}
@@ -375,7 +376,7 @@ func TestA5_SameAnswerAtEveryDoor(t *testing.T) {
 		}
 		item, easy := passwordDoors[1], passwordDoors[2]
 		check("unknown tenant at itempath", func() servertest.Response {
-			return item.try(s, "manager", server.DemoPassword, servertest.Header("X-Tenant-Slug", "nowhere"))
+			return item.try(s, "manager", demo.Password, servertest.Header("X-Tenant-Slug", "nowhere"))
 		}, item.wrong)
 		check("unknown account", func() servertest.Response {
 			return s.Do(t, "GET", "/api/v1/nowhere/requests", nil, servertest.Demo("manager"))
@@ -387,7 +388,7 @@ func TestA5_SameAnswerAtEveryDoor(t *testing.T) {
 			s.As(t, servertest.Operator)).Want(t, 200)
 		for _, door := range passwordDoors {
 			check("suspended at "+door.name, func() servertest.Response {
-				return door.try(s, "manager", server.DemoPassword)
+				return door.try(s, "manager", demo.Password)
 			}, door.wrong)
 		}
 	})

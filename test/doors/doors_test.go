@@ -9,7 +9,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/authn"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
@@ -582,7 +582,7 @@ func TestATK33_AlteredAtEveryDoor(t *testing.T) {
 					map[string]any{"ClientId": broker.ClientID, "ClientSecret": value, "GrantType": "ClientCredentials",
 						"ExpiresInSeconds": 60})
 			}},
-			{"password", server.DemoPassword, 401, func(value string) servertest.Response {
+			{"password", demo.Password, 401, func(value string) servertest.Response {
 				return s.Do(t, "GET", "/api/v1/acme-corp/requests", nil, servertest.Password("manager", value))
 			}},
 		} {

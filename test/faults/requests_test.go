@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
@@ -246,7 +246,7 @@ func (q *requests) table() map[string]func() request {
 		}
 	}
 	boss := servertest.Demo("admin")
-	ev := "/api/v1/" + server.DemoTenant
+	ev := "/api/v1/" + demo.Tenant
 	evToken := func(method string, good int, body any) func() request {
 		return func() request {
 			id := s.Do(t, "POST", ev+"/tokens", object{"name": q.fresh("token"), "user": "manager"}, boss).Want(t, 201).
@@ -285,7 +285,7 @@ func (q *requests) table() map[string]func() request {
 	out := map[string]func() request{
 		"POST /v1/auth/login": func() request {
 			return request{method: "POST", path: "/v1/auth/login",
-				body: object{"email": servertest.Agent, "password": server.DemoPassword}, good: 200}
+				body: object{"email": servertest.Agent, "password": demo.Password}, good: 200}
 		},
 		"POST /v1/auth/refresh": func() request {
 			token := s.Login(t, servertest.Agent).RefreshToken
@@ -554,7 +554,7 @@ func (q *requests) table() map[string]func() request {
 
 		"POST /api/users/login": func() request {
 			return request{method: "POST", path: "/api/users/login",
-				body: object{"username": "agent", "password": server.DemoPassword}, good: 200}
+				body: object{"username": "agent", "password": demo.Password}, good: 200}
 		},
 		"POST /api/users/application-token": func() request {
 			tokens := s.ItemPath(t, "integration")
@@ -612,14 +612,14 @@ func (q *requests) table() map[string]func() request {
 					"ExpiresInSeconds": 600}, good: 200}
 		},
 		"POST /token/{organization}": func() request {
-			return request{method: "POST", path: "/token/" + server.DemoTenant,
+			return request{method: "POST", path: "/token/" + demo.Tenant,
 				as: servertest.Basic(c.ClientID, c.ClientSecret), good: 200}
 		},
 
 		// Beside its route: an operator in a tenant, whose every request leaves an event.
 		"an operator abroad": func() request {
 			return request{method: "GET", path: "/v1/users",
-				as: all(q.operator, servertest.Header("X-Tenant-Slug", server.DemoTenant)), good: 200}
+				as: all(q.operator, servertest.Header("X-Tenant-Slug", demo.Tenant)), good: 200}
 		},
 		"an API key": func() request {
 			key := q.made("/v1/api-keys", object{"name": q.fresh("key"), "permissions": []string{"tickets:read:all"}}).

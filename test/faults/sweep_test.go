@@ -17,7 +17,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/platform/failpoint"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
@@ -130,7 +130,7 @@ func TestFLT20_Sweep(t *testing.T) {
 				q.signIn()
 			}
 			if strings.Contains(name, "{account}") { // the first use of a password within an hour leaves an event
-				s.Do(t, "GET", "/api/v1/"+server.DemoTenant+"/requests", nil, servertest.Demo("admin")).Want(t, 200)
+				s.Do(t, "GET", "/api/v1/"+demo.Tenant+"/requests", nil, servertest.Demo("admin")).Want(t, 200)
 			}
 			return table[name]()
 		}

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 )
 
 // Password authenticates with user name and password (RFC 7617).
@@ -14,13 +14,13 @@ func Password(name, password string) Change {
 }
 
 // Demo authenticates with the user name and password of a demo user.
-func Demo(username string) Change { return Password(username, server.DemoPassword) }
+func Demo(username string) Change { return Password(username, demo.Password) }
 
 // ItemPath signs a demo user of acme-corp in at ItemPath's door.
 func (s *Server) ItemPath(t testing.TB, username string) Tokens {
 	t.Helper()
 	var tokens Tokens
-	s.Do(t, "POST", "/api/users/login", map[string]any{"username": username, "password": server.DemoPassword}).
+	s.Do(t, "POST", "/api/users/login", map[string]any{"username": username, "password": demo.Password}).
 		Want(t, 200).Into(t, &tokens)
 	return tokens
 }

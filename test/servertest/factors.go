@@ -6,7 +6,7 @@ import (
 
 	"github.com/pquerna/otp/totp"
 
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 )
 
 // App is an authenticator app that a user enrolled.
@@ -55,7 +55,7 @@ func (s *Server) EnrollApp(t testing.TB, as Change) *App {
 // FirstStep gives the token of a sign-in that waits for its second factor.
 func (s *Server) FirstStep(t testing.TB, email string) string {
 	t.Helper()
-	return s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": email, "password": server.DemoPassword}).
+	return s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": email, "password": demo.Password}).
 		Want(t, 202).String("mfaToken")
 }
 

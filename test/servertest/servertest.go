@@ -27,6 +27,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
@@ -41,7 +42,7 @@ type Server struct {
 	*server.Server
 	URL   string
 	Clock *Clock
-	Seeds server.Demo
+	Seeds demo.Seeds
 	Logs  *Logs
 	Mails *Mails
 
@@ -123,7 +124,7 @@ func Each(t *testing.T, fn func(t *testing.T, s *Server), options ...Option) {
 func New(t testing.TB, address string, options ...Option) *Server {
 	t.Helper()
 	s := Join(t, address, options...)
-	seeds, err := s.SeedDemo(context.Background())
+	seeds, err := demo.Seed(context.Background(), s.Server)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +141,7 @@ func Join(t testing.TB, address string, options ...Option) *Server {
 	cfg.Database = secret.New(address)
 	cfg.EncryptionKeys = []secret.Secret{EncryptionKey}
 	cfg.DatabasePool = 6
-	cfg.ItemPath.DefaultOrganization = server.DemoTenant
+	cfg.ItemPath.DefaultOrganization = demo.Tenant
 	cfg.DefaultMFA = "optional"    // most tests are about something else
 	if sqldb.IsPostgres(address) { // in production the two go together; WithoutRedis is for the rest
 		cfg.Redis = secret.New(os.Getenv(RedisEnv))
@@ -306,7 +307,7 @@ const (
 func (s *Server) Login(t testing.TB, email string) Tokens {
 	t.Helper()
 	var tokens Tokens
-	s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": email, "password": server.DemoPassword}).Want(t, 200).
+	s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": email, "password": demo.Password}).Want(t, 200).
 		Into(t, &tokens)
 	return tokens
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
 	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
@@ -78,7 +79,7 @@ func newWorld(t *testing.T, address string) *world {
 	for slug, domain := range map[string]string{"acme-corp": "acme-corp.example",
 		"second-tenant": "second-tenant.example"} {
 		for _, name := range []string{"enduser", "agent"} {
-			p := &person{email: name + "@" + domain, username: name, slug: slug, password: server.DemoPassword,
+			p := &person{email: name + "@" + domain, username: name, slug: slug, password: demo.Password,
 				key: servertest.NewAuthenticator(t)}
 			p.id = w.node(0).UserID(t, p.email)
 			w.people = append(w.people, p)

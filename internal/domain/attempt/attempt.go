@@ -252,12 +252,3 @@ func (s *Service) SucceededAs(ctx context.Context, r Reservation, account string
 	}
 	return nil
 }
-
-// Purge removes counters without a try since a moment, at most limit rows.
-func (s *Service) Purge(ctx context.Context, before time.Time, limit int) (n int64, err error) {
-	err = s.db.PlatformTx(ctx, "purge attempt counters", func(tx *sqldb.Tx) error {
-		n, err = attemptdb.New(tx).PlatformPurge(ctx, sqldb.MillisOf(before), int64(limit))
-		return err
-	})
-	return n, err
-}

@@ -57,7 +57,7 @@ func TestWEB10_PoisonedPlace(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := New(db, &cache.Group{Feed: feed}, ring, nil, nil, nil, nil, time.Now)
+		s := New(Deps{DB: db, Caches: &cache.Group{Feed: feed}, Ring: ring, Now: time.Now})
 		ctx := t.Context()
 		go feed.Run(ctx)
 		for !feed.Trusted() {

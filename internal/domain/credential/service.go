@@ -58,14 +58,25 @@ type Service struct {
 // stampEvery is how exactly the last use is known.
 const stampEvery = 30 * time.Second
 
-// New makes the service. The minter is set later with UseMinter, since tokens build on credentials.
-func New(db *sqldb.DB, caches *cache.Group, ring *keyring.Ring, organizations *organization.Service,
-	roles *role.Service, users *user.Service, clients *client.Service, now func() time.Time) *Service {
-	key := ring.Subkey("credentials")
-	return &Service{db: db, now: now, digests: sync.Pool{New: func() any { return newDigester(key) }},
-		organizations: organizations, roles: roles, users: users, clients: clients,
-		facts: cache.NewShared(caches, "credential", 200_000, cache.As(toShared, fromShared)),
-		places: cache.NewShared(caches, "credential_place", 200_000,
+// Deps are what the service builds on.
+type Deps struct {
+	DB            *sqldb.DB
+	Now           func() time.Time
+	Caches        *cache.Group
+	Ring          *keyring.Ring
+	Organizations *organization.Service
+	Roles         *role.Service
+	Users         *user.Service
+	Clients       *client.Service
+}
+
+// New makes the service. The minter is named later (UseMinter), since tokens build on credentials.
+func New(d Deps) *Service {
+	key := d.Ring.Subkey("credentials")
+	return &Service{db: d.DB, now: d.Now, digests: sync.Pool{New: func() any { return newDigester(key) }},
+		organizations: d.Organizations, roles: d.Roles, users: d.Users, clients: d.Clients,
+		facts: cache.NewShared(d.Caches, "credential", 200_000, cache.As(toShared, fromShared)),
+		places: cache.NewShared(d.Caches, "credential_place", 200_000,
 			cache.As(func(p place) [2]string { return [2]string{string(p.org), string(p.id)} },
 				func(w [2]string) place { return place{id.Organization(w[0]), id.Credential(w[1])} })),
 		uses: stamp.New[time.Time](stampEvery),

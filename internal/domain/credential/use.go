@@ -14,7 +14,6 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
-	"github.com/itsm-automation/gatehouse/internal/platform/stamp"
 )
 
 // place is where the row of a digest is. It never changes: whether the digest still opens the row is the row's to say.
@@ -67,22 +66,6 @@ func (s *Service) Touch(c Credential, now time.Time) {
 	if k := key(c.Organization, c.ID); s.uses.Due(k, now) {
 		s.uses.Note(k, now, now)
 	}
-}
-
-// Flush writes the uses noted since the last time.
-func (s *Service) Flush(ctx context.Context) error {
-	return s.uses.Flush(ctx, s.now(), func(ctx context.Context, org id.Organization,
-		uses []stamp.Use[time.Time]) error {
-		return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
-			q := credentialdb.New(tx)
-			for _, u := range uses {
-				if err := q.Stamp(ctx, sqldb.MillisOf(u.V), org, id.Credential(u.ID)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-	})
 }
 
 // ReportFilter says what counts as old and as idle.

@@ -39,14 +39,25 @@ type Service struct {
 	now           func() time.Time
 }
 
+// Deps are what the service builds on.
+type Deps struct {
+	DB            *sqldb.DB
+	Now           func() time.Time
+	Ring          *keyring.Ring
+	Organizations *organization.Service
+	Users         *user.Service
+	Sessions      *session.Service
+	OneTime       *onetime.Service
+	Mails         *mail.Outbox
+	Parties       RelyingParties
+}
+
 // New makes the service.
-func New(db *sqldb.DB, ring *keyring.Ring, organizations *organization.Service, users *user.Service,
-	sessions *session.Service, once *onetime.Service, mails *mail.Outbox, parties RelyingParties,
-	now func() time.Time) *Service {
-	return &Service{db: db, ring: ring, codeKey: ring.Subkey("backup codes"), deviceKey: ring.Subkey("known devices"),
-		challengeKey:  ring.Subkey("WebAuthn challenges"),
-		organizations: organizations, users: users, sessions: sessions, onetime: once, mails: mails, parties: parties,
-		now: now}
+func New(d Deps) *Service {
+	return &Service{db: d.DB, ring: d.Ring, now: d.Now, codeKey: d.Ring.Subkey("backup codes"),
+		deviceKey: d.Ring.Subkey("known devices"), challengeKey: d.Ring.Subkey("WebAuthn challenges"),
+		organizations: d.Organizations, users: d.Users, sessions: d.Sessions, onetime: d.OneTime, mails: d.Mails,
+		parties: d.Parties}
 }
 
 // Factor is one authenticator of a user.
@@ -362,19 +373,4 @@ func describe(method, name string) string {
 		return "A passkey or security key (" + name + ")"
 	}
 	return name
-}
-
-// Purge forgets enrolments that were never confirmed and devices not seen for long, at most limit each.
-func (s *Service) Purge(ctx context.Context, limit int) (n int64, err error) {
-	err = s.db.PlatformTx(ctx, "purge pending factors and old devices", func(tx *sqldb.Tx) error {
-		q := mfadb.New(tx)
-		pending, err := q.PlatformPurgePending(ctx, sqldb.MillisOf(s.now().Add(-EnrollmentLifetime)), int64(limit))
-		if err != nil {
-			return err
-		}
-		devices, err := q.PlatformPurgeDevices(ctx, sqldb.MillisOf(s.now()), int64(limit))
-		n = max(pending, devices)
-		return err
-	})
-	return n, err
 }

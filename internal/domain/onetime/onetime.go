@@ -152,12 +152,3 @@ func (s *Service) Mark(ctx context.Context, org id.Organization, purpose, subjec
 	}
 	return fresh, nil
 }
-
-// Purge removes what expired before a moment, at most limit rows.
-func (s *Service) Purge(ctx context.Context, before time.Time, limit int) (n int64, err error) {
-	err = s.db.PlatformTx(ctx, "purge single-use secrets", func(tx *sqldb.Tx) error {
-		n, err = onetimedb.New(tx).PlatformPurge(ctx, sqldb.MillisOf(before), int64(limit))
-		return err
-	})
-	return n, err
-}

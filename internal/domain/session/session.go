@@ -124,11 +124,20 @@ type Service struct {
 	uses          *stamp.Batch[use]
 }
 
+// Deps are what the service builds on.
+type Deps struct {
+	DB            *sqldb.DB
+	Now           func() time.Time
+	Caches        *cache.Group
+	Organizations *organization.Service
+	Users         *user.Service
+	Keys          *signingkey.Service
+}
+
 // New makes the service.
-func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, users *user.Service,
-	keys *signingkey.Service, now func() time.Time) *Service {
-	return &Service{db: db, now: now, organizations: organizations, users: users, keys: keys,
-		facts: cache.NewShared(caches, "session", 500_000, cache.Plain[Session]()), uses: stamp.New[use](stampEvery)}
+func New(d Deps) *Service {
+	return &Service{db: d.DB, now: d.Now, organizations: d.Organizations, users: d.Users, keys: d.Keys,
+		facts: cache.NewShared(d.Caches, "session", 500_000, cache.Plain[Session]()), uses: stamp.New[use](stampEvery)}
 }
 
 func key(org id.Organization, session id.Session) invalidation.Key {
@@ -462,13 +471,3 @@ func (s *Service) EndAllOf(ctx context.Context, p principal.Principal, u id.User
 
 // purgeAfter keeps ended sessions a while for whoever looks into an incident.
 const purgeAfter = 30 * 24 * time.Hour
-
-// Purge removes sessions that ended long ago, with their refresh families, at most limit at once.
-func (s *Service) Purge(ctx context.Context, limit int) (n int64, err error) {
-	err = s.db.PlatformTx(ctx, "purge ended sessions", func(tx *sqldb.Tx) error {
-		gone, err := sessiondb.New(tx).PlatformPurge(ctx, sqldb.MillisOf(s.now().Add(-purgeAfter)), int64(limit))
-		n = int64(len(gone))
-		return err
-	})
-	return n, err
-}

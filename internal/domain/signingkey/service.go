@@ -51,13 +51,23 @@ type Service struct {
 	outcome error         // of the last load
 }
 
+// Deps are what the service builds on.
+type Deps struct {
+	DB       *sqldb.DB
+	Now      func() time.Time
+	Log      *slog.Logger
+	Feed     *invalidation.Feed
+	Ring     *keyring.Ring
+	Bits     int // of new RSA keys
+	Generate Generator
+}
+
 // New makes the service; call Ensure before use.
-func New(db *sqldb.DB, feed *invalidation.Feed, ring *keyring.Ring, bits int, generate Generator, now func() time.Time,
-	log *slog.Logger) *Service {
-	s := &Service{db: db, ring: ring, now: now, generate: generate, bits: bits, log: log, feed: feed,
+func New(d Deps) *Service {
+	s := &Service{db: d.DB, ring: d.Ring, now: d.Now, generate: d.Generate, bits: d.Bits, log: d.Log, feed: d.Feed,
 		loading: make(chan struct{}, 1)}
 	s.current.Store(&set{})
-	feed.Subscribe(factKind, s)
+	d.Feed.Subscribe(factKind, s)
 	return s
 }
 

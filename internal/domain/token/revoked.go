@@ -136,20 +136,5 @@ func (s *Service) Current(ctx context.Context, r Refresh) (bool, error) {
 	return err == nil && row.State == "active" && row.CurrentJti == r.JTI, err
 }
 
-// Purge removes families of clients that have expired and revoked tokens that would have by now, at most limit of each.
-func (s *Service) Purge(ctx context.Context, limit int) (n int64, err error) {
-	err = s.db.PlatformTx(ctx, "purge expired tokens", func(tx *sqldb.Tx) error {
-		q, before := tokendb.New(tx), sqldb.MillisOf(s.now().Add(-purgeAfter))
-		grants, err := q.PlatformPurgeGrants(ctx, before, int64(limit))
-		if err != nil {
-			return err
-		}
-		tokens, err := q.PlatformPurgeRevoked(ctx, before, int64(limit))
-		n = max(grants, tokens)
-		return err
-	})
-	return n, err
-}
-
 // purgeAfter keeps what has expired for a while: clocks differ.
 const purgeAfter = time.Hour

@@ -88,14 +88,26 @@ type Service struct {
 	grants        *cache.Cache[ClientGrant]
 }
 
-// New makes the service. The issuer is the public URL, from configuration only.
-func New(db *sqldb.DB, caches *cache.Group, issuer string, keys *signingkey.Service,
-	organizations *organization.Service, roles *role.Service, users *user.Service, sessions *session.Service,
-	credentials *credential.Service, now func() time.Time) *Service {
-	return &Service{db: db, issuer: issuer, now: now, keys: keys, organizations: organizations, roles: roles,
-		users: users, sessions: sessions, credentials: credentials,
-		revoked: cache.New[map[string]time.Time](caches, "revoked_tokens", 100_000),
-		grants:  cache.NewShared(caches, "client_grant", 100_000, cache.Plain[ClientGrant]())}
+// Deps are what the service builds on.
+type Deps struct {
+	DB            *sqldb.DB
+	Now           func() time.Time
+	Caches        *cache.Group
+	Issuer        string // the public URL, from configuration only
+	Keys          *signingkey.Service
+	Organizations *organization.Service
+	Roles         *role.Service
+	Users         *user.Service
+	Sessions      *session.Service
+	Credentials   *credential.Service
+}
+
+// New makes the service.
+func New(d Deps) *Service {
+	return &Service{db: d.DB, issuer: d.Issuer, now: d.Now, keys: d.Keys, organizations: d.Organizations,
+		roles: d.Roles, users: d.Users, sessions: d.Sessions, credentials: d.Credentials,
+		revoked: cache.New[map[string]time.Time](d.Caches, "revoked_tokens", 100_000),
+		grants:  cache.NewShared(d.Caches, "client_grant", 100_000, cache.Plain[ClientGrant]())}
 }
 
 // Issuer is the `iss` of every token.

@@ -339,13 +339,3 @@ func (s *Service) Accept(ctx context.Context, source principal.Source, token sec
 
 // invitationsKept is how long an invitation stays listed after it expired, whatever became of it.
 const invitationsKept = 90 * 24 * time.Hour
-
-// PurgeInvitations removes invitations that expired long ago, at most limit at once.
-func (s *Service) PurgeInvitations(ctx context.Context, limit int) (n int64, err error) {
-	err = s.db.PlatformTx(ctx, "purge expired invitations", func(tx *sqldb.Tx) error {
-		n, err = userdb.New(tx).PlatformPurgeInvitations(ctx, sqldb.MillisOf(s.now().Add(-invitationsKept)),
-			int64(limit))
-		return err
-	})
-	return n, err
-}

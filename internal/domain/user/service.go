@@ -79,11 +79,22 @@ type Service struct {
 	facts         *cache.Cache[User]
 }
 
-// New makes the service. sessions is set later by the composition root with UseSessions, since sessions build on users.
-func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, roles *role.Service, onetime OneTime,
-	hasher Hasher, mails *mail.Outbox, now func() time.Time) *Service {
-	return &Service{db: db, now: now, organizations: organizations, roles: roles, onetime: onetime, hasher: hasher,
-		mails: mails, facts: cache.NewShared(caches, "user", 200_000, cache.Plain[User]())}
+// Deps are what the service builds on.
+type Deps struct {
+	DB            *sqldb.DB
+	Now           func() time.Time
+	Caches        *cache.Group
+	Organizations *organization.Service
+	Roles         *role.Service
+	OneTime       OneTime
+	Hasher        Hasher
+	Mails         *mail.Outbox
+}
+
+// New makes the service. Who ends sessions and credentials is named later (Use…), since both build on users.
+func New(d Deps) *Service {
+	return &Service{db: d.DB, now: d.Now, organizations: d.Organizations, roles: d.Roles, onetime: d.OneTime,
+		hasher: d.Hasher, mails: d.Mails, facts: cache.NewShared(d.Caches, "user", 200_000, cache.Plain[User]())}
 }
 
 // UseSessions names who ends sessions.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 type auditBody struct {
@@ -40,13 +41,14 @@ func showEvent(e audit.Event) auditBody {
 		string(e.Organization), e.Source.Address, e.Source.UserAgent, string(e.Source.Request), e.Details}
 }
 
-func (a *API) registerAudit() {
-	register(a, route(http.MethodGet, "/v1/audit-events", "audit:read"), op("What happened, newest first"),
+func (a *routes) registerAudit() {
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/audit-events", "audit:read"),
+		v1.Op("What happened, newest first"),
 		a.listEvents)
 }
 
 type listEventsInput struct {
-	Page
+	v1.Page
 	Actor  string    `query:"actor" maxLength:"100" doc:"Id of who did it"`
 	Target string    `query:"target" maxLength:"100" doc:"Id of what it was done to"`
 	Act    string    `query:"act" maxLength:"100"`
@@ -54,9 +56,9 @@ type listEventsInput struct {
 	Until  time.Time `query:"until" doc:"RFC 3339; exclusive"`
 }
 
-func (a *API) listEvents(ctx context.Context, c call, in *listEventsInput) (*listOutput[auditBody], error) {
+func (a *routes) listEvents(ctx context.Context, c v1.Call, in *listEventsInput) (*v1.ListOutput[auditBody], error) {
 	filters := []string{in.Actor, in.Target, in.Act, in.Since.UTC().String(), in.Until.UTC().String()}
-	before, err := a.position(in.Page, c, "audit-events", filters...)
+	before, err := a.Position(in.Page, c, "audit-events", filters...)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +67,8 @@ func (a *API) listEvents(ctx context.Context, c call, in *listEventsInput) (*lis
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "audit-events", filters, rows, func(e audit.Event) string { return string(e.ID) },
+	return v1.Paged(a.API, in.Page, c, "audit-events", filters, rows, func(e audit.Event) string {
+		return string(e.ID)
+	},
 		showEvent), nil
 }

@@ -10,11 +10,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
-const pw = server.DemoPassword
+const pw = demo.Password
 
 func decodeToken(t *testing.T, token string) (header, claims map[string]any) {
 	t.Helper()

@@ -13,6 +13,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
 	"github.com/itsm-automation/gatehouse/internal/domain/client"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 // clientAuthentication is how a client proves who it is.
@@ -78,34 +79,39 @@ func showClient(c client.Client) ClientBody {
 	return ClientBody{string(c.ID), c.Name, c.Description, string(c.State), showAuthentication(c.Authentication),
 		c.Permissions.Strings(), int64(c.TokenLifetime / time.Second), c.RefreshAllowed,
 		c.CertificateBound, limitOf(c.RateLimit), prefixTexts(c.Addresses), c.CreatedAt, c.CreatedBy, c.UpdatedAt,
-		moment(c.LastUsedAt)}
+		v1.Moment(c.LastUsedAt)}
 }
 
-func (a *API) registerClients() {
-	register(a, route(http.MethodGet, "/v1/clients", "clients:read"), op("List OAuth clients"), a.listClients)
-	register(a, stepUp(people(http.MethodPost, "/v1/clients", "clients:create")), created("Make an OAuth client"),
+func (a *routes) registerClients() {
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/clients", "clients:read"), v1.Op("List OAuth clients"),
+		a.listClients)
+	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPost, "/v1/clients", "clients:create")),
+		v1.Created("Make an OAuth client"),
 		a.createClient)
-	register(a, route(http.MethodGet, "/v1/clients/{id}", "clients:read"), op("Get an OAuth client"), a.getClient)
-	register(a, stepUp(route(http.MethodPatch, "/v1/clients/{id}", "clients:update")),
-		op("Change an OAuth client", http.StatusConflict), a.updateClient)
-	register(a, route(http.MethodDelete, "/v1/clients/{id}", "clients:delete"),
-		deleted("Delete an OAuth client for good"), a.deleteClient)
-	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets", "clients:read"), op("List a client's secrets"),
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/clients/{id}", "clients:read"), v1.Op("Get an OAuth client"),
+		a.getClient)
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPatch, "/v1/clients/{id}", "clients:update")),
+		v1.Op("Change an OAuth client", http.StatusConflict), a.updateClient)
+	v1.Register(a.API, v1.Managed(http.MethodDelete, "/v1/clients/{id}", "clients:delete"),
+		v1.Deleted("Delete an OAuth client for good"), a.deleteClient)
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/clients/{id}/secrets", "clients:read"),
+		v1.Op("List a client's secrets"),
 		a.listSecrets)
-	register(a, stepUp(people(http.MethodPost, "/v1/clients/{id}/secrets", "clients:update")),
-		created("Make another secret for a client"), a.createSecret)
-	register(a, route(http.MethodGet, "/v1/clients/{id}/secrets/{secretId}", "clients:read"),
-		op("Get a client's secret without its value"), a.getSecret)
-	register(a, stepUp(route(http.MethodPatch, "/v1/clients/{id}/secrets/{secretId}", "clients:update")),
-		op("Change a client's secret", http.StatusConflict), a.updateSecret)
-	register(a, stepUp(people(http.MethodPost, "/v1/clients/{id}/secrets/{secretId}/rotate", "clients:update")),
-		op("Give a client's secret a new value", http.StatusConflict), a.rotateSecret)
-	register(a, route(http.MethodDelete, "/v1/clients/{id}/secrets/{secretId}", "clients:delete"),
-		deleted("Revoke a client's secret, and every token got with it"), a.revokeSecret)
+	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPost, "/v1/clients/{id}/secrets", "clients:update")),
+		v1.Created("Make another secret for a client"), a.createSecret)
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/clients/{id}/secrets/{secretId}", "clients:read"),
+		v1.Op("Get a client's secret without its value"), a.getSecret)
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPatch, "/v1/clients/{id}/secrets/{secretId}", "clients:update")),
+		v1.Op("Change a client's secret", http.StatusConflict), a.updateSecret)
+	v1.Register(a.API,
+		v1.StepUp(v1.People(http.MethodPost, "/v1/clients/{id}/secrets/{secretId}/rotate", "clients:update")),
+		v1.Op("Give a client's secret a new value", http.StatusConflict), a.rotateSecret)
+	v1.Register(a.API, v1.Managed(http.MethodDelete, "/v1/clients/{id}/secrets/{secretId}", "clients:delete"),
+		v1.Deleted("Revoke a client's secret, and every token got with it"), a.revokeSecret)
 }
 
-func (a *API) listClients(ctx context.Context, c call, in *Page) (*listOutput[ClientBody], error) {
-	after, err := a.position(*in, c, "clients")
+func (a *routes) listClients(ctx context.Context, c v1.Call, in *v1.Page) (*v1.ListOutput[ClientBody], error) {
+	after, err := a.Position(*in, c, "clients")
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +119,8 @@ func (a *API) listClients(ctx context.Context, c call, in *Page) (*listOutput[Cl
 	if err != nil {
 		return nil, err
 	}
-	return page(a, *in, c, "clients", nil, rows, func(c client.Client) string { return string(c.ID) }, showClient), nil
+	return v1.Paged(a.API, *in, c, "clients", nil, rows, func(c client.Client) string { return string(c.ID) },
+		showClient), nil
 }
 
 type createClientInput struct {
@@ -135,7 +142,8 @@ type createdClient struct {
 	ClientSecret *string `json:"clientSecret" doc:"The first secret, shown only now; null if the client authenticates otherwise"`
 }
 
-func (a *API) createClient(ctx context.Context, c call, in *createClientInput) (*createdOutput[createdClient], error) {
+func (a *routes) createClient(ctx context.Context, c v1.Call, in *createClientInput) (*v1.CreatedOutput[createdClient],
+	error) {
 	b := in.Body
 	how, err := b.Authentication.read()
 	if err != nil {
@@ -149,7 +157,7 @@ func (a *API) createClient(ctx context.Context, c call, in *createClientInput) (
 		TokenLifetime: time.Duration(b.TokenLifetimeSeconds) * time.Second, RefreshAllowed: b.RefreshTokens,
 		CertificateBound: how.Method == client.TLS || how.Method == client.SelfSignedTLS,
 		RateLimit:        b.RateLimitPerMinute, Addresses: addresses}, PermissionList: b.Permissions}
-	set(&f.CertificateBound, b.CertificateBoundTokens)
+	v1.Set(&f.CertificateBound, b.CertificateBoundTokens)
 	made, value, err := a.Credentials.CreateClient(ctx, c.Principal, f)
 	if err != nil {
 		return nil, err
@@ -159,19 +167,19 @@ func (a *API) createClient(ctx context.Context, c call, in *createClientInput) (
 		plain := value.Reveal()
 		res.ClientSecret = &plain
 	}
-	return &createdOutput[createdClient]{"/v1/clients/" + string(made.ID), res}, nil
+	return v1.CreatedAt("/v1/clients/"+string(made.ID), res), nil
 }
 
-func (a *API) getClient(ctx context.Context, c call, in *IDInput) (*output[ClientBody], error) {
+func (a *routes) getClient(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Output[ClientBody], error) {
 	found, err := a.findClient(ctx, c, *in)
 	if err != nil {
 		return nil, err
 	}
-	return out(showClient(found)), nil
+	return v1.Out(showClient(found)), nil
 }
 
-func (a *API) findClient(ctx context.Context, c call, in IDInput) (client.Client, error) {
-	i, err := pathID[id.Client](in.ID)
+func (a *routes) findClient(ctx context.Context, c v1.Call, in v1.IDInput) (client.Client, error) {
+	i, err := v1.PathID[id.Client](in.ID)
 	if err != nil {
 		return client.Client{}, err
 	}
@@ -179,7 +187,7 @@ func (a *API) findClient(ctx context.Context, c call, in IDInput) (client.Client
 }
 
 type updateClientInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Name                   *string               `json:"name,omitempty" maxLength:"200"`
 		Description            *string               `json:"description,omitempty" maxLength:"500"`
@@ -189,13 +197,13 @@ type updateClientInput struct {
 		TokenLifetimeSeconds   *int64                `json:"tokenLifetimeSeconds,omitempty" minimum:"60" maximum:"86400"`
 		RefreshTokens          *bool                 `json:"refreshTokens,omitempty"`
 		CertificateBoundTokens *bool                 `json:"certificateBoundTokens,omitempty"`
-		RateLimitPerMinute     Nullable[int]         `json:"rateLimitPerMinute,omitempty"`
+		RateLimitPerMinute     v1.Nullable[int]      `json:"rateLimitPerMinute,omitempty"`
 		AllowedAddresses       []string              `json:"allowedAddresses,omitempty" maxItems:"100" nullable:"false"`
 	}
 }
 
-func (a *API) updateClient(ctx context.Context, c call, in *updateClientInput) (*output[ClientBody], error) {
-	i, err := pathID[id.Client](in.ID)
+func (a *routes) updateClient(ctx context.Context, c v1.Call, in *updateClientInput) (*v1.Output[ClientBody], error) {
+	i, err := v1.PathID[id.Client](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -212,8 +220,8 @@ func (a *API) updateClient(ctx context.Context, c call, in *updateClientInput) (
 		return nil, fault.Invalidf("rateLimitPerMinute", "must be at least 1, or null for none")
 	}
 	changed, err := a.Clients.Update(ctx, c.Principal, i, func(f *client.Fields) {
-		set(&f.Name, b.Name)
-		set(&f.Description, b.Description)
+		v1.Set(&f.Name, b.Name)
+		v1.Set(&f.Description, b.Description)
 		if b.State != nil {
 			f.State = client.State(*b.State)
 		}
@@ -226,11 +234,11 @@ func (a *API) updateClient(ctx context.Context, c call, in *updateClientInput) (
 		if b.TokenLifetimeSeconds != nil {
 			f.TokenLifetime = time.Duration(*b.TokenLifetimeSeconds) * time.Second
 		}
-		set(&f.RefreshAllowed, b.RefreshTokens)
-		set(&f.CertificateBound, b.CertificateBoundTokens)
+		v1.Set(&f.RefreshAllowed, b.RefreshTokens)
+		v1.Set(&f.CertificateBound, b.CertificateBoundTokens)
 		if b.RateLimitPerMinute.Set {
 			f.RateLimit = 0
-			set(&f.RateLimit, b.RateLimitPerMinute.Value)
+			v1.Set(&f.RateLimit, b.RateLimitPerMinute.Value)
 		}
 		if b.AllowedAddresses != nil {
 			f.Addresses = addresses
@@ -239,7 +247,7 @@ func (a *API) updateClient(ctx context.Context, c call, in *updateClientInput) (
 	if err != nil {
 		return nil, err
 	}
-	return out(showClient(changed)), nil
+	return v1.Out(showClient(changed)), nil
 }
 
 // sorted is a list of permissions as it will be stored; one with a wrong entry stays as it is, for the service to name
@@ -251,8 +259,8 @@ func sorted(list []string) []string {
 	return list
 }
 
-func (a *API) deleteClient(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-	i, err := pathID[id.Client](in.ID)
+func (a *routes) deleteClient(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Nothing, error) {
+	i, err := v1.PathID[id.Client](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -260,17 +268,17 @@ func (a *API) deleteClient(ctx context.Context, c call, in *IDInput) (*nothing, 
 }
 
 type secretsInput struct {
-	Page
-	IDInput
+	v1.Page
+	v1.IDInput
 	State string `query:"state" enum:"active,off,revoked"`
 }
 
-func (a *API) listSecrets(ctx context.Context, c call, in *secretsInput) (*listOutput[CredentialBody], error) {
+func (a *routes) listSecrets(ctx context.Context, c v1.Call, in *secretsInput) (*v1.ListOutput[CredentialBody], error) {
 	owner, err := a.findClient(ctx, c, in.IDInput)
 	if err != nil {
 		return nil, err
 	}
-	after, err := a.position(in.Page, c, "client-secrets", string(owner.ID), in.State)
+	after, err := a.Position(in.Page, c, "client-secrets", string(owner.ID), in.State)
 	if err != nil {
 		return nil, err
 	}
@@ -280,12 +288,12 @@ func (a *API) listSecrets(ctx context.Context, c call, in *secretsInput) (*listO
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "client-secrets", []string{string(owner.ID), in.State}, rows,
+	return v1.Paged(a.API, in.Page, c, "client-secrets", []string{string(owner.ID), in.State}, rows,
 		func(c credential.Credential) string { return string(c.ID) }, a.showCredential), nil
 }
 
 type createSecretInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Name      string     `json:"name" minLength:"1" maxLength:"200"`
 		Purpose   string     `json:"purpose,omitempty" maxLength:"500" doc:"The name if left out"`
@@ -293,7 +301,8 @@ type createSecretInput struct {
 	}
 }
 
-func (a *API) createSecret(ctx context.Context, c call, in *createSecretInput) (*createdOutput[issuedSecret], error) {
+func (a *routes) createSecret(ctx context.Context, c v1.Call, in *createSecretInput) (*v1.CreatedOutput[issuedSecret],
+	error) {
 	owner, err := a.findClient(ctx, c, in.IDInput)
 	if err != nil {
 		return nil, err
@@ -303,8 +312,8 @@ func (a *API) createSecret(ctx context.Context, c call, in *createSecretInput) (
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[issuedSecret]{"/v1/clients/" + string(owner.ID) + "/secrets/" + string(i.ID),
-		a.issuedSecret(i)}, nil
+	return v1.CreatedAt("/v1/clients/"+string(owner.ID)+"/secrets/"+string(i.ID),
+		a.issuedSecret(i)), nil
 }
 
 // SecretInput names a secret of a client.
@@ -314,8 +323,8 @@ type SecretInput struct {
 }
 
 // findSecret makes sure that the secret is the client's.
-func (a *API) findSecret(ctx context.Context, c call, in SecretInput) (id.Credential, error) {
-	owner, err := a.findClient(ctx, c, IDInput{in.ClientID})
+func (a *routes) findSecret(ctx context.Context, c v1.Call, in SecretInput) (id.Credential, error) {
+	owner, err := a.findClient(ctx, c, v1.IDInput{ID: in.ClientID})
 	if err != nil {
 		return "", err
 	}
@@ -330,7 +339,7 @@ func (a *API) findSecret(ctx context.Context, c call, in SecretInput) (id.Creden
 	return secretID, err
 }
 
-func (a *API) getSecret(ctx context.Context, c call, in *SecretInput) (*output[CredentialBody], error) {
+func (a *routes) getSecret(ctx context.Context, c v1.Call, in *SecretInput) (*v1.Output[CredentialBody], error) {
 	s, err := a.findSecret(ctx, c, *in)
 	if err != nil {
 		return nil, err
@@ -339,28 +348,29 @@ func (a *API) getSecret(ctx context.Context, c call, in *SecretInput) (*output[C
 	if err != nil {
 		return nil, err
 	}
-	return out(a.showCredential(found)), nil
+	return v1.Out(a.showCredential(found)), nil
 }
 
 type updateSecretInput struct {
 	SecretInput
 	Body struct {
-		Name      *string             `json:"name,omitempty" maxLength:"200"`
-		Purpose   *string             `json:"purpose,omitempty" maxLength:"500"`
-		State     *string             `json:"state,omitempty" enum:"active,off"`
-		ExpiresAt Nullable[time.Time] `json:"expiresAt,omitempty" doc:"null: never"`
+		Name      *string                `json:"name,omitempty" maxLength:"200"`
+		Purpose   *string                `json:"purpose,omitempty" maxLength:"500"`
+		State     *string                `json:"state,omitempty" enum:"active,off"`
+		ExpiresAt v1.Nullable[time.Time] `json:"expiresAt,omitempty" doc:"null: never"`
 	}
 }
 
-func (a *API) updateSecret(ctx context.Context, c call, in *updateSecretInput) (*output[CredentialBody], error) {
+func (a *routes) updateSecret(ctx context.Context, c v1.Call, in *updateSecretInput) (*v1.Output[CredentialBody],
+	error) {
 	s, err := a.findSecret(ctx, c, in.SecretInput)
 	if err != nil {
 		return nil, err
 	}
 	changed, err := a.Credentials.Update(ctx, c.Principal, credential.ClientSecret, s,
 		func(ch *credential.Change) error {
-			set(&ch.Name, in.Body.Name)
-			set(&ch.Purpose, in.Body.Purpose)
+			v1.Set(&ch.Name, in.Body.Name)
+			v1.Set(&ch.Purpose, in.Body.Purpose)
 			if in.Body.State != nil {
 				ch.State = credential.State(*in.Body.State)
 			}
@@ -372,7 +382,7 @@ func (a *API) updateSecret(ctx context.Context, c call, in *updateSecretInput) (
 	if err != nil {
 		return nil, err
 	}
-	return out(a.showCredential(changed)), nil
+	return v1.Out(a.showCredential(changed)), nil
 }
 
 type rotateSecretInput struct {
@@ -382,7 +392,7 @@ type rotateSecretInput struct {
 	} `required:"false"`
 }
 
-func (a *API) rotateSecret(ctx context.Context, c call, in *rotateSecretInput) (*output[issuedSecret], error) {
+func (a *routes) rotateSecret(ctx context.Context, c v1.Call, in *rotateSecretInput) (*v1.Output[issuedSecret], error) {
 	s, err := a.findSecret(ctx, c, in.SecretInput)
 	if err != nil {
 		return nil, err
@@ -395,10 +405,10 @@ func (a *API) rotateSecret(ctx context.Context, c call, in *rotateSecretInput) (
 	if err != nil {
 		return nil, err
 	}
-	return out(a.issuedSecret(i)), nil
+	return v1.Out(a.issuedSecret(i)), nil
 }
 
-func (a *API) revokeSecret(ctx context.Context, c call, in *SecretInput) (*nothing, error) {
+func (a *routes) revokeSecret(ctx context.Context, c v1.Call, in *SecretInput) (*v1.Nothing, error) {
 	s, err := a.findSecret(ctx, c, *in)
 	if err != nil {
 		return nil, err

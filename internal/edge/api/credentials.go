@@ -4,18 +4,15 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"reflect"
 	"strings"
 	"time"
-
-	"github.com/danielgtaylor/huma/v2"
-	"github.com/go-json-experiment/json"
 
 	"github.com/itsm-automation/gatehouse/internal/authn"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 // CredentialBody is any long-lived credential without its value.
@@ -56,14 +53,14 @@ func limitOf(n int) *int {
 	return &n
 }
 
-func (a *API) showCredential(c credential.Credential) CredentialBody {
+func (a *routes) showCredential(c credential.Credential) CredentialBody {
 	b := CredentialBody{ID: string(c.ID), Kind: string(c.Kind), Name: c.Name, Purpose: c.Purpose, Owner: c.Owner.ID,
 		Permissions: c.Permissions.Strings(), Resources: c.Resources, State: string(c.State),
 		RateLimitPerMinute: limitOf(c.RateLimit), AllowedAddresses: prefixTexts(c.Addresses),
-		ExpiresAt: moment(c.ExpiresAt), CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy,
-		LastUsedAt: moment(c.LastUsedAt), RotatedAt: moment(c.RotatedAt), RevokedAt: moment(c.RevokedAt)}
+		ExpiresAt: v1.Moment(c.ExpiresAt), CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy,
+		LastUsedAt: v1.Moment(c.LastUsedAt), RotatedAt: v1.Moment(c.RotatedAt), RevokedAt: v1.Moment(c.RevokedAt)}
 	if c.State != credential.Revoked && a.Now().Before(c.OverlapUntil) {
-		b.OverlapUntil = moment(c.OverlapUntil)
+		b.OverlapUntil = v1.Moment(c.OverlapUntil)
 	}
 	return b
 }
@@ -84,15 +81,15 @@ type (
 	}
 )
 
-func (a *API) issuedKey(i credential.Issued) issuedKey {
+func (a *routes) issuedKey(i credential.Issued) issuedKey {
 	return issuedKey{a.showCredential(i.Credential), i.Value.Reveal()}
 }
 
-func (a *API) issuedToken(i credential.Issued) issuedToken {
+func (a *routes) issuedToken(i credential.Issued) issuedToken {
 	return issuedToken{a.showCredential(i.Credential), i.Value.Reveal()}
 }
 
-func (a *API) issuedSecret(i credential.Issued) issuedSecret {
+func (a *routes) issuedSecret(i credential.Issued) issuedSecret {
 	return issuedSecret{a.showCredential(i.Credential), i.Value.Reveal()}
 }
 
@@ -219,48 +216,25 @@ func userOwner(text string) (*credential.Owner, error) {
 	return &credential.Owner{Kind: credential.OwnedByUser, ID: string(u)}, nil
 }
 
-// Nullable is a value that a change may leave alone (absent), take away (null) or set.
-type Nullable[T any] struct {
-	Set   bool
-	Value *T
-}
-
-// UnmarshalJSON notes that the member was there.
-func (n *Nullable[T]) UnmarshalJSON(b []byte) error {
-	n.Set = true
-	return web.DecodeJSON(b, &n.Value)
-}
-
-// MarshalJSON writes the value, or null.
-func (n Nullable[T]) MarshalJSON() ([]byte, error) { return json.Marshal(n.Value) }
-
-// Schema is that of the value, or null.
-func (n Nullable[T]) Schema(r huma.Registry) *huma.Schema {
-	var v T
-	s := *huma.SchemaFromType(r, reflect.TypeOf(v))
-	s.Nullable = true
-	return &s
-}
-
 type changeCredentialInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
-		Name               *string             `json:"name,omitempty" maxLength:"200"`
-		Purpose            *string             `json:"purpose,omitempty" maxLength:"500"`
-		Permissions        []string            `json:"permissions,omitempty" maxItems:"200" nullable:"false" doc:"API keys and system tokens"`
-		Resources          []string            `json:"resources,omitempty" maxItems:"50" nullable:"false" doc:"Access tokens"`
-		State              *string             `json:"state,omitempty" enum:"active,off" doc:"API keys, system tokens and client secrets"`
-		RateLimitPerMinute Nullable[int]       `json:"rateLimitPerMinute,omitempty"`
-		AllowedAddresses   []string            `json:"allowedAddresses,omitempty" maxItems:"100" nullable:"false"`
-		ExpiresAt          Nullable[time.Time] `json:"expiresAt,omitempty" doc:"null: never"`
-		Owner              *string             `json:"owner,omitempty" maxLength:"40" doc:"API keys: another owner; the permissions are cut to what the new owner holds"`
+		Name               *string                `json:"name,omitempty" maxLength:"200"`
+		Purpose            *string                `json:"purpose,omitempty" maxLength:"500"`
+		Permissions        []string               `json:"permissions,omitempty" maxItems:"200" nullable:"false" doc:"API keys and system tokens"`
+		Resources          []string               `json:"resources,omitempty" maxItems:"50" nullable:"false" doc:"Access tokens"`
+		State              *string                `json:"state,omitempty" enum:"active,off" doc:"API keys, system tokens and client secrets"`
+		RateLimitPerMinute v1.Nullable[int]       `json:"rateLimitPerMinute,omitempty"`
+		AllowedAddresses   []string               `json:"allowedAddresses,omitempty" maxItems:"100" nullable:"false"`
+		ExpiresAt          v1.Nullable[time.Time] `json:"expiresAt,omitempty" doc:"null: never"`
+		Owner              *string                `json:"owner,omitempty" maxLength:"40" doc:"API keys: another owner; the permissions are cut to what the new owner holds"`
 	}
 }
 
 func (in *changeCredentialInput) apply(ch *credential.Change) error {
 	b := in.Body
-	set(&ch.Name, b.Name)
-	set(&ch.Purpose, b.Purpose)
+	v1.Set(&ch.Name, b.Name)
+	v1.Set(&ch.Purpose, b.Purpose)
 	if b.Permissions != nil {
 		ch.PermissionList = sorted(b.Permissions)
 	}
@@ -275,7 +249,7 @@ func (in *changeCredentialInput) apply(ch *credential.Change) error {
 	}
 	if b.RateLimitPerMinute.Set {
 		ch.RateLimit = 0
-		set(&ch.RateLimit, b.RateLimitPerMinute.Value)
+		v1.Set(&ch.RateLimit, b.RateLimitPerMinute.Value)
 	}
 	if b.AllowedAddresses != nil {
 		addresses, err := credential.ParseAddresses(b.AllowedAddresses)
@@ -301,19 +275,19 @@ func (in *changeCredentialInput) apply(ch *credential.Change) error {
 }
 
 type listCredentialsInput struct {
-	Page
+	v1.Page
 	State string `query:"state" enum:"active,off,revoked"`
 	Owner string `query:"owner" maxLength:"40"`
 }
 
 type rotateInput struct {
-	IDInput
+	v1.IDInput
 	Body *struct {
 		OverlapSeconds int64 `json:"overlapSeconds,omitempty" minimum:"0" maximum:"2592000" doc:"How long the present value goes on working; 0: it stops now"`
 	} `required:"false"`
 }
 
-func (a *API) registerCredentials() {
+func (a *routes) registerCredentials() {
 	registerKind(a, credential.APIKey, "/v1/api-keys", web.SessionsAndKeys, "an API key", "owner",
 		(*createAPIKeyInput).ask, a.issuedKey)
 	registerKind(a, credential.AccessToken, "/v1/access-tokens", web.OnlySessions, "an access token", "userId",
@@ -322,24 +296,24 @@ func (a *API) registerCredentials() {
 		(*createSystemTokenInput).ask, a.issuedToken)
 	registerKind(a, credential.ApplicationToken, "/v1/application-tokens", web.OnlySessions, "an application token",
 		"userId", (*createApplicationTokenInput).ask, a.issuedToken)
-	register(a, route(http.MethodGet, "/v1/credentials/report",
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/credentials/report",
 		"api_keys:read|access_tokens:read|system_tokens:read|application_tokens:read|clients:read"),
-		op("Credentials that never expire, are old or are idle"), a.reportCredentials)
+		v1.Op("Credentials that never expire, are old or are idle"), a.reportCredentials)
 }
 
 // registerKind adds the routes of one kind. Making one, or getting a new value, is for people, and for API keys by API
 // keys that may (G12).
-func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []authn.Kind, name, ownerField string,
+func registerKind[I, V any](a *routes, kind credential.Kind, path string, makers []authn.Kind, name, ownerField string,
 	ask func(in *I) (credential.Request, error), show func(credential.Issued) V) {
 	resource := kind.Resource()
 	by := func(r web.Route, accepts []authn.Kind) web.Route {
 		r.Accepts = accepts
 		return r
 	}
-	register(a, route(http.MethodGet, path, resource+":read"),
-		op("List "+strings.TrimPrefix(strings.TrimPrefix(name, "an "), "a ")+"s"),
-		func(ctx context.Context, c call, in *listCredentialsInput) (*listOutput[CredentialBody], error) {
-			after, err := a.position(in.Page, c, path, in.State, in.Owner)
+	v1.Register(a.API, v1.Managed(http.MethodGet, path, resource+":read"),
+		v1.Op("List "+strings.TrimPrefix(strings.TrimPrefix(name, "an "), "a ")+"s"),
+		func(ctx context.Context, c v1.Call, in *listCredentialsInput) (*v1.ListOutput[CredentialBody], error) {
+			after, err := a.Position(in.Page, c, path, in.State, in.Owner)
 			if err != nil {
 				return nil, err
 			}
@@ -349,12 +323,14 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 			if err != nil {
 				return nil, err
 			}
-			return page(a, in.Page, c, path, []string{in.State, in.Owner}, rows, func(c credential.Credential) string {
-				return string(c.ID)
-			}, a.showCredential), nil
+			return v1.Paged(a.API, in.Page, c, path, []string{in.State, in.Owner}, rows,
+				func(c credential.Credential) string {
+					return string(c.ID)
+				}, a.showCredential), nil
 		})
-	register(a, stepUp(by(route(http.MethodPost, path, resource+":create"), makers)), created("Make "+name),
-		func(ctx context.Context, c call, in *I) (*createdOutput[V], error) {
+	v1.Register(a.API, v1.StepUp(by(v1.Managed(http.MethodPost, path, resource+":create"), makers)),
+		v1.Created("Make "+name),
+		func(ctx context.Context, c v1.Call, in *I) (*v1.CreatedOutput[V], error) {
 			r, err := ask(in)
 			if err != nil {
 				return nil, err
@@ -363,17 +339,17 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 			if err != nil {
 				return nil, renamed(err, "owner", ownerField)
 			}
-			return &createdOutput[V]{path + "/" + string(i.ID), show(i)}, nil
+			return v1.CreatedAt(path+"/"+string(i.ID), show(i)), nil
 		})
-	find := func(in IDInput) (id.Credential, error) {
+	find := func(in v1.IDInput) (id.Credential, error) {
 		c, err := kind.ParseID(in.ID)
 		if err != nil {
 			return "", fault.NotFoundf("There is no such credential.")
 		}
 		return c, nil
 	}
-	register(a, route(http.MethodGet, path+"/{id}", resource+":read"), op("Get "+name),
-		func(ctx context.Context, c call, in *IDInput) (*output[CredentialBody], error) {
+	v1.Register(a.API, v1.Managed(http.MethodGet, path+"/{id}", resource+":read"), v1.Op("Get "+name),
+		func(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Output[CredentialBody], error) {
 			cred, err := find(*in)
 			if err != nil {
 				return nil, err
@@ -382,11 +358,11 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 			if err != nil {
 				return nil, err
 			}
-			return out(a.showCredential(got)), nil
+			return v1.Out(a.showCredential(got)), nil
 		})
-	register(a, stepUp(route(http.MethodPatch, path+"/{id}", resource+":update")),
-		op("Change "+name, http.StatusConflict), func(ctx context.Context, c call,
-			in *changeCredentialInput) (*output[CredentialBody], error) {
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPatch, path+"/{id}", resource+":update")),
+		v1.Op("Change "+name, http.StatusConflict), func(ctx context.Context, c v1.Call,
+			in *changeCredentialInput) (*v1.Output[CredentialBody], error) {
 			cred, err := find(in.IDInput)
 			if err != nil {
 				return nil, err
@@ -395,11 +371,11 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 			if err != nil {
 				return nil, err
 			}
-			return out(a.showCredential(changed)), nil
+			return v1.Out(a.showCredential(changed)), nil
 		})
-	register(a, stepUp(by(route(http.MethodPost, path+"/{id}/rotate", resource+":update"), makers)),
-		op("Give "+name+" a new value", http.StatusConflict),
-		func(ctx context.Context, c call, in *rotateInput) (*output[V], error) {
+	v1.Register(a.API, v1.StepUp(by(v1.Managed(http.MethodPost, path+"/{id}/rotate", resource+":update"), makers)),
+		v1.Op("Give "+name+" a new value", http.StatusConflict),
+		func(ctx context.Context, c v1.Call, in *rotateInput) (*v1.Output[V], error) {
 			cred, err := find(in.IDInput)
 			if err != nil {
 				return nil, err
@@ -408,11 +384,11 @@ func registerKind[I, V any](a *API, kind credential.Kind, path string, makers []
 			if err != nil {
 				return nil, err
 			}
-			return out(show(i)), nil
+			return v1.Out(show(i)), nil
 		})
-	register(a, route(http.MethodDelete, path+"/{id}", resource+":delete"),
-		deleted("Revoke "+name+" for good; it stays listed"),
-		func(ctx context.Context, c call, in *IDInput) (*nothing, error) {
+	v1.Register(a.API, v1.Managed(http.MethodDelete, path+"/{id}", resource+":delete"),
+		v1.Deleted("Revoke "+name+" for good; it stays listed"),
+		func(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Nothing, error) {
 			cred, err := find(*in)
 			if err != nil {
 				return nil, err
@@ -429,7 +405,7 @@ func (in *rotateInput) overlap() time.Duration {
 }
 
 type reportInput struct {
-	Page
+	v1.Page
 	OlderThanDays int `query:"olderThanDays" minimum:"1" maximum:"36500" default:"365" doc:"What counts as old, since it was made or last rotated"`
 	IdleDays      int `query:"idleDays" minimum:"1" maximum:"36500" default:"90" doc:"What counts as idle, since it was made or last used"`
 }
@@ -441,9 +417,10 @@ type findingBody struct {
 	Idle         bool `json:"idle"`
 }
 
-func (a *API) reportCredentials(ctx context.Context, c call, in *reportInput) (*listOutput[findingBody], error) {
+func (a *routes) reportCredentials(ctx context.Context, c v1.Call, in *reportInput) (*v1.ListOutput[findingBody],
+	error) {
 	filters := []string{time.Duration(in.OlderThanDays).String(), time.Duration(in.IdleDays).String()}
-	after, err := a.position(in.Page, c, "credential-report", filters...)
+	after, err := a.Position(in.Page, c, "credential-report", filters...)
 	if err != nil {
 		return nil, err
 	}
@@ -455,7 +432,7 @@ func (a *API) reportCredentials(ctx context.Context, c call, in *reportInput) (*
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "credential-report", filters, rows, func(f credential.Finding) string {
+	return v1.Paged(a.API, in.Page, c, "credential-report", filters, rows, func(f credential.Finding) string {
 		return string(f.ID)
 	}, func(f credential.Finding) findingBody {
 		return findingBody{a.showCredential(f.Credential), f.NeverExpires, f.Old, f.Idle}

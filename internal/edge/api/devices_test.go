@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/server/admin"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
@@ -232,7 +233,7 @@ func TestA46_VoidTokens(t *testing.T) {
 			n.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(tokens.AccessToken)).Want(t, 200)
 			n.Clock.Advance(2 * time.Second)
 		}
-		if _, err := s.Restored(t.Context(), "a test", true, false); err != nil {
+		if _, err := admin.Restored(t.Context(), s.Server, "a test", sqldb.Restore{KeepMachines: true}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(100 * time.Millisecond)

@@ -8,6 +8,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 type InvitationBody struct {
@@ -28,38 +29,41 @@ func showInvitation(i user.Invitation) InvitationBody {
 	for k, t := range i.Teams {
 		teams[k] = string(t)
 	}
-	return InvitationBody{string(i.ID), i.Email, i.Name, i.Role, teams, string(i.State), i.InvitedBy, text(i.User),
+	return InvitationBody{string(i.ID), i.Email, i.Name, i.Role, teams, string(i.State), i.InvitedBy, v1.Text(i.User),
 		i.CreatedAt, i.ExpiresAt}
 }
 
 // link is where a person uses a single-use secret. It is built from the public URL only, and the secret stands in the
 // fragment, which browsers send to no server.
-func (a *API) link(page string, token secret.Secret) string {
+func (a *routes) link(page string, token secret.Secret) string {
 	return a.PublicURL.JoinPath(page).String() + "#token=" + token.Reveal()
 }
 
-func (a *API) registerInvitations() {
-	register(a, route(http.MethodGet, "/v1/invitations", "invitations:read"), op("List invitations"), a.listInvitations)
-	register(a, stepUp(people(http.MethodPost, "/v1/invitations", "invitations:create")), created("Invite someone"),
+func (a *routes) registerInvitations() {
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/invitations", "invitations:read"), v1.Op("List invitations"),
+		a.listInvitations)
+	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPost, "/v1/invitations", "invitations:create")),
+		v1.Created("Invite someone"),
 		a.createInvitation)
-	register(a, route(http.MethodGet, "/v1/invitations/{id}", "invitations:read"), op("Get an invitation"),
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/invitations/{id}", "invitations:read"),
+		v1.Op("Get an invitation"),
 		a.getInvitation)
-	register(a, stepUp(route(http.MethodPatch, "/v1/invitations/{id}", "invitations:update")),
-		op("Change a pending invitation", http.StatusConflict), a.updateInvitation)
-	register(a, route(http.MethodDelete, "/v1/invitations/{id}", "invitations:delete"), deleted("Revoke an invitation"),
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPatch, "/v1/invitations/{id}", "invitations:update")),
+		v1.Op("Change a pending invitation", http.StatusConflict), a.updateInvitation)
+	v1.Register(a.API, v1.Managed(http.MethodDelete, "/v1/invitations/{id}", "invitations:delete"),
+		v1.Deleted("Revoke an invitation"),
 		a.revokeInvitation)
-	register(a, public(http.MethodPost, "/v1/auth/invitations/accept", "the link is the credential"),
-		created("Accept an invitation", http.StatusUnauthorized, http.StatusForbidden), a.acceptInvitation)
 }
 
 type listInvitationsInput struct {
-	Page
+	v1.Page
 	State string `query:"state" enum:"pending,accepted,revoked" doc:"pending includes those past their time"`
 }
 
-func (a *API) listInvitations(ctx context.Context, c call, in *listInvitationsInput) (*listOutput[InvitationBody],
+func (a *routes) listInvitations(ctx context.Context, c v1.Call,
+	in *listInvitationsInput) (*v1.ListOutput[InvitationBody],
 	error) {
-	after, err := a.position(in.Page, c, "invitations", in.State)
+	after, err := a.Position(in.Page, c, "invitations", in.State)
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +72,7 @@ func (a *API) listInvitations(ctx context.Context, c call, in *listInvitationsIn
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "invitations", []string{in.State}, rows, func(i user.Invitation) string {
+	return v1.Paged(a.API, in.Page, c, "invitations", []string{in.State}, rows, func(i user.Invitation) string {
 		return string(i.ID)
 	}, showInvitation), nil
 }
@@ -87,9 +91,9 @@ type createdInvitation struct {
 	URL string `json:"url" doc:"Where the invitation is accepted, once; shown only now"`
 }
 
-func (a *API) createInvitation(ctx context.Context, c call,
-	in *createInvitationInput) (*createdOutput[createdInvitation], error) {
-	teams, err := bodyIDs[id.Team]("teams", in.Body.Teams)
+func (a *routes) createInvitation(ctx context.Context, c v1.Call,
+	in *createInvitationInput) (*v1.CreatedOutput[createdInvitation], error) {
+	teams, err := v1.BodyIDs[id.Team]("teams", in.Body.Teams)
 	if err != nil {
 		return nil, err
 	}
@@ -98,12 +102,12 @@ func (a *API) createInvitation(ctx context.Context, c call,
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[createdInvitation]{"/v1/invitations/" + string(i.ID),
-		createdInvitation{showInvitation(i), a.link("accept-invitation", token)}}, nil
+	return v1.CreatedAt("/v1/invitations/"+string(i.ID),
+		createdInvitation{showInvitation(i), a.link("accept-invitation", token)}), nil
 }
 
-func (a *API) getInvitation(ctx context.Context, c call, in *IDInput) (*output[InvitationBody], error) {
-	i, err := pathID[id.Invitation](in.ID)
+func (a *routes) getInvitation(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Output[InvitationBody], error) {
+	i, err := v1.PathID[id.Invitation](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -111,20 +115,21 @@ func (a *API) getInvitation(ctx context.Context, c call, in *IDInput) (*output[I
 	if err != nil {
 		return nil, err
 	}
-	return out(showInvitation(inv)), nil
+	return v1.Out(showInvitation(inv)), nil
 }
 
 type updateInvitationInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Name *string `json:"name,omitempty" maxLength:"200"`
 		Role *string `json:"role,omitempty" maxLength:"50"`
 	}
 }
 
-func (a *API) updateInvitation(ctx context.Context, c call, in *updateInvitationInput) (*output[InvitationBody],
+func (a *routes) updateInvitation(ctx context.Context, c v1.Call,
+	in *updateInvitationInput) (*v1.Output[InvitationBody],
 	error) {
-	i, err := pathID[id.Invitation](in.ID)
+	i, err := v1.PathID[id.Invitation](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -132,30 +137,13 @@ func (a *API) updateInvitation(ctx context.Context, c call, in *updateInvitation
 	if err != nil {
 		return nil, err
 	}
-	return out(showInvitation(inv)), nil
+	return v1.Out(showInvitation(inv)), nil
 }
 
-func (a *API) revokeInvitation(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-	i, err := pathID[id.Invitation](in.ID)
+func (a *routes) revokeInvitation(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Nothing, error) {
+	i, err := v1.PathID[id.Invitation](in.ID)
 	if err != nil {
 		return nil, err
 	}
 	return nil, a.Users.RevokeInvitation(ctx, c.Principal, i)
-}
-
-type acceptInvitationInput struct {
-	Body struct {
-		Token    string `json:"token" minLength:"1" maxLength:"200" doc:"From the link"`
-		Name     string `json:"name,omitempty" maxLength:"200"`
-		Password string `json:"password" minLength:"1" maxLength:"1024" doc:"15 to 256 characters, none of the common ones"`
-	}
-}
-
-func (a *API) acceptInvitation(ctx context.Context, c call, in *acceptInvitationInput) (*createdOutput[UserBody],
-	error) {
-	u, err := a.Users.Accept(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Name, in.Body.Password)
-	if err != nil {
-		return nil, err
-	}
-	return &createdOutput[UserBody]{"/v1/users/" + string(u.ID), showUser(u)}, nil
 }

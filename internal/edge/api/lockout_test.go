@@ -11,6 +11,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
@@ -99,7 +100,7 @@ func TestATK44_OneCounter(t *testing.T) {
 			if what == "passkey" { // counted at the account alone: the name is told nothing
 				failures["password"]()
 				if r := next().Do(t, "POST", "/v1/auth/login",
-					map[string]any{"email": servertest.Agent, "password": server.DemoPassword},
+					map[string]any{"email": servertest.Agent, "password": demo.Password},
 					from()); r.Status != 401 {
 					t.Errorf("after four wrong passkeys and one wrong password: %d %s", r.Status, r.Body)
 				}
@@ -108,7 +109,7 @@ func TestATK44_OneCounter(t *testing.T) {
 			}
 			failures["password"]()
 			if r := next().Do(t, "POST", "/v1/auth/login",
-				map[string]any{"email": servertest.Agent, "password": server.DemoPassword}, from()); r.Status != 429 ||
+				map[string]any{"email": servertest.Agent, "password": demo.Password}, from()); r.Status != 429 ||
 				r.Code() != "ACCOUNT_LOCKED" || r.Header.Get("Retry-After") == "" {
 				t.Errorf("after four of %q and one wrong password: %d %s", what, r.Status, r.Body)
 			}
@@ -125,7 +126,7 @@ func TestATK44_OneCounter(t *testing.T) {
 		failures["first code"]()
 		for name, r := range map[string]servertest.Response{
 			"password": a.Do(t, "POST", "/v1/auth/login",
-				map[string]any{"email": servertest.Agent, "password": server.DemoPassword}),
+				map[string]any{"email": servertest.Agent, "password": demo.Password}),
 			"code": a.Verify(t, token, "totp", app.Code(t)),
 			"a renewed proof": a.Do(t, "POST", "/v1/auth/reauthenticate",
 				map[string]any{"method": "totp", "code": app.Now(t)}, session),
@@ -178,7 +179,7 @@ func TestATK49_KnownDevice(t *testing.T) {
 	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		body := func(more map[string]any) map[string]any {
-			m := map[string]any{"email": servertest.Agent, "password": server.DemoPassword}
+			m := map[string]any{"email": servertest.Agent, "password": demo.Password}
 			for k, v := range more {
 				m[k] = v
 			}
@@ -204,7 +205,7 @@ func TestATK49_KnownDevice(t *testing.T) {
 		s.Do(t, "POST", "/v1/auth/login", body(nil)).Want(t, 429) // its success forgives nobody else
 		s.Do(t, "POST", "/v1/auth/login", body(map[string]any{"deviceToken": device + "x"})).Want(t, 429)
 		other := s.Do(t, "POST", "/v1/auth/login",
-			map[string]any{"email": servertest.Manager, "password": server.DemoPassword, "rememberDevice": true}).
+			map[string]any{"email": servertest.Manager, "password": demo.Password, "rememberDevice": true}).
 			Want(t, 200).String("deviceToken")
 		s.Do(t, "POST", "/v1/auth/login", body(map[string]any{"deviceToken": other})).Want(t, 429) // another's device
 		// Stolen, it has five tries of its own.
@@ -225,7 +226,7 @@ func TestATK49_KnownDevice(t *testing.T) {
 		// With a second factor: the device is known when both are proven, and helps in both steps.
 		app := s.EnrollApp(t, s.As(t, servertest.EndUser))
 		first := s.Do(t, "POST", "/v1/auth/login",
-			map[string]any{"email": servertest.EndUser, "password": server.DemoPassword, "rememberDevice": true}).
+			map[string]any{"email": servertest.EndUser, "password": demo.Password, "rememberDevice": true}).
 			Want(t, 202)
 		if first.Get("deviceToken") != nil {
 			t.Error("a device is known after half a sign-in")
@@ -235,7 +236,7 @@ func TestATK49_KnownDevice(t *testing.T) {
 			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.EndUser, "password": "wrong"})
 		}
 		first = s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.EndUser,
-			"password": server.DemoPassword, "deviceToken": mine}).Want(t, 202)
+			"password": demo.Password, "deviceToken": mine}).Want(t, 202)
 		s.Verify(t, first.String("mfaToken"), "totp", app.Code(t)).Want(t, 200)
 
 		// In a browser it is a cookie for the sign-in paths.
@@ -336,7 +337,7 @@ func TestATK53_Reset(t *testing.T) {
 		reset(token, "yet another fine passphrase").Want(t, 401, "INVALID_TOKEN")
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(session.AccessToken)).Want(t, 401)
 		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": session.RefreshToken}).Want(t, 401)
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password}).
 			Want(t, 401)
 			// keeps the second factor
 		still := s.Do(t, "POST", "/v1/auth/login",
@@ -449,7 +450,7 @@ func TestA12_Notices(t *testing.T) {
 		}
 		login := func(agent string) servertest.Response {
 			return s.Do(t, "POST", "/v1/auth/login",
-				map[string]any{"email": servertest.Agent, "password": server.DemoPassword}, from(agent)).Want(t, 200)
+				map[string]any{"email": servertest.Agent, "password": demo.Password}, from(agent)).Want(t, 200)
 		}
 		as := servertest.Bearer(login("one/1").String("accessToken"))
 		s.NoMail(t, servertest.Agent, "New sign-in")
@@ -463,7 +464,7 @@ func TestA12_Notices(t *testing.T) {
 		login("two/2 <script>{{.}}</script>")
 		login("one/1")
 		s.Mail(t, servertest.Agent, "New sign-in", 1)
-		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": server.DemoPassword,
+		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": demo.Password,
 			"newPassword": "another fine passphrase"}, as).Want(t, 200)
 		s.Mail(t, servertest.Agent, "was changed", 1)
 		admin := s.As(t, servertest.Admin)

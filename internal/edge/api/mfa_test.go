@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
@@ -28,7 +28,7 @@ func TestA27_SignInWithAnApp(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		app := s.EnrollApp(t, s.As(t, servertest.Agent))
 		first := s.Do(t, "POST", "/v1/auth/login",
-			map[string]any{"email": servertest.Agent, "password": server.DemoPassword,
+			map[string]any{"email": servertest.Agent, "password": demo.Password,
 				"deviceFingerprint": "device-1"}).Want(t, 202)
 		if got := members(objectOf(t, first)); got != "allowedMethods expiresIn mfaRequired mfaToken" {
 			t.Errorf("members %v", got)
@@ -319,7 +319,7 @@ func TestA31_BackupCodes(t *testing.T) {
 			t.Errorf("%d new codes", len(fresh.BackupCodes))
 		}
 		first := s.Do(t, "POST", "/v1/auth/login",
-			map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).Want(t, 202)
+			map[string]any{"email": servertest.Agent, "password": demo.Password}).Want(t, 202)
 		if m, _ := json.Marshal(first.Get("allowedMethods")); string(m) != `["totp"]` {
 			t.Errorf("with all codes used: %s", m)
 		}
@@ -347,7 +347,7 @@ func TestA27_EnrollmentUnderTheToken(t *testing.T) {
 			}
 		}
 		first := s.Do(t, "POST", "/v1/auth/login",
-			map[string]any{"email": servertest.EndUser, "password": server.DemoPassword}).Want(t, 202)
+			map[string]any{"email": servertest.EndUser, "password": demo.Password}).Want(t, 202)
 		if got := members(
 			objectOf(t, first)); got != "allowedMethods enrollmentRequired expiresIn mfaRequired mfaToken" ||
 			first.Get("enrollmentRequired") != true || len(first.Get("allowedMethods").([]any)) != 0 {
@@ -373,7 +373,7 @@ func TestA27_EnrollmentUnderTheToken(t *testing.T) {
 		enrolled := s.Do(t, "POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}, waiting).Want(t, 201)
 		secret, id := enrolled.String("secret"), enrolled.String("id")
 		parallel := s.Do(t, "POST", "/v1/auth/login",
-			map[string]any{"email": servertest.EndUser, "password": server.DemoPassword}).Want(t, 202).
+			map[string]any{"email": servertest.EndUser, "password": demo.Password}).Want(t, 202).
 			String("mfaToken")
 		s.Do(t, "POST", "/v1/auth/mfa/factors/"+id+"/confirm", map[string]any{"code": "000000"}, waiting).
 			Want(t, 401, "MFA_INVALID")
@@ -403,7 +403,7 @@ func TestA27_EnrollmentUnderTheToken(t *testing.T) {
 		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"mfa": "optional"}},
 			servertest.Bearer(s.LoginWith(t, servertest.Admin, adminApp).AccessToken)).Want(t, 200)
 		s.Do(t, "DELETE", "/v1/auth/mfa/factors/"+id, nil, as).Want(t, 204)
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.EndUser, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.EndUser, "password": demo.Password}).
 			Want(t, 200)
 		if left := strings.Count(dump(t, s, "backup_codes"), s.UserID(t, servertest.EndUser)); left != 0 {
 			t.Errorf("%d backup codes are left without a factor", left)
@@ -435,7 +435,7 @@ func TestA27_WhoMustHaveOne(t *testing.T) {
 			}
 		}
 		for name, want := range map[string]int{"enduser": 200, "agent": 200, "manager": 200, "integration": 200} {
-			if got := status(name, server.DemoPassword); got != want {
+			if got := status(name, demo.Password); got != want {
 				t.Errorf("%s: %d, want %d", name, got, want)
 			}
 		}
@@ -444,11 +444,11 @@ func TestA27_WhoMustHaveOne(t *testing.T) {
 			Want(t, 200); r.Get("required") != true || r.Get("requiredOfAccount") != true {
 			t.Errorf("%s", r.Body)
 		}
-		if got := status("agent", server.DemoPassword); got != 202 {
+		if got := status("agent", demo.Password); got != 202 {
 			t.Errorf("held to it: %d", got)
 		}
 		s.Do(t, "PATCH", "/v1/users/"+agent+"/mfa", map[string]any{"required": false}, admin).Want(t, 200)
-		if got := status("agent", server.DemoPassword); got != 200 {
+		if got := status("agent", demo.Password); got != 200 {
 			t.Errorf("let off: %d", got)
 		}
 		for name, body := range map[string]map[string]any{"a policy that is none": {"mfa": "sometimes"},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 // SessionLimits are the exceptions of one role.
@@ -115,10 +116,10 @@ func (c *ProfileChange) apply(p *organization.Profile) {
 	if c == nil {
 		return
 	}
-	set(&p.Email, c.Email)
-	set(&p.ExternalID, c.ExternalID)
-	set(&p.Description, c.Description)
-	set(&p.Domain, c.Domain)
+	v1.Set(&p.Email, c.Email)
+	v1.Set(&p.ExternalID, c.ExternalID)
+	v1.Set(&p.Description, c.Description)
+	v1.Set(&p.Domain, c.Domain)
 }
 
 // operatorProfileChange is what operators change besides.
@@ -132,7 +133,7 @@ func (c *operatorProfileChange) apply(p *organization.Profile) {
 		return
 	}
 	c.ProfileChange.apply(p)
-	set(&p.SID, c.SID)
+	v1.Set(&p.SID, c.SID)
 }
 
 // OperatorFields are what only operators decide.
@@ -143,7 +144,7 @@ type OperatorFields struct {
 }
 
 func (f OperatorFields) apply(number *string, machine *organization.MachineCredential, p *organization.Profile) {
-	set(number, f.AccountNumber)
+	v1.Set(number, f.AccountNumber)
 	if f.MachineCredential != nil {
 		*machine = organization.MachineCredential(*f.MachineCredential)
 	}
@@ -154,24 +155,24 @@ func (c *settingsChange) apply(s *organization.Settings) {
 	if c == nil {
 		return
 	}
-	set(&s.AllowedOrigins, c.AllowedOrigins)
-	set(&s.SessionLifetimeSeconds, c.SessionLifetimeSeconds)
-	set(&s.RefreshOverlapSeconds, c.RefreshOverlapSeconds)
-	set(&s.SlidingExpiration, c.SlidingExpiration)
-	set(&s.SlidingByRole, c.SlidingExpirationByRole)
-	set(&s.RoleChangesApplyAtOnce, c.RoleChangesApplyAtOnce)
-	set(&s.TimeZone, c.TimeZone)
-	set(&s.BasicAuthentication, c.BasicAuthentication)
-	set(&s.RequestedTokenSeconds, c.RequestedTokenSeconds)
-	set(&s.SessionIdleSeconds, c.SessionIdleSeconds)
-	set(&s.SessionsPerUser, c.SessionsPerUser)
+	v1.Set(&s.AllowedOrigins, c.AllowedOrigins)
+	v1.Set(&s.SessionLifetimeSeconds, c.SessionLifetimeSeconds)
+	v1.Set(&s.RefreshOverlapSeconds, c.RefreshOverlapSeconds)
+	v1.Set(&s.SlidingExpiration, c.SlidingExpiration)
+	v1.Set(&s.SlidingByRole, c.SlidingExpirationByRole)
+	v1.Set(&s.RoleChangesApplyAtOnce, c.RoleChangesApplyAtOnce)
+	v1.Set(&s.TimeZone, c.TimeZone)
+	v1.Set(&s.BasicAuthentication, c.BasicAuthentication)
+	v1.Set(&s.RequestedTokenSeconds, c.RequestedTokenSeconds)
+	v1.Set(&s.SessionIdleSeconds, c.SessionIdleSeconds)
+	v1.Set(&s.SessionsPerUser, c.SessionsPerUser)
 	if c.MFA != nil {
 		s.MFA = organization.MFAPolicy(*c.MFA)
 	}
-	set(&s.PasskeySignIn, c.PasskeySignIn)
-	set(&s.StepUpSeconds, c.StepUpSeconds)
-	set(&s.PasswordMinLength, c.PasswordMinLength)
-	set(&s.PasswordBlockedWords, c.PasswordBlockedWords)
+	v1.Set(&s.PasskeySignIn, c.PasskeySignIn)
+	v1.Set(&s.StepUpSeconds, c.StepUpSeconds)
+	v1.Set(&s.PasswordMinLength, c.PasswordMinLength)
+	v1.Set(&s.PasswordBlockedWords, c.PasswordBlockedWords)
 	if c.SessionLimitsByRole != nil {
 		s.SessionLimitsByRole = make(map[string]organization.SessionLimits, len(*c.SessionLimitsByRole))
 		for name, l := range *c.SessionLimitsByRole {
@@ -180,29 +181,32 @@ func (c *settingsChange) apply(s *organization.Settings) {
 	}
 }
 
-func (a *API) registerOrganizations() {
-	register(a, route(http.MethodGet, "/v1/organization", "organization:read"), op("My organization and its settings"),
+func (a *routes) registerOrganizations() {
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/organization", "organization:read"),
+		v1.Op("My organization and its settings"),
 		a.getMyOrganization)
-	register(a, stepUp(route(http.MethodPatch, "/v1/organization", "organization:update")),
-		op("Change my organization's settings"), a.updateMyOrganization)
-	register(a, route(http.MethodGet, "/v1/organizations", "organizations:read"), op("List organizations (operators)"),
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPatch, "/v1/organization", "organization:update")),
+		v1.Op("Change my organization's settings"), a.updateMyOrganization)
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/organizations", "organizations:read"),
+		v1.Op("List organizations (operators)"),
 		a.listOrganizations)
-	register(a, route(http.MethodPost, "/v1/organizations", "organizations:create"),
-		created("Create an organization (operators)"), a.createOrganization)
-	register(a, route(http.MethodGet, "/v1/organizations/{id}", "organizations:read"),
-		op("Get an organization (operators)"), a.getOrganization)
-	register(a, stepUp(route(http.MethodPatch, "/v1/organizations/{id}", "organizations:update")),
-		op("Change, suspend or resume an organization (operators)", http.StatusConflict), a.updateOrganization)
-	register(a, route(http.MethodDelete, "/v1/organizations/{id}", "organizations:delete"),
-		deleted("Delete an organization (operators)", http.StatusConflict), a.deleteOrganization)
+	v1.Register(a.API, v1.Managed(http.MethodPost, "/v1/organizations", "organizations:create"),
+		v1.Created("Create an organization (operators)"), a.createOrganization)
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/organizations/{id}", "organizations:read"),
+		v1.Op("Get an organization (operators)"), a.getOrganization)
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPatch, "/v1/organizations/{id}", "organizations:update")),
+		v1.Op("Change, suspend or resume an organization (operators)", http.StatusConflict), a.updateOrganization)
+	v1.Register(a.API, v1.Managed(http.MethodDelete, "/v1/organizations/{id}", "organizations:delete"),
+		v1.Deleted("Delete an organization (operators)", http.StatusConflict), a.deleteOrganization)
 }
 
-func (a *API) getMyOrganization(ctx context.Context, c call, _ *nothing) (*output[organizationBody], error) {
+func (a *routes) getMyOrganization(ctx context.Context, c v1.Call, _ *v1.Nothing) (*v1.Output[organizationBody],
+	error) {
 	o, err := a.Organizations.Get(ctx, c.Organization)
 	if err != nil {
 		return nil, err
 	}
-	return out(showOrganization(o)), nil
+	return v1.Out(showOrganization(o)), nil
 }
 
 type organizationChange struct {
@@ -213,10 +217,11 @@ type organizationChange struct {
 	}
 }
 
-func (a *API) updateMyOrganization(ctx context.Context, c call, in *organizationChange) (*output[organizationBody],
+func (a *routes) updateMyOrganization(ctx context.Context, c v1.Call,
+	in *organizationChange) (*v1.Output[organizationBody],
 	error) {
 	o, err := a.Organizations.Update(ctx, c.Principal, c.Organization, func(o *organization.Organization) error {
-		set(&o.Name, in.Body.Name)
+		v1.Set(&o.Name, in.Body.Name)
 		in.Body.Profile.apply(&o.Profile)
 		in.Body.Settings.apply(&o.Settings)
 		return nil
@@ -224,17 +229,18 @@ func (a *API) updateMyOrganization(ctx context.Context, c call, in *organization
 	if err != nil {
 		return nil, err
 	}
-	return out(showOrganization(o)), nil
+	return v1.Out(showOrganization(o)), nil
 }
 
 type listOrganizationsInput struct {
-	Page
+	v1.Page
 	State string `query:"state" enum:"active,suspended"`
 }
 
-func (a *API) listOrganizations(ctx context.Context, c call, in *listOrganizationsInput) (*listOutput[organizationBody],
+func (a *routes) listOrganizations(ctx context.Context, c v1.Call,
+	in *listOrganizationsInput) (*v1.ListOutput[organizationBody],
 	error) {
-	after, err := a.position(in.Page, c, "organizations", in.State)
+	after, err := a.Position(in.Page, c, "organizations", in.State)
 	if err != nil {
 		return nil, err
 	}
@@ -243,9 +249,10 @@ func (a *API) listOrganizations(ctx context.Context, c call, in *listOrganizatio
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "organizations", []string{in.State}, rows, func(o organization.Organization) string {
-		return string(o.ID)
-	}, showOrganization), nil
+	return v1.Paged(a.API, in.Page, c, "organizations", []string{in.State}, rows,
+		func(o organization.Organization) string {
+			return string(o.ID)
+		}, showOrganization), nil
 }
 
 type createOrganizationInput struct {
@@ -257,8 +264,8 @@ type createOrganizationInput struct {
 	}
 }
 
-func (a *API) createOrganization(ctx context.Context, c call,
-	in *createOrganizationInput) (*createdOutput[organizationBody], error) {
+func (a *routes) createOrganization(ctx context.Context, c v1.Call,
+	in *createOrganizationInput) (*v1.CreatedOutput[organizationBody], error) {
 	settings := a.Organizations.NewSettings()
 	in.Body.Settings.apply(&settings)
 	n := organization.NewOrganization{Slug: in.Body.Slug, Name: in.Body.Name, Settings: &settings}
@@ -267,11 +274,11 @@ func (a *API) createOrganization(ctx context.Context, c call,
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[organizationBody]{"/v1/organizations/" + string(o.ID), showOrganization(o)}, nil
+	return v1.CreatedAt("/v1/organizations/"+string(o.ID), showOrganization(o)), nil
 }
 
-func (a *API) getOrganization(ctx context.Context, c call, in *IDInput) (*output[organizationBody], error) {
-	org, err := pathID[id.Organization](in.ID)
+func (a *routes) getOrganization(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Output[organizationBody], error) {
+	org, err := v1.PathID[id.Organization](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -279,11 +286,11 @@ func (a *API) getOrganization(ctx context.Context, c call, in *IDInput) (*output
 	if err != nil {
 		return nil, err
 	}
-	return out(showOrganization(o)), nil
+	return v1.Out(showOrganization(o)), nil
 }
 
 type updateOrganizationInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Name     *string         `json:"name,omitempty" maxLength:"200"`
 		State    *string         `json:"state,omitempty" enum:"active,suspended"`
@@ -292,14 +299,15 @@ type updateOrganizationInput struct {
 	}
 }
 
-func (a *API) updateOrganization(ctx context.Context, c call, in *updateOrganizationInput) (*output[organizationBody],
+func (a *routes) updateOrganization(ctx context.Context, c v1.Call,
+	in *updateOrganizationInput) (*v1.Output[organizationBody],
 	error) {
-	org, err := pathID[id.Organization](in.ID)
+	org, err := v1.PathID[id.Organization](in.ID)
 	if err != nil {
 		return nil, err
 	}
 	o, err := a.Organizations.Update(ctx, c.Principal, org, func(o *organization.Organization) error {
-		set(&o.Name, in.Body.Name)
+		v1.Set(&o.Name, in.Body.Name)
 		in.Body.Settings.apply(&o.Settings)
 		in.Body.OperatorFields.apply(&o.AccountNumber, &o.MachineCredential, &o.Profile)
 		if in.Body.State != nil {
@@ -310,11 +318,11 @@ func (a *API) updateOrganization(ctx context.Context, c call, in *updateOrganiza
 	if err != nil {
 		return nil, err
 	}
-	return out(showOrganization(o)), nil
+	return v1.Out(showOrganization(o)), nil
 }
 
-func (a *API) deleteOrganization(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-	org, err := pathID[id.Organization](in.ID)
+func (a *routes) deleteOrganization(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Nothing, error) {
+	org, err := v1.PathID[id.Organization](in.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -8,15 +8,19 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/servicedesk"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
-func (a *API) registerReports() {
-	register(a, desk(http.MethodGet, "/v1/reports/tickets", "reports:read"), op("Tickets by status and priority"),
+func (a *routes) registerReports() {
+	v1.Register(a.API, v1.Desk(http.MethodGet, "/v1/reports/tickets", "reports:read"),
+		v1.Op("Tickets by status and priority"),
 		a.reportTickets)
-	register(a, desk(http.MethodGet, "/v1/reports/sign-ins", "reports:read"), op("Sign-ins by day"), a.reportSignIns)
-	register(a, desk(http.MethodGet, "/v1/sla-policies", "sla_policies:read"), op("Service levels by priority"),
+	v1.Register(a.API, v1.Desk(http.MethodGet, "/v1/reports/sign-ins", "reports:read"), v1.Op("Sign-ins by day"),
+		a.reportSignIns)
+	v1.Register(a.API, v1.Desk(http.MethodGet, "/v1/sla-policies", "sla_policies:read"),
+		v1.Op("Service levels by priority"),
 		a.getPolicies)
-	register(a, desk(http.MethodPut, "/v1/sla-policies", "sla_policies:update"), op("Set service levels"),
+	v1.Register(a.API, v1.Desk(http.MethodPut, "/v1/sla-policies", "sla_policies:update"), v1.Op("Set service levels"),
 		a.putPolicies)
 }
 
@@ -26,12 +30,12 @@ type ticketReport struct {
 	ByPriority map[string]int64 `json:"byPriority"`
 }
 
-func (a *API) reportTickets(ctx context.Context, c call, _ *nothing) (*output[ticketReport], error) {
+func (a *routes) reportTickets(ctx context.Context, c v1.Call, _ *v1.Nothing) (*v1.Output[ticketReport], error) {
 	r, err := a.Desk.Report(ctx, c.Principal)
 	if err != nil {
 		return nil, err
 	}
-	return out(ticketReport{r.Total, r.ByStatus, r.ByPriority}), nil
+	return v1.Out(ticketReport{r.Total, r.ByStatus, r.ByPriority}), nil
 }
 
 type signInsInput struct {
@@ -56,7 +60,7 @@ const (
 	maxReportSpan = 400 * day
 )
 
-func (a *API) reportSignIns(ctx context.Context, c call, in *signInsInput) (*output[signInReport], error) {
+func (a *routes) reportSignIns(ctx context.Context, c v1.Call, in *signInsInput) (*v1.Output[signInReport], error) {
 	r := signInReport{Since: in.Since.UTC(), Until: in.Until.UTC(), Days: []signInDay{}}
 	if in.Until.IsZero() {
 		r.Until = a.Now().Truncate(time.Second).Add(time.Second) // what happened this second counts
@@ -86,7 +90,7 @@ func (a *API) reportSignIns(ctx context.Context, c call, in *signInsInput) (*out
 			}
 		}
 	}
-	return out(r), nil
+	return v1.Out(r), nil
 }
 
 type policyBody struct {
@@ -100,15 +104,15 @@ type policiesBody struct {
 	Policies []policyBody `json:"policies" nullable:"false" maxItems:"4"`
 }
 
-func showPolicies(list []servicedesk.Policy) *output[policiesBody] {
+func showPolicies(list []servicedesk.Policy) *v1.Output[policiesBody] {
 	b := policiesBody{Policies: make([]policyBody, len(list))}
 	for i, p := range list {
-		b.Policies[i] = policyBody{p.Priority, p.ResponseMinutes, p.ResolutionMinutes, moment(p.UpdatedAt)}
+		b.Policies[i] = policyBody{p.Priority, p.ResponseMinutes, p.ResolutionMinutes, v1.Moment(p.UpdatedAt)}
 	}
-	return out(b)
+	return v1.Out(b)
 }
 
-func (a *API) getPolicies(ctx context.Context, c call, _ *nothing) (*output[policiesBody], error) {
+func (a *routes) getPolicies(ctx context.Context, c v1.Call, _ *v1.Nothing) (*v1.Output[policiesBody], error) {
 	list, err := a.Desk.Policies(ctx, c.Principal)
 	if err != nil {
 		return nil, err
@@ -118,7 +122,7 @@ func (a *API) getPolicies(ctx context.Context, c call, _ *nothing) (*output[poli
 
 type putPoliciesInput struct{ Body policiesBody }
 
-func (a *API) putPolicies(ctx context.Context, c call, in *putPoliciesInput) (*output[policiesBody], error) {
+func (a *routes) putPolicies(ctx context.Context, c v1.Call, in *putPoliciesInput) (*v1.Output[policiesBody], error) {
 	list := make([]servicedesk.Policy, len(in.Body.Policies))
 	for i, p := range in.Body.Policies {
 		list[i] = servicedesk.Policy{Priority: p.Priority, ResponseMinutes: p.ResponseMinutes,

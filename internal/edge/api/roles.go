@@ -7,6 +7,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/domain/role"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 type roleBody struct {
@@ -20,23 +21,25 @@ type roleBody struct {
 }
 
 func showRole(r role.Role) roleBody {
-	return roleBody{string(r.ID), r.Name, r.Description, r.Permissions.Strings(), r.Builtin, moment(r.CreatedAt),
-		moment(r.UpdatedAt)}
+	return roleBody{string(r.ID), r.Name, r.Description, r.Permissions.Strings(), r.Builtin, v1.Moment(r.CreatedAt),
+		v1.Moment(r.UpdatedAt)}
 }
 
-func (a *API) registerRoles() {
-	register(a, route(http.MethodGet, "/v1/roles", "roles:read"), op("List roles, the built-in ones first"),
+func (a *routes) registerRoles() {
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/roles", "roles:read"),
+		v1.Op("List roles, the built-in ones first"),
 		a.listRoles)
-	register(a, stepUp(route(http.MethodPost, "/v1/roles", "roles:create")), created("Create a role"), a.createRole)
-	register(a, route(http.MethodGet, "/v1/roles/{id}", "roles:read"), op("Get a role"), a.getRole)
-	register(a, stepUp(route(http.MethodPatch, "/v1/roles/{id}", "roles:update")),
-		op("Change a role", http.StatusConflict), a.updateRole)
-	register(a, route(http.MethodDelete, "/v1/roles/{id}", "roles:delete"),
-		deleted("Delete a role that nobody holds", http.StatusConflict), a.deleteRole)
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPost, "/v1/roles", "roles:create")), v1.Created("Create a role"),
+		a.createRole)
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/roles/{id}", "roles:read"), v1.Op("Get a role"), a.getRole)
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPatch, "/v1/roles/{id}", "roles:update")),
+		v1.Op("Change a role", http.StatusConflict), a.updateRole)
+	v1.Register(a.API, v1.Managed(http.MethodDelete, "/v1/roles/{id}", "roles:delete"),
+		v1.Deleted("Delete a role that nobody holds", http.StatusConflict), a.deleteRole)
 }
 
-func (a *API) listRoles(ctx context.Context, c call, in *Page) (*listOutput[roleBody], error) {
-	after, err := a.position(*in, c, "roles")
+func (a *routes) listRoles(ctx context.Context, c v1.Call, in *v1.Page) (*v1.ListOutput[roleBody], error) {
+	after, err := a.Position(*in, c, "roles")
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +47,7 @@ func (a *API) listRoles(ctx context.Context, c call, in *Page) (*listOutput[role
 	if err != nil {
 		return nil, err
 	}
-	return page(a, *in, c, "roles", nil, rows, func(r role.Role) string { return string(r.ID) }, showRole), nil
+	return v1.Paged(a.API, *in, c, "roles", nil, rows, func(r role.Role) string { return string(r.ID) }, showRole), nil
 }
 
 type createRoleInput struct {
@@ -55,17 +58,17 @@ type createRoleInput struct {
 	}
 }
 
-func (a *API) createRole(ctx context.Context, c call, in *createRoleInput) (*createdOutput[roleBody], error) {
+func (a *routes) createRole(ctx context.Context, c v1.Call, in *createRoleInput) (*v1.CreatedOutput[roleBody], error) {
 	r, err := a.Roles.Create(ctx, c.Principal, role.Fields{Name: in.Body.Name, Description: in.Body.Description,
 		Permissions: in.Body.Permissions})
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[roleBody]{"/v1/roles/" + string(r.ID), showRole(r)}, nil
+	return v1.CreatedAt("/v1/roles/"+string(r.ID), showRole(r)), nil
 }
 
-func (a *API) getRole(ctx context.Context, c call, in *IDInput) (*output[roleBody], error) {
-	role, err := pathID[id.Role](in.ID)
+func (a *routes) getRole(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Output[roleBody], error) {
+	role, err := v1.PathID[id.Role](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -73,34 +76,34 @@ func (a *API) getRole(ctx context.Context, c call, in *IDInput) (*output[roleBod
 	if err != nil {
 		return nil, err
 	}
-	return out(showRole(r)), nil
+	return v1.Out(showRole(r)), nil
 }
 
 type updateRoleInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Description *string   `json:"description,omitempty" maxLength:"500"`
 		Permissions *[]string `json:"permissions,omitempty" maxItems:"200"`
 	}
 }
 
-func (a *API) updateRole(ctx context.Context, c call, in *updateRoleInput) (*output[roleBody], error) {
-	which, err := pathID[id.Role](in.ID)
+func (a *routes) updateRole(ctx context.Context, c v1.Call, in *updateRoleInput) (*v1.Output[roleBody], error) {
+	which, err := v1.PathID[id.Role](in.ID)
 	if err != nil {
 		return nil, err
 	}
 	r, err := a.Roles.Update(ctx, c.Principal, which, func(f *role.Fields) {
-		set(&f.Description, in.Body.Description)
-		set(&f.Permissions, in.Body.Permissions)
+		v1.Set(&f.Description, in.Body.Description)
+		v1.Set(&f.Permissions, in.Body.Permissions)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return out(showRole(r)), nil
+	return v1.Out(showRole(r)), nil
 }
 
-func (a *API) deleteRole(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-	which, err := pathID[id.Role](in.ID)
+func (a *routes) deleteRole(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Nothing, error) {
+	which, err := v1.PathID[id.Role](in.ID)
 	if err != nil {
 		return nil, err
 	}

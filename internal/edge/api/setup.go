@@ -7,6 +7,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 // Setup makes the first operator of an installation.
@@ -15,9 +16,9 @@ type Setup interface {
 		password string) (user.User, error)
 }
 
-func (a *API) registerSetup() {
-	register(a, public(http.MethodPost, "/v1/setup", "the link is the credential"),
-		created("Make the first operator", http.StatusUnauthorized), a.completeSetup)
+func (a *routes) registerSetup() {
+	v1.Register(a.API, v1.Public(http.MethodPost, "/v1/setup", "the link is the credential"),
+		v1.Created("Make the first operator", http.StatusUnauthorized), a.completeSetup)
 }
 
 type setupInput struct {
@@ -29,11 +30,11 @@ type setupInput struct {
 	}
 }
 
-func (a *API) completeSetup(ctx context.Context, c call, in *setupInput) (*createdOutput[UserBody], error) {
-	u, err := a.Setup.CompleteSetup(ctx, c.info.Source, secret.New(in.Body.Token), in.Body.Email, in.Body.Name,
+func (a *routes) completeSetup(ctx context.Context, c v1.Call, in *setupInput) (*v1.CreatedOutput[v1.UserBody], error) {
+	u, err := a.Setup.CompleteSetup(ctx, c.Info.Source, secret.New(in.Body.Token), in.Body.Email, in.Body.Name,
 		in.Body.Password)
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[UserBody]{"/v1/users/" + string(u.ID), showUser(u)}, nil
+	return v1.CreatedAt("/v1/users/"+string(u.ID), v1.ShowUser(u)), nil
 }

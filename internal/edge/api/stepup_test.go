@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
@@ -67,14 +67,14 @@ func TestA32_StepUp(t *testing.T) {
 		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": "wrong"}, as).
 			Want(t, 401, "INVALID_CREDENTIALS")
 		for name, body := range map[string]map[string]any{"nothing": {},
-			"both":    {"password": server.DemoPassword, "method": "totp", "code": "123456"},
+			"both":    {"password": demo.Password, "method": "totp", "code": "123456"},
 			"no code": {"method": "totp"}, "an unknown method": {"method": "sms", "code": "1"}} {
 			if r := s.Do(t, "POST", "/v1/auth/reauthenticate", body, as); r.Status != 400 {
 				t.Errorf("%s: %d %s", name, r.Status, r.Body)
 			}
 		}
 		_, was := decodeToken(t, admin.AccessToken)
-		renewed := s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": server.DemoPassword}, as).
+		renewed := s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": demo.Password}, as).
 			Want(t, 200)
 		_, is := decodeToken(t, renewed.String("accessToken"))
 		if is["sessionId"] != was["sessionId"] || is["auth_time"].(float64) <= was["auth_time"].(float64) ||
@@ -97,7 +97,7 @@ func TestA32_StepUp(t *testing.T) {
 			Into(t, &admin)
 		as = servertest.Bearer(admin.AccessToken)
 		s.Do(t, "DELETE", "/v1/auth/mfa/factors/"+app.ID, nil, as).Want(t, 401, "STEP_UP_REQUIRED")
-		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": server.DemoPassword}, as).
+		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": demo.Password}, as).
 			Want(t, 401, "STEP_UP_REQUIRED")
 		s.Do(t, "DELETE", "/v1/auth/mfa/factors/"+app.ID, nil, as).Want(t, 401, "STEP_UP_REQUIRED")
 		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "totp", "code": app.Code(t)}, as).
@@ -153,7 +153,7 @@ func TestA32_OwnFactors(t *testing.T) {
 			t.Errorf("%d factors before the first is confirmed", n)
 		}
 		// and none is asked for
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password}).
 			Want(t, 200)
 		app := s.EnrollApp(t, as)
 		// the later enrolment took its place
@@ -214,7 +214,7 @@ func TestA32_Administrator(t *testing.T) {
 		}
 		s.Do(t, "DELETE", "/v1/users/"+agent+"/mfa", nil, admin).Want(t, 204)
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(session.AccessToken)).Want(t, 401)
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password}).
 			Want(t, 200)
 		s.Mail(t, servertest.Agent, "were reset", 1)
 		for _, act := range []string{"factors.reset", "factor.added", "factor.enrolment_begun"} {
@@ -247,13 +247,13 @@ func TestA32_Administrator(t *testing.T) {
 			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong"}).
 				Want(t, 401)
 		}
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password}).
 			Want(t, 429, "ACCOUNT_LOCKED")
 		s.Do(t, "POST", "/v1/users/"+agent+"/unlock", nil, s.As(t, servertest.Foreigner)).Want(t, 404)
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password}).
 			Want(t, 429)
 		s.Do(t, "POST", "/v1/users/"+agent+"/unlock", nil, admin).Want(t, 204)
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password}).
 			Want(t, 200)
 		for i := range 5 { // under two names
 			name := []string{"agent", servertest.Agent}[i%2]
@@ -261,10 +261,10 @@ func TestA32_Administrator(t *testing.T) {
 				"organization": "acme-corp"}).Want(t, 401)
 		}
 		// locked, and not told
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password}).
 			Want(t, 401)
 		s.Do(t, "POST", "/v1/users/"+agent+"/unlock", nil, admin).Want(t, 204)
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password}).
 			Want(t, 200)
 	})
 }

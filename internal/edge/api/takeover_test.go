@@ -6,7 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/server/admin"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
@@ -22,11 +24,11 @@ func TestATK51_SessionBeforeTheFactor(t *testing.T) {
 			body         map[string]any
 		}{{"POST", "/v1/auth/mfa/backup-codes", nil}, {"DELETE", "/v1/auth/mfa/factors/" + app.ID, nil},
 			{"POST", "/v1/auth/mfa/factors", map[string]any{"method": "totp"}},
-			{"PUT", "/v1/auth/password", map[string]any{"currentPassword": server.DemoPassword,
+			{"PUT", "/v1/auth/password", map[string]any{"currentPassword": demo.Password,
 				"newPassword": "another fine passphrase"}}} {
 			s.Do(t, try.method, try.path, try.body, thief).Want(t, 401, "STEP_UP_REQUIRED")
 		}
-		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": server.DemoPassword}, thief).
+		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": demo.Password}, thief).
 			Want(t, 401, "STEP_UP_REQUIRED")
 		s.Do(t, "GET", "/v1/tickets", nil, thief).Want(t, 200) // the rest goes on
 		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "totp", "code": app.Code(t)}, thief).
@@ -158,7 +160,7 @@ func TestA28_WhatEndsAWaitingSignIn(t *testing.T) {
 		session := servertest.Bearer(s.LoginWith(t, servertest.Agent, app).AccessToken)
 		s.EnrollKey(t, key, session)
 		token := s.FirstStep(t, servertest.Agent)
-		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": server.DemoPassword,
+		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": demo.Password,
 			"newPassword": "another fine passphrase"}, session).Want(t, 200)
 		s.Verify(t, token, "totp", app.Code(t)).Want(t, 401, "INVALID_TOKEN")
 		again := s.Do(t, "POST", "/v1/auth/login",
@@ -249,7 +251,7 @@ func TestATK49_NoHairTrigger(t *testing.T) {
 	}
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		app := s.EnrollApp(t, s.As(t, servertest.Agent))
-		body := map[string]any{"email": "agent", "organization": "acme-corp", "password": server.DemoPassword}
+		body := map[string]any{"email": "agent", "organization": "acme-corp", "password": demo.Password}
 		for range 7 { // mistyped once a day, under the user name, which the second step does not know
 			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "agent", "organization": "acme-corp",
 				"password": "wrong"}).Want(t, 401)
@@ -272,7 +274,7 @@ func TestATK49_NoHairTrigger(t *testing.T) {
 				servertest.EndUser))
 			s.Do(t, "POST", "/v1/auth/passkey", map[string]any{"credential": answer.JSON(t)}).Want(t, 401)
 		}
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.EndUser, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.EndUser, "password": demo.Password}).
 			Want(t, 200)
 	})
 }
@@ -282,31 +284,31 @@ func TestATK49_NoHairTrigger(t *testing.T) {
 func TestATK49_KnownDeviceInASession(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		r := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent,
-			"password": server.DemoPassword, "rememberDevice": true}).Want(t, 200)
+			"password": demo.Password, "rememberDevice": true}).Want(t, 200)
 		as, device := servertest.Bearer(r.String("accessToken")), r.String("deviceToken")
 		for range 6 {
 			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong"})
 		}
-		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": server.DemoPassword}, as).Want(t, 429)
+		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": demo.Password}, as).Want(t, 429)
 		s.Do(t, "POST", "/v1/auth/reauthenticate",
-			map[string]any{"password": server.DemoPassword, "deviceToken": device}, as).Want(t, 200)
+			map[string]any{"password": demo.Password, "deviceToken": device}, as).Want(t, 200)
 		for range 5 {
 			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong",
 				"deviceToken": device})
 		}
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword,
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password,
 			"deviceToken": device}).Want(t, 429)
 		s.Do(t, "POST", "/v1/users/"+s.FindUser(t, s.As(t, servertest.Admin), servertest.Agent)+"/unlock", nil,
 			s.As(t, servertest.Admin)).Want(t, 204)
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword,
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password,
 			"deviceToken": device}).Want(t, 200)
 		device = s.Do(t, "POST", "/v1/auth/login",
-			map[string]any{"email": servertest.Agent, "password": server.DemoPassword, "rememberDevice": true}).
+			map[string]any{"email": servertest.Agent, "password": demo.Password, "rememberDevice": true}).
 			Want(t, 200).String("deviceToken")
 		for range 6 {
 			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong"})
 		}
-		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": server.DemoPassword,
+		s.Do(t, "PUT", "/v1/auth/password", map[string]any{"currentPassword": demo.Password,
 			"newPassword": "another fine passphrase", "deviceToken": device}, as).Want(t, 200)
 		// a stranger since the change
 		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent,
@@ -323,7 +325,7 @@ func TestATK49_DevicesEnd(t *testing.T) {
 		remember := func() string {
 			s.Clock.Advance(time.Second)
 			return s.Do(t, "POST", "/v1/auth/login",
-				map[string]any{"email": servertest.Agent, "password": server.DemoPassword, "rememberDevice": true}).
+				map[string]any{"email": servertest.Agent, "password": demo.Password, "rememberDevice": true}).
 				Want(t, 200).String("deviceToken")
 		}
 		known := func(device string) bool {
@@ -331,7 +333,7 @@ func TestATK49_DevicesEnd(t *testing.T) {
 				s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong"})
 			}
 			status := s.Do(t, "POST", "/v1/auth/login",
-				map[string]any{"email": servertest.Agent, "password": server.DemoPassword,
+				map[string]any{"email": servertest.Agent, "password": demo.Password,
 					"deviceToken": device}).Status
 			s.Clock.Advance(20 * time.Minute)
 			return status == 200
@@ -350,7 +352,8 @@ func TestATK49_DevicesEnd(t *testing.T) {
 		if known(last) {
 			t.Error("a device is known after half a year")
 		}
-		if n, err := s.Factors.Purge(t.Context(), 1000); err != nil || n != 20 || dump(t, s, "known_devices") != "" ||
+		if n, err := s.Factors.Purge(t.Context(), s.Clock.Now(), 1000); err != nil || n != 20 ||
+			dump(t, s, "known_devices") != "" ||
 			dump(t, s, "factors") != "" {
 			t.Errorf("purged %d, %v; left %s %s", n, err, dump(t, s, "known_devices"), dump(t, s, "factors"))
 		}
@@ -385,12 +388,12 @@ func TestA29_LongNames(t *testing.T) {
 func TestFLT21_BackupCodesAfterARestore(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		app := s.EnrollApp(t, s.As(t, servertest.Agent))
-		if _, err := s.Restored(t.Context(), "a test", true, false); err != nil {
+		if _, err := admin.Restored(t.Context(), s.Server, "a test", sqldb.Restore{KeepMachines: true}); err != nil {
 			t.Fatal(err)
 		}
 		s.Clock.Advance(3 * time.Second)
 		first := s.Do(t, "POST", "/v1/auth/login",
-			map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).Want(t, 202)
+			map[string]any{"email": servertest.Agent, "password": demo.Password}).Want(t, 202)
 		if m, _ := json.Marshal(first.Get("allowedMethods")); string(m) != `["totp"]` {
 			t.Errorf("methods %s", m)
 		}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 type teamBody struct {
@@ -21,23 +22,27 @@ func showTeam(t user.Team) teamBody {
 	return teamBody{string(t.ID), t.Name, t.Description, t.CreatedAt, t.UpdatedAt}
 }
 
-func (a *API) registerTeams() {
-	register(a, route(http.MethodGet, "/v1/teams", "teams:read"), op("List teams"), a.listTeams)
-	register(a, route(http.MethodPost, "/v1/teams", "teams:create"), created("Create a team"), a.createTeam)
-	register(a, route(http.MethodGet, "/v1/teams/{id}", "teams:read"), op("Get a team"), a.getTeam)
-	register(a, route(http.MethodPatch, "/v1/teams/{id}", "teams:update"), op("Change a team", http.StatusConflict),
+func (a *routes) registerTeams() {
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/teams", "teams:read"), v1.Op("List teams"), a.listTeams)
+	v1.Register(a.API, v1.Managed(http.MethodPost, "/v1/teams", "teams:create"), v1.Created("Create a team"),
+		a.createTeam)
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/teams/{id}", "teams:read"), v1.Op("Get a team"), a.getTeam)
+	v1.Register(a.API, v1.Managed(http.MethodPatch, "/v1/teams/{id}", "teams:update"),
+		v1.Op("Change a team", http.StatusConflict),
 		a.updateTeam)
-	register(a, route(http.MethodDelete, "/v1/teams/{id}", "teams:delete"), deleted("Delete a team"), a.deleteTeam)
-	register(a, route(http.MethodGet, "/v1/teams/{id}/members", "teams:read"), op("List a team's members"),
+	v1.Register(a.API, v1.Managed(http.MethodDelete, "/v1/teams/{id}", "teams:delete"), v1.Deleted("Delete a team"),
+		a.deleteTeam)
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/teams/{id}/members", "teams:read"),
+		v1.Op("List a team's members"),
 		a.listMembers)
-	register(a, route(http.MethodPut, "/v1/teams/{id}/members/{userId}", "teams:update"),
-		deleted("Put a user into a team"), a.addMember)
-	register(a, route(http.MethodDelete, "/v1/teams/{id}/members/{userId}", "teams:update"),
-		deleted("Take a user out of a team"), a.removeMember)
+	v1.Register(a.API, v1.Managed(http.MethodPut, "/v1/teams/{id}/members/{userId}", "teams:update"),
+		v1.Deleted("Put a user into a team"), a.addMember)
+	v1.Register(a.API, v1.Managed(http.MethodDelete, "/v1/teams/{id}/members/{userId}", "teams:update"),
+		v1.Deleted("Take a user out of a team"), a.removeMember)
 }
 
-func (a *API) listTeams(ctx context.Context, c call, in *Page) (*listOutput[teamBody], error) {
-	after, err := a.position(*in, c, "teams")
+func (a *routes) listTeams(ctx context.Context, c v1.Call, in *v1.Page) (*v1.ListOutput[teamBody], error) {
+	after, err := a.Position(*in, c, "teams")
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +50,7 @@ func (a *API) listTeams(ctx context.Context, c call, in *Page) (*listOutput[team
 	if err != nil {
 		return nil, err
 	}
-	return page(a, *in, c, "teams", nil, rows, func(t user.Team) string { return string(t.ID) }, showTeam), nil
+	return v1.Paged(a.API, *in, c, "teams", nil, rows, func(t user.Team) string { return string(t.ID) }, showTeam), nil
 }
 
 type createTeamInput struct {
@@ -55,16 +60,16 @@ type createTeamInput struct {
 	}
 }
 
-func (a *API) createTeam(ctx context.Context, c call, in *createTeamInput) (*createdOutput[teamBody], error) {
+func (a *routes) createTeam(ctx context.Context, c v1.Call, in *createTeamInput) (*v1.CreatedOutput[teamBody], error) {
 	t, err := a.Users.CreateTeam(ctx, c.Principal, user.Team{Name: in.Body.Name, Description: in.Body.Description})
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[teamBody]{"/v1/teams/" + string(t.ID), showTeam(t)}, nil
+	return v1.CreatedAt("/v1/teams/"+string(t.ID), showTeam(t)), nil
 }
 
-func (a *API) getTeam(ctx context.Context, c call, in *IDInput) (*output[teamBody], error) {
-	team, err := pathID[id.Team](in.ID)
+func (a *routes) getTeam(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Output[teamBody], error) {
+	team, err := v1.PathID[id.Team](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -72,34 +77,34 @@ func (a *API) getTeam(ctx context.Context, c call, in *IDInput) (*output[teamBod
 	if err != nil {
 		return nil, err
 	}
-	return out(showTeam(t)), nil
+	return v1.Out(showTeam(t)), nil
 }
 
 type updateTeamInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Name        *string `json:"name,omitempty" maxLength:"100"`
 		Description *string `json:"description,omitempty" maxLength:"500"`
 	}
 }
 
-func (a *API) updateTeam(ctx context.Context, c call, in *updateTeamInput) (*output[teamBody], error) {
-	team, err := pathID[id.Team](in.ID)
+func (a *routes) updateTeam(ctx context.Context, c v1.Call, in *updateTeamInput) (*v1.Output[teamBody], error) {
+	team, err := v1.PathID[id.Team](in.ID)
 	if err != nil {
 		return nil, err
 	}
 	t, err := a.Users.UpdateTeam(ctx, c.Principal, team, func(t *user.Team) {
-		set(&t.Name, in.Body.Name)
-		set(&t.Description, in.Body.Description)
+		v1.Set(&t.Name, in.Body.Name)
+		v1.Set(&t.Description, in.Body.Description)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return out(showTeam(t)), nil
+	return v1.Out(showTeam(t)), nil
 }
 
-func (a *API) deleteTeam(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-	team, err := pathID[id.Team](in.ID)
+func (a *routes) deleteTeam(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Nothing, error) {
+	team, err := v1.PathID[id.Team](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -107,16 +112,16 @@ func (a *API) deleteTeam(ctx context.Context, c call, in *IDInput) (*nothing, er
 }
 
 type membersInput struct {
-	Page
-	IDInput
+	v1.Page
+	v1.IDInput
 }
 
-func (a *API) listMembers(ctx context.Context, c call, in *membersInput) (*listOutput[UserBody], error) {
-	team, err := pathID[id.Team](in.ID)
+func (a *routes) listMembers(ctx context.Context, c v1.Call, in *membersInput) (*v1.ListOutput[v1.UserBody], error) {
+	team, err := v1.PathID[id.Team](in.ID)
 	if err != nil {
 		return nil, err
 	}
-	after, err := a.position(in.Page, c, "members", in.ID)
+	after, err := a.Position(in.Page, c, "members", in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -124,25 +129,27 @@ func (a *API) listMembers(ctx context.Context, c call, in *membersInput) (*listO
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "members", []string{in.ID}, rows, func(u user.User) string { return string(u.ID) },
-		showUser), nil
+	return v1.Paged(a.API, in.Page, c, "members", []string{in.ID}, rows, func(u user.User) string {
+		return string(u.ID)
+	},
+		v1.ShowUser), nil
 }
 
 type memberInput struct {
-	IDInput
+	v1.IDInput
 	UserID string `path:"userId" maxLength:"40"`
 }
 
 func (in memberInput) ids() (id.Team, id.User, error) {
-	team, err := pathID[id.Team](in.ID)
+	team, err := v1.PathID[id.Team](in.ID)
 	if err != nil {
 		return "", "", err
 	}
-	u, err := pathID[id.User](in.UserID)
+	u, err := v1.PathID[id.User](in.UserID)
 	return team, u, err
 }
 
-func (a *API) addMember(ctx context.Context, c call, in *memberInput) (*nothing, error) {
+func (a *routes) addMember(ctx context.Context, c v1.Call, in *memberInput) (*v1.Nothing, error) {
 	team, u, err := in.ids()
 	if err != nil {
 		return nil, err
@@ -150,7 +157,7 @@ func (a *API) addMember(ctx context.Context, c call, in *memberInput) (*nothing,
 	return nil, a.Users.AddMember(ctx, c.Principal, team, u)
 }
 
-func (a *API) removeMember(ctx context.Context, c call, in *memberInput) (*nothing, error) {
+func (a *routes) removeMember(ctx context.Context, c v1.Call, in *memberInput) (*v1.Nothing, error) {
 	team, u, err := in.ids()
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/domain/servicedesk"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 type ticketBody struct {
@@ -26,28 +27,30 @@ type ticketBody struct {
 
 func showTicket(t servicedesk.Ticket) ticketBody {
 	return ticketBody{string(t.ID), t.Type, t.Title, t.Description, t.Classification, t.Status, t.Priority,
-		string(t.Requester), text(t.Assignee), text(t.Team), t.CreatedAt, t.UpdatedAt}
+		string(t.Requester), v1.Text(t.Assignee), v1.Text(t.Team), t.CreatedAt, t.UpdatedAt}
 }
 
-func (a *API) registerTickets() {
-	register(a, desk(http.MethodGet, "/v1/tickets", "tickets:read"), op("List the tickets you may see, newest first"),
+func (a *routes) registerTickets() {
+	v1.Register(a.API, v1.Desk(http.MethodGet, "/v1/tickets", "tickets:read"),
+		v1.Op("List the tickets you may see, newest first"),
 		a.listTickets)
-	register(a, desk(http.MethodPost, "/v1/tickets", "tickets:create"), created("Open a ticket"), a.createTicket)
-	register(a, desk(http.MethodGet, "/v1/tickets/{id}", "tickets:read"), op("Get a ticket"), a.getTicket)
-	register(a, desk(http.MethodPatch, "/v1/tickets/{id}", "tickets:update|tickets:assign"),
-		op("Change a ticket", http.StatusConflict), a.updateTicket)
+	v1.Register(a.API, v1.Desk(http.MethodPost, "/v1/tickets", "tickets:create"), v1.Created("Open a ticket"),
+		a.createTicket)
+	v1.Register(a.API, v1.Desk(http.MethodGet, "/v1/tickets/{id}", "tickets:read"), v1.Op("Get a ticket"), a.getTicket)
+	v1.Register(a.API, v1.Desk(http.MethodPatch, "/v1/tickets/{id}", "tickets:update|tickets:assign"),
+		v1.Op("Change a ticket", http.StatusConflict), a.updateTicket)
 }
 
 type listTicketsInput struct {
-	Page
+	v1.Page
 	Status     string `query:"status" enum:"new,open,in_progress,pending,on_hold,resolved,closed,cancelled"`
 	Priority   string `query:"priority" enum:"critical,high,medium,low"`
 	AssigneeID string `query:"assigneeId" maxLength:"40"`
 }
 
-func (a *API) listTickets(ctx context.Context, c call, in *listTicketsInput) (*listOutput[ticketBody], error) {
+func (a *routes) listTickets(ctx context.Context, c v1.Call, in *listTicketsInput) (*v1.ListOutput[ticketBody], error) {
 	filters := []string{in.Status, in.Priority, in.AssigneeID}
-	before, err := a.position(in.Page, c, "tickets", filters...)
+	before, err := a.Position(in.Page, c, "tickets", filters...)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +59,9 @@ func (a *API) listTickets(ctx context.Context, c call, in *listTicketsInput) (*l
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "tickets", filters, rows, func(t servicedesk.Ticket) string { return string(t.ID) },
+	return v1.Paged(a.API, in.Page, c, "tickets", filters, rows, func(t servicedesk.Ticket) string {
+		return string(t.ID)
+	},
 		showTicket), nil
 }
 
@@ -73,28 +78,29 @@ type createTicketInput struct {
 	}
 }
 
-func (a *API) createTicket(ctx context.Context, c call, in *createTicketInput) (*createdOutput[ticketBody], error) {
+func (a *routes) createTicket(ctx context.Context, c v1.Call, in *createTicketInput) (*v1.CreatedOutput[ticketBody],
+	error) {
 	b := in.Body
 	t := servicedesk.Ticket{Type: b.Type, Title: b.Title, Description: b.Description, Classification: b.Classification,
 		Priority: b.Priority}
 	var err error
-	if t.Requester, err = optionalID[id.User]("requesterId", b.RequesterID); err != nil {
+	if t.Requester, err = v1.OptionalID[id.User]("requesterId", b.RequesterID); err != nil {
 		return nil, err
 	}
-	if t.Assignee, err = optionalID[id.User]("assigneeId", b.AssigneeID); err != nil {
+	if t.Assignee, err = v1.OptionalID[id.User]("assigneeId", b.AssigneeID); err != nil {
 		return nil, err
 	}
-	if t.Team, err = optionalID[id.Team]("teamId", b.TeamID); err != nil {
+	if t.Team, err = v1.OptionalID[id.Team]("teamId", b.TeamID); err != nil {
 		return nil, err
 	}
 	if t, err = a.Desk.Create(ctx, c.Principal, t); err != nil {
 		return nil, err
 	}
-	return &createdOutput[ticketBody]{"/v1/tickets/" + string(t.ID), showTicket(t)}, nil
+	return v1.CreatedAt("/v1/tickets/"+string(t.ID), showTicket(t)), nil
 }
 
-func (a *API) getTicket(ctx context.Context, c call, in *IDInput) (*output[ticketBody], error) {
-	ticket, err := pathID[id.Ticket](in.ID)
+func (a *routes) getTicket(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Output[ticketBody], error) {
+	ticket, err := v1.PathID[id.Ticket](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -102,11 +108,11 @@ func (a *API) getTicket(ctx context.Context, c call, in *IDInput) (*output[ticke
 	if err != nil {
 		return nil, err
 	}
-	return out(showTicket(t)), nil
+	return v1.Out(showTicket(t)), nil
 }
 
 type updateTicketInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Title          *string `json:"title,omitempty" maxLength:"200"`
 		Description    *string `json:"description,omitempty" maxLength:"20000"`
@@ -118,8 +124,8 @@ type updateTicketInput struct {
 	}
 }
 
-func (a *API) updateTicket(ctx context.Context, c call, in *updateTicketInput) (*output[ticketBody], error) {
-	ticket, err := pathID[id.Ticket](in.ID)
+func (a *routes) updateTicket(ctx context.Context, c v1.Call, in *updateTicketInput) (*v1.Output[ticketBody], error) {
+	ticket, err := v1.PathID[id.Ticket](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -127,30 +133,30 @@ func (a *API) updateTicket(ctx context.Context, c call, in *updateTicketInput) (
 	var assignee *id.User
 	var team *id.Team
 	if b.AssigneeID != nil {
-		v, err := optionalID[id.User]("assigneeId", *b.AssigneeID)
+		v, err := v1.OptionalID[id.User]("assigneeId", *b.AssigneeID)
 		if err != nil {
 			return nil, err
 		}
 		assignee = &v
 	}
 	if b.TeamID != nil {
-		v, err := optionalID[id.Team]("teamId", *b.TeamID)
+		v, err := v1.OptionalID[id.Team]("teamId", *b.TeamID)
 		if err != nil {
 			return nil, err
 		}
 		team = &v
 	}
 	t, err := a.Desk.Update(ctx, c.Principal, ticket, func(t *servicedesk.Ticket) {
-		set(&t.Title, b.Title)
-		set(&t.Description, b.Description)
-		set(&t.Classification, b.Classification)
-		set(&t.Status, b.Status)
-		set(&t.Priority, b.Priority)
-		set(&t.Assignee, assignee)
-		set(&t.Team, team)
+		v1.Set(&t.Title, b.Title)
+		v1.Set(&t.Description, b.Description)
+		v1.Set(&t.Classification, b.Classification)
+		v1.Set(&t.Status, b.Status)
+		v1.Set(&t.Priority, b.Priority)
+		v1.Set(&t.Assignee, assignee)
+		v1.Set(&t.Team, team)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return out(showTicket(t)), nil
+	return v1.Out(showTicket(t)), nil
 }

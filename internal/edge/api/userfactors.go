@@ -2,40 +2,61 @@ package api
 
 import (
 	"context"
+	"net/http"
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
+func (a *routes) registerUserFactors() {
+	administer := func(method, pattern, permission string) web.Route {
+		r := v1.People(method, pattern, permission)
+		r.StepUp = method != http.MethodGet
+		return r
+	}
+	v1.Register(a.API, administer(http.MethodGet, "/v1/users/{id}/mfa", "users:read"), v1.Op("A user's factors"),
+		a.userFactors)
+	v1.Register(a.API, administer(http.MethodPatch, "/v1/users/{id}/mfa", "users:update"),
+		v1.Op("Require a second factor of a user"), a.requireFactor)
+	v1.Register(a.API, administer(http.MethodDelete, "/v1/users/{id}/mfa", "users:update"),
+		v1.Deleted("Reset a user's factors, backup codes and known devices, and end their sessions"), a.resetFactors)
+	v1.Register(a.API, administer(http.MethodDelete, "/v1/users/{id}/mfa/{factor}", "users:update"),
+		v1.Deleted("Remove one of a user's factors"), a.removeUserFactor)
+	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPost, "/v1/users/{id}/unlock", "users:update")),
+		v1.Deleted("Forgive the failed sign-ins of a user"), a.unlockUser)
+}
+
 type userFactors struct {
-	FactorList
+	v1.FactorList
 	RequiredOfAccount bool `json:"requiredOfAccount" doc:"Required of this one user, whatever the organization demands"`
 }
 
-func (a *API) userFactors(ctx context.Context, c call, in *IDInput) (*output[userFactors], error) {
-	u, err := pathID[id.User](in.ID)
+func (a *routes) userFactors(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Output[userFactors], error) {
+	u, err := v1.PathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
 	}
 	return a.showUserFactors(ctx, c, u)
 }
 
-func (a *API) showUserFactors(ctx context.Context, c call, u id.User) (*output[userFactors], error) {
+func (a *routes) showUserFactors(ctx context.Context, c v1.Call, u id.User) (*v1.Output[userFactors], error) {
 	o, err := a.Factors.Of(ctx, c.Principal, u)
 	if err != nil {
 		return nil, err
 	}
-	return out(userFactors{showOverview(o), o.Account}), nil
+	return v1.Out(userFactors{v1.ShowFactors(o), o.Account}), nil
 }
 
 type requireInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Required bool `json:"required" doc:"Whatever the organization demands, this user must have a second factor"`
 	}
 }
 
-func (a *API) requireFactor(ctx context.Context, c call, in *requireInput) (*output[userFactors], error) {
-	u, err := pathID[id.User](in.ID)
+func (a *routes) requireFactor(ctx context.Context, c v1.Call, in *requireInput) (*v1.Output[userFactors], error) {
+	u, err := v1.PathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -45,8 +66,8 @@ func (a *API) requireFactor(ctx context.Context, c call, in *requireInput) (*out
 	return a.showUserFactors(ctx, c, u)
 }
 
-func (a *API) resetFactors(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-	u, err := pathID[id.User](in.ID)
+func (a *routes) resetFactors(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Nothing, error) {
+	u, err := v1.PathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -54,24 +75,24 @@ func (a *API) resetFactors(ctx context.Context, c call, in *IDInput) (*nothing, 
 }
 
 type userFactorInput struct {
-	IDInput
+	v1.IDInput
 	Factor string `path:"factor" maxLength:"40"`
 }
 
-func (a *API) removeUserFactor(ctx context.Context, c call, in *userFactorInput) (*nothing, error) {
-	u, err := pathID[id.User](in.ID)
+func (a *routes) removeUserFactor(ctx context.Context, c v1.Call, in *userFactorInput) (*v1.Nothing, error) {
+	u, err := v1.PathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
 	}
-	factor, err := pathID[id.Factor](in.Factor)
+	factor, err := v1.PathID[id.Factor](in.Factor)
 	if err != nil {
 		return nil, err
 	}
 	return nil, a.Factors.RemoveOf(ctx, c.Principal, u, factor)
 }
 
-func (a *API) unlockUser(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-	u, err := pathID[id.User](in.ID)
+func (a *routes) unlockUser(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Nothing, error) {
+	u, err := v1.PathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
 	}

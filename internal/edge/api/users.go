@@ -8,50 +8,32 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
-type UserBody struct {
-	ID          string    `json:"id"`
-	Email       string    `json:"email"`
-	Username    string    `json:"username"`
-	Name        string    `json:"name"`
-	Type        string    `json:"type" enum:"person,application"`
-	Role        string    `json:"role"`
-	State       string    `json:"state" enum:"active,disabled"`
-	HasPassword bool      `json:"hasPassword"`
-	MFAExempt   bool      `json:"mfaExempt" doc:"An application that may pass doors without a second step, whatever the organization demands"`
-	CreatedAt   time.Time `json:"createdAt"`
-	UpdatedAt   time.Time `json:"updatedAt"`
-}
-
-func showUser(u user.User) UserBody {
-	return UserBody{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, Type: string(u.Kind),
-		Role: u.Role, State: string(u.State), HasPassword: u.HasPassword, MFAExempt: u.MFAExempt,
-		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
-}
-
-func (a *API) registerUsers() {
-	register(a, route(http.MethodGet, "/v1/users", "users:read"), op("List users"), a.listUsers)
-	register(a, stepUp(route(http.MethodPost, "/v1/users", "users:create")), created("Create a user"), a.createUser)
-	register(a, route(http.MethodGet, "/v1/users/{id}", "users:read"), op("Get a user"), a.getUser)
-	register(a, stepUp(route(http.MethodPatch, "/v1/users/{id}", "users:update")),
-		op("Change a user", http.StatusConflict), a.updateUser)
-	register(a, stepUp(people(http.MethodPost, "/v1/users/{id}/password-link", "users:update")),
-		op("Make a link at which a user chooses a password", http.StatusConflict), a.passwordLink)
-	register(a, route(http.MethodDelete, "/v1/users/{id}", "users:delete"), deleted("Deactivate a user"),
+func (a *routes) registerUsers() {
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/users", "users:read"), v1.Op("List users"), a.listUsers)
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPost, "/v1/users", "users:create")), v1.Created("Create a user"),
+		a.createUser)
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/users/{id}", "users:read"), v1.Op("Get a user"), a.getUser)
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPatch, "/v1/users/{id}", "users:update")),
+		v1.Op("Change a user", http.StatusConflict), a.updateUser)
+	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPost, "/v1/users/{id}/password-link", "users:update")),
+		v1.Op("Make a link at which a user chooses a password", http.StatusConflict), a.passwordLink)
+	v1.Register(a.API, v1.Managed(http.MethodDelete, "/v1/users/{id}", "users:delete"), v1.Deleted("Deactivate a user"),
 		a.deactivateUser)
 }
 
 type listUsersInput struct {
-	Page
+	v1.Page
 	State string `query:"state" enum:"active,disabled"`
 	Role  string `query:"role" maxLength:"50"`
 	Email string `query:"email" maxLength:"320" doc:"Exactly this address"`
 }
 
-func (a *API) listUsers(ctx context.Context, c call, in *listUsersInput) (*listOutput[UserBody], error) {
+func (a *routes) listUsers(ctx context.Context, c v1.Call, in *listUsersInput) (*v1.ListOutput[v1.UserBody], error) {
 	filters := []string{in.State, in.Role, in.Email}
-	after, err := a.position(in.Page, c, "users", filters...)
+	after, err := a.Position(in.Page, c, "users", filters...)
 	if err != nil {
 		return nil, err
 	}
@@ -60,7 +42,8 @@ func (a *API) listUsers(ctx context.Context, c call, in *listUsersInput) (*listO
 	if err != nil {
 		return nil, err
 	}
-	return page(a, in.Page, c, "users", filters, rows, func(u user.User) string { return string(u.ID) }, showUser), nil
+	return v1.Paged(a.API, in.Page, c, "users", filters, rows, func(u user.User) string { return string(u.ID) },
+		v1.ShowUser), nil
 }
 
 type createUserInput struct {
@@ -75,13 +58,14 @@ type createUserInput struct {
 }
 
 type createdUser struct {
-	UserBody
+	v1.UserBody
 	SetPasswordURL       *string    `json:"setPasswordUrl" doc:"Where the user chooses a password, once; shown only now, and null to machines, which get no hold of people's passwords"`
 	SetPasswordExpiresAt *time.Time `json:"setPasswordExpiresAt"`
 }
 
-func (a *API) createUser(ctx context.Context, c call, in *createUserInput) (*createdOutput[createdUser], error) {
-	teams, err := bodyIDs[id.Team]("teams", in.Body.Teams)
+func (a *routes) createUser(ctx context.Context, c v1.Call, in *createUserInput) (*v1.CreatedOutput[createdUser],
+	error) {
+	teams, err := v1.BodyIDs[id.Team]("teams", in.Body.Teams)
 	if err != nil {
 		return nil, err
 	}
@@ -91,12 +75,12 @@ func (a *API) createUser(ctx context.Context, c call, in *createUserInput) (*cre
 	if err != nil {
 		return nil, err
 	}
-	body := createdUser{UserBody: showUser(u.User)}
+	body := createdUser{UserBody: v1.ShowUser(u.User)}
 	if c.Kind == principal.User {
 		link := a.link("set-password", u.Link)
-		body.SetPasswordURL, body.SetPasswordExpiresAt = &link, moment(u.LinkExpires)
+		body.SetPasswordURL, body.SetPasswordExpiresAt = &link, v1.Moment(u.LinkExpires)
 	}
-	return &createdOutput[createdUser]{"/v1/users/" + string(u.ID), body}, nil
+	return v1.CreatedAt("/v1/users/"+string(u.ID), body), nil
 }
 
 type passwordLink struct {
@@ -104,8 +88,8 @@ type passwordLink struct {
 	SetPasswordExpiresAt time.Time `json:"setPasswordExpiresAt"`
 }
 
-func (a *API) passwordLink(ctx context.Context, c call, in *IDInput) (*output[passwordLink], error) {
-	u, err := pathID[id.User](in.ID)
+func (a *routes) passwordLink(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Output[passwordLink], error) {
+	u, err := v1.PathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -113,11 +97,11 @@ func (a *API) passwordLink(ctx context.Context, c call, in *IDInput) (*output[pa
 	if err != nil {
 		return nil, err
 	}
-	return out(passwordLink{a.link("set-password", link), expires}), nil
+	return v1.Out(passwordLink{a.link("set-password", link), expires}), nil
 }
 
-func (a *API) getUser(ctx context.Context, c call, in *IDInput) (*output[UserBody], error) {
-	u, err := pathID[id.User](in.ID)
+func (a *routes) getUser(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Output[v1.UserBody], error) {
+	u, err := v1.PathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -125,11 +109,11 @@ func (a *API) getUser(ctx context.Context, c call, in *IDInput) (*output[UserBod
 	if err != nil {
 		return nil, err
 	}
-	return out(showUser(found)), nil
+	return v1.Out(v1.ShowUser(found)), nil
 }
 
 type updateUserInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Email    *string `json:"email,omitempty" maxLength:"320"`
 		Username *string `json:"username,omitempty" maxLength:"320"`
@@ -142,17 +126,17 @@ type updateUserInput struct {
 	}
 }
 
-func (a *API) updateUser(ctx context.Context, c call, in *updateUserInput) (*output[UserBody], error) {
-	u, err := pathID[id.User](in.ID)
+func (a *routes) updateUser(ctx context.Context, c v1.Call, in *updateUserInput) (*v1.Output[v1.UserBody], error) {
+	u, err := v1.PathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
 	}
 	changed, err := a.Users.Update(ctx, c.Principal, u, func(u *user.User) {
-		set(&u.Email, in.Body.Email)
-		set(&u.Username, in.Body.Username)
-		set(&u.Name, in.Body.Name)
-		set(&u.Role, in.Body.Role)
-		set(&u.MFAExempt, in.Body.MFAExempt)
+		v1.Set(&u.Email, in.Body.Email)
+		v1.Set(&u.Username, in.Body.Username)
+		v1.Set(&u.Name, in.Body.Name)
+		v1.Set(&u.Role, in.Body.Role)
+		v1.Set(&u.MFAExempt, in.Body.MFAExempt)
 		if in.Body.Type != nil {
 			u.Kind = user.Kind(*in.Body.Type)
 		}
@@ -163,11 +147,11 @@ func (a *API) updateUser(ctx context.Context, c call, in *updateUserInput) (*out
 	if err != nil {
 		return nil, err
 	}
-	return out(showUser(changed)), nil
+	return v1.Out(v1.ShowUser(changed)), nil
 }
 
-func (a *API) deactivateUser(ctx context.Context, c call, in *IDInput) (*nothing, error) {
-	u, err := pathID[id.User](in.ID)
+func (a *routes) deactivateUser(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.Nothing, error) {
+	u, err := v1.PathID[id.User](in.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
@@ -27,7 +28,7 @@ func TestA30_SecondFactor(t *testing.T) {
 		s.EnrollKey(t, platform, as)
 		second := s.EnrollKey(t, roaming, as)
 		first := s.Do(t, "POST", "/v1/auth/login",
-			map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).Want(t, 202)
+			map[string]any{"email": servertest.Agent, "password": demo.Password}).Want(t, 202)
 		if m, _ := json.Marshal(first.Get("allowedMethods")); string(m) != `["backup_codes","webauthn"]` {
 			t.Errorf("methods %s", m)
 		}
@@ -338,7 +339,7 @@ func TestATK49_PasskeyWhileLocked(t *testing.T) {
 		for range 6 {
 			s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": "wrong"})
 		}
-		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": server.DemoPassword}).
+		s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": servertest.Agent, "password": demo.Password}).
 			Want(t, 429)
 		s.PasskeyLogin(t, key).Want(t, 200)
 	})

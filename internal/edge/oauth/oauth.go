@@ -20,11 +20,12 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/session"
 	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/edge/oautherr"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
-// Services are what is behind the endpoints.
-type Services struct {
+// Deps are what is behind the endpoints.
+type Deps struct {
 	PublicURL     *url.URL
 	MTLSURL       *url.URL // where certificates are asked for; nil: nowhere
 	Authenticator *authn.Authenticator
@@ -37,7 +38,7 @@ type Services struct {
 }
 
 type server struct {
-	Services
+	Deps
 	kit *web.Kit
 }
 
@@ -55,11 +56,11 @@ const maxForm = 32 << 10
 var formOnly = []string{"application/x-www-form-urlencoded"}
 
 // Register adds the routes.
-func Register(kit *web.Kit, s Services) {
-	o := &server{s, kit}
+func Register(kit *web.Kit, d Deps) {
+	o := &server{d, kit}
 	form := func(path, why string, h func(w http.ResponseWriter, r *http.Request, form url.Values) error) {
 		kit.Handle(web.Route{Method: http.MethodPost, Pattern: path, Public: why, MaxBody: maxForm, BodyTypes: formOnly,
-			WriteError: web.WriteOAuthError}, o.form(h))
+			WriteError: oautherr.Write}, o.form(h))
 	}
 	form(tokenPath, "the client authenticates itself", o.token)
 	form(introspectPath, "the client authenticates itself", o.introspect)
@@ -70,7 +71,7 @@ func Register(kit *web.Kit, s Services) {
 	kit.Handle(web.Route{Method: http.MethodGet, Pattern: jwksPath,
 		Public: "public keys, for verifying tokens without asking"},
 		public("application/jwk-set+json", signingkey.JWKSMaxAge, func() (any, error) {
-			return s.Keys.JWKS()
+			return d.Keys.JWKS()
 		}))
 }
 
@@ -117,7 +118,7 @@ func (o *server) form(h func(w http.ResponseWriter, r *http.Request, form url.Va
 			return h(w, r, r.PostForm)
 		}()
 		if err != nil {
-			web.WriteOAuthError(w, r, err)
+			oautherr.Write(w, r, err)
 		}
 	})
 }

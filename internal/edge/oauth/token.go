@@ -10,6 +10,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/jwt"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/edge/oautherr"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
@@ -39,7 +40,7 @@ func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) 
 	}
 	if target := form.Get("resource"); target != "" && target != token.ClientAudience(o.Tokens.Issuer(), token.OAuth) {
 		// RFC 8707
-		return fault.New(fault.Invalid, web.CodeInvalidTarget,
+		return fault.New(fault.Invalid, oautherr.CodeInvalidTarget,
 			"The only resource is "+token.ClientAudience(o.Tokens.Issuer(), token.OAuth)+".")
 	}
 	info := web.InfoOf(r.Context())
@@ -54,7 +55,7 @@ func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) 
 		pair, err = o.Tokens.RefreshClient(r.Context(), proof, info.Source, form.Get("refresh_token"),
 			form.Get("scope"))
 	default:
-		return fault.New(fault.Invalid, web.CodeUnsupportedGrant,
+		return fault.New(fault.Invalid, oautherr.CodeUnsupportedGrant,
 			"grant_type must be "+grantClient+" or "+grantRefresh+".")
 	}
 	if err != nil {

@@ -165,7 +165,8 @@ func outbox(t *testing.T, db *sqldb.DB, server *smtptest.Server, holder string, 
 		t.Fatal(err)
 	}
 	public, _ := url.Parse("https://auth.example.com")
-	return mail.NewOutbox(db, ring, public, sender, holder, c.now, slog.New(slog.DiscardHandler))
+	return mail.NewOutbox(mail.Deps{DB: db, Ring: ring, Public: public, Sender: sender, Holder: holder, Now: c.now,
+		Log: slog.New(slog.DiscardHandler)})
 }
 
 func organization(t *testing.T, db *sqldb.DB) id.Organization {
@@ -261,7 +262,7 @@ func TestA12_OutboxSendsOnce(t *testing.T) {
 			t.Errorf("sent again: %v", err)
 		}
 		c.forward(31 * 24 * time.Hour)
-		if n, err := first.Purge(t.Context(), 1000); n != 20 || err != nil {
+		if n, err := first.Purge(t.Context(), c.now(), 1000); n != 20 || err != nil {
 			t.Errorf("purged %d, %v", n, err)
 		}
 	})
@@ -375,7 +376,8 @@ func TestA12_ServerDown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := mail.NewOutbox(db, ring, public, sender, "node", c.now, slog.New(slog.DiscardHandler))
+		o := mail.NewOutbox(mail.Deps{DB: db, Ring: ring, Public: public, Sender: sender, Holder: "node", Now: c.now,
+			Log: slog.New(slog.DiscardHandler)})
 		queue(t, db, o, org, invite("ana@acme-corp.example"))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()

@@ -27,11 +27,20 @@ type Outbox struct {
 	log    *slog.Logger
 }
 
-// NewOutbox makes the outbox of one node; holder is its name, which no other has. Links are built from the public URL
-// alone. A nil sender means that this installation sends no mail.
-func NewOutbox(db *sqldb.DB, ring *keyring.Ring, public *url.URL, sender Sender, holder string, now func() time.Time,
-	log *slog.Logger) *Outbox {
-	return &Outbox{db: db, ring: ring, public: public, sender: sender, holder: holder, now: now, log: log}
+// Deps are what the outbox of one node builds on.
+type Deps struct {
+	DB     *sqldb.DB
+	Now    func() time.Time
+	Log    *slog.Logger
+	Ring   *keyring.Ring
+	Public *url.URL // links are built from it alone
+	Sender Sender   // nil: this installation sends no mail
+	Holder string   // the node's name, which no other has
+}
+
+// NewOutbox makes the outbox.
+func NewOutbox(d Deps) *Outbox {
+	return &Outbox{db: d.DB, ring: d.Ring, public: d.Public, sender: d.Sender, holder: d.Holder, now: d.Now, log: d.Log}
 }
 
 // Sends tells whether this installation sends mail at all.
@@ -222,12 +231,12 @@ const kept = 30 * 24 * time.Hour
 
 // Purge forgets mails that ended long ago, at most limit at once, and gives up those that are too old and that nobody
 // sends, be it that no mail server is configured any more.
-func (o *Outbox) Purge(ctx context.Context, limit int) (n int64, err error) {
+func (o *Outbox) Purge(ctx context.Context, now time.Time, limit int) (n int64, err error) {
 	err = o.db.PlatformTx(ctx, "purge sent mails", func(tx *sqldb.Tx) error {
 		tag,
 			err := tx.Exec(ctx,
 			`DELETE FROM mails WHERE (organization_id, id) IN (SELECT m.organization_id, m.id FROM mails m WHERE m.state <> 'waiting' AND m.ended_at < $1 LIMIT $2)`,
-			o.now().Add(-kept).UnixMilli(), limit)
+			now.Add(-kept).UnixMilli(), limit)
 		if err != nil {
 			return err
 		}
@@ -238,4 +247,9 @@ func (o *Outbox) Purge(ctx context.Context, limit int) (n int64, err error) {
 		return err
 	})
 	return n, err
+}
+
+// Void gives up what waited when a backup was made: it was sent since, or its link is void now.
+func (o *Outbox) Void(sqldb.Restore) []sqldb.Step {
+	return []sqldb.Step{{SQL: `UPDATE mails SET state = 'failed', content = '', ended_at = $1 WHERE state = 'waiting'`}}
 }

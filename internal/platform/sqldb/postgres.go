@@ -50,7 +50,7 @@ func openPostgres(ctx context.Context, url string, o Options, broken func()) (*p
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
 	var opened, kept atomic.Pointer[pgxpool.Pool]
-	line := &timeline{keep: o.KeepAfterFailover, broken: func() {
+	line := &timeline{keep: o.KeepAfterFailover, do: o.OnFailover, broken: func() {
 		if pool := opened.Load(); pool != nil {
 			go func() {
 				pool.Reset()

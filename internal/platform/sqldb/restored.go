@@ -7,17 +7,35 @@ import (
 	"time"
 )
 
-// Voided counts what a restore ended or switched off.
-type Voided struct {
-	Sessions, Links, Credentials, Clients int64
+// Restore is what is known of a database that came back to an earlier state, and what its operator wants.
+type Restore struct {
+	KeepMachines bool // leave the credentials of machines on, whatever became of them since
+	Carried      bool // what became of accounts since was taken over from the database that was in use until now
+}
+
+// Step makes rows void that must not come back to life. Each table's owner names its own.
+type Step struct {
+	SQL    string // $1 is the moment, in Unix milliseconds
+	Counts string // as what the rows are told; empty: they are not
+}
+
+// Carry is how one table's rows are taken over from the database that was in use until now, which is attached as
+// "former". What it knows is newer than a backup. Exactly one of Columns, Of and SQL is there.
+type Carry struct {
+	Table   string
+	Columns string // take these of the row with the same id
+	Top     bool   // its rows are in no organization
+	Gone    string // the state of rows that are not there any more; empty: they stay as they are
+	Of      string // take all rows whose owner is in this table here, and no others: "users" by "user_id"
+	By      string
+	SQL     []string // statements of its own
 }
 
 // Restored makes sure that nothing comes back to life that was revoked since the backup, which nobody knows any more:
-// every token, session and link ends, the credentials of machines are switched off until somebody looks at them, unless
-// keepMachines, and backup codes and known devices are void, unless what became of them was carried over. First the
-// tokens, in a transaction of their own; then the rest, in another, in which record is called.
-func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMachines, carried bool,
-	record func(tx *Tx, v Voided) error) (v Voided, err error) {
+// every token is void, and what steps say. First the tokens, in a transaction of their own; then the rest, in another,
+// in which record is called with what was counted.
+func (db *DB) Restored(ctx context.Context, now time.Time, reason string, steps []Step,
+	record func(tx *Tx, counts map[string]int64) error) (counts map[string]int64, err error) {
 	ctx = patiently(ctx)
 	err = db.PlatformTx(ctx, "tokens are void, whatever becomes of the rest", func(tx *Tx) error {
 		tx.Announce(Everything)
@@ -26,82 +44,37 @@ func (db *DB) Restored(ctx context.Context, now time.Time, reason string, keepMa
 		return err
 	})
 	if err != nil {
-		return v, fmt.Errorf("sqldb: restored: %w", err)
+		return nil, fmt.Errorf("sqldb: restored: %w", err)
 	}
 	err = db.PlatformTx(ctx, "nothing revoked since a backup comes back to life", func(tx *Tx) error {
-		at := now.UnixMilli()
-		type step struct {
-			count *int64
-			sql   string
-		}
-		steps := []step{
-			{&v.Sessions,
-				`UPDATE sessions SET state = 'ended', end_reason = 'restored', ended_at = $1 WHERE state = 'active'`},
-			{new(int64), `UPDATE client_grants SET state = 'ended', ended_at = $1 WHERE state = 'active'`},
-			{&v.Links, `UPDATE onetime SET used_at = $1 WHERE used_at = 0`},
-			{new(int64), `UPDATE leases SET expires_at = $1`},
-			// What waited when the backup was made was sent since, or its link is void now.
-			{new(int64), `UPDATE mails SET state = 'failed', content = '', ended_at = $1 WHERE state = 'waiting'`},
-			// A key that leaked and was revoked since would sign again; no token of these keys is good any more.
-			{new(int64),
-				`UPDATE signing_keys SET state = 'revoked', retired_at = $1, verify_until = $1, private_seal = '' WHERE purpose = 'session' AND state <> 'revoked'`},
-		}
-		if !keepMachines {
-			steps = append(steps,
-				step{&v.Credentials, `UPDATE credentials SET state = 'off', updated_at = $1 WHERE state = 'active'`},
-				step{&v.Clients, `UPDATE clients SET state = 'off', updated_at = $1 WHERE state = 'active'`},
-			)
-		}
-		if !carried { // a backup code that was used since would be good again, and none can be told from the others
-			steps = append(steps,
-				step{new(int64), `UPDATE backup_codes SET used_at = $1 WHERE used_at = 0`},
-				step{new(int64),
-					`UPDATE users SET second_factors = TRIM(REPLACE(second_factors, 'backup_codes', '')), updated_at = $1 WHERE second_factors LIKE '%backup_codes%'`},
-				step{new(int64), `DELETE FROM known_devices WHERE created_at <= $1`},
-			)
-		}
 		if db.kind == Postgres {
 			if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = 0`); err != nil {
 				return err
 			}
 		}
+		counts = make(map[string]int64)
 		for _, s := range steps {
-			tag, err := tx.Exec(ctx, s.sql, at)
+			tag, err := tx.Exec(ctx, s.SQL, now.UnixMilli())
 			if err != nil {
 				return fmt.Errorf("sqldb: restored: %w", err)
 			}
-			*s.count = tag.RowsAffected()
+			if s.Counts != "" {
+				counts[s.Counts] += tag.RowsAffected()
+			}
 		}
 		tx.Announce(Everything)
-		return record(tx, v)
+		return record(tx, counts)
 	})
-	return v, err
+	return counts, err
 }
 
-// carried are the rows whose present state decides who may do what. What a former database knows of them is newer than
-// a backup.
-var carried = []struct{ table, columns string }{
-	{"organizations", "state, settings, machine_credential"},
-	{"roles", "permissions"},
-	{"users", "state, kind, role, password_hash, password_changed_at, mfa_exempt, mfa_required, second_factors"},
-	{"credentials", "state, digest, previous_digest, overlap_until, expires_at, permissions, resources, rate_limit, " +
-		"allowed_addresses, owner_kind, owner_id, revoked_at"},
-	{"invitations", "state, role"},
-	{"clients",
-		"state, authentication, permissions, refresh_allowed, certificate_bound, rate_limit, allowed_addresses"},
-}
+// Mark tells one database of an installation from an earlier one. Last gives a text, Has tells whether another database
+// has what $1 names. Both are of the same table.
+type Mark struct{ Last, Has string }
 
-// Descends tells whether the database at former is this one, later: the same installation, and nothing is missing from
-// it that is here.
-func (db *DB) Descends(ctx context.Context, former string) (bool, error) {
+// Descends tells whether the database at former is this one, later: it has every mark of this one.
+func (db *DB) Descends(ctx context.Context, former string, marks []Mark) (bool, error) {
 	if err := db.sqliteOnly(); err != nil {
-		return false, err
-	}
-	var platform, last string
-	q := db.Platform("which installation and state a backup is of")
-	err := q.QueryRow(ctx,
-		`SELECT COALESCE((SELECT id FROM organizations WHERE platform), ''), COALESCE((SELECT MAX(id) FROM audit_events), '')`).Scan(&platform, &last)
-	if err != nil || platform == "" || last == "" {
 		return false, err
 	}
 	other, err := sql.Open("sqlite", fileURL(former)+"?mode=ro")
@@ -109,16 +82,47 @@ func (db *DB) Descends(ctx context.Context, former string) (bool, error) {
 		return false, fmt.Errorf("sqldb: %w", err)
 	}
 	defer other.Close()
-	var same bool
-	err = other.QueryRowContext(ctx,
-		`SELECT EXISTS (SELECT 1 FROM organizations WHERE platform AND id = $1) AND EXISTS (SELECT 1 FROM audit_events WHERE id = $2)`, platform, last).Scan(&same)
-	return same, err
+	q := db.Platform("which installation and state a backup is of")
+	for _, m := range marks {
+		var last string
+		var has bool
+		if err := q.QueryRow(ctx, m.Last).Scan(&last); err != nil || last == "" {
+			return false, err
+		}
+		if err := other.QueryRowContext(ctx, m.Has, last).Scan(&has); err != nil || !has {
+			return false, err
+		}
+	}
+	return len(marks) > 0, nil
 }
 
-// CarryOver takes from the SQLite database at former, which Descends from this one and was in use until now, what
-// became of the accounts and credentials that are in this one: who was disabled, what was revoked or rotated, which
-// password was changed. Those that are not in former any more are switched off.
-func (db *DB) CarryOver(ctx context.Context, former string) error {
+// statements are what a Carry comes to.
+func (c Carry) statements() []string {
+	switch {
+	case c.SQL != nil:
+		return c.SQL
+	case c.Of != "":
+		return []string{`DELETE FROM main.` + c.Table,
+			`INSERT INTO main.` + c.Table + ` SELECT * FROM former.` + c.Table + ` f
+			WHERE EXISTS (SELECT 1 FROM main.` + c.Of + ` o
+				WHERE o.organization_id = f.organization_id AND o.id = f.` + c.By + `)`}
+	}
+	same := "f.id = " + c.Table + ".id"
+	if !c.Top {
+		same += " AND f.organization_id = " + c.Table + ".organization_id"
+	}
+	list := []string{fmt.Sprintf(`UPDATE main.%[1]s SET (%[2]s) = (SELECT %[2]s FROM former.%[1]s f WHERE %[3]s)
+		WHERE EXISTS (SELECT 1 FROM former.%[1]s f WHERE %[3]s)`, c.Table, c.Columns, same)}
+	if c.Gone != "" {
+		list = append(list, fmt.Sprintf(`UPDATE main.%[1]s SET state = '%[2]s' WHERE state IN ('active', 'pending')
+			AND NOT EXISTS (SELECT 1 FROM former.%[1]s f WHERE %[3]s)`, c.Table, c.Gone, same))
+	}
+	return list
+}
+
+// CarryOver takes from the SQLite database at former, which Descends from this one and was in use until now, what the
+// owners of tables say: who was disabled, what was revoked or rotated, which password was changed.
+func (db *DB) CarryOver(ctx context.Context, former string, what []Carry) error {
 	if err := db.sqliteOnly(); err != nil {
 		return err
 	}
@@ -136,55 +140,11 @@ func (db *DB) CarryOver(ctx context.Context, former string) error {
 		return fmt.Errorf("sqldb: carry over: %w", err)
 	}
 	defer tx.Rollback() // after a commit there is nothing left to do
-	for _, c := range carried {
-		same := "f.id = " + c.table + ".id"
-		if c.table != "organizations" {
-			same += " AND f.organization_id = " + c.table + ".organization_id"
-		}
-		text := fmt.Sprintf(
-			`UPDATE main.%[1]s SET (%[2]s) = (SELECT %[2]s FROM former.%[1]s f WHERE %[3]s) WHERE EXISTS (SELECT 1 FROM former.%[1]s f WHERE %[3]s)`, c.table, c.columns, same)
-		if _, err := tx.ExecContext(ctx, text); err != nil {
-			return fmt.Errorf("sqldb: carry over %s: %w", c.table, err)
-		}
-		gone := map[string]string{"users": "disabled", "credentials": "revoked", "clients": "off",
-			"organizations": "suspended", "invitations": "revoked"}[c.table]
-		if gone == "" {
-			continue
-		}
-		text = fmt.Sprintf(
-			`UPDATE main.%[1]s SET state = '%[2]s' WHERE state IN ('active', 'pending') AND NOT EXISTS (SELECT 1 FROM former.%[1]s f WHERE %[3]s)`, c.table, gone, same)
-		if _, err := tx.ExecContext(ctx, text); err != nil {
-			return fmt.Errorf("sqldb: carry over %s: %w", c.table, err)
-		}
-	}
-	for _, text := range []string{
-		`DELETE FROM main.team_members WHERE NOT EXISTS (SELECT 1 FROM former.team_members f
-			WHERE f.organization_id = team_members.organization_id AND f.team_id = team_members.team_id AND f.user_id = team_members.user_id)`,
-		`DELETE FROM main.organization_origins`,
-		`INSERT INTO main.organization_origins SELECT * FROM former.organization_origins f WHERE EXISTS (SELECT 1 FROM main.organizations o WHERE o.id = f.organization_id)`,
-	} {
-		if _, err := tx.ExecContext(ctx, text); err != nil {
-			return fmt.Errorf("sqldb: carry over teams and origins: %w", err)
-		}
-	}
-	for _, table := range []string{"factors", "backup_codes", "known_devices"} {
-		// what was used, added and removed since, of those who are in this one
-		for _, text := range []string{`DELETE FROM main.` + table,
-			`INSERT INTO main.` + table + ` SELECT * FROM former.` + table + ` f
-			WHERE EXISTS (SELECT 1 FROM main.users u WHERE u.organization_id = f.organization_id AND u.id = f.user_id)`} {
+	for _, c := range what {
+		for _, text := range c.statements() {
 			if _, err := tx.ExecContext(ctx, text); err != nil {
-				return fmt.Errorf("sqldb: carry over %s: %w", table, err)
+				return fmt.Errorf("sqldb: carry over %s: %w", c.Table, err)
 			}
-		}
-	}
-	for _, text := range []string{ // long-lived keys: first none is active, so that two never are
-		`UPDATE main.signing_keys SET state = 'retired' WHERE purpose = 'long_lived' AND state IN ('active', 'next')`,
-		`UPDATE main.signing_keys SET (state, verify_until, private_seal) = (SELECT f.state, f.verify_until, f.private_seal FROM former.signing_keys f WHERE f.id = signing_keys.id)
-			WHERE purpose = 'long_lived' AND EXISTS (SELECT 1 FROM former.signing_keys f WHERE f.id = signing_keys.id)`,
-		`UPDATE main.signing_keys SET state = 'revoked', private_seal = '' WHERE purpose = 'long_lived' AND NOT EXISTS (SELECT 1 FROM former.signing_keys f WHERE f.id = signing_keys.id)`,
-	} {
-		if _, err := tx.ExecContext(ctx, text); err != nil {
-			return fmt.Errorf("sqldb: carry over keys: %w", err)
 		}
 	}
 	return tx.Commit()

@@ -41,6 +41,8 @@ type Options struct {
 	// KeepAfterFailover leaves tokens good when PostgreSQL was failed over or restored: for synchronous replication,
 	// where nothing is lost.
 	KeepAfterFailover bool
+	// OnFailover is done where they are not left good.
+	OnFailover []OnFailover
 }
 
 type engine interface {

@@ -9,8 +9,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/itsm-automation/gatehouse/internal/core/id"
 )
 
 // timeline notices that PostgreSQL was failed over or restored. Its timeline then has another number, and commits may
@@ -19,10 +17,25 @@ import (
 // for all nodes. It refuses servers that cannot be written to, and one that comes back from an older timeline.
 type timeline struct {
 	keep   bool
+	do     []OnFailover
 	broken func() // called when the number changed: whatever is connected or remembered may be of the former primary
 
 	highest atomic.Pointer[string]
 }
+
+// Failover is a change of PostgreSQL's timeline, as this node saw it.
+type Failover struct {
+	At       time.Time
+	From, To string
+}
+
+// Execer runs a statement.
+type Execer interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}
+
+// OnFailover is what the owner of a table does, in the transaction that makes tokens void.
+type OnFailover func(ctx context.Context, tx Execer, f Failover) error
 
 // known is the highest timeline that this process has seen; empty: none was told.
 func (l *timeline) known() string {
@@ -97,19 +110,15 @@ func (l *timeline) record(ctx context.Context, conn *pgx.Conn, now string) (void
 		return false, err // another was quicker
 	}
 	if voided = before != "" && !l.keep; voided {
-		at := time.Now().UnixMilli()
-		for _, sql := range []string{`UPDATE installation SET not_before = GREATEST(not_before, $1), reason = 'the database was failed over or restored'`, `UPDATE onetime SET used_at = $1 WHERE used_at = 0`} {
-			if _, err := tx.Exec(ctx, sql, at); err != nil {
+		f := Failover{At: time.Now(), From: before, To: now}
+		if _, err := tx.Exec(ctx, `UPDATE installation SET not_before = GREATEST(not_before, $1),
+			reason = 'the database was failed over or restored'`, f.At.UnixMilli()); err != nil {
+			return false, err
+		}
+		for _, do := range l.do {
+			if err := do(ctx, tx, f); err != nil {
 				return false, err
 			}
-		}
-		_,
-			err := tx.Exec(ctx,
-			`INSERT INTO audit_events (organization_id, id, at, act, outcome, actor_kind, actor_id, actor_home, target_kind, target_id, address, user_agent, request_id, details)
-			SELECT id, $1, $2, 'installation.failed_over', 'success', 'system', 'database', id, 'installation', '', '', '', '', jsonb_build_object('from', $3::text, 'to', $4::text)::text FROM organizations WHERE platform`,
-			id.New[id.Event](), at, before, now)
-		if err != nil {
-			return false, err
 		}
 		if _, err := tx.Exec(ctx, `SELECT pg_notify($1, $2)`, Channel, Everything); err != nil {
 			return false, err

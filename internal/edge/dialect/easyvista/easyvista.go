@@ -16,8 +16,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
-// Services are what is behind the endpoints.
-type Services struct {
+// Deps are what is behind the endpoints.
+type Deps struct {
 	PublicURL     *url.URL
 	Now           func() time.Time
 	Cursors       web.Cursors
@@ -37,7 +37,7 @@ const (
 var accepts = []authn.Kind{authn.AccessToken, authn.Password}
 
 // Register adds the routes.
-func Register(kit *web.Kit, s Services) {
+func Register(kit *web.Kit, s Deps) {
 	kit.Shape(prefix, writeError)
 	handle := func(method, path, permission string, h func(w http.ResponseWriter, r *http.Request) error) {
 		kit.HandleFunc(web.Route{Method: method, Pattern: base + path, Permission: permission, Accepts: accepts,
@@ -53,7 +53,7 @@ func Register(kit *web.Kit, s Services) {
 }
 
 // href is the address of something in the account, as the caller named it.
-func (s Services) href(r *http.Request, parts ...string) string {
+func (s Deps) href(r *http.Request, parts ...string) string {
 	return s.PublicURL.String() + prefix + "/" + r.PathValue(web.AccountParameter) + "/" + strings.Join(parts, "/")
 }
 
@@ -86,7 +86,7 @@ func rows(r *http.Request) (int, error) {
 
 // writeList answers with the first most of rows, which hold one more if there is another page. filters are the query's,
 // and part of the cursor.
-func writeList[R, T any](s Services, w http.ResponseWriter, r *http.Request, name string, filters url.Values, rows []R,
+func writeList[R, T any](s Deps, w http.ResponseWriter, r *http.Request, name string, filters url.Values, rows []R,
 	most int, total int64, key func(R) string, show func(R) (T, error)) error {
 	l := list[T]{HREF: s.href(r, name), Total: total}
 	if len(rows) > most {
@@ -117,7 +117,7 @@ func scope(r *http.Request, name string, filters url.Values) []string {
 	return []string{prefix, name, string(web.InfoOf(r.Context()).Principal.Organization), filters.Encode()}
 }
 
-func (s Services) position(r *http.Request, name string, filters url.Values) (string, error) {
+func (s Deps) position(r *http.Request, name string, filters url.Values) (string, error) {
 	return s.Cursors.Decode(r.URL.Query().Get("cursor"), scope(r, name, filters)...)
 }
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/itsm-automation/gatehouse/internal/server"
+	"github.com/itsm-automation/gatehouse/internal/server/demo"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
@@ -316,20 +316,20 @@ func TestC7_BasicRemembersNothing(t *testing.T) {
 		}
 		before := s.Hasher.Done()
 		for range 3 {
-			if got := get(s, server.DemoPassword); got != 200 {
+			if got := get(s, demo.Password); got != 200 {
 				t.Fatal(got)
 			}
 		}
 		if n := s.Hasher.Done() - before; n != 3 {
 			t.Errorf("three requests, %d hashes", n)
 		}
-		s.Do(t, "PUT", "/v1/auth/password", object{"currentPassword": server.DemoPassword,
+		s.Do(t, "PUT", "/v1/auth/password", object{"currentPassword": demo.Password,
 			"newPassword": "another passphrase of mine"}, s.As(t, servertest.Manager)).Want(t, 200)
-		if a, b := get(s, server.DemoPassword), get(s, "another passphrase of mine"); a != 401 || b != 200 {
+		if a, b := get(s, demo.Password), get(s, "another passphrase of mine"); a != 401 || b != 200 {
 			t.Errorf("after a change: the old one %d, the new one %d", a, b)
 		}
 		other := servertest.Join(t, address)
-		if got := get(other, server.DemoPassword); got != 401 {
+		if got := get(other, demo.Password); got != 401 {
 			t.Errorf("on another node: %d", got)
 		}
 		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"basicAuthentication": false}}, admin).

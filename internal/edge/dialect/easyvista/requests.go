@@ -37,7 +37,7 @@ func text(s string) *string {
 	return &s
 }
 
-func (s Services) request(r *http.Request, t servicedesk.Ticket) requestRecord {
+func (s Deps) request(r *http.Request, t servicedesk.Ticket) requestRecord {
 	return requestRecord{HREF: s.href(r, "requests", string(t.ID)), ID: string(t.ID), Type: t.Type, Title: t.Title,
 		Description: t.Description, Classification: t.Classification,
 		Status: t.Status, Priority: t.Priority, Requester: string(t.Requester), Assignee: text(string(t.Assignee)),
@@ -52,7 +52,7 @@ func oneOf(name, value string, words []string) error {
 	return fault.Invalidf(name, "must be one of %s", strings.Join(words, ", "))
 }
 
-func (s Services) listRequests(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) listRequests(w http.ResponseWriter, r *http.Request) error {
 	ctx, p, q := r.Context(), web.InfoOf(r.Context()).Principal, r.URL.Query()
 	filters := url.Values{"status": {q.Get("status")}, "priority": {q.Get("priority")}}
 	most, err1 := rows(r)
@@ -77,7 +77,7 @@ func (s Services) listRequests(w http.ResponseWriter, r *http.Request) error {
 		func(t servicedesk.Ticket) (requestRecord, error) { return s.request(r, t), nil })
 }
 
-func (s Services) getRequest(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) getRequest(w http.ResponseWriter, r *http.Request) error {
 	ticket, err := id.Parse[id.Ticket](r.PathValue("id"))
 	if err != nil {
 		return fault.NotFoundf("There is no such request.")

@@ -32,7 +32,7 @@ type tokenRecord struct {
 }
 
 // zone is the account's time zone.
-func (s Services) zone(r *http.Request, p principal.Principal) (*time.Location, error) {
+func (s Deps) zone(r *http.Request, p principal.Principal) (*time.Location, error) {
 	org, err := s.Organizations.Facts(r.Context(), p.Organization)
 	if err != nil {
 		return nil, err
@@ -40,7 +40,7 @@ func (s Services) zone(r *http.Request, p principal.Principal) (*time.Location, 
 	return org.Settings.Location(), nil
 }
 
-func (s Services) show(r *http.Request, zone *time.Location, c credential.Credential) (tokenRecord, error) {
+func (s Deps) show(r *http.Request, zone *time.Location, c credential.Credential) (tokenRecord, error) {
 	t := tokenRecord{HREF: s.href(r, "tokens", string(c.ID)), ID: string(c.ID), Name: c.Name, Resources: c.Resources,
 		ExpiresAt: moment(c.ExpiresAt), LastUsedAt: moment(c.LastUsedAt),
 		CreatedAt: moment(c.CreatedAt), Revoked: c.State == credential.Revoked}
@@ -56,7 +56,7 @@ func (s Services) show(r *http.Request, zone *time.Location, c credential.Creden
 	return t, nil
 }
 
-func (s Services) listTokens(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) listTokens(w http.ResponseWriter, r *http.Request) error {
 	ctx, p := r.Context(), web.InfoOf(r.Context()).Principal
 	most, err1 := rows(r)
 	after, err2 := s.position(r, "tokens", nil)
@@ -109,7 +109,7 @@ func (e expiry) read(now time.Time, zone *time.Location) (at time.Time, said boo
 	return at, date || period, nil
 }
 
-func (s Services) createToken(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) createToken(w http.ResponseWriter, r *http.Request) error {
 	ctx, p := r.Context(), web.InfoOf(r.Context()).Principal
 	var in struct {
 		expiry
@@ -151,7 +151,7 @@ func (s Services) createToken(w http.ResponseWriter, r *http.Request) error {
 
 // owner finds the user that a body names by id, user name or e-mail address; nobody is the caller. One that does not
 // exist is left to the service to refuse, which says so only to those who may make tokens for anyone.
-func (s Services) owner(r *http.Request, p principal.Principal, name string) (*credential.Owner, error) {
+func (s Deps) owner(r *http.Request, p principal.Principal, name string) (*credential.Owner, error) {
 	if name == "" {
 		return nil, nil
 	}
@@ -167,7 +167,7 @@ func (s Services) owner(r *http.Request, p principal.Principal, name string) (*c
 	return o, err
 }
 
-func (s Services) find(r *http.Request) (id.Credential, error) {
+func (s Deps) find(r *http.Request) (id.Credential, error) {
 	c, err := credential.AccessToken.ParseID(r.PathValue("id"))
 	if err != nil {
 		return "", fault.NotFoundf("There is no such credential.")
@@ -175,7 +175,7 @@ func (s Services) find(r *http.Request) (id.Credential, error) {
 	return c, nil
 }
 
-func (s Services) getToken(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) getToken(w http.ResponseWriter, r *http.Request) error {
 	p := web.InfoOf(r.Context()).Principal
 	c, err := s.find(r)
 	if err != nil {
@@ -188,7 +188,7 @@ func (s Services) getToken(w http.ResponseWriter, r *http.Request) error {
 	return s.write(w, r, p, found)
 }
 
-func (s Services) write(w http.ResponseWriter, r *http.Request, p principal.Principal, c credential.Credential) error {
+func (s Deps) write(w http.ResponseWriter, r *http.Request, p principal.Principal, c credential.Credential) error {
 	zone, err := s.zone(r, p)
 	if err != nil {
 		return err
@@ -201,7 +201,7 @@ func (s Services) write(w http.ResponseWriter, r *http.Request, p principal.Prin
 	return nil
 }
 
-func (s Services) updateToken(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) updateToken(w http.ResponseWriter, r *http.Request) error {
 	p := web.InfoOf(r.Context()).Principal
 	c, err := s.find(r)
 	if err != nil {
@@ -232,7 +232,7 @@ func (s Services) updateToken(w http.ResponseWriter, r *http.Request) error {
 	return s.write(w, r, p, changed)
 }
 
-func (s Services) revokeToken(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) revokeToken(w http.ResponseWriter, r *http.Request) error {
 	c, err := s.find(r)
 	if err != nil {
 		return err

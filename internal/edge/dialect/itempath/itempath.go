@@ -15,8 +15,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
-// Services are what is behind the endpoints.
-type Services struct {
+// Deps are what is behind the endpoints.
+type Deps struct {
 	DefaultOrganization string // slug, for sign-ins that name none; empty: none
 	Cursors             web.Cursors
 	Login               *login.Service
@@ -25,7 +25,7 @@ type Services struct {
 }
 
 type server struct {
-	Services
+	Deps
 	kit *web.Kit
 }
 
@@ -43,7 +43,7 @@ var (
 )
 
 // Register adds the routes.
-func Register(kit *web.Kit, s Services) {
+func Register(kit *web.Kit, s Deps) {
 	d := &server{s, kit}
 	kit.Shape(prefix, writeError)
 	handle := func(route web.Route, h func(w http.ResponseWriter, r *http.Request) error) {

@@ -13,11 +13,12 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/edge/oautherr"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
-// Services are what is behind the endpoint.
-type Services struct {
+// Deps are what is behind the endpoint.
+type Deps struct {
 	Clients *clientauth.Authenticator
 	Tokens  *token.Service
 }
@@ -31,11 +32,11 @@ const (
 )
 
 // Register adds the route.
-func Register(kit *web.Kit, s Services) {
-	kit.Shape(prefix, web.WriteOAuthError)
+func Register(kit *web.Kit, s Deps) {
+	kit.Shape(prefix, oautherr.Write)
 	route := web.Route{Method: http.MethodPost, Pattern: prefix + "/{organization}",
 		Public: "the client authenticates itself", MaxBody: maxBody, BodyTypes: []string{"*"},
-		WriteError: web.WriteOAuthError}
+		WriteError: oautherr.Write}
 	kit.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Pragma", "no-cache") // RFC 6749 §5.1; Cache-Control: no-store is everywhere
 		return s.token(w, r)
@@ -134,7 +135,7 @@ type answer struct {
 	RefreshToken string `json:"refresh_token,omitzero"`
 }
 
-func (s Services) token(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) token(w http.ResponseWriter, r *http.Request) error {
 	q, err := read(r)
 	if err != nil {
 		return err
@@ -160,7 +161,7 @@ func (s Services) token(w http.ResponseWriter, r *http.Request) error {
 		}
 		pair, err = s.Tokens.RefreshClient(r.Context(), proof, source, q.refresh, q.scope)
 	default:
-		return fault.New(fault.Invalid, web.CodeUnsupportedGrant,
+		return fault.New(fault.Invalid, oautherr.CodeUnsupportedGrant,
 			"grant_type must be "+grantClient+" or "+grantRefresh+".")
 	}
 	if err != nil {

@@ -96,7 +96,7 @@ func (b entityBody) profile(p *organization.Profile) {
 	set(&p.Domain, b.Domain)
 }
 
-func (s Services) createEntity(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) createEntity(w http.ResponseWriter, r *http.Request) error {
 	var b entityBody
 	if err := web.ReadExactly(r, &b); err != nil {
 		return err
@@ -149,7 +149,7 @@ func target(r *http.Request, p principal.Principal, inBody *string) (id.Organiza
 	return org, nil
 }
 
-func (s Services) getEntity(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) getEntity(w http.ResponseWriter, r *http.Request) error {
 	p := web.InfoOf(r.Context()).Principal
 	org, err := target(r, p, nil)
 	if err != nil {
@@ -165,7 +165,7 @@ func (s Services) getEntity(w http.ResponseWriter, r *http.Request) error {
 
 // updateEntity changes what the body names. It makes no credential: what opens a tenant is handed out when the tenant
 // is made, and by its own people.
-func (s Services) updateEntity(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) updateEntity(w http.ResponseWriter, r *http.Request) error {
 	ctx, p := r.Context(), web.InfoOf(r.Context()).Principal
 	var b entityBody
 	if err := web.ReadExactly(r, &b); err != nil {
@@ -203,7 +203,7 @@ func (s Services) updateEntity(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-func (s Services) deleteEntity(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) deleteEntity(w http.ResponseWriter, r *http.Request) error {
 	p := web.InfoOf(r.Context()).Principal
 	if r.PathValue("id") == "" && r.URL.Query().Get("EntityId") == "" {
 		return fault.Invalidf("EntityId", "is missing: name the entity in the path")

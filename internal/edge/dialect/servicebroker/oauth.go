@@ -28,7 +28,7 @@ func seconds(v jsontext.Value) (time.Duration, error) {
 	return time.Duration(min(n, maxSeconds)) * time.Second, nil
 }
 
-func (s Services) accessToken(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) accessToken(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
 		ClientID     string         `json:"ClientId"`
 		ClientSecret string         `json:"ClientSecret"`
@@ -68,7 +68,7 @@ func (s Services) accessToken(w http.ResponseWriter, r *http.Request) error {
 }
 
 // userInfo tells who the caller is. The address of an entity is what somebody wrote, so it is never called verified.
-func (s Services) userInfo(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) userInfo(w http.ResponseWriter, r *http.Request) error {
 	p := web.InfoOf(r.Context()).Principal
 	o, err := s.Organizations.Get(r.Context(), p.Organization)
 	if err != nil {

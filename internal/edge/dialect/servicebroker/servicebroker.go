@@ -17,8 +17,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
-// Services are what is behind the endpoints.
-type Services struct {
+// Deps are what is behind the endpoints.
+type Deps struct {
 	Clients       *clientauth.Authenticator
 	Organizations *organization.Service
 	Credentials   *credential.Service
@@ -34,7 +34,7 @@ var (
 )
 
 // Register adds the routes.
-func Register(kit *web.Kit, s Services) {
+func Register(kit *web.Kit, s Deps) {
 	kit.Shape(prefix, writeError)
 	handle := func(route web.Route, h func(w http.ResponseWriter, r *http.Request) error) {
 		route.Pattern, route.WriteError = prefix+route.Pattern, writeError

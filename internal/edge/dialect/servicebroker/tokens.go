@@ -30,7 +30,7 @@ func showToken(c credential.Credential) entityToken {
 const tokenPage = 500
 
 // listTokens gives all that are not deleted, in the order in which they were made.
-func (s Services) listTokens(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) listTokens(w http.ResponseWriter, r *http.Request) error {
 	p := web.InfoOf(r.Context()).Principal
 	out := []entityToken{}
 	for _, state := range []credential.State{credential.Active, credential.Off} {
@@ -75,7 +75,7 @@ func readToken(r *http.Request, p principal.Principal) (b tokenBody, err error) 
 	return b, nil
 }
 
-func (s Services) createToken(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) createToken(w http.ResponseWriter, r *http.Request) error {
 	p := web.InfoOf(r.Context()).Principal
 	b, err := readToken(r, p)
 	if err != nil {
@@ -105,7 +105,7 @@ func tokenID(r *http.Request) (id.Credential, error) {
 	return c, nil
 }
 
-func (s Services) updateToken(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) updateToken(w http.ResponseWriter, r *http.Request) error {
 	p := web.InfoOf(r.Context()).Principal
 	c, err := tokenID(r)
 	if err != nil {
@@ -141,7 +141,7 @@ func (s Services) updateToken(w http.ResponseWriter, r *http.Request) error {
 }
 
 // deleteToken ends a token for good; deleting it again says that there is none.
-func (s Services) deleteToken(w http.ResponseWriter, r *http.Request) error {
+func (s Deps) deleteToken(w http.ResponseWriter, r *http.Request) error {
 	p := web.InfoOf(r.Context()).Principal
 	c, err := tokenID(r)
 	if err != nil {

@@ -1,4 +1,4 @@
-package web
+package oautherr
 
 import (
 	"net/http"
@@ -7,6 +7,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
 // errorWords are the codes of RFC 6749 §5.2 and its companions.
@@ -22,9 +23,9 @@ const (
 	CodeInvalidTarget    = "INVALID_TARGET"
 )
 
-// WriteOAuthError writes a failure as RFC 6749 §5.2 has it.
-func WriteOAuthError(w http.ResponseWriter, r *http.Request, err error) {
-	p := NewProblem(r.Context(), err)
+// Write writes a failure as RFC 6749 §5.2 has it.
+func Write(w http.ResponseWriter, r *http.Request, err error) {
+	p := web.NewProblem(r.Context(), err)
 	status, word := p.Status, errorWords[p.Code]
 	switch {
 	case word != "" && word != "invalid_client":
@@ -34,7 +35,7 @@ func WriteOAuthError(w http.ResponseWriter, r *http.Request, err error) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="gatehouse"`) // RFC 6749 §5.2: the scheme a client may use
 	case status == http.StatusUnauthorized: // a caller with a token of their own, where that is a way too
 		word = "invalid_token"
-		w.Header()["WWW-Authenticate"] = Challenge(InfoOf(r.Context()), fault.Of(err))
+		w.Header()["WWW-Authenticate"] = web.Challenge(web.InfoOf(r.Context()), fault.Of(err))
 	case status == http.StatusTooManyRequests || status == http.StatusServiceUnavailable:
 		word = "temporarily_unavailable"
 	case status == http.StatusNotFound || status == http.StatusMethodNotAllowed: // no endpoint at all
@@ -46,12 +47,12 @@ func WriteOAuthError(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		word, status = "invalid_request", http.StatusBadRequest
 	}
-	if retry := RetryAfter(fault.Of(err)); retry > 0 {
+	if retry := web.RetryAfter(fault.Of(err)); retry > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(retry))
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	EncodeJSON(w, struct {
+	web.EncodeJSON(w, struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
 		RequestID   string `json:"request_id"`

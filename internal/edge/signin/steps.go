@@ -1,4 +1,4 @@
-package api
+package signin
 
 import (
 	"cmp"
@@ -8,6 +8,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
+	"github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 type verifyInput struct {
@@ -38,9 +40,9 @@ type verifiedOutput struct {
 	Body      VerifiedBody
 }
 
-func (a *API) verifyFactor(ctx context.Context, c call, in *verifyInput) (*verifiedOutput, error) {
-	r := c.info.Request
-	if err := a.admitBrowser(ctx, r, in.Body.Cookie); err != nil {
+func (a *routes) verifyFactor(ctx context.Context, c v1.Call, in *verifyInput) (*verifiedOutput, error) {
+	r := c.Info.Request
+	if err := a.Kit.AdmitBrowser(r, in.Body.Cookie); err != nil {
 		return nil, err
 	}
 	if in.Body.Method == "" {
@@ -50,13 +52,14 @@ func (a *API) verifyFactor(ctx context.Context, c call, in *verifyInput) (*verif
 	if err != nil {
 		return nil, err
 	}
-	result, err := a.Login.Verify(ctx, c.info.Source, secret.New(in.Body.MFAToken), proof)
+	result, err := a.Login.Verify(ctx, c.Info.Source, secret.New(in.Body.MFAToken), proof)
 	if err != nil {
 		return nil, err
 	}
 	res := &verifiedOutput{Body: VerifiedBody{TokenBody: showTokens(result.Tokens),
 		CodesState: showCodes(result.CodesLeft)}}
-	if res.SetCookie, err = a.cookiesFor(r, result, browser{cookie: in.Body.Cookie}); err != nil {
+	res.SetCookie, err = a.Kit.CookiesFor(r, result.Organization.ID, result.Tokens, result.Device, in.Body.Cookie)
+	if err != nil {
 		return nil, err
 	}
 	if len(res.SetCookie) == 0 {
@@ -71,17 +74,17 @@ type challengeInput struct {
 	}
 }
 
-func (a *API) challenge(ctx context.Context, c call, in *challengeInput) (*output[optionsBody], error) {
-	options, err := a.Login.Challenge(ctx, c.info.Source, secret.New(in.Body.MFAToken),
-		c.info.Request.Header.Get("Origin"))
+func (a *routes) challenge(ctx context.Context, c v1.Call, in *challengeInput) (*v1.Output[optionsBody], error) {
+	options, err := a.Login.Challenge(ctx, c.Info.Source, secret.New(in.Body.MFAToken),
+		c.Info.Request.Header.Get("Origin"))
 	if err != nil {
 		return nil, err
 	}
 	return showRequest(options)
 }
 
-func (a *API) passkeyChallenge(_ context.Context, c call, _ *nothing) (*output[optionsBody], error) {
-	options, err := a.Factors.PasskeyChallenge(c.info.Request.Header.Get("Origin"))
+func (a *routes) passkeyChallenge(_ context.Context, c v1.Call, _ *v1.Nothing) (*v1.Output[optionsBody], error) {
+	options, err := a.Factors.PasskeyChallenge(c.Info.Request.Header.Get("Origin"))
 	if err != nil {
 		return nil, err
 	}
@@ -105,27 +108,26 @@ type passkeyOutput struct {
 	Body      SignedIn
 }
 
-func (a *API) passkey(ctx context.Context, c call, in *passkeyInput) (*passkeyOutput, error) {
-	r := c.info.Request
-	tenant, err := a.kit.SignInTenant(r, in.Body.Organization, "")
+func (a *routes) passkey(ctx context.Context, c v1.Call, in *passkeyInput) (*passkeyOutput, error) {
+	r := c.Info.Request
+	tenant, err := a.Kit.SignInTenant(r, in.Body.Organization, "")
 	if err != nil {
 		return nil, err
 	}
-	if err := a.admitBrowser(ctx, r, in.Body.Cookie); err != nil {
+	if err := a.Kit.AdmitBrowser(r, in.Body.Cookie); err != nil {
 		return nil, err
 	}
 	raw, err := in.Body.Credential.bytes()
 	if err != nil {
 		return nil, err
 	}
-	b := browser{in.Body.Cookie, in.Body.RememberDevice, in.Body.DeviceToken}
 	result, err := a.Login.WithPasskey(ctx, login.Passkey{Credential: raw, Tenant: tenant,
-		Fingerprint: cmp.Or(in.Body.DeviceFingerprint, in.FingerprintValue), Source: c.info.Source,
-		Device: deviceOf(r, b.device), Remember: b.remember})
+		Fingerprint: cmp.Or(in.Body.DeviceFingerprint, in.FingerprintValue), Source: c.Info.Source,
+		Device: web.KnownDevice(r, in.Body.DeviceToken), Remember: in.Body.RememberDevice})
 	if err != nil {
 		return nil, err
 	}
-	signed, err := a.signedIn(r, result, b)
+	signed, err := a.signedIn(r, result, in.Body.Cookie)
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,4 @@
-package server
+package admin
 
 import (
 	"context"
@@ -14,23 +14,30 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
-// Restored is called on a database that came back to an earlier state by whatever means; carried says that what became
-// of accounts since was taken over.
-func (s *Server) Restored(ctx context.Context, reason string, keepMachines, carried bool) (sqldb.Voided, error) {
+// Voided counts what a restore ended or switched off.
+type Voided struct {
+	Sessions, Links, Credentials, Clients int64
+}
+
+// Restored is called on a database that came back to an earlier state by whatever means.
+func Restored(ctx context.Context, s *server.Server, reason string, r sqldb.Restore) (Voided, error) {
 	platform, err := s.EnsurePlatform(ctx)
 	if err != nil {
-		return sqldb.Voided{}, err
+		return Voided{}, err
 	}
-	p := principal.NewSystem("restore", platform.ID)
-	now := s.now()
-	v, err := s.DB.Restored(ctx, now, reason, keepMachines, carried, func(tx *sqldb.Tx, v sqldb.Voided) error {
-		return audit.Record(ctx, tx, now, p, audit.Entry{Act: "installation.restored", TargetKind: "installation",
-			Details: map[string]string{"reason": reason,
-				"sessions": strconv.FormatInt(v.Sessions, 10), "links": strconv.FormatInt(v.Links, 10),
-				"credentials": strconv.FormatInt(v.Credentials, 10), "clients": strconv.FormatInt(v.Clients, 10)}})
+	p, now := principal.NewSystem("restore", platform.ID), s.Now()
+	counts, err := s.DB.Restored(ctx, now, reason, s.Void(r), func(tx *sqldb.Tx, counts map[string]int64) error {
+		details := map[string]string{"reason": reason}
+		for _, name := range []string{"sessions", "links", "credentials", "clients"} {
+			details[name] = strconv.FormatInt(counts[name], 10)
+		}
+		return audit.Record(ctx, tx, now, p,
+			audit.Entry{Act: "installation.restored", TargetKind: "installation", Details: details})
 	})
+	v := Voided{counts["sessions"], counts["links"], counts["credentials"], counts["clients"]}
 	if err != nil {
 		return v, err
 	}
@@ -57,7 +64,7 @@ func copyFile(from, to string) (err error) {
 
 // RestoreFile is what RestoreSQLite did.
 type RestoreFile struct {
-	sqldb.Voided
+	Voided
 	Former  string // where the database is kept that was there before; empty: there was none
 	Carried bool   // what had become of accounts and credentials was taken from it
 }
@@ -66,7 +73,8 @@ type RestoreFile struct {
 // database that was there is sound and descends from the backup, what became of accounts and credentials since the
 // backup is carried over from it; else, unless keepMachines, the credentials of machines are switched off. Until the
 // last step nothing that was there is touched.
-func RestoreSQLite(ctx context.Context, c config.Config, o Options, from string, keepMachines bool) (done RestoreFile,
+func RestoreSQLite(ctx context.Context, c config.Config, o server.Options, from string,
+	keepMachines bool) (done RestoreFile,
 	err error) {
 	to := sqldb.FilePath(c.Database.Reveal())
 	unlock, err := sqldb.LockAlone(to)
@@ -100,17 +108,18 @@ func RestoreSQLite(ctx context.Context, c config.Config, o Options, from string,
 		return done, err
 	}
 	c.Database = secret.New(part)
-	s, err := New(ctx, c, o)
+	s, err := server.New(ctx, c, o)
 	if err != nil {
 		return done, err
 	}
 	if former {
-		if done.Carried, err = s.DB.Descends(ctx, to); err == nil && done.Carried {
-			err = s.DB.CarryOver(ctx, to)
+		if done.Carried, err = s.DB.Descends(ctx, to, s.Marks()); err == nil && done.Carried {
+			err = s.DB.CarryOver(ctx, to, s.Carry())
 		}
 	}
 	if err == nil {
-		done.Voided, err = s.Restored(ctx, "restored from a backup file", keepMachines || done.Carried, done.Carried)
+		done.Voided, err = Restored(ctx, s, "restored from a backup file",
+			sqldb.Restore{KeepMachines: keepMachines || done.Carried, Carried: done.Carried})
 	}
 	if err = errors.Join(err, s.Close(ctx)); err != nil {
 		return done, err

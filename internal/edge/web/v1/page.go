@@ -1,4 +1,4 @@
-package api
+package v1
 
 import (
 	"time"
@@ -20,17 +20,18 @@ type List[T any] struct {
 	Cursor  *string `json:"cursor" doc:"Where to go on; null at the end"`
 }
 
-type listOutput[T any] struct{ Body List[T] }
+// ListOutput answers a list.
+type ListOutput[T any] struct{ Body List[T] }
 
-// position reads the cursor of a list whose name, organization and filters are given.
-func (a *API) position(p Page, c call, list string, filters ...string) (string, error) {
+// Position reads the cursor of a list whose name, organization and filters are given.
+func (a *API) Position(p Page, c Call, list string, filters ...string) (string, error) {
 	return a.Cursors.Decode(p.Cursor, append([]string{list, string(c.Organization)}, filters...)...)
 }
 
-// page makes an answer from one row more than was asked for; idOf tells the position of a row.
-func page[R, T any](a *API, p Page, c call, list string, filters []string, rows []R, idOf func(R) string,
-	show func(R) T) *listOutput[T] {
-	out := &listOutput[T]{List[T]{Data: make([]T, 0, min(len(rows), p.Limit))}}
+// Paged makes an answer from one row more than was asked for; idOf tells the position of a row.
+func Paged[R, T any](a *API, p Page, c Call, list string, filters []string, rows []R, idOf func(R) string,
+	show func(R) T) *ListOutput[T] {
+	out := &ListOutput[T]{List[T]{Data: make([]T, 0, min(len(rows), p.Limit))}}
 	if out.Body.HasMore = len(rows) > p.Limit; out.Body.HasMore {
 		rows = rows[:p.Limit]
 		cursor := a.Cursors.Encode(idOf(rows[len(rows)-1]),
@@ -43,8 +44,8 @@ func page[R, T any](a *API, p Page, c call, list string, filters []string, rows 
 	return out
 }
 
-// pathID reads an id of a path. One of the wrong form names nothing that exists.
-func pathID[T id.ID](s string) (T, error) {
+// PathID reads an id of a path. One of the wrong form names nothing that exists.
+func PathID[T id.ID](s string) (T, error) {
 	v, err := id.Parse[T](s)
 	if err != nil {
 		return v, fault.NotFoundf("There is no such resource.")
@@ -52,8 +53,8 @@ func pathID[T id.ID](s string) (T, error) {
 	return v, nil
 }
 
-// bodyIDs reads ids of a body.
-func bodyIDs[T id.ID](field string, list []string) ([]T, error) {
+// BodyIDs reads ids of a body.
+func BodyIDs[T id.ID](field string, list []string) ([]T, error) {
 	out := make([]T, len(list))
 	for i, s := range list {
 		v, err := id.Parse[T](s)
@@ -65,8 +66,8 @@ func bodyIDs[T id.ID](field string, list []string) ([]T, error) {
 	return out, nil
 }
 
-// optionalID reads an id that may be empty.
-func optionalID[T id.ID](field, s string) (T, error) {
+// OptionalID reads an id that may be empty.
+func OptionalID[T id.ID](field, s string) (T, error) {
 	if s == "" {
 		return "", nil
 	}
@@ -77,8 +78,8 @@ func optionalID[T id.ID](field, s string) (T, error) {
 	return v, nil
 }
 
-// moment shows a time, or null for none.
-func moment(t time.Time) *time.Time {
+// Moment shows a time, or null for none.
+func Moment(t time.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
@@ -86,8 +87,8 @@ func moment(t time.Time) *time.Time {
 	return &t
 }
 
-// text shows a string, or null for none.
-func text[S ~string](s S) *string {
+// Text shows a string, or null for none.
+func Text[S ~string](s S) *string {
 	if s == "" {
 		return nil
 	}
@@ -95,8 +96,8 @@ func text[S ~string](s S) *string {
 	return &v
 }
 
-// set changes a field if the input has it.
-func set[T any](field *T, value *T) {
+// Set changes a field if the input has it.
+func Set[T any](field *T, value *T) {
 	if value != nil {
 		*field = *value
 	}
@@ -107,13 +108,22 @@ type IDInput struct {
 	ID string `path:"id" maxLength:"40"`
 }
 
-type createdOutput[T any] struct {
+// CreatedOutput answers what was made, and where it is.
+type CreatedOutput[T any] struct {
 	Location string `header:"Location"`
 	Body     T
 }
 
-type output[T any] struct{ Body T }
+// CreatedAt answers what was made.
+func CreatedAt[T any](location string, body T) *CreatedOutput[T] {
+	return &CreatedOutput[T]{location, body}
+}
 
-func out[T any](v T) *output[T] { return &output[T]{v} }
+// Output answers one thing.
+type Output[T any] struct{ Body T }
 
-type nothing struct{}
+// Out answers one thing.
+func Out[T any](v T) *Output[T] { return &Output[T]{v} }
+
+// Nothing is no input, or no answer.
+type Nothing struct{}

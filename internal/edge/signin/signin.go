@@ -1,4 +1,4 @@
-package api
+package signin
 
 import (
 	"cmp"
@@ -11,25 +11,14 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
-	"github.com/itsm-automation/gatehouse/internal/authn"
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
-	"github.com/itsm-automation/gatehouse/internal/core/secret"
-	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
 	"github.com/itsm-automation/gatehouse/internal/domain/session"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
-)
-
-// refreshPath is the only place the refresh cookie travels to.
-const (
-	refreshPath       = "/v1/auth/refresh"
-	refreshCookieName = "itsm_refresh_token"
-
-	deviceCookieName = "itsm_device"
-	deviceCookiePath = "/v1/auth"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 // TokenBody is a pair of tokens. It is exported since huma looks into exported embedded structs only.
@@ -88,10 +77,9 @@ type loginOutput struct {
 }
 
 // twoAnswers describes an operation that signs in or asks for more.
-func (a *API) twoAnswers(op huma.Operation) huma.Operation {
-	schemas := a.huma.OpenAPI().Components.Schemas
+func (a *routes) twoAnswers(op huma.Operation) huma.Operation {
 	content := func(t reflect.Type) map[string]*huma.MediaType {
-		return map[string]*huma.MediaType{"application/json": {Schema: schemas.Schema(t, true, "")}}
+		return map[string]*huma.MediaType{"application/json": {Schema: a.Schema(t)}}
 	}
 	op.Responses = map[string]*huma.Response{
 		"200": {Description: "Signed in", Content: content(reflect.TypeFor[SignedIn]())},
@@ -101,49 +89,20 @@ func (a *API) twoAnswers(op huma.Operation) huma.Operation {
 	return op
 }
 
-func (a *API) registerAuth() {
-	register(a, public(http.MethodPost, "/v1/auth/login", "signing in is how a credential is got"),
-		a.twoAnswers(op("Sign in with a password", http.StatusUnauthorized, http.StatusForbidden,
+func (a *routes) registerAuth() {
+	v1.Register(a.API, v1.Public(http.MethodPost, "/v1/auth/login", "signing in is how a credential is got"),
+		a.twoAnswers(v1.Op("Sign in with a password", http.StatusUnauthorized, http.StatusForbidden,
 			http.StatusTooManyRequests)), a.login)
-	register(a, public(http.MethodPost, refreshPath, "the refresh token is the credential"),
-		op("Turn a refresh token into the next pair", http.StatusUnauthorized, http.StatusForbidden), a.refresh)
-	register(a, web.Route{Method: http.MethodGet, Pattern: "/v1/auth/me", Self: "who the caller is",
-		Accepts: web.Everyone}, op("Who am I"), a.me)
-	register(a, self(http.MethodPost, "/v1/auth/logout", "ends the caller's own sessions"),
-		op("Sign out of all sessions, or of one", http.StatusNotFound), a.logout)
-	a.registerFactors()
-	a.registerPasswords()
-}
-
-// browser is what a sign-in asks for a browser.
-type browser struct {
-	cookie   bool // in the body
-	remember bool
-	device   string // in the body
-}
-
-// admitBrowser refuses a page elsewhere that would sign its visitor in with a cookie (login CSRF).
-func (a *API) admitBrowser(ctx context.Context, r *http.Request, cookie bool) error {
-	if !cookie || !foreign(r, a.kit.PublicOrigin()) {
-		return nil
-	}
-	ok, err := a.originListed(ctx, r)
-	if err == nil && !ok {
-		err = fault.Forbiddenf("This origin may not sign in with a cookie.")
-	}
-	return err
-}
-
-// deviceOf is what a known device shows: in the body, or a browser's cookie.
-func deviceOf(r *http.Request, inBody string) secret.Secret {
-	if inBody == "" {
-		inBody, _, _ = authn.Cookie(r, deviceCookieName) // a cookie that is not readable makes no device known
-	}
-	return secret.New(inBody)
+	v1.Register(a.API, v1.Public(http.MethodPost, web.RefreshPath, "the refresh token is the credential"),
+		v1.Op("Turn a refresh token into the next pair", http.StatusUnauthorized, http.StatusForbidden), a.refresh)
+	v1.Register(a.API, web.Route{Method: http.MethodGet, Pattern: "/v1/auth/me", Self: "who the caller is",
+		Accepts: web.Everyone}, v1.Op("Who am I"), a.me)
+	v1.Register(a.API, v1.Self(http.MethodPost, "/v1/auth/logout", "ends the caller's own sessions"),
+		v1.Op("Sign out of all sessions, or of one", http.StatusNotFound), a.logout)
 }
 
 // signedIn answers a sign-in, with cookies where they belong.
-func (a *API) signedIn(r *http.Request, result login.Result, b browser) (*loginOutput, error) {
+func (a *routes) signedIn(r *http.Request, result login.Result, cookie bool) (*loginOutput, error) {
 	if w := result.Waiting; w != nil {
 		methods := w.Methods
 		if methods == nil {
@@ -153,7 +112,7 @@ func (a *API) signedIn(r *http.Request, result login.Result, b browser) (*loginO
 			Body: SecondFactorNeeded{MFARequired: true, MFAToken: w.Token.Reveal(), AllowedMethods: methods,
 				ExpiresIn: int64(w.ExpiresIn / time.Second), EnrollmentRequired: w.Enroll}}, nil
 	}
-	cookies, err := a.cookiesFor(r, result, b)
+	cookies, err := a.Kit.CookiesFor(r, result.Organization.ID, result.Tokens, result.Device, cookie)
 	if err != nil {
 		return nil, err
 	}
@@ -165,80 +124,23 @@ func (a *API) signedIn(r *http.Request, result login.Result, b browser) (*loginO
 	return &loginOutput{Status: http.StatusOK, SetCookie: cookies, Body: body}, nil
 }
 
-// cookiesFor gives a browser its cookies where the organization allows its origin, and nobody else any (A4).
-func (a *API) cookiesFor(r *http.Request, result login.Result, b browser) (cookies []string, err error) {
-	allowed := b.cookie
-	if origin := r.Header.Get("Origin"); origin != "" {
-		if allowed, err = a.kit.OriginAllowed(r, result.Organization.ID, origin); err != nil {
-			return nil, err
-		}
-	}
-	if !allowed {
-		return nil, nil
-	}
-	cookies = sessionCookies(result.Tokens)
-	if !result.Device.IsZero() {
-		cookies = append(cookies, cookie(deviceCookieName, result.Device.Reveal(), deviceCookiePath,
-			http.SameSiteStrictMode, int(mfa.DeviceLifetime/time.Second)))
-	}
-	return cookies, nil
-}
-
-func (a *API) login(ctx context.Context, c call, in *loginInput) (*loginOutput, error) {
-	r := c.info.Request
-	tenant, err := a.kit.SignInTenant(r, in.Body.Organization, "")
+func (a *routes) login(ctx context.Context, c v1.Call, in *loginInput) (*loginOutput, error) {
+	r := c.Info.Request
+	tenant, err := a.Kit.SignInTenant(r, in.Body.Organization, "")
 	if err != nil {
 		return nil, err
 	}
-	if err := a.admitBrowser(ctx, r, in.Body.Cookie); err != nil {
+	if err := a.Kit.AdmitBrowser(r, in.Body.Cookie); err != nil {
 		return nil, err
 	}
-	b := browser{in.Body.Cookie, in.Body.RememberDevice, in.Body.DeviceToken}
 	result, err := a.Login.WithPassword(ctx, login.Password{Name: in.Body.Email, Password: in.Body.Password,
-		Tenant: tenant, Fingerprint: cmp.Or(in.Body.DeviceFingerprint, in.FingerprintValue), Source: c.info.Source,
+		Tenant: tenant, Fingerprint: cmp.Or(in.Body.DeviceFingerprint, in.FingerprintValue), Source: c.Info.Source,
 		Door:   login.Main,
-		Device: deviceOf(r, b.device), Remember: b.remember})
+		Device: web.KnownDevice(r, in.Body.DeviceToken), Remember: in.Body.RememberDevice})
 	if err != nil {
 		return nil, err
 	}
-	return a.signedIn(r, result, b)
-}
-
-// foreign tells whether a browser says that the request comes from another origin than ours.
-func foreign(r *http.Request, own string) bool {
-	if origin := r.Header.Get("Origin"); origin != "" {
-		return origin != own
-	}
-	site := r.Header.Get("Sec-Fetch-Site")
-	return site == "cross-site" || site == "same-site"
-}
-
-func (a *API) originListed(ctx context.Context, r *http.Request) (bool, error) {
-	orgs, err := a.Organizations.WithOrigin(ctx, r.Header.Get("Origin"))
-	return len(orgs) > 0, err
-}
-
-// sessionCookies carry a pair for a browser. Neither has a Domain, so no other host gets them.
-func sessionCookies(p token.Pair) []string {
-	return []string{
-		accessCookie(p),
-		cookie(refreshCookieName, p.Refresh, refreshPath, http.SameSiteStrictMode,
-			max(1, int(time.Until(p.RefreshExpiresAt)/time.Second))),
-	}
-}
-
-func accessCookie(p token.Pair) string {
-	return cookie(authn.CookieName, p.Access, "/", http.SameSiteLaxMode, int(token.AccessLifetime/time.Second))
-}
-
-func expiredCookies() []string {
-	return []string{cookie(authn.CookieName, "", "/", http.SameSiteLaxMode, -1),
-		cookie(refreshCookieName, "", refreshPath, http.SameSiteStrictMode, -1)}
-}
-
-func cookie(name, value, path string, site http.SameSite, maxAge int) string {
-	return (&http.Cookie{Name: name, Value: value, Path: path, MaxAge: maxAge, Secure: true, HttpOnly: true,
-		SameSite: site}).String()
+	return a.signedIn(r, result, in.Body.Cookie)
 }
 
 type refreshInput struct {
@@ -254,20 +156,20 @@ type tokensOutput struct {
 	Body      TokenBody
 }
 
-func (a *API) refresh(ctx context.Context, c call, in *refreshInput) (*tokensOutput, error) {
-	r := c.info.Request
+func (a *routes) refresh(ctx context.Context, c v1.Call, in *refreshInput) (*tokensOutput, error) {
+	r := c.Info.Request
 	devices := r.Header.Values("X-Device-Fingerprint")
 	if in.Body != nil {
 		if value := in.Body.DeviceFingerprint; value != "" && !slices.Equal(devices, []string{value}) {
 			devices = append(slices.Clone(devices), value)
 		}
-		pair, err := a.Tokens.Refresh(ctx, c.info.Source, in.Body.RefreshToken, devices, nil)
+		pair, err := a.Tokens.Refresh(ctx, c.Info.Source, in.Body.RefreshToken, devices, nil)
 		if err != nil {
 			return nil, err
 		}
 		return &tokensOutput{Body: showTokens(pair)}, nil
 	}
-	value, found, err := authn.Cookie(r, refreshCookieName)
+	value, found, err := web.RefreshCookie(r)
 	if err != nil {
 		return nil, err
 	}
@@ -275,18 +177,13 @@ func (a *API) refresh(ctx context.Context, c call, in *refreshInput) (*tokensOut
 		return nil, fault.New(fault.Unauthenticated, fault.CodeUnauthorized,
 			"Send {\"refreshToken\": …}, or the refresh cookie.")
 	}
-	pair, err := a.Tokens.Refresh(ctx, c.info.Source, value, devices, func(org id.Organization) error {
-		ok, err := a.kit.OriginAllowed(r, org, r.Header.Get("Origin"))
-		if err == nil && (!ok || len(r.Header["Origin"]) != 1) {
-			err = fault.Forbiddenf("A refresh by cookie needs an Origin header that names this server or an allowed " +
-				"origin of the organization.")
-		}
-		return err
+	pair, err := a.Tokens.Refresh(ctx, c.Info.Source, value, devices, func(org id.Organization) error {
+		return a.Kit.AdmitRefresh(r, org)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &tokensOutput{SetCookie: sessionCookies(pair), Body: showTokens(pair)}, nil
+	return &tokensOutput{SetCookie: web.SessionCookies(pair), Body: showTokens(pair)}, nil
 }
 
 type me struct {
@@ -303,16 +200,16 @@ type me struct {
 	OwnerID          **string   `json:"ownerId,omitzero" doc:"Machines only: the user it belongs to; null for an organization's own"`
 }
 
-func (a *API) me(_ context.Context, c call, _ *nothing) (*output[me], error) {
+func (a *routes) me(_ context.Context, c v1.Call, _ *v1.Nothing) (*v1.Output[me], error) {
 	m := me{Kind: string(c.Kind), ID: c.ID, OrganizationID: string(c.Organization),
-		OrganizationSlug: c.OrganizationSlug, Permissions: c.Permissions.Strings(), ExpiresAt: moment(c.ExpiresAt)}
+		OrganizationSlug: c.OrganizationSlug, Permissions: c.Permissions.Strings(), ExpiresAt: v1.Moment(c.ExpiresAt)}
 	if c.Kind == principal.User {
 		m.Email, m.Role, m.SessionID = c.Email, c.Role, string(c.Session)
 	} else {
-		owner := text(c.Owner)
+		owner := v1.Text(c.Owner)
 		m.Name, m.OwnerID = &c.Name, &owner
 	}
-	return out(m), nil
+	return v1.Out(m), nil
 }
 
 type logoutInput struct {
@@ -330,27 +227,27 @@ type logoutOutput struct {
 	}
 }
 
-func (a *API) logout(ctx context.Context, c call, in *logoutInput) (*logoutOutput, error) {
+func (a *routes) logout(ctx context.Context, c v1.Call, in *logoutInput) (*logoutOutput, error) {
 	res := &logoutOutput{}
 	ended := 1
 	if in.Body != nil && in.Body.SessionID != "" {
-		s, err := pathID[id.Session](in.Body.SessionID)
+		s, err := v1.PathID[id.Session](in.Body.SessionID)
 		if err != nil {
 			return nil, err
 		}
 		if err := a.Sessions.EndOwn(ctx, c.Principal, s, session.ReasonLogout); err != nil {
 			return nil, err
 		}
-		if c.info.Cookie && s == c.Session {
-			res.SetCookie = expiredCookies()
+		if c.Info.Cookie && s == c.Session {
+			res.SetCookie = web.ExpiredCookies()
 		}
 	} else {
 		var err error
 		if ended, err = a.Sessions.EndAllOf(ctx, c.Principal, id.User(c.ID), session.ReasonLogout); err != nil {
 			return nil, err
 		}
-		if c.info.Cookie {
-			res.SetCookie = expiredCookies()
+		if c.Info.Cookie {
+			res.SetCookie = web.ExpiredCookies()
 		}
 	}
 	res.Body.Revoked, res.Body.SessionsTerminated = true, ended

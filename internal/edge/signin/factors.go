@@ -1,4 +1,4 @@
-package api
+package signin
 
 import (
 	"context"
@@ -15,23 +15,27 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
+	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
-func (a *API) registerFactors() {
+func (a *routes) registerFactors() {
 	limited := []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusTooManyRequests}
-	register(a, public(http.MethodPost, "/v1/auth/mfa/verify", "the token of the first step is the credential"),
-		op("Complete a sign-in with a second factor", limited...), a.verifyFactor)
-	register(a, public(http.MethodPost, "/v1/auth/mfa/challenge", "the token of the first step is the credential"),
-		op("What the browser is asked, to complete a sign-in with WebAuthn", http.StatusUnauthorized,
+	v1.Register(a.API, v1.Public(http.MethodPost, "/v1/auth/mfa/verify",
+		"the token of the first step is the credential"),
+		v1.Op("Complete a sign-in with a second factor", limited...), a.verifyFactor)
+	v1.Register(a.API, v1.Public(http.MethodPost, "/v1/auth/mfa/challenge",
+		"the token of the first step is the credential"),
+		v1.Op("What the browser is asked, to complete a sign-in with WebAuthn", http.StatusUnauthorized,
 			http.StatusConflict), a.challenge)
-	register(a, public(http.MethodPost, "/v1/auth/passkey/challenge", "a passkey names its user only in its answer"),
-		op("What the browser is asked, to sign in with a passkey alone", http.StatusConflict), a.passkeyChallenge)
-	register(a, public(http.MethodPost, "/v1/auth/passkey", "signing in is how a credential is got"),
-		op("Sign in with a passkey alone", limited...), a.passkey)
+	v1.Register(a.API, v1.Public(http.MethodPost, "/v1/auth/passkey/challenge",
+		"a passkey names its user only in its answer"),
+		v1.Op("What the browser is asked, to sign in with a passkey alone", http.StatusConflict), a.passkeyChallenge)
+	v1.Register(a.API, v1.Public(http.MethodPost, "/v1/auth/passkey", "signing in is how a credential is got"),
+		v1.Op("Sign in with a passkey alone", limited...), a.passkey)
 
 	own := "the caller's own factors"
 	change := func(method, pattern string) web.Route {
-		r := self(method, pattern, own)
+		r := v1.Self(method, pattern, own)
 		r.StepUp = true
 		return r
 	}
@@ -40,35 +44,25 @@ func (a *API) registerFactors() {
 		r.Accepts = web.Enrolling
 		return r
 	}
-	register(a, self(http.MethodGet, "/v1/auth/mfa/factors", own), op("My factors"), a.listFactors)
-	register(a, enroll("/v1/auth/mfa/factors"), created("Begin to add a factor"), a.enrollFactor)
-	register(a, enroll("/v1/auth/mfa/factors/{id}/confirm"),
-		op("Add the factor, proven by its first use", http.StatusConflict, http.StatusTooManyRequests), a.confirmFactor)
-	register(a, change(http.MethodPatch, "/v1/auth/mfa/factors/{id}"), op("Rename one of my factors"), a.renameFactor)
-	register(a, change(http.MethodDelete, "/v1/auth/mfa/factors/{id}"),
-		deleted("Remove one of my factors", http.StatusConflict), a.removeFactor)
-	register(a, change(http.MethodPost, "/v1/auth/mfa/backup-codes"),
-		created("Make ten new backup codes; the former ones stop working"), a.makeBackupCodes)
+	v1.Register(a.API, v1.Self(http.MethodGet, "/v1/auth/mfa/factors", own), v1.Op("My factors"), a.listFactors)
+	v1.Register(a.API, enroll("/v1/auth/mfa/factors"), v1.Created("Begin to add a factor"), a.enrollFactor)
+	v1.Register(a.API, enroll("/v1/auth/mfa/factors/{id}/confirm"),
+		v1.Op("Add the factor, proven by its first use", http.StatusConflict, http.StatusTooManyRequests),
+		a.confirmFactor)
+	v1.Register(a.API, change(http.MethodPatch, "/v1/auth/mfa/factors/{id}"), v1.Op("Rename one of my factors"),
+		a.renameFactor)
+	v1.Register(a.API, change(http.MethodDelete, "/v1/auth/mfa/factors/{id}"),
+		v1.Deleted("Remove one of my factors", http.StatusConflict), a.removeFactor)
+	v1.Register(a.API, change(http.MethodPost, "/v1/auth/mfa/backup-codes"),
+		v1.Created("Make ten new backup codes; the former ones stop working"), a.makeBackupCodes)
 
-	register(a, self(http.MethodPost, "/v1/auth/reauthenticate", "the caller proves themselves again"),
-		op("Prove again who I am, in the same session", http.StatusTooManyRequests), a.reauthenticate)
-	register(a, self(http.MethodPost, "/v1/auth/reauthenticate/challenge", "the caller proves themselves again"),
-		op("What the browser is asked, to prove again who I am with WebAuthn", http.StatusConflict), a.challengeAgain)
+	v1.Register(a.API, v1.Self(http.MethodPost, "/v1/auth/reauthenticate", "the caller proves themselves again"),
+		v1.Op("Prove again who I am, in the same session", http.StatusTooManyRequests), a.reauthenticate)
+	v1.Register(a.API, v1.Self(http.MethodPost, "/v1/auth/reauthenticate/challenge",
+		"the caller proves themselves again"),
+		v1.Op("What the browser is asked, to prove again who I am with WebAuthn", http.StatusConflict),
+		a.challengeAgain)
 
-	administer := func(method, pattern, permission string) web.Route {
-		r := people(method, pattern, permission)
-		r.StepUp = method != http.MethodGet
-		return r
-	}
-	register(a, administer(http.MethodGet, "/v1/users/{id}/mfa", "users:read"), op("A user's factors"), a.userFactors)
-	register(a, administer(http.MethodPatch, "/v1/users/{id}/mfa", "users:update"),
-		op("Require a second factor of a user"), a.requireFactor)
-	register(a, administer(http.MethodDelete, "/v1/users/{id}/mfa", "users:update"),
-		deleted("Reset a user's factors, backup codes and known devices, and end their sessions"), a.resetFactors)
-	register(a, administer(http.MethodDelete, "/v1/users/{id}/mfa/{factor}", "users:update"),
-		deleted("Remove one of a user's factors"), a.removeUserFactor)
-	register(a, stepUp(people(http.MethodPost, "/v1/users/{id}/unlock", "users:update")),
-		deleted("Forgive the failed sign-ins of a user"), a.unlockUser)
 }
 
 // credentialJSON is a browser's PublicKeyCredential as its toJSON() gives it. The library reads it; here it is only
@@ -126,54 +120,20 @@ type optionsBody struct {
 	ExpiresIn int64     `json:"expiresIn" example:"300"`
 }
 
-func showRequest(a *protocol.CredentialAssertion) (*output[optionsBody], error) {
+func showRequest(a *protocol.CredentialAssertion) (*v1.Output[optionsBody], error) {
 	p, err := showOptions(a.Response)
 	if err != nil {
 		return nil, err
 	}
-	return out(optionsBody{p, int64(mfa.ChallengeLifetime / time.Second)}), nil
+	return v1.Out(optionsBody{p, int64(mfa.ChallengeLifetime / time.Second)}), nil
 }
 
-// FactorBody is one authenticator.
-type FactorBody struct {
-	ID         string     `json:"id"`
-	Method     string     `json:"method" enum:"totp,webauthn"`
-	Name       string     `json:"name"`
-	CreatedAt  time.Time  `json:"createdAt"`
-	LastUsedAt *time.Time `json:"lastUsedAt"`
-}
-
-func showFactor(f mfa.Factor) FactorBody {
-	return FactorBody{string(f.ID), f.Method, f.Name, f.CreatedAt, moment(f.LastUsedAt)}
-}
-
-type backupCodesState struct {
-	Remaining int  `json:"remaining"`
-	Low       bool `json:"low" doc:"Three or fewer are left of a user who has factors"`
-}
-
-// FactorList is a user's factors; there are never so many that they need pages.
-type FactorList struct {
-	List[FactorBody]
-	BackupCodes backupCodesState `json:"backupCodes"`
-	Required    bool             `json:"required" doc:"The user must have a second factor"`
-}
-
-func showOverview(o mfa.Overview) FactorList {
-	l := FactorList{List: List[FactorBody]{Data: make([]FactorBody, 0, len(o.Factors))}, Required: o.Required,
-		BackupCodes: backupCodesState{o.CodesLeft, len(o.Factors) > 0 && o.CodesLeft <= mfa.CodesLow}}
-	for _, f := range o.Factors {
-		l.Data = append(l.Data, showFactor(f))
-	}
-	return l
-}
-
-func (a *API) listFactors(ctx context.Context, c call, _ *nothing) (*output[FactorList], error) {
+func (a *routes) listFactors(ctx context.Context, c v1.Call, _ *v1.Nothing) (*v1.Output[v1.FactorList], error) {
 	o, err := a.Factors.Own(ctx, c.Principal)
 	if err != nil {
 		return nil, err
 	}
-	return out(showOverview(o)), nil
+	return v1.Out(v1.ShowFactors(o)), nil
 }
 
 type enrollInput struct {
@@ -195,8 +155,8 @@ type enrollment struct {
 	ExpiresIn  int64     `json:"expiresIn" doc:"Seconds until it must be confirmed"`
 }
 
-func (a *API) enrollFactor(ctx context.Context, c call, in *enrollInput) (*createdOutput[enrollment], error) {
-	e, err := a.Factors.Enroll(ctx, c.Principal, in.Body.Method, in.Body.Name, c.info.Request.Header.Get("Origin"))
+func (a *routes) enrollFactor(ctx context.Context, c v1.Call, in *enrollInput) (*v1.CreatedOutput[enrollment], error) {
+	e, err := a.Factors.Enroll(ctx, c.Principal, in.Body.Method, in.Body.Name, c.Info.Request.Header.Get("Origin"))
 	if err != nil {
 		return nil, err
 	}
@@ -214,11 +174,11 @@ func (a *API) enrollFactor(ctx context.Context, c call, in *enrollInput) (*creat
 	if c.Session == "" { // the sign-in that waits ends sooner
 		body.ExpiresIn = max(0, min(body.ExpiresIn, int64(c.ExpiresAt.Sub(a.Now())/time.Second)))
 	}
-	return &createdOutput[enrollment]{"/v1/auth/mfa/factors/" + body.ID, body}, nil
+	return v1.CreatedAt("/v1/auth/mfa/factors/"+body.ID, body), nil
 }
 
 type confirmInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Code             string         `json:"code,omitempty" maxLength:"64" doc:"For totp: a code of the app"`
 		Credential       credentialJSON `json:"credential,omitempty" doc:"For webauthn: the browser's PublicKeyCredential"`
@@ -227,12 +187,12 @@ type confirmInput struct {
 }
 
 type confirmedFactor struct {
-	FactorBody
+	v1.FactorBody
 	BackupCodes []string `json:"backupCodes,omitempty" nullable:"false" doc:"With the first factor: ten codes, each for one sign-in without it; shown only now"`
 }
 
-func (a *API) confirmFactor(ctx context.Context, c call, in *confirmInput) (*output[confirmedFactor], error) {
-	factor, err := pathID[id.Factor](in.ID)
+func (a *routes) confirmFactor(ctx context.Context, c v1.Call, in *confirmInput) (*v1.Output[confirmedFactor], error) {
+	factor, err := v1.PathID[id.Factor](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -243,23 +203,23 @@ func (a *API) confirmFactor(ctx context.Context, c call, in *confirmInput) (*out
 	if err != nil {
 		return nil, err
 	}
-	f, err := a.Login.ConfirmFactor(ctx, c.Principal, deviceOf(c.info.Request, ""), factor,
+	f, err := a.Login.ConfirmFactor(ctx, c.Principal, web.KnownDevice(c.Info.Request, ""), factor,
 		mfa.Proof{Code: in.Body.Code, Credential: raw}, in.Body.EndOtherSessions)
 	if err != nil {
 		return nil, err
 	}
-	return out(confirmedFactor{showFactor(f.Factor), f.BackupCodes}), nil
+	return v1.Out(confirmedFactor{v1.ShowFactor(f.Factor), f.BackupCodes}), nil
 }
 
 type renameInput struct {
-	IDInput
+	v1.IDInput
 	Body struct {
 		Name string `json:"name" minLength:"1" maxLength:"200"`
 	}
 }
 
-func (a *API) renameFactor(ctx context.Context, c call, in *renameInput) (*output[FactorBody], error) {
-	factor, err := pathID[id.Factor](in.ID)
+func (a *routes) renameFactor(ctx context.Context, c v1.Call, in *renameInput) (*v1.Output[v1.FactorBody], error) {
+	factor, err := v1.PathID[id.Factor](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -267,16 +227,16 @@ func (a *API) renameFactor(ctx context.Context, c call, in *renameInput) (*outpu
 	if err != nil {
 		return nil, err
 	}
-	return out(showFactor(f)), nil
+	return v1.Out(v1.ShowFactor(f)), nil
 }
 
 type removeInput struct {
-	IDInput
+	v1.IDInput
 	EndOtherSessions bool `query:"endOtherSessions" doc:"End your other sessions too"`
 }
 
-func (a *API) removeFactor(ctx context.Context, c call, in *removeInput) (*nothing, error) {
-	factor, err := pathID[id.Factor](in.ID)
+func (a *routes) removeFactor(ctx context.Context, c v1.Call, in *removeInput) (*v1.Nothing, error) {
+	factor, err := v1.PathID[id.Factor](in.ID)
 	if err != nil {
 		return nil, err
 	}
@@ -287,12 +247,13 @@ type backupCodes struct {
 	BackupCodes []string `json:"backupCodes" nullable:"false" doc:"Shown only now"`
 }
 
-func (a *API) makeBackupCodes(ctx context.Context, c call, _ *nothing) (*createdOutput[backupCodes], error) {
+func (a *routes) makeBackupCodes(ctx context.Context, c v1.Call, _ *v1.Nothing) (*v1.CreatedOutput[backupCodes],
+	error) {
 	codes, err := a.Factors.RegenerateCodes(ctx, c.Principal)
 	if err != nil {
 		return nil, err
 	}
-	return &createdOutput[backupCodes]{"/v1/auth/mfa/factors", backupCodes{codes}}, nil
+	return v1.CreatedAt("/v1/auth/mfa/factors", backupCodes{codes}), nil
 }
 
 type reauthenticateInput struct {
@@ -316,27 +277,28 @@ type renewedOutput struct {
 	Body      renewedBody
 }
 
-func (a *API) reauthenticate(ctx context.Context, c call, in *reauthenticateInput) (*renewedOutput, error) {
+func (a *routes) reauthenticate(ctx context.Context, c v1.Call, in *reauthenticateInput) (*renewedOutput, error) {
 	proof, err := in.Body.proof()
 	if err != nil {
 		return nil, err
 	}
 	renewed, err := a.Login.Reauthenticate(ctx, c.Principal,
-		login.Again{Password: in.Body.Password, Proof: proof, Device: deviceOf(c.info.Request, in.Body.DeviceToken)})
+		login.Again{Password: in.Body.Password, Proof: proof,
+			Device: web.KnownDevice(c.Info.Request, in.Body.DeviceToken)})
 	if err != nil {
 		return nil, err
 	}
 	t := showTokens(renewed.Tokens)
 	res := &renewedOutput{Body: renewedBody{renewed.AuthTime, t.AccessToken, t.ExpiresIn, t.TokenType,
 		showCodes(renewed.CodesLeft)}}
-	if c.info.Cookie {
-		res.SetCookie = []string{accessCookie(renewed.Tokens)}
+	if c.Info.Cookie {
+		res.SetCookie = []string{web.AccessCookie(renewed.Tokens)}
 	}
 	return res, nil
 }
 
-func (a *API) challengeAgain(ctx context.Context, c call, _ *nothing) (*output[optionsBody], error) {
-	options, err := a.Login.ChallengeAgain(ctx, c.Principal, c.info.Request.Header.Get("Origin"))
+func (a *routes) challengeAgain(ctx context.Context, c v1.Call, _ *v1.Nothing) (*v1.Output[optionsBody], error) {
+	options, err := a.Login.ChallengeAgain(ctx, c.Principal, c.Info.Request.Header.Get("Origin"))
 	if err != nil {
 		return nil, err
 	}

@@ -1,4 +1,6 @@
-package server
+// Package demo fills an empty installation with two tenants, a user for each role, one of each credential of machines
+// and sample tickets. The demo and the tests use it.
+package demo
 
 import (
 	"context"
@@ -12,26 +14,27 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/servicedesk"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
-// DemoPassword is the password of every demo user. The demo listens on loopback only and its data is thrown away.
-const DemoPassword = "only-for-the-demo-7431"
+// Password is the password of every demo user. The demo listens on loopback only and its data is thrown away.
+const Password = "only-for-the-demo-7431"
 
-// Demo is what the demo seeds, as `gatehouse demo --json` prints it.
-type Demo struct {
-	URL           string             `json:"url"`
-	Organizations []DemoOrganization `json:"organizations"`
-	Users         []DemoUser         `json:"users"`
+// Seeds is what the demo seeds, as `gatehouse demo --json` prints it.
+type Seeds struct {
+	URL           string         `json:"url"`
+	Organizations []Organization `json:"organizations"`
+	Users         []User         `json:"users"`
 
-	APIKeys            []DemoAPIKey `json:"apiKeys"`
-	AccessTokens       []DemoToken  `json:"accessTokens"`
-	SystemAccessTokens []DemoToken  `json:"systemAccessTokens"`
-	ApplicationTokens  []DemoToken  `json:"applicationTokens"`
-	Clients            []DemoClient `json:"clients"`
+	APIKeys            []APIKey `json:"apiKeys"`
+	AccessTokens       []Token  `json:"accessTokens"`
+	SystemAccessTokens []Token  `json:"systemAccessTokens"`
+	ApplicationTokens  []Token  `json:"applicationTokens"`
+	Clients            []Client `json:"clients"`
 }
 
-// DemoAPIKey is a seeded API key; Owner is a user's or the organization's id.
-type DemoAPIKey struct {
+// APIKey is a seeded API key; Owner is a user's or the organization's id.
+type APIKey struct {
 	ID           string   `json:"id"`
 	Name         string   `json:"name"`
 	Key          string   `json:"key"`
@@ -40,8 +43,8 @@ type DemoAPIKey struct {
 	Organization string   `json:"organization"`
 }
 
-// DemoToken is a seeded token for Authorization: Bearer.
-type DemoToken struct {
+// Token is a seeded token for Authorization: Bearer.
+type Token struct {
 	ID           string `json:"id"`
 	Name         string `json:"name"`
 	Token        string `json:"token"`
@@ -49,8 +52,8 @@ type DemoToken struct {
 	Organization string `json:"organization"`
 }
 
-// DemoClient is a seeded OAuth client.
-type DemoClient struct {
+// Client is a seeded OAuth client.
+type Client struct {
 	Organization string   `json:"organization"`
 	ClientID     string   `json:"client_id"`
 	ClientSecret string   `json:"client_secret"`
@@ -58,15 +61,15 @@ type DemoClient struct {
 	Permissions  []string `json:"permissions"`
 }
 
-// DemoOrganization is a seeded tenant.
-type DemoOrganization struct {
+// Organization is a seeded tenant.
+type Organization struct {
 	Slug          string `json:"slug"`
 	ID            string `json:"id"`
 	AccountNumber string `json:"accountNumber"`
 }
 
-// DemoUser is a seeded user; Organization is the slug. Those of the type application are programs.
-type DemoUser struct {
+// User is a seeded user; Organization is the slug. Those of the type application are programs.
+type User struct {
 	Type         string `json:"type"`
 	Email        string `json:"email"`
 	Username     string `json:"username"`
@@ -75,28 +78,32 @@ type DemoUser struct {
 	Organization string `json:"organization"`
 }
 
-var demoTenants = []struct{ slug, account, name, domain string }{
-	{DemoTenant, "50001", "Acme Corp", "acme-corp.example"},
+var tenants = []struct{ slug, account, name, domain string }{
+	{Tenant, "50001", "Acme Corp", "acme-corp.example"},
 	{"second-tenant", "50002", "Second Tenant", "second-tenant.example"},
 }
 
-// DemoTenant is the organization that the demo is about; ItemPath sign-ins mean it.
-const DemoTenant = "acme-corp"
+// Tenant is the organization that the demo is about; ItemPath sign-ins mean it.
+const Tenant = "acme-corp"
 
-var demoUsers = []struct{ name, display, role string }{
+var users = []struct{ name, display, role string }{
 	{"enduser", "Demo end user", permission.RoleEndUser},
 	{"agent", "Demo agent", permission.RoleAgent},
 	{"manager", "Demo manager", permission.RoleManager},
 	{"admin", "Demo administrator", permission.RoleAdmin},
 }
 
-// SeedDemo fills an empty installation. All users share one password hash, computed once.
-func (s *Server) SeedDemo(ctx context.Context) (Demo, error) {
-	d := Demo{URL: s.Public.String()}
+// seeder makes what is seeded.
+type seeder struct{ *server.Server }
+
+// Seed fills an empty installation. All users share one password hash, computed once.
+func Seed(ctx context.Context, node *server.Server) (Seeds, error) {
+	s := &seeder{node}
+	d := Seeds{URL: s.Public.String()}
 	if err := s.Keys.Prepare(ctx); err != nil { // the long-lived set signs some of what is seeded
 		return d, err
 	}
-	hash, err := s.Hasher.Hash(ctx, "demo", DemoPassword)
+	hash, err := s.Hasher.Hash(ctx, "demo", Password)
 	if err != nil {
 		return d, err
 	}
@@ -104,14 +111,14 @@ func (s *Server) SeedDemo(ctx context.Context) (Demo, error) {
 	if err != nil {
 		return d, err
 	}
-	for _, t := range demoTenants {
+	for _, t := range tenants {
 		if err := s.seedTenant(ctx, &d, t.slug, t.account, t.name, t.domain, hash); err != nil {
 			return d, fmt.Errorf("demo: %s: %w", t.slug, err)
 		}
 	}
-	d.Organizations = append(d.Organizations, DemoOrganization{platform.Slug, string(platform.ID), ""})
+	d.Organizations = append(d.Organizations, Organization{platform.Slug, string(platform.ID), ""})
 	p := principal.NewSystem("demo", platform.ID)
-	_, err = s.demoUser(ctx, &d, p, platform, user.NewUser{Email: "operator@platform.example", Username: "operator",
+	_, err = s.addUser(ctx, &d, p, platform, user.NewUser{Email: "operator@platform.example", Username: "operator",
 		Name: "Demo operator", Role: permission.RoleSuperUser, PasswordHash: hash})
 	if err != nil {
 		return d, err
@@ -122,29 +129,29 @@ func (s *Server) SeedDemo(ctx context.Context) (Demo, error) {
 		return d, fmt.Errorf("demo: provisioning token: %w", err)
 	}
 	d.SystemAccessTokens = append(d.SystemAccessTokens,
-		DemoToken{string(master.ID), master.Name, master.Value.Reveal(), master.Owner.ID, platform.Slug})
+		Token{string(master.ID), master.Name, master.Value.Reveal(), master.Owner.ID, platform.Slug})
 	return d, nil
 }
 
-func (s *Server) demoUser(ctx context.Context, d *Demo, p principal.Principal, org organization.Organization,
+func (s *seeder) addUser(ctx context.Context, d *Seeds, p principal.Principal, org organization.Organization,
 	n user.NewUser) (id.User, error) {
 	u, err := s.Users.Create(ctx, p, n)
 	if err != nil {
 		return "", err
 	}
-	d.Users = append(d.Users, DemoUser{Type: string(u.Kind), Email: u.Email, Username: u.Username,
-		Password: DemoPassword, Role: u.Role, Organization: org.Slug})
+	d.Users = append(d.Users, User{Type: string(u.Kind), Email: u.Email, Username: u.Username,
+		Password: Password, Role: u.Role, Organization: org.Slug})
 	return u.ID, nil
 }
 
-func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, account, name, domain, hash string) error {
+func (s *seeder) seedTenant(ctx context.Context, d *Seeds, slug, account, name, domain, hash string) error {
 	org, err := s.Organizations.Create(ctx, principal.NewSystem("demo", ""),
 		organization.NewOrganization{Slug: slug, AccountNumber: account, Name: name,
 			Profile: organization.Profile{Email: "admin@" + domain, Domain: domain}})
 	if err != nil {
 		return err
 	}
-	d.Organizations = append(d.Organizations, DemoOrganization{slug, string(org.ID), account})
+	d.Organizations = append(d.Organizations, Organization{slug, string(org.ID), account})
 	p := principal.NewSystem("demo", org.ID)
 	first, err := s.Users.CreateTeam(ctx, p, user.Team{Name: "First line", Description: "Answers what comes in"})
 	if err != nil {
@@ -154,17 +161,17 @@ func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, account, name, d
 		return err
 	}
 	ids := make(map[string]id.User)
-	for _, u := range demoUsers {
+	for _, u := range users {
 		n := user.NewUser{Email: u.name + "@" + domain, Username: u.name, Name: u.display, Role: u.role,
 			PasswordHash: hash}
 		if u.role == permission.RoleAgent || u.role == permission.RoleManager {
 			n.Teams = []id.Team{first.ID}
 		}
-		if ids[u.name], err = s.demoUser(ctx, d, p, org, n); err != nil {
+		if ids[u.name], err = s.addUser(ctx, d, p, org, n); err != nil {
 			return err
 		}
 	}
-	application, err := s.demoUser(ctx, d, p, org,
+	application, err := s.addUser(ctx, d, p, org,
 		user.NewUser{Email: "integration@" + domain, Username: "integration", Name: "Demo integration",
 			Kind: user.Application, Role: permission.RoleManager, PasswordHash: hash})
 	if err != nil {
@@ -189,7 +196,7 @@ func (s *Server) seedTenant(ctx context.Context, d *Demo, slug, account, name, d
 }
 
 // seedCredentials makes one of each kind of long-lived credential.
-func (s *Server) seedCredentials(ctx context.Context, d *Demo, org organization.Organization, manager,
+func (s *seeder) seedCredentials(ctx context.Context, d *Seeds, org organization.Organization, manager,
 	application id.User) error {
 	p := principal.NewSystem("demo", org.ID)
 	issue := func(r credential.Request) (credential.Issued, error) {
@@ -204,10 +211,10 @@ func (s *Server) seedCredentials(ctx context.Context, d *Demo, org organization.
 	if err != nil {
 		return err
 	}
-	d.APIKeys = append(d.APIKeys, DemoAPIKey{string(key.ID), key.Name, key.Value.Reveal(), key.Permissions.Strings(),
+	d.APIKeys = append(d.APIKeys, APIKey{string(key.ID), key.Name, key.Value.Reveal(), key.Permissions.Strings(),
 		key.Owner.ID, org.Slug})
 	for _, t := range []struct {
-		list *[]DemoToken
+		list *[]Token
 		r    credential.Request
 	}{
 		{&d.AccessTokens, credential.Request{Kind: credential.AccessToken, Name: "Demo access token",
@@ -220,7 +227,7 @@ func (s *Server) seedCredentials(ctx context.Context, d *Demo, org organization.
 		if err != nil {
 			return err
 		}
-		*t.list = append(*t.list, DemoToken{string(i.ID), i.Name, i.Value.Reveal(), i.Owner.ID, org.Slug})
+		*t.list = append(*t.list, Token{string(i.ID), i.Name, i.Value.Reveal(), i.Owner.ID, org.Slug})
 	}
 	c, secret, err := s.Credentials.CreateClient(ctx, p,
 		client.Fields{Client: client.Client{Name: "Demo client",
@@ -228,6 +235,6 @@ func (s *Server) seedCredentials(ctx context.Context, d *Demo, org organization.
 	if err != nil {
 		return err
 	}
-	d.Clients = append(d.Clients, DemoClient{org.Slug, string(c.ID), secret.Reveal(), c.Name, c.Permissions.Strings()})
+	d.Clients = append(d.Clients, Client{org.Slug, string(c.ID), secret.Reveal(), c.Name, c.Permissions.Strings()})
 	return nil
 }

@@ -1,0 +1,165 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/itsm-automation/gatehouse/internal/platform/redis"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+)
+
+func (d *doctor) redis() {
+	if d.c.Redis.IsZero() {
+		if sqldb.IsPostgres(d.c.Database.Reveal()) {
+			d.say("Redis", Good, "", "none is configured; nodes work on PostgreSQL alone")
+		}
+		return
+	}
+	heard := make(chan time.Duration, 16)
+	began := time.Now()
+	probe := fmt.Sprintf("doctor||%d", began.UnixNano())
+	remedy := "Check the address, the password and the network; the server works without it, more slowly."
+	listening, err := redis.New(d.c.Redis.Reveal(), d.log, func(messages []string) {
+		for _, m := range messages {
+			if m == probe {
+				heard <- time.Since(began)
+			}
+		}
+	})
+	if err != nil {
+		d.say("Redis", Bad, remedy, "%v", err)
+		return
+	}
+	sending, err := redis.New(d.c.Redis.Reveal(), d.log, func([]string) {})
+	if err != nil {
+		d.say("Redis", Bad, remedy, "%v", err)
+		return
+	}
+	for _, c := range []*redis.Client{listening, sending} {
+		c.Start()
+		defer c.Close()
+	}
+	for end := time.Now().Add(3 * time.Second); !listening.Up() || !sending.Up(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			d.say("Redis", Bad, remedy, "it does not answer")
+			return
+		}
+	}
+	began = time.Now()
+	if err := sending.Ping(d.ctx); err != nil {
+		d.say("Redis", Bad, remedy, "%v", err)
+		return
+	}
+	answer := time.Since(began)
+	began = time.Now()
+	sending.Push([]string{probe})
+	select {
+	case after := <-heard:
+		d.say("Redis", Good, "", "it answers after %v, and pushes after %v", answer.Round(10*time.Microsecond),
+			after.Round(10*time.Microsecond))
+	case <-time.After(2 * time.Second):
+		d.say("Redis", Bad, "Use Redis 6 or newer, or Valkey, without a proxy that does not know CLIENT TRACKING.",
+			"it answers but pushes nothing")
+	}
+}
+
+// public asks the installation by the address that its clients use.
+func (d *doctor) public() {
+	u, err := d.c.URL()
+	if err != nil {
+		d.say("public URL", Bad, "Correct public_url.", "%v", err)
+		return
+	}
+	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, u.JoinPath("/.well-known/oauth-authorization-server").
+		String(), nil)
+	if err != nil {
+		d.say("public URL", Bad, "Correct public_url.", "%v", err)
+		return
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		d.say("public URL", Warn, "Start the server; or let this machine reach "+u.Host+".",
+			"%s cannot be reached from here: %v", u, errors.Unwrap(err))
+		return
+	}
+	defer res.Body.Close()
+	var meta struct {
+		Issuer string `json:"issuer"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&meta); err != nil ||
+		res.StatusCode != http.StatusOK || meta.Issuer != u.String() {
+		d.say("public URL", Bad, "Let the proxy pass every path to Gatehouse, and give all nodes the same public_url.",
+			"%s answers %d and names the issuer %q", u, res.StatusCode, meta.Issuer)
+		return
+	}
+	if res.TLS != nil && len(res.TLS.PeerCertificates) > 0 {
+		if left := time.Until(res.TLS.PeerCertificates[0].NotAfter); left < 14*24*time.Hour {
+			d.say("certificate", Warn, "Renew it.", "the certificate of %s ends in %d days", u.Host,
+				int(left.Hours()/24))
+		}
+	}
+	d.say("public URL", Good, "", "%s is this installation", u)
+}
+
+// proxies looks for a proxy in front that is not believed: then everyone seems to come from one address, and shares its
+// limits.
+func (d *doctor) proxies() {
+	u, err := d.c.URL()
+	if err != nil {
+		return
+	}
+	remedy := "Name the proxy in trusted_proxies, such as 127.0.0.1 or its network."
+	if ignored, ok := d.ignoredForwards(); ok && ignored > 0 {
+		d.say("proxy headers", Warn,
+			remedy+" If there is no proxy, clients invented the header, and it was rightly ignored.",
+			"%.0f requests came with X-Forwarded-For from an address that is not trusted: if that is a proxy, "+
+				"everyone counts as one client", ignored)
+		return
+	}
+	if _, port, err := net.SplitHostPort(d.c.Listen); len(d.c.TrustedProxies) == 0 && d.c.TLS.Listen == "" &&
+		u.Scheme == "https" && err == nil {
+		d.say("proxy headers", Bad, remedy,
+			"public_url is https and the server speaks plain HTTP on port %s, so there "+
+				"is a proxy; none is trusted", port)
+		return
+	}
+	d.say("proxy headers", Good, "", "%d trusted", len(d.c.TrustedProxies))
+}
+
+// ignoredForwards asks a running server's metrics.
+func (d *doctor) ignoredForwards() (n float64, ok bool) {
+	if d.c.Metrics.Listen == "" {
+		return 0, false
+	}
+	client := &http.Client{Timeout: 2 * time.Second}
+	req, err := http.NewRequestWithContext(d.ctx, http.MethodGet, "http://"+d.c.Metrics.Listen+"/metrics", nil)
+	if err != nil {
+		return 0, false
+	}
+	req.Header.Set("Authorization", "Bearer "+d.c.Metrics.Token.Reveal())
+	res, err := client.Do(req)
+	if err != nil {
+		return 0, false
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 8<<20))
+	if err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(body)) {
+		if rest, found := strings.CutPrefix(line, "gatehouse_forwarded_ignored_total "); found {
+			_, err := fmt.Sscan(rest, &n)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}

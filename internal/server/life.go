@@ -1,0 +1,164 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/session"
+	"github.com/itsm-automation/gatehouse/internal/platform/jobs"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+)
+
+// What an owner of tables may do for the whole. Each is optional; whoever has the method is asked.
+type (
+	// purger removes what nobody needs any more, at most limit rows of a table, and says how many.
+	purger interface {
+		Purge(ctx context.Context, now time.Time, limit int) (int64, error)
+	}
+	// flusher writes what waits in memory, such as last uses.
+	flusher interface {
+		Flush(ctx context.Context) error
+	}
+	// voider says what must not come back to life with an earlier state of the database.
+	voider interface {
+		Void(r sqldb.Restore) []sqldb.Step
+	}
+	// carrier says what is taken over from a later state of the database.
+	carrier interface {
+		Carry() []sqldb.Carry
+	}
+	// marker tells the states of an installation apart.
+	marker interface {
+		Marks() []sqldb.Mark
+	}
+)
+
+// own notes owners of tables.
+func (s *Server) own(owners ...any) { s.owners = append(s.owners, owners...) }
+
+// each calls do with every owner that has the methods of T.
+func each[T any](s *Server, do func(T)) {
+	for _, o := range s.owners {
+		if t, ok := o.(T); ok {
+			do(t)
+		}
+	}
+}
+
+// Void is what a restore makes void.
+func (s *Server) Void(r sqldb.Restore) (steps []sqldb.Step) {
+	each(s, func(v voider) { steps = append(steps, v.Void(r)...) })
+	return steps
+}
+
+// Carry is what a restore takes over from the database that was in use until then.
+func (s *Server) Carry() (carried []sqldb.Carry) {
+	each(s, func(c carrier) { carried = append(carried, c.Carry()...) })
+	return carried
+}
+
+// Marks tell whether that database descends from the backup.
+func (s *Server) Marks() (marks []sqldb.Mark) {
+	each(s, func(m marker) { marks = append(marks, m.Marks()...) })
+	return marks
+}
+
+// flush writes what waits in memory.
+func (s *Server) flush(ctx context.Context) (err error) {
+	each(s, func(f flusher) { err = errors.Join(err, f.Flush(ctx)) })
+	return err
+}
+
+// job is work in the background, until its context ends.
+type job struct {
+	name string
+	run  func(ctx context.Context)
+}
+
+// run hands over a job that ends with its context.
+func (s *Server) run(name string, run func(ctx context.Context)) {
+	s.jobs = append(s.jobs, job{name, run})
+}
+
+// every hands over a job that is done again and again.
+func (s *Server) every(name string, pause time.Duration, do func(ctx context.Context) error) {
+	s.run(name, func(ctx context.Context) { jobs.Every(ctx, s.log, name, pause, do) })
+}
+
+// Start begins the background work.
+func (s *Server) Start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop = cancel
+	if s.Redis != nil {
+		s.Redis.Start()
+	}
+	for _, j := range s.jobs {
+		s.running.Go(func() { j.run(ctx) })
+	}
+}
+
+const (
+	purgeBatch = 1000
+	quietEvery = 15 * time.Second
+)
+
+// housekeepingPart writes what waits, makes keys in time, gives memory back, and removes what expired.
+func housekeepingPart(_ context.Context, s *Server) error {
+	s.housekeeping = prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_housekeeping_runs_total",
+		Help: "Rounds of housekeeping that this node did."})
+	s.purged = prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_housekeeping_rows_total",
+		Help: "Rows that this node removed, or counted as gone."})
+	s.Metrics.MustRegister(s.housekeeping, s.purged)
+	s.every("last uses", session.FlushEvery, s.flush)
+	s.run("signing keys", func(ctx context.Context) {
+		if err := s.Keys.Prepare(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("signing keys could not be prepared", "error", err)
+		}
+		debug.FreeOSMemory() // building the server and its document leaves much behind
+	})
+	s.every("memory", quietEvery, func(context.Context) error {
+		if s.Hasher.Quiet() {
+			// what hashes leave behind is large, and a server at rest allocates too little to be collected soon
+			debug.FreeOSMemory()
+		}
+		return nil
+	})
+	s.every("housekeeping", time.Duration(s.Config.Housekeeping), s.housekeep)
+	return nil
+}
+
+// housekeep removes what nobody needs any more, on one node at a time: the one that holds the lease, and holds it again
+// with every batch.
+func (s *Server) housekeep(ctx context.Context) error {
+	term := 2*time.Duration(s.Config.Housekeeping) + time.Minute
+	if held, err := s.Leases.Hold(ctx, "housekeeping", term); err != nil || !held {
+		return err
+	}
+	s.housekeeping.Inc()
+	var failed error
+	var purgers []purger
+	each(s, func(p purger) { purgers = append(purgers, p) })
+	for _, p := range purgers {
+		for {
+			n, err := p.Purge(ctx, s.now(), purgeBatch)
+			s.purged.Add(float64(n))
+			if failed = errors.Join(failed, err); err != nil || n < purgeBatch {
+				break
+			}
+			if held, err := s.Leases.Hold(ctx, "housekeeping", term); err != nil || !held {
+				return errors.Join(failed, err)
+			}
+		}
+	}
+	operator, err := s.Organizations.Operator(ctx)
+	if err != nil {
+		return errors.Join(failed, err)
+	}
+	return errors.Join(failed, s.Keys.Prepare(ctx),
+		s.Keys.Housekeep(ctx, principal.NewSystem("housekeeping", operator.ID)))
+}
