@@ -69,6 +69,18 @@ func init() {
 
 var resourceName = regexp.MustCompile(`^[a-z][a-z0-9_]{1,49}$`)
 
+// CheckResource tells what is wrong with the name of a resource that Define shall add.
+func CheckResource(name string) error {
+	if _, taken := own[name]; taken {
+		return fmt.Errorf("resource %q is one of the server's own", name)
+	}
+	if !resourceName.MatchString(name) {
+		return fmt.Errorf("resource %q: must have 2 to 50 lower-case letters, digits and underscores and begin with "+
+			"a letter", name)
+	}
+	return nil
+}
+
 // Define adds resources of APIs that are protected from outside (forward authentication), each with the actions create,
 // read, update, delete and manage in every scope. Administrators hold them; other roles are an organization's to
 // define. Defining one again changes nothing.
@@ -78,12 +90,8 @@ func Define(resources []string) error {
 	v := current.Load()
 	next := maps.Clone(v.words)
 	for _, name := range resources {
-		if _, taken := own[name]; taken {
-			return fmt.Errorf("resource %q is one of the server's own", name)
-		}
-		if !resourceName.MatchString(name) {
-			return fmt.Errorf("resource %q: must have 2 to 50 lower-case letters, digits and underscores and begin "+
-				"with a letter", name)
+		if err := CheckResource(name); err != nil {
+			return err
 		}
 		next[name] = crud(ownTeamAll)
 	}

@@ -77,8 +77,8 @@ const (
 	CodeUnauthorizedClient = "UNAUTHORIZED_CLIENT"
 )
 
-// scope reads what is asked for: empty means all that may be had.
-func scope(asked string, most permission.Set) (permission.Set, error) {
+// Scope reads what is asked for: empty means all that may be had.
+func Scope(asked string, most permission.Set) (permission.Set, error) {
 	if strings.TrimSpace(asked) == "" {
 		return most, nil
 	}
@@ -94,13 +94,17 @@ func scope(asked string, most permission.Set) (permission.Set, error) {
 	return set, nil
 }
 
-// IssueClient mints for a client that asks for itself (RFC 6749 §4.4), at most for as long as the client may have its
-// tokens. A row is written only where a refresh token needs one.
-func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source principal.Source,
-	asked string) (ClientPair, error) {
-	set, err := scope(asked, proof.Client.Permissions)
-	if err != nil {
-		return ClientPair{}, err
+// IssueClient mints for a client that asks for itself (RFC 6749 §4.4), for the lifetime it asks for (0: its own), but
+// at most for as long as it and its organization may have. A row is written only where a refresh token needs one.
+func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source principal.Source, set permission.Set,
+	lifetime time.Duration) (ClientPair, error) {
+	if lifetime > 0 {
+		org, err := s.organizations.Facts(ctx, proof.Client.Organization)
+		if err != nil {
+			return ClientPair{}, err
+		}
+		proof.Client.TokenLifetime = min(lifetime, proof.Client.TokenLifetime,
+			time.Duration(org.Settings.RequestedTokenSeconds)*time.Second)
 	}
 	key, err := s.SigningKey()
 	if err != nil {
@@ -140,19 +144,6 @@ func (s *Service) IssueClient(ctx context.Context, proof ClientProof, source pri
 		return ClientPair{}, err
 	}
 	return s.signClient(key, proof, set, family, jti, expires)
-}
-
-// IssueClientFor is IssueClient for a client that names a lifetime; more than its organization and itself may have is
-// cut to that.
-func (s *Service) IssueClientFor(ctx context.Context, proof ClientProof, source principal.Source,
-	lifetime time.Duration) (ClientPair, error) {
-	org, err := s.organizations.Facts(ctx, proof.Client.Organization)
-	if err != nil {
-		return ClientPair{}, err
-	}
-	proof.Client.TokenLifetime = min(lifetime, proof.Client.TokenLifetime,
-		time.Duration(org.Settings.RequestedTokenSeconds)*time.Second)
-	return s.IssueClient(ctx, proof, source, "")
 }
 
 // maxGrants is how many refresh token families a client may have at once; the oldest end.
@@ -251,44 +242,58 @@ func (s *Service) Grant(ctx context.Context, org id.Organization, family id.Fami
 		})
 }
 
-// RefreshClient turns a client's refresh token into the next pair. The token is the client's own, works once, and used
-// again ends its family.
-func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source principal.Source, presented,
-	asked string) (ClientPair, error) {
+// ShownRefresh is a client's refresh token that holds, and what it may give.
+type ShownRefresh struct {
+	Permissions permission.Set
+
+	grant  ClientGrant
+	claims Refresh
+}
+
+func errBadRefresh() error {
+	return errGrant("The refresh token is not valid, has been used, or was issued to another client.")
+}
+
+// ShowClientRefresh judges a client's refresh token. It must be the client's own, and shown as it was issued: at the
+// same door, with the same certificate, while the secret it was got with works.
+func (s *Service) ShowClientRefresh(ctx context.Context, proof ClientProof, presented string) (shown ShownRefresh,
+	err error) {
 	c := proof.Client
 	if !c.RefreshAllowed {
-		return ClientPair{}, fault.New(fault.Invalid, CodeUnauthorizedClient, "This client may not use refresh tokens.")
+		return shown, fault.New(fault.Invalid, CodeUnauthorizedClient, "This client may not use refresh tokens.")
 	}
-	bad := errGrant("The refresh token is not valid, has been used, or was issued to another client.")
 	r, err := s.VerifyRefresh(presented)
 	if fault.Is(err, fault.Unauthenticated) {
-		return ClientPair{}, bad
+		return shown, errBadRefresh()
 	}
 	if err != nil {
-		return ClientPair{}, err
+		return shown, err
 	}
 	if r.Client != c.ID || r.Organization != c.Organization || r.Door != proof.Door {
-		return ClientPair{}, bad
+		return shown, errBadRefresh()
 	}
 	g, err := s.grant(tokendb.New(s.db.Tenant(r.Organization)).GetGrant(ctx, r.Organization, r.Family))
 	if fault.Is(err, fault.NotFound) {
-		return ClientPair{}, bad
+		return shown, errBadRefresh()
 	}
 	if err != nil {
-		return ClientPair{}, err
+		return shown, err
 	}
 	if !g.Live(s.now()) || g.Client != c.ID || g.Thumbprint != proof.Thumbprint {
-		return ClientPair{}, bad
+		return shown, errBadRefresh()
 	}
 	if live, err := s.secretLive(ctx, c.Organization, g.Credential); err != nil {
-		return ClientPair{}, err
+		return shown, err
 	} else if !live {
-		return ClientPair{}, bad
+		return shown, errBadRefresh()
 	}
-	set, err := scope(asked, g.Permissions.Within(c.Permissions))
-	if err != nil {
-		return ClientPair{}, err
-	}
+	return ShownRefresh{Permissions: g.Permissions.Within(c.Permissions), grant: g, claims: r}, nil
+}
+
+// RefreshClient turns a client's refresh token into the next pair. It works once, and used again ends its family.
+func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source principal.Source, shown ShownRefresh,
+	set permission.Set) (ClientPair, error) {
+	c, g, r := proof.Client, shown.grant, shown.claims
 	key, err := s.SigningKey()
 	if err != nil {
 		return ClientPair{}, err
@@ -309,7 +314,7 @@ func (s *Service) RefreshClient(ctx context.Context, proof ClientProof, source p
 		if err := s.EndGrant(ctx, proof.Principal(source), c.Organization, g.ID, "refresh_token_reused"); err != nil {
 			return ClientPair{}, err
 		}
-		return ClientPair{}, bad
+		return ClientPair{}, errBadRefresh()
 	}
 	return s.signClient(key, proof, set, g.ID, next, g.ExpiresAt)
 }

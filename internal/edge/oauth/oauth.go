@@ -14,6 +14,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/authn"
 	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
+	"github.com/itsm-automation/gatehouse/internal/authn/grant"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
@@ -39,7 +40,8 @@ type Deps struct {
 
 type server struct {
 	Deps
-	kit *web.Kit
+	kit    *web.Kit
+	grants *grant.Endpoint
 }
 
 // The paths.
@@ -57,7 +59,7 @@ var formOnly = []string{"application/x-www-form-urlencoded"}
 
 // Register adds the routes.
 func Register(kit *web.Kit, d Deps) {
-	o := &server{d, kit}
+	o := &server{d, kit, grant.New(d.Clients, d.Tokens)}
 	form := func(path, why string, h func(w http.ResponseWriter, r *http.Request, form url.Values) error) {
 		kit.Handle(web.Route{Method: http.MethodPost, Pattern: path, Public: why, MaxBody: maxForm, BodyTypes: formOnly,
 			WriteError: oautherr.Write}, o.form(h))

@@ -7,17 +7,11 @@ import (
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
+	"github.com/itsm-automation/gatehouse/internal/authn/grant"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/jwt"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
-	"github.com/itsm-automation/gatehouse/internal/edge/oautherr"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
-)
-
-// The grants.
-const (
-	grantClient  = "client_credentials"
-	grantRefresh = "refresh_token"
 )
 
 type tokenAnswer struct {
@@ -30,34 +24,18 @@ type tokenAnswer struct {
 
 // token answers a token request (RFC 6749 §4.4 and §6).
 func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) error {
-	grant := form.Get("grant_type")
-	if grant == "" {
+	kind := form.Get("grant_type")
+	if kind == "" {
 		return fault.New(fault.Invalid, fault.CodeValidation, "grant_type is missing.")
 	}
-	proof, err := o.client(w, r, form)
+	c, err := o.Clients.Read(r, form)
 	if err != nil {
 		return err
 	}
-	if target := form.Get("resource"); target != "" && target != token.ClientAudience(o.Tokens.Issuer(), token.OAuth) {
-		// RFC 8707
-		return fault.New(fault.Invalid, oautherr.CodeInvalidTarget,
-			"The only resource is "+token.ClientAudience(o.Tokens.Issuer(), token.OAuth)+".")
-	}
-	info := web.InfoOf(r.Context())
-	var pair token.ClientPair
-	switch grant {
-	case grantClient:
-		pair, err = o.Tokens.IssueClient(r.Context(), proof, info.Source, form.Get("scope"))
-	case grantRefresh:
-		if form.Get("refresh_token") == "" {
-			return fault.New(fault.Invalid, fault.CodeValidation, "refresh_token is missing.")
-		}
-		pair, err = o.Tokens.RefreshClient(r.Context(), proof, info.Source, form.Get("refresh_token"),
-			form.Get("scope"))
-	default:
-		return fault.New(fault.Invalid, oautherr.CodeUnsupportedGrant,
-			"grant_type must be "+grantClient+" or "+grantRefresh+".")
-	}
+	pair, limit, err := o.grants.Answer(r.Context(), clientauth.Door{Door: token.OAuth}, c,
+		grant.Request{Type: kind, Scope: form.Get("scope"), Resource: form.Get("resource"),
+			Refresh: form.Get("refresh_token"), Source: web.InfoOf(r.Context()).Source})
+	web.WriteLimit(w.Header(), limit)
 	if err != nil {
 		return err
 	}
@@ -84,7 +62,7 @@ func (o *server) metadata() func() (any, error) {
 	doc := map[string]any{
 		"issuer": issuer, "token_endpoint": issuer + tokenPath, "introspection_endpoint": issuer + introspectPath,
 		"revocation_endpoint": issuer + revokePath, "jwks_uri": issuer + jwksPath,
-		"grant_types_supported": []string{grantClient, grantRefresh}, "response_types_supported": []string{},
+		"grant_types_supported": o.grants.Types(), "response_types_supported": []string{},
 		"introspection_signing_alg_values_supported": []string{"RS256"},
 		"service_documentation":                      issuer + "/openapi.json",
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
+	"github.com/itsm-automation/gatehouse/internal/authn/grant"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
@@ -14,14 +15,8 @@ import (
 var errorWords = map[string]string{
 	clientauth.CodeInvalidClient: "invalid_client", token.CodeInvalidGrant: "invalid_grant",
 	token.CodeInvalidScope: "invalid_scope", token.CodeUnauthorizedClient: "unauthorized_client",
-	CodeUnsupportedGrant: "unsupported_grant_type", CodeInvalidTarget: "invalid_target",
+	grant.CodeUnsupportedGrant: "unsupported_grant_type", grant.CodeInvalidTarget: "invalid_target",
 }
-
-// The codes that only token endpoints have.
-const (
-	CodeUnsupportedGrant = "UNSUPPORTED_GRANT_TYPE"
-	CodeInvalidTarget    = "INVALID_TARGET"
-)
 
 // Write writes a failure as RFC 6749 §5.2 has it.
 func Write(w http.ResponseWriter, r *http.Request, err error) {

@@ -5,22 +5,14 @@ package config
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/netip"
-	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/itsm-automation/gatehouse/internal/core/permission"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
-	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
-	"github.com/itsm-automation/gatehouse/internal/platform/redis"
-	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Config is everything a server can be told. The doc tags are the reference in docs/configuration.md.
@@ -159,9 +151,6 @@ const (
 	Keep        = "keep"
 )
 
-// The choices of default_mfa; what they mean is the organizations' to say.
-var mfaPolicies = []string{"optional", "administrators", "required"}
-
 // none switches a listener off, also from a variable, where empty means "not said".
 const none = "none"
 
@@ -184,7 +173,7 @@ func Load(path string, getenv func(string) string) (Config, error) {
 			*address = ""
 		}
 	}
-	faults = append(faults, c.faults()...)
+	faults = append(faults, c.check()...)
 	return c, errors.Join(faults...)
 }
 
@@ -197,251 +186,4 @@ func Parse(text []byte, c *Config) error {
 		return errors.New(yaml.FormatError(err, false, false)) // without the source line, which may hold a secret
 	}
 	return nil
-}
-
-func (c *Config) faults() []error {
-	var out []error
-	add := func(key, format string, args ...any) { out = append(out, fmt.Errorf(key+": "+format, args...)) }
-	if u, err := c.URL(); err != nil {
-		add("public_url", "%v", err)
-	} else if u.Scheme == "http" && !isLoopback(u.Hostname()) {
-		add("public_url", "must be https; plain http is for loopback only")
-	}
-	if c.Database.IsZero() {
-		add("database", "is not set: give sqlite:/path/to/gatehouse.db or postgres://…")
-	}
-	if !c.Redis.IsZero() {
-		if err := redis.Check(c.Redis.Reveal()); err != nil {
-			add("redis", "%v", err)
-		} else if !sqldb.IsPostgres(c.Database.Reveal()) {
-			add("redis", "needs a PostgreSQL database: the processes that share a SQLite file are on one machine, "+
-				"and quick enough")
-		}
-	}
-	if c.Failover != SignInAgain && c.Failover != Keep {
-		add("database_failover", "must be %s or %s", SignInAgain, Keep)
-	}
-	if every := time.Duration(c.Housekeeping); every < time.Second || every > 24*time.Hour {
-		add("housekeeping_every", "must be from 1s to 24h")
-	}
-	if _, err := keyring.New(c.EncryptionKeys); err != nil {
-		add("encryption_keys", "%v", err)
-	}
-	if c.Listen == "" && c.TLS.Listen == "" {
-		add("listen", "neither listen nor tls.listen is set")
-	}
-	for key, address := range map[string]string{"listen": c.Listen, "tls.listen": c.TLS.Listen,
-		"mtls.listen": c.MTLS.Listen, "metrics.listen": c.Metrics.Listen} {
-		if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
-			add(key, "must be host:port")
-		}
-	}
-	if c.TLS.Listen != "" && (c.TLS.CertificateFile == "" || c.TLS.KeyFile == "") {
-		add("tls", "needs certificate_file and key_file")
-	}
-	if c.MTLS.Listen != "" && (c.TLS.CertificateFile == "" || c.TLS.KeyFile == "" || c.MTLS.PublicURL == "") {
-		add("mtls", "needs tls.certificate_file, tls.key_file and mtls.public_url")
-	}
-	if c.MTLS.PublicURL != "" {
-		if u, err := originURL(c.MTLS.PublicURL); err != nil || u.Scheme != "https" {
-			add("mtls.public_url", "must be https and a host, such as https://mtls.auth.example.com")
-		}
-	}
-	if c.MTLS.CertificateHeader != "" && len(c.TrustedProxies) == 0 {
-		add("mtls.certificate_header", "is believed from trusted_proxies only, and there are none")
-	}
-	for i, name := range c.Resources {
-		if err := permission.Define([]string{name}); err != nil {
-			add(fmt.Sprintf("resources[%d]", i), "%v", err)
-		}
-	}
-	if _, err := networks(c.Outbound.AllowedNetworks); err != nil {
-		add("outbound.allowed_networks", "%v", err)
-	}
-	if host, _, err := net.SplitHostPort(c.Metrics.Listen); err == nil && !isLoopback(host) &&
-		c.Metrics.Token.IsZero() {
-		add("metrics.listen", "must be a loopback address, or set metrics.token: metrics are not for everyone")
-	}
-	if !c.Metrics.Token.IsZero() && len(c.Metrics.Token.Reveal()) < 16 {
-		add("metrics.token", "must have at least 16 characters")
-	}
-	if !slices.Contains(mfaPolicies, c.DefaultMFA) {
-		add("default_mfa", "must be %s", strings.Join(mfaPolicies, ", "))
-	}
-	if c.Mail.SMTP != "" {
-		if err := c.SMTP().Check(); err != nil {
-			add("mail", "%v", err)
-		}
-	}
-	out = append(out, c.webAuthnFaults()...)
-	if c.Tracing.Endpoint != "" {
-		if u, err := url.Parse(c.Tracing.Endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") ||
-			u.Host == "" {
-			add("tracing.otlp_endpoint", "must be an http or https URL")
-		}
-	}
-	if _, err := c.Proxies(); err != nil {
-		add("trusted_proxies", "%v", err)
-	}
-	for i, h := range c.TenantHosts {
-		if h == "" || strings.ContainsAny(h, ":/ ") || h != strings.ToLower(h) {
-			add(fmt.Sprintf("tenant_hosts[%d]", i), "must be a host name in lower case, without scheme and port")
-		}
-	}
-	if !strings.Contains(" debug info warn error ", " "+c.Log.Level+" ") {
-		add("log.level", "must be debug, info, warn or error")
-	}
-	if c.Log.Format != "json" && c.Log.Format != "text" {
-		add("log.format", "must be json or text")
-	}
-	if b := c.Signing.KeyBits; b != 2048 && b != 3072 && b != 4096 {
-		add("signing.key_bits", "must be 2048, 3072 or 4096")
-	}
-	if c.Hashing.Slots < 0 || c.Hashing.Slots > 256 {
-		add("password_hashing.slots", "must be from 0 to 256")
-	}
-	if c.Hashing.MaxWaiting < 1 || c.Hashing.MaxWaiting > 100_000 {
-		add("password_hashing.max_waiting", "must be from 1 to 100000")
-	}
-	if c.DatabasePool < 2 || c.DatabasePool > 1000 {
-		add("database_connections", "must be from 2 to 1000")
-	}
-	if c.MaxRequests < 10 || c.MaxRequests > 1_000_000 {
-		add("max_requests", "must be from 10 to 1000000")
-	}
-	if c.ShutdownDelay < 0 || time.Duration(c.ShutdownDelay) > 10*time.Minute {
-		add("shutdown_delay", "must be from 0s to 10m")
-	}
-	if c.ShutdownGrace < 0 || time.Duration(c.ShutdownGrace) > 10*time.Minute {
-		add("shutdown_grace", "must be from 0s to 10m")
-	}
-	return out
-}
-
-// URL is the public URL: scheme and host, no path.
-func (c *Config) URL() (*url.URL, error) {
-	if c.PublicURL == "" {
-		return nil, errors.New("is not set: give the address clients use, such as https://auth.example.com")
-	}
-	return originURL(c.PublicURL)
-}
-
-// originURL reads an address of scheme and host.
-func originURL(text string) (*url.URL, error) {
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil ||
-		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
-		return nil, errors.New("must be scheme and host only, such as https://auth.example.com")
-	}
-	if u.Host != strings.ToLower(u.Host) || (u.Scheme == "https" && u.Port() == "443") ||
-		(u.Scheme == "http" && u.Port() == "80") {
-		return nil, errors.New("must be as browsers write an origin: lower case, without the scheme's own port")
-	}
-	u.Path = ""
-	return u, nil
-}
-
-// SMTP is the mail server.
-func (c *Config) SMTP() mail.SMTP {
-	m := c.Mail
-	return mail.SMTP{Address: m.SMTP, Security: m.Security, Username: m.Username, Password: m.Password,
-		CAFile: m.CAFile, From: m.From}
-}
-
-// RelyingParty is the configured one: its id, and the origins of its pages.
-func (c *Config) RelyingParty() (rpID string, origins []string) {
-	u, err := c.URL()
-	if err != nil {
-		return "", nil
-	}
-	origins = []string{u.Scheme + "://" + u.Host}
-	rpID = c.WebAuthn.RPID
-	if a, err := netip.ParseAddr(u.Hostname()); rpID == "" && err == nil && a.IsLoopback() {
-		// an address is no relying party; this machine has a name
-		rpID, origins = "localhost", []string{u.Scheme + "://" + net.JoinHostPort("localhost", u.Port())}
-	} else if rpID == "" {
-		rpID = u.Hostname()
-	}
-	for _, o := range c.WebAuthn.Origins {
-		if !slices.Contains(origins, o) {
-			origins = append(origins, o)
-		}
-	}
-	return rpID, origins
-}
-
-// webAuthnFaults: a page may only use a relying party that is its own host or a domain above it (WebAuthn §5.1.3).
-func (c *Config) webAuthnFaults() (out []error) {
-	if c.WebAuthn.RPID == "" && len(c.WebAuthn.Origins) == 0 {
-		return nil
-	}
-	rpID, origins := c.RelyingParty()
-	if rpID != strings.ToLower(rpID) || strings.ContainsAny(rpID, ":/ ") {
-		return append(out, errors.New("webauthn.rp_id: must be a host name in lower case"))
-	}
-	for i, o := range origins {
-		key := "public_url"
-		if i > 0 {
-			key = "webauthn.origins"
-		}
-		u, err := originURL(o)
-		switch {
-		case err != nil:
-			out = append(out, fmt.Errorf("%s: %s: %w", key, o, err))
-		case u.Hostname() != rpID && !strings.HasSuffix(u.Hostname(), "."+rpID):
-			out = append(out, fmt.Errorf("%s: %s is not under webauthn.rp_id, %s", key, o, rpID))
-		case u.Scheme == "http" && !isLoopback(u.Hostname()):
-			out = append(out, fmt.Errorf("%s: %s must be https", key, o))
-		}
-	}
-	return out
-}
-
-// MTLSURL is the public URL of the listener that asks for certificates; nil if there is none.
-func (c *Config) MTLSURL() (*url.URL, error) {
-	if c.MTLS.PublicURL == "" {
-		return nil, nil
-	}
-	return originURL(c.MTLS.PublicURL)
-}
-
-// Proxies are the networks of trusted_proxies.
-func (c *Config) Proxies() ([]netip.Prefix, error) {
-	list, err := networks(c.TrustedProxies)
-	if err != nil {
-		return nil, err
-	}
-	for _, p := range list {
-		if p.Bits() == 0 {
-			return nil, fmt.Errorf("%q would believe everyone", p)
-		}
-	}
-	return list, nil
-}
-
-// Reachable are the networks of outbound.allowed_networks.
-func (c *Config) Reachable() ([]netip.Prefix, error) { return networks(c.Outbound.AllowedNetworks) }
-
-func networks(list []string) ([]netip.Prefix, error) {
-	out := make([]netip.Prefix, 0, len(list))
-	for _, s := range list {
-		if a, err := netip.ParseAddr(s); err == nil {
-			out = append(out, netip.PrefixFrom(a, a.BitLen()))
-			continue
-		}
-		p, err := netip.ParsePrefix(s)
-		if err != nil {
-			return nil, fmt.Errorf("%q is neither an address nor a network", s)
-		}
-		out = append(out, p)
-	}
-	return out, nil
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.IsLoopback()
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
 )
 
 const goodKey = "q5sJHxQ3o8m1Vx0Zk2c7d9e4f6a8B1C3D5E7F9G1H3I="
@@ -71,6 +73,23 @@ func TestWEB13_Faults(t *testing.T) {
 	}
 }
 
+// Reading a configuration changes nothing of the process: a resource that it names is a permission of the server that is
+// built from it, and of no other.
+func TestCheckChangesNothing(t *testing.T) {
+	t.Parallel()
+	c, err := Load("", required("GATEHOUSE_RESOURCES", "never_defined"))
+	if err != nil || len(c.Resources) != 1 {
+		t.Fatal(c.Resources, err)
+	}
+	if permission.IsResource("never_defined") {
+		t.Error("reading the configuration defined a permission")
+	}
+	if _, err := Load("", required("GATEHOUSE_RESOURCES", "tickets")); err == nil ||
+		!strings.Contains(err.Error(), "resources[0]") {
+		t.Errorf("%v for a resource of the server's own", err)
+	}
+}
+
 func TestSourcesAndSecrets(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -115,7 +134,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c := Default()
 		if Parse(text, &c) == nil {
-			c.faults() // judges whatever was read, without a panic
+			c.check() // judges whatever was read, without a panic
 		}
 	})
 }

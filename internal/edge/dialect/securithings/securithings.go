@@ -11,6 +11,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
+	"github.com/itsm-automation/gatehouse/internal/authn/grant"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 	"github.com/itsm-automation/gatehouse/internal/edge/oautherr"
@@ -26,20 +27,18 @@ type Deps struct {
 const (
 	prefix  = "/token"
 	maxBody = 32 << 10
-
-	grantClient  = "client_credentials"
-	grantRefresh = "refresh_token"
 )
 
 // Register adds the route.
-func Register(kit *web.Kit, s Deps) {
+func Register(kit *web.Kit, d Deps) {
+	grants := grant.New(d.Clients, d.Tokens)
 	kit.Shape(prefix, oautherr.Write)
 	route := web.Route{Method: http.MethodPost, Pattern: prefix + "/{organization}",
 		Public: "the client authenticates itself", MaxBody: maxBody, BodyTypes: []string{"*"},
 		WriteError: oautherr.Write}
 	kit.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Pragma", "no-cache") // RFC 6749 §5.1; Cache-Control: no-store is everywhere
-		return s.token(w, r)
+		return answerWith(grants, w, r)
 	})
 }
 
@@ -59,7 +58,7 @@ func read(r *http.Request) (request, error) {
 		return request{}, fault.New(fault.TooLarge, fault.CodeTooLarge, "The body is too large, or was cut short.")
 	}
 	if strings.TrimSpace(string(body)) == "" {
-		return request{grant: grantClient}, nil
+		return request{grant: grant.ClientCredentials}, nil
 	}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
@@ -135,7 +134,7 @@ type answer struct {
 	RefreshToken string `json:"refresh_token,omitzero"`
 }
 
-func (s Deps) token(w http.ResponseWriter, r *http.Request) error {
+func answerWith(grants *grant.Endpoint, w http.ResponseWriter, r *http.Request) error {
 	q, err := read(r)
 	if err != nil {
 		return err
@@ -144,26 +143,10 @@ func (s Deps) token(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	source := web.InfoOf(r.Context()).Source
-	proof, limit, err := s.Clients.Authenticate(r.Context(),
-		clientauth.Door{Door: token.SecuriThings, Organization: r.PathValue("organization")}, c, source)
+	pair, limit, err := grants.Answer(r.Context(),
+		clientauth.Door{Door: token.SecuriThings, Organization: r.PathValue("organization")}, c,
+		grant.Request{Type: q.grant, Scope: q.scope, Refresh: q.refresh, Source: web.InfoOf(r.Context()).Source})
 	web.WriteLimit(w.Header(), limit)
-	if err != nil {
-		return err
-	}
-	var pair token.ClientPair
-	switch q.grant {
-	case grantClient:
-		pair, err = s.Tokens.IssueClient(r.Context(), proof, source, q.scope)
-	case grantRefresh:
-		if q.refresh == "" {
-			return bad("refresh_token is missing.")
-		}
-		pair, err = s.Tokens.RefreshClient(r.Context(), proof, source, q.refresh, q.scope)
-	default:
-		return fault.New(fault.Invalid, oautherr.CodeUnsupportedGrant,
-			"grant_type must be "+grantClient+" or "+grantRefresh+".")
-	}
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
+	"github.com/itsm-automation/gatehouse/internal/authn/grant"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
@@ -48,14 +49,10 @@ func (s Deps) accessToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	source := web.InfoOf(r.Context()).Source
-	proof, limit, err := s.Clients.Authenticate(r.Context(), clientauth.Door{Door: token.ServiceBroker},
-		clientauth.WithSecret(in.ClientID, in.ClientSecret), source)
+	pair, limit, err := grant.New(s.Clients, s.Tokens).Answer(r.Context(), clientauth.Door{Door: token.ServiceBroker},
+		clientauth.WithSecret(in.ClientID, in.ClientSecret), grant.Request{Type: grant.ClientCredentials,
+			Lifetime: lifetime, Source: web.InfoOf(r.Context()).Source})
 	web.WriteLimit(w.Header(), limit)
-	if err != nil {
-		return err
-	}
-	pair, err := s.Tokens.IssueClientFor(r.Context(), proof, source, lifetime)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,50 @@
+package web
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+)
+
+// oddQuery finds what no database keeps as text.
+func oddQuery(raw string) bool {
+	if raw == "" {
+		return false
+	}
+	if _, err := url.ParseQuery(raw); err != nil {
+		return true
+	}
+	q, err := url.QueryUnescape(raw)
+	return err != nil || !utf8.ValidString(q) || strings.IndexByte(q, 0) >= 0
+}
+
+// oddPath finds paths that two parsers could read differently. No route of ours needs them, so they are nothing.
+func oddPath(r *http.Request) bool {
+	p := r.URL.EscapedPath()
+	if p == "" || p[0] != '/' || len(p) > 2048 {
+		return true
+	}
+	return strings.Contains(p, "//") || strings.ContainsAny(p, ";\\%") || strings.Contains(p+"/", "/./") ||
+		strings.Contains(p+"/", "/../")
+}
+
+// unmatched tells a wrong method from a wrong path.
+func (k *Kit) unmatched(w http.ResponseWriter, r *http.Request) {
+	var allowed []string
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		probe := &http.Request{Method: m, URL: r.URL, Host: r.Host}
+		if _, pattern := k.mux.Handler(probe); pattern != "/" && pattern != "" {
+			allowed = append(allowed, m)
+		}
+	}
+	if len(allowed) == 0 {
+		k.writeError(w, r, fault.NotFoundf("There is nothing at this path."))
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	k.writeError(w, r, fault.New(fault.MethodNotAllowed, fault.CodeMethodNotAllowed,
+		"This path takes "+strings.Join(allowed, ", ")+"."))
+}

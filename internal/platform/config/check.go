@@ -1,0 +1,210 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/redis"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+)
+
+// faults collects what is wrong, each by its key. Looking changes nothing.
+type faults []error
+
+func (f *faults) add(key, format string, args ...any) {
+	*f = append(*f, fmt.Errorf(key+": "+format, args...))
+}
+
+// within holds a number to its bounds.
+func (f *faults) within(key string, n, least, most int) {
+	if n < least || n > most {
+		f.add(key, "must be from %d to %d", least, most)
+	}
+}
+
+// choice holds a word to a list.
+func (f *faults) choice(key, word string, list ...string) {
+	if !slices.Contains(list, word) {
+		last := len(list) - 1
+		f.add(key, "must be %s or %s", strings.Join(list[:last], ", "), list[last])
+	}
+}
+
+// address holds an address to listen at to its form; empty: none.
+func (f *faults) address(key, address string) {
+	if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
+		f.add(key, "must be host:port")
+	}
+}
+
+// of adds what another package says.
+func (f *faults) of(key string, err error) {
+	if err != nil {
+		f.add(key, "%v", err)
+	}
+}
+
+// check tells everything that is wrong.
+func (c *Config) check() faults {
+	var f faults
+	if u, err := c.URL(); err != nil {
+		f.add("public_url", "%v", err)
+	} else if u.Scheme == "http" && !isLoopback(u.Hostname()) {
+		f.add("public_url", "must be https; plain http is for loopback only")
+	}
+	c.checkStorage(&f)
+	if c.Listen == "" && c.TLS.Listen == "" {
+		f.add("listen", "neither listen nor tls.listen is set")
+	}
+	f.address("listen", c.Listen)
+	c.TLS.check(&f)
+	c.MTLS.check(&f, c.TLS, len(c.TrustedProxies) > 0)
+	c.Metrics.check(&f)
+	c.Tracing.check(&f)
+	c.Log.check(&f)
+	_, err := c.Proxies()
+	f.of("trusted_proxies", err)
+	for i, h := range c.TenantHosts {
+		if h == "" || strings.ContainsAny(h, ":/ ") || h != strings.ToLower(h) {
+			f.add(fmt.Sprintf("tenant_hosts[%d]", i), "must be a host name in lower case, without scheme and port")
+		}
+	}
+	for i, name := range c.Resources {
+		f.of(fmt.Sprintf("resources[%d]", i), permission.CheckResource(name))
+	}
+	c.Outbound.check(&f)
+	if c.Mail.SMTP != "" {
+		f.of("mail", c.SMTP().Check())
+	}
+	c.checkWebAuthn(&f)
+	// What the choices mean is the organizations' to say.
+	f.choice("default_mfa", c.DefaultMFA, "optional", "administrators", "required")
+	c.Signing.check(&f)
+	c.Hashing.check(&f)
+	f.within("max_requests", c.MaxRequests, 10, 1_000_000)
+	if every := time.Duration(c.Housekeeping); every < time.Second || every > 24*time.Hour {
+		f.add("housekeeping_every", "must be from 1s to 24h")
+	}
+	for key, d := range map[string]Duration{"shutdown_delay": c.ShutdownDelay, "shutdown_grace": c.ShutdownGrace} {
+		if d < 0 || time.Duration(d) > 10*time.Minute {
+			f.add(key, "must be from 0s to 10m")
+		}
+	}
+	return f
+}
+
+func (c *Config) checkStorage(f *faults) {
+	if c.Database.IsZero() {
+		f.add("database", "is not set: give sqlite:/path/to/gatehouse.db or postgres://…")
+	}
+	f.within("database_connections", c.DatabasePool, 2, 1000)
+	f.choice("database_failover", c.Failover, SignInAgain, Keep)
+	_, err := keyring.New(c.EncryptionKeys)
+	f.of("encryption_keys", err)
+	if c.Redis.IsZero() {
+		return
+	}
+	if err := redis.Check(c.Redis.Reveal()); err != nil {
+		f.add("redis", "%v", err)
+	} else if !sqldb.IsPostgres(c.Database.Reveal()) {
+		f.add("redis", "needs a PostgreSQL database: the processes that share a SQLite file are on one machine, "+
+			"and quick enough")
+	}
+}
+
+func (t TLS) check(f *faults) {
+	f.address("tls.listen", t.Listen)
+	if t.Listen != "" && !t.complete() {
+		f.add("tls", "needs certificate_file and key_file")
+	}
+}
+
+func (t TLS) complete() bool { return t.CertificateFile != "" && t.KeyFile != "" }
+
+func (m MTLS) check(f *faults, t TLS, behindProxy bool) {
+	f.address("mtls.listen", m.Listen)
+	if m.Listen != "" && (!t.complete() || m.PublicURL == "") {
+		f.add("mtls", "needs tls.certificate_file, tls.key_file and mtls.public_url")
+	}
+	if m.PublicURL != "" {
+		if u, err := originURL(m.PublicURL); err != nil || u.Scheme != "https" {
+			f.add("mtls.public_url", "must be https and a host, such as https://mtls.auth.example.com")
+		}
+	}
+	if m.CertificateHeader != "" && !behindProxy {
+		f.add("mtls.certificate_header", "is believed from trusted_proxies only, and there are none")
+	}
+}
+
+func (m Metrics) check(f *faults) {
+	f.address("metrics.listen", m.Listen)
+	if host, _, err := net.SplitHostPort(m.Listen); err == nil && !isLoopback(host) && m.Token.IsZero() {
+		f.add("metrics.listen", "must be a loopback address, or set metrics.token: metrics are not for everyone")
+	}
+	if !m.Token.IsZero() && len(m.Token.Reveal()) < 16 {
+		f.add("metrics.token", "must have at least 16 characters")
+	}
+}
+
+func (t Tracing) check(f *faults) {
+	if t.Endpoint == "" {
+		return
+	}
+	if u, err := url.Parse(t.Endpoint); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		f.add("tracing.otlp_endpoint", "must be an http or https URL")
+	}
+}
+
+func (l Log) check(f *faults) {
+	f.choice("log.level", l.Level, "debug", "info", "warn", "error")
+	f.choice("log.format", l.Format, "json", "text")
+}
+
+func (o Outbound) check(f *faults) {
+	_, err := networks(o.AllowedNetworks)
+	f.of("outbound.allowed_networks", err)
+}
+
+func (s Signing) check(f *faults) {
+	if b := s.KeyBits; b != 2048 && b != 3072 && b != 4096 {
+		f.add("signing.key_bits", "must be 2048, 3072 or 4096")
+	}
+}
+
+func (h Hashing) check(f *faults) {
+	f.within("password_hashing.slots", h.Slots, 0, 256)
+	f.within("password_hashing.max_waiting", h.MaxWaiting, 1, 100_000)
+}
+
+// checkWebAuthn: a page may only use a relying party that is its own host or a domain above it (WebAuthn §5.1.3).
+func (c *Config) checkWebAuthn(f *faults) {
+	if c.WebAuthn.RPID == "" && len(c.WebAuthn.Origins) == 0 {
+		return
+	}
+	rpID, origins := c.RelyingParty()
+	if rpID != strings.ToLower(rpID) || strings.ContainsAny(rpID, ":/ ") {
+		f.add("webauthn.rp_id", "must be a host name in lower case")
+		return
+	}
+	for i, o := range origins {
+		key := "public_url"
+		if i > 0 {
+			key = "webauthn.origins"
+		}
+		u, err := originURL(o)
+		switch {
+		case err != nil:
+			f.add(key, "%s: %v", o, err)
+		case u.Hostname() != rpID && !strings.HasSuffix(u.Hostname(), "."+rpID):
+			f.add(key, "%s is not under webauthn.rp_id, %s", o, rpID)
+		case u.Scheme == "http" && !isLoopback(u.Hostname()):
+			f.add(key, "%s must be https", o)
+		}
+	}
+}
