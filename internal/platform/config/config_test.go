@@ -73,8 +73,8 @@ func TestWEB13_Faults(t *testing.T) {
 	}
 }
 
-// Reading a configuration changes nothing of the process: a resource that it names is a permission of the server that is
-// built from it, and of no other.
+// Reading a configuration changes nothing of the process: a resource that it names is a permission of the server that
+// is built from it, and of no other.
 func TestCheckChangesNothing(t *testing.T) {
 	t.Parallel()
 	c, err := Load("", required("GATEHOUSE_RESOURCES", "never_defined"))
