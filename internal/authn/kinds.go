@@ -182,7 +182,7 @@ func ofValue(value string) *kind {
 // ofToken tells a kind by a verified JWT.
 func ofToken(typ string, door token.Door) *kind {
 	for i := range kinds {
-		if kinds[i].typ == typ && kinds[i].door == door {
+		if typ != "" && kinds[i].typ == typ && kinds[i].door == door {
 			return &kinds[i]
 		}
 	}

@@ -161,7 +161,7 @@ func Join(t testing.TB, address string, options ...Option) *Server {
 	h := httptest.NewServer(srv.Handler)
 	t.Cleanup(func() {
 		h.Close()
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute) // machines may be slow
 		defer cancel()
 		if err := srv.Close(ctx); err != nil && !s.Broken {
 			t.Error(err)

@@ -64,8 +64,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 		return Credential{}, fault.Invalidf("expiresAt", "must be in the future; revoke it to end it now")
 	}
 	if after.State == Active && before.State == Off && p.Kind != principal.User && !p.IsSystem() &&
-		(kind != SystemToken || !mayMint(p, kind)) {
-		// D3 reactivates
+		(!table[kind].Revives || !mayMint(p, kind)) {
 		return Credential{}, fault.Forbiddenf("A machine credential cannot switch on what was switched off.")
 	}
 	details := changes(before, after, ch.PermissionList)
@@ -148,7 +147,7 @@ func (s *Service) permissionsAfter(ctx context.Context, p principal.Principal, b
 		return before.Permissions, nil
 	}
 	if after.Owner != before.Owner {
-		if after.Kind != APIKey {
+		if !table[after.Kind].Moves {
 			return permission.Set{}, fault.Invalidf("owner", "cannot be changed for this kind; make another one")
 		}
 		if p.Scope(after.Kind.Resource(), "update") < permission.All {

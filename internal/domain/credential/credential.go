@@ -21,8 +21,10 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/jwt"
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential/credentialdb"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
@@ -37,9 +39,6 @@ const (
 	ApplicationToken Kind = "application_token"
 	ClientSecret     Kind = "client_secret"
 )
-
-// Kinds lists all of them.
-var Kinds = []Kind{APIKey, AccessToken, SystemToken, ApplicationToken, ClientSecret}
 
 // OwnerKind is what a credential belongs to.
 type OwnerKind string
@@ -80,60 +79,86 @@ const (
 	MaxOverlap = 30 * 24 * time.Hour
 )
 
-// rules are what a kind is.
+// rules are what a kind is. To add a kind, add its row; nothing else in this package asks which kind one is.
 type rules struct {
+	kind     Kind
 	Resource string       // of the permissions that manage it
 	Mark     *secret.Mark // the value's form; nil: a JWT
 	Type     string       // the JWT's typ
 	Owners   []OwnerKind
-	Stored   bool // has permissions of its own; else it gives what its owner's role gives
-	Expires  bool // may have an expiry
-	Switch   bool // may be switched off and on
-	Rate     int  // requests a minute if nothing is said; 0: no limit
+	OfType   user.Kind // its owner, if a user, must be of this type; empty: of any
+	Stored   bool      // has permissions of its own; else it gives what its owner's role gives
+	Expires  bool      // may have an expiry
+	Switch   bool      // may be switched off and on
+	Moves    bool      // may be given to another owner
+	Narrows  bool      // may be narrowed to some resources of its owner's role
+	Limited  bool      // always has a limit of requests
+	Rate     int       // requests a minute if nothing is said; 0: no limit
 	// how many an owner may have that are not revoked; 0: any number. For what machines make and what never expires
-	Most    int
-	newID   func() id.Credential
-	parseID func(string) (id.Credential, error)
+	Most int
+
+	// MadeBy tells which machines may make others of the kind; nil: none (G12).
+	MadeBy func(p principal.Principal) bool
+	// Revives tells that such a machine may also switch on what was switched off.
+	Revives bool
+	// Holds bounds the resources that it may have permissions on; nil: any.
+	Holds func(resource string, platform bool) bool
+	// Default is what it holds if nothing is said; nil: it must be said.
+	Default func() []string
+
+	ids ids
 }
 
-func ids[T id.ID]() (func() id.Credential, func(string) (id.Credential, error)) {
-	return func() id.Credential { return id.Credential(id.New[T]()) }, func(s string) (id.Credential, error) {
+// ids makes and reads the ids of a kind: each has a prefix of its own.
+type ids struct {
+	make func() id.Credential
+	read func(string) (id.Credential, error)
+}
+
+func idsOf[T id.ID]() ids {
+	return ids{func() id.Credential { return id.Credential(id.New[T]()) }, func(s string) (id.Credential, error) {
 		v, err := id.Parse[T](s)
 		return id.Credential(v), err
-	}
+	}}
 }
 
-var table = func() map[Kind]rules {
-	user, organization, client := OwnedByUser, OwnedByOrganization, OwnedByClient
-	t := map[Kind]rules{
-		APIKey: {Resource: "api_keys", Mark: &secret.Mark{Prefix: "tnt_", Stamped: true},
-			Owners: []OwnerKind{user, organization}, Stored: true, Expires: true, Switch: true, Rate: DefaultRateLimit},
-		AccessToken: {Resource: "access_tokens", Mark: &secret.Mark{Prefix: "gth_at_"}, Owners: []OwnerKind{user},
-			Expires: true},
-		SystemToken: {Resource: "system_tokens", Type: jwt.TypeSystem, Owners: []OwnerKind{organization},
-			Stored: true, Switch: true, Most: 1000},
-		ApplicationToken: {Resource: "application_tokens", Type: jwt.TypeApplication, Owners: []OwnerKind{user},
-			Most: 100},
-		ClientSecret: {Resource: "clients", Mark: &secret.Mark{Prefix: "gth_cs_"}, Owners: []OwnerKind{client},
-			Expires: true, Switch: true},
-	}
-	for kind, r := range t {
-		switch kind {
-		case APIKey:
-			r.newID, r.parseID = ids[id.APIKey]()
-		case AccessToken:
-			r.newID, r.parseID = ids[id.AccessToken]()
-		case SystemToken:
-			r.newID, r.parseID = ids[id.SystemToken]()
-		case ApplicationToken:
-			r.newID, r.parseID = ids[id.ApplicationToken]()
-		case ClientSecret:
-			r.newID, r.parseID = ids[id.ClientSecret]()
+var kinds = []rules{
+	{kind: APIKey, Resource: "api_keys", ids: idsOf[id.APIKey](), Mark: &secret.Mark{Prefix: "tnt_", Stamped: true},
+		Owners: []OwnerKind{OwnedByUser, OwnedByOrganization}, Stored: true, Expires: true, Switch: true, Moves: true,
+		Limited: true, Rate: DefaultRateLimit,
+		MadeBy: func(p principal.Principal) bool {
+			return p.Kind == principal.APIKey && p.Scope("api_keys", permission.Manage) != permission.None
+		}},
+	{kind: AccessToken, Resource: "access_tokens", ids: idsOf[id.AccessToken](), Mark: &secret.Mark{Prefix: "gth_at_"},
+		Owners: []OwnerKind{OwnedByUser}, Expires: true, Narrows: true},
+	{kind: SystemToken, Resource: "system_tokens", ids: idsOf[id.SystemToken](), Type: jwt.TypeSystem,
+		Owners: []OwnerKind{OwnedByOrganization}, Stored: true, Switch: true, Most: 1000, Revives: true, // D3
+		Holds: systemResource, Default: systemDefault,
+		MadeBy: func(p principal.Principal) bool { // at ServiceBroker's door and where the permission is this one
+			return p.Kind == principal.SystemToken && p.Scope("system_tokens", "create") == permission.All
+		}},
+	{kind: ApplicationToken, Resource: "application_tokens", ids: idsOf[id.ApplicationToken](),
+		Type: jwt.TypeApplication, Owners: []OwnerKind{OwnedByUser}, OfType: user.Application, Most: 100},
+	{kind: ClientSecret, Resource: "clients", ids: idsOf[id.ClientSecret](), Mark: &secret.Mark{Prefix: "gth_cs_"},
+		Owners: []OwnerKind{OwnedByClient}, Expires: true, Switch: true},
+}
+
+// table finds a kind's row. Kinds lists all of them in order.
+var (
+	table = func() map[Kind]rules {
+		t := make(map[Kind]rules, len(kinds))
+		for _, r := range kinds {
+			t[r.kind] = r
 		}
-		t[kind] = r
-	}
-	return t
-}()
+		return t
+	}()
+	Kinds = func() (list []Kind) {
+		for _, r := range kinds {
+			list = append(list, r.kind)
+		}
+		return list
+	}()
+)
 
 // Matches tells whether a value has the form of the kind, checksum included, before any database is asked. JWT kinds
 // have no mark.
@@ -157,7 +182,7 @@ func (k Kind) Type() string { return table[k].Type }
 func (k Kind) Resource() string { return table[k].Resource }
 
 // ParseID reads an id of the kind.
-func (k Kind) ParseID(s string) (id.Credential, error) { return table[k].parseID(s) }
+func (k Kind) ParseID(s string) (id.Credential, error) { return table[k].ids.read(s) }
 
 // Credential is one long-lived secret without its value.
 type Credential struct {

@@ -39,7 +39,7 @@ func (s *Service) Holder(ctx context.Context, c Credential) (Holder, error) {
 	if err != nil {
 		return Holder{}, err
 	}
-	if u.State != user.Active || c.Kind == ApplicationToken && u.Kind != user.Application {
+	if u.State != user.Active || !table[c.Kind].ownedBy(u) {
 		return Holder{}, errOwnerGone()
 	}
 	held, err := s.roles.PermissionsOf(ctx, c.Organization, u.Role)
@@ -125,6 +125,9 @@ func (s *Service) checkMayStrengthen(ctx context.Context, p principal.Principal,
 	return nil
 }
 
+// ownedBy tells whether a user is of the type whose the kind is.
+func (r rules) ownedBy(u user.User) bool { return r.OfType == "" || r.OfType == u.Kind }
+
 // ceiling is what the owner of a new or changed credential can give it, and refuses an owner who cannot have one.
 func (s *Service) ceiling(ctx context.Context, p principal.Principal, kind Kind, o Owner) (permission.Set, error) {
 	if !slices.Contains(table[kind].Owners, o.Kind) {
@@ -148,8 +151,8 @@ func (s *Service) ceiling(ctx context.Context, p principal.Principal, kind Kind,
 	if err != nil {
 		return permission.Set{}, err
 	}
-	if kind == ApplicationToken && u.Kind != user.Application {
-		return permission.Set{}, fault.Invalidf("owner", "must be a user of the type application")
+	if r := table[kind]; !r.ownedBy(u) {
+		return permission.Set{}, fault.Invalidf("owner", "must be a user of the type %s", r.OfType)
 	}
 	return s.roles.PermissionsOf(ctx, p.Organization, u.Role)
 }
@@ -174,7 +177,7 @@ func (s *Service) checkPermissions(ctx context.Context, p principal.Principal, k
 		case o.Kind == OwnedByOrganization && q.Scope != permission.All:
 			err = fmt.Errorf("must have the scope all: a credential of the organization belongs to no user and to no " +
 				"team")
-		case kind == SystemToken && !systemResource(q.Resource, org.Platform):
+		case table[kind].Holds != nil && !table[kind].Holds(q.Resource, org.Platform):
 			err = fmt.Errorf("a system access token never holds permissions on %s", q.Resource)
 		}
 		if err != nil {

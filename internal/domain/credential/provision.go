@@ -48,7 +48,7 @@ func (s *Service) prepareFirst(p principal.Principal, org id.Organization,
 		f.row.Kind, f.row.Owner, f.row.Permissions = SystemToken, Owner{OwnedByOrganization, string(org)},
 			permission.ParseKnown(systemDefault())
 	}
-	f.row.ID = table[f.row.Kind].newID()
+	f.row.ID = table[f.row.Kind].ids.make()
 	f.value, err = s.mint(&f.row)
 	return f, err
 }

@@ -141,7 +141,7 @@ func (s *Service) CreateClient(ctx context.Context, p principal.Principal, f cli
 			return nil
 		}
 		now := s.now()
-		c := Credential{ID: table[ClientSecret].newID(), Organization: p.Organization, Kind: ClientSecret,
+		c := Credential{ID: table[ClientSecret].ids.make(), Organization: p.Organization, Kind: ClientSecret,
 			Name: owner.Name, Purpose: owner.Name, Owner: Owner{OwnedByClient, string(owner.ID)},
 			State: Active, CreatedBy: p.ID, CreatedAt: now, UpdatedAt: now}
 		if value, err = s.mint(&c); err != nil {
@@ -178,7 +178,7 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 		return c, fault.Forbiddenf("This kind of machine credential cannot make another one of that kind.")
 	}
 	now := s.now()
-	c = Credential{ID: r.newID(), Organization: p.Organization, Kind: n.Kind, State: Active, CreatedBy: p.ID,
+	c = Credential{ID: r.ids.make(), Organization: p.Organization, Kind: n.Kind, State: Active, CreatedBy: p.ID,
 		CreatedAt: now, UpdatedAt: now, RateLimit: r.Rate, ExpiresAt: n.ExpiresAt,
 		Resources: n.Resources, Addresses: n.Addresses}
 	if n.RateLimit != nil {
@@ -187,7 +187,7 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 	if c.Owner, err = s.ownerOf(p, n); err != nil {
 		return c, err
 	}
-	if n.Kind == ClientSecret {
+	if slices.Contains(r.Owners, OwnedByClient) {
 		owner, err := s.clients.Get(ctx, p, id.Client(c.Owner.ID))
 		if err != nil {
 			return c, err
@@ -213,8 +213,8 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 	switch {
 	case r.Stored:
 		list := n.Permissions
-		if n.Kind == SystemToken && list == nil {
-			list = permission.ParseKnown(systemDefault()).Within(p.Permissions).Strings()
+		if r.Default != nil && list == nil {
+			list = permission.ParseKnown(r.Default()).Within(p.Permissions).Strings()
 		}
 		if c.Permissions, err = s.checkPermissions(ctx, p, n.Kind, c.Owner, list, ceiling); err != nil {
 			return c, err
@@ -240,17 +240,10 @@ func (s *Service) prepare(ctx context.Context, p principal.Principal, n Request)
 	return c, nil
 }
 
-// mayMint tells whether a machine may make others of a kind (G12): an API key with api_keys:manage API keys, and a
-// system access token, at ServiceBroker's door and where the permission for it is system_tokens:create, system access
-// tokens.
+// mayMint tells whether a machine may make others of a kind (G12).
 func mayMint(p principal.Principal, kind Kind) bool {
-	switch kind {
-	case APIKey:
-		return p.Kind == principal.APIKey && p.Scope("api_keys", permission.Manage) != permission.None
-	case SystemToken:
-		return p.Kind == principal.SystemToken && p.Scope("system_tokens", "create") == permission.All
-	}
-	return false
+	by := table[kind].MadeBy
+	return by != nil && by(p)
 }
 
 // inherit holds what a machine makes to its maker's bounds: what is not said is the maker's, what is said is no wider.
@@ -318,7 +311,7 @@ func (s *Service) ownerOf(p principal.Principal, n Request) (Owner, error) {
 		return owner, fault.Invalidf("owner", "is needed: name the user it shall belong to")
 	}
 	action := "create"
-	if n.Kind == ClientSecret { // part of changing the client
+	if slices.Contains(r.Owners, OwnedByClient) { // part of changing the client
 		action = "update"
 	}
 	if own := owner.Kind == OwnedByUser && self != "" && owner.ID == string(self); !own &&
@@ -347,11 +340,11 @@ func (s *Service) check(c *Credential) (err error) {
 		return fault.Invalidf("expiresAt", "cannot be set: this kind never expires")
 	case !c.ExpiresAt.IsZero() && c.ExpiresAt.After(s.now().Add(maxLifetime)):
 		return fault.Invalidf("expiresAt", "is more than a hundred years away")
-	case c.RateLimit < 0 || c.RateLimit > maxRateLimit || c.Kind == APIKey && c.RateLimit == 0:
+	case c.RateLimit < 0 || c.RateLimit > maxRateLimit || r.Limited && c.RateLimit == 0:
 		return fault.Invalidf("rateLimitPerMinute", "must be from 1 to %d", maxRateLimit)
 	case len(c.Addresses) > maxAddresses:
 		return fault.Invalidf("allowedAddresses", "must have at most %d entries", maxAddresses)
-	case len(c.Resources) > 0 && c.Kind != AccessToken:
+	case len(c.Resources) > 0 && !r.Narrows:
 		return fault.Invalidf("resources", "are for access tokens only")
 	case len(c.Resources) > maxResources:
 		return fault.Invalidf("resources", "must have at most %d entries", maxResources)
@@ -407,7 +400,7 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 	if !c.ExpiresAt.IsZero() && !c.ExpiresAt.After(s.now()) {
 		return fault.Invalidf("expiresAt", "must be in the future")
 	}
-	if c.Kind == ApplicationToken { // its end comes with the user's change, which waits for this or was first
+	if table[c.Kind].OfType != "" { // its end comes with the user's change, which waits for this or was first
 		if err := s.users.HoldApplication(ctx, tx, c.Organization, id.User(c.Owner.ID)); err != nil {
 			return err
 		}
