@@ -272,3 +272,34 @@ func TestATK32_Owner(t *testing.T) {
 		})
 	}
 }
+
+// A51, ATK59: own is the user who asks or to whom the machine that asks belongs, at home.
+func TestATK59_Self(t *testing.T) {
+	t.Parallel()
+	const acme = id.Organization("org_acme")
+	mine := Owner{OwnedByUser, "usr_me"}
+	for _, c := range []struct {
+		name string
+		p    principal.Principal
+		o    Owner
+		want bool
+	}{
+		{"a person", principal.Principal{Kind: principal.User, ID: "usr_me", Home: acme}, mine, true},
+		{"another", principal.Principal{Kind: principal.User, ID: "usr_you", Home: acme}, mine, false},
+		{"a machine of theirs", principal.Principal{Kind: principal.APIKey, ID: "key_1", Owner: "usr_me", Home: acme},
+			mine, true},
+		{"a machine of nobody", principal.Principal{Kind: principal.APIKey, ID: "key_1", Home: acme},
+			Owner{OwnedByUser, ""}, false},
+		{"a machine with such an id", principal.Principal{Kind: principal.Client, ID: "usr_me", Home: acme}, mine,
+			false},
+		{"an operator abroad", principal.Principal{Kind: principal.User, ID: "usr_me", Home: "org_platform"}, mine,
+			false},
+		{"an organization with such an id", principal.Principal{Kind: principal.User, ID: "usr_me", Home: acme},
+			Owner{OwnedByOrganization, "usr_me"}, false},
+	} {
+		c.p.Organization = acme
+		if got := isSelf(c.p, c.o); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}

@@ -90,8 +90,10 @@ func TestATK35_SecretHasNoHolder(t *testing.T) {
 		w := newWorld(t, db)
 		secret := w.issue(Request{Kind: ClientSecret,
 			Owner: w.ofClient(client.Authentication{Method: client.Secret}, "tickets:read:all")})
-		if h, err := w.Holder(t.Context(), secret.Credential); err == nil || h.Permissions.Len() > 0 {
-			t.Errorf("it gives %q, %v", h.Permissions.Line(), err)
+		h, err := w.Holder(t.Context(), secret.Credential)
+		faulttest.Check(t, err, "unclassified: credential "+string(secret.ID)+": a client_secret has no holder")
+		if h.Permissions.Len() > 0 {
+			t.Errorf("it gives %q", h.Permissions.Line())
 		}
 	})
 }
