@@ -48,6 +48,7 @@ func TestATK17_Email(t *testing.T) {
 		{"a header", "ana@acme-corp.example\r\nBcc: b@b.example", "", wrong},
 		{"a space within", "an a@acme-corp.example", "", wrong},
 		{"a wide space within", "an\u3000a@acme-corp.example", "", wrong},
+		{"a space of another script", "an\u1680a@acme-corp.example", "", wrong},
 		{"a NUL", "ana\x00@acme-corp.example", "", wrong},
 		{"no UTF-8", "an\xffa@acme-corp.example", "", wrong},
 		{"a dot first", ".ana@acme-corp.example", "", wrong},
