@@ -215,12 +215,15 @@ func TestATK59_Update(t *testing.T) {
 				}
 			})
 		}
+		bare, bareKey := w.as(w.app), w.machine(w.app.ID, w.app) // that may do nothing
+		bare.Permissions, bareKey.Permissions = permission.Set{}, permission.Set{}
 		for _, c := range []struct {
 			name string
 			err  error
 			want string
 		}{
-			{"sessions of one's own", w.CheckMayEndSessions(t.Context(), w.as(w.app), w.app.ID), ok},
+			{"sessions of one's own", w.CheckMayEndSessions(t.Context(), bare, w.app.ID), ok},
+			{"sessions of one's owner", w.CheckMayEndSessions(t.Context(), bareKey, w.app.ID), holds},
 			{"sessions of one who holds more", w.CheckMayEndSessions(t.Context(), clerk, w.agent.ID), holds},
 			{"sessions of one who does not", w.CheckMayEndSessions(t.Context(), clerk, w.app.ID), ok},
 			{"sessions of nobody", w.CheckMayEndSessions(t.Context(), admin, "usr_1"), "NOT_FOUND: "},
