@@ -64,6 +64,7 @@ func TestATK47_TwoAtOnce(t *testing.T) {
 		}
 		other()
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		want := []string{"0 at 0s", "1 at 0s", "2 at 1s", "3 at 1.000000001s", "4 at 2.000000002s",
 			"5 at 2.000000004s", "6 at 3.000000006s"}
 		if most != TriesAtOnce || !slices.Equal(order, want) {

@@ -92,6 +92,7 @@ func TestOrder(t *testing.T) {
 					synctest.Wait() // it runs or stands in line
 				}
 				time.Sleep(time.Minute)
+				synctest.Wait()
 				if got := strings.Join(order, " "); got != c.want {
 					t.Errorf("served %s, want %s", got, c.want)
 				}
@@ -171,6 +172,7 @@ func TestATK58_GivingUp(t *testing.T) {
 			}
 			cancel()
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			if want := []string{"a1", "b1", "c1", "b3"}; !slices.Equal(order, want) {
 				t.Errorf("served %v, want %v", order, want)
 			}
