@@ -114,6 +114,37 @@ func TestATK46_LockedAccount(t *testing.T) {
 	})
 }
 
+// A5, A42, ATK46: the tries at an address count together, whatever tenant is named, and those at a user name in each
+// tenant apart, there or not.
+func TestATK46_Hints(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		w := newWorld(t, db, hashing.Options{})
+		w.add("ana", account{org: w.acme, password: &cheap})
+		tenants := []login.Tenant{{}, {ID: w.acme}, {ID: w.strict}, {Unknown: true, Named: "x"},
+			{Unknown: true, Named: "y"}}
+		at := func(tenant login.Tenant) func(in *login.Password) {
+			return func(in *login.Password) { in.Tenant = tenant }
+		}
+		for _, name := range []string{mailOf("ana"), mailOf("nobody"), "ana", "nobody"} {
+			for _, tenant := range tenants {
+				alike(t, w.try(name, "a wrong one", at(tenant)))
+			}
+			for i, tenant := range tenants {
+				err := w.try(name, "a wrong one", at(tenant))
+				if strings.Contains(name, "@") {
+					faulttest.Check(t, err, locked)
+				} else if alike(t, err); i == 0 {
+					for range limits.AccountFailures - 2 {
+						alike(t, w.try(name, "a wrong one", at(tenant)))
+					}
+					faulttest.Check(t, w.try(name, "a wrong one", at(tenant)), locked)
+				}
+			}
+		}
+	})
+}
+
 // A27, ATK44, ATK47: what a right password forgives, which is nothing where it is not all that is asked for.
 func TestATK44_Forgiven(t *testing.T) {
 	t.Parallel()

@@ -35,7 +35,7 @@ func event(org id.Organization, u id.User, reason string, locked bool) string {
 // truth is a row of the truth table: everything that decides about a sign-in with a password.
 type truth struct {
 	found, has, right, active, resting bool
-	second                             string // none, factor, policy, exempt
+	second                             string // none, factor, policy, exempt, exempt+factor
 	door                               string
 	once                               bool
 }
@@ -61,7 +61,7 @@ func truths() (out []truth) {
 			for _, has := range both {
 				for _, active := range both {
 					for _, resting := range both {
-						for _, second := range []string{"none", "factor", "policy", "exempt"} {
+						for _, second := range []string{"none", "factor", "policy", "exempt", "exempt+factor"} {
 							out = append(out, truth{true, has, right, active, resting, second, door, once})
 						}
 					}
@@ -140,7 +140,7 @@ func TestATK55_TruthTable(t *testing.T) {
 				}
 			})
 		}
-		if proven != 3+3+1+1 { // each door with none or an exemption, and the main one with a second step
+		if proven != 3+3+3+1+1 { // each door with none or an exemption, and the main one with a second step
 			t.Errorf("%d combinations are proven", proven)
 		}
 	})
