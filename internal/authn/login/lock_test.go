@@ -270,6 +270,26 @@ func TestATK49_Busy(t *testing.T) {
 	})
 }
 
+// ATK49: the places of one network are its own: who fills them keeps nobody else out.
+func TestATK49_PlacesOfNetwork(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		w := newWorld(t, db, hashing.Options{Slots: 1, MaxWaiting: 10, PerClient: 1})
+		w.add("ana", account{org: w.acme, password: &cheap})
+		for range 2 {
+			place, err := w.Hasher.Enter(attempt.Network("2001:db8::1"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer place.Leave()
+		}
+		for _, c := range []struct{ address, want string }{{"2001:db8::2", "UNAVAILABLE: The server is busy"},
+			{"2001:db8:0:1::1", faulttest.OK}, {"192.0.2.7", faulttest.OK}} {
+			faulttest.Check(t, w.try("ana", good, func(in *login.Password) { in.Source.Address = c.address }), c.want)
+		}
+	})
+}
+
 // A12: a right password whose hash is outdated is hashed again, and a wrong one is not.
 func TestA12_Rehash(t *testing.T) {
 	t.Parallel()

@@ -82,9 +82,9 @@ func TestATK55_TruthTable(t *testing.T) {
 		for _, r := range truths() {
 			t.Run(r.String(), func(t *testing.T) {
 				name, address := w.next()
-				a := account{org: w.acme, disabled: !r.active, factor: r.second == "factor",
-					exempt: r.second == "exempt"}
-				strict := r.second == "policy" || r.second == "exempt"
+				a := account{org: w.acme, disabled: !r.active, factor: strings.HasSuffix(r.second, "factor"),
+					exempt: strings.HasPrefix(r.second, "exempt")}
+				strict := r.second == "policy" || a.exempt
 				switch {
 				case strict && r.resting:
 					a.org = w.restingStrict

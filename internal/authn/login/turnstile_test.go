@@ -123,11 +123,11 @@ func TestATK49_Crowded(t *testing.T) {
 			t.Errorf("one place was left, and two got in line: %v", err)
 		}
 		for range TriesWaiting - 1 {
-			if o := <-outcomes; !crowd(o.err) || o.took != TurnstileWait {
+			if o := <-outcomes; !crowd(o.err) || o.took != 5*time.Second {
 				t.Errorf("who waited: %v after %s", o.err, o.took)
 			}
 		}
-		if o := <-late; !crowd(o.err) || o.took != time.Second+TurnstileWait {
+		if o := <-late; !crowd(o.err) || o.took != 6*time.Second {
 			t.Errorf("who came later: %v after %s", o.err, o.took)
 		}
 		for _, leave := range leaves {
