@@ -148,6 +148,13 @@ func TestATK57_Invitation(t *testing.T) {
 					faulttest.Check(t, c.change(inv.ID), c.then)
 				}
 				w.later.Store(int64(c.after))
+				state := map[string]InvitationState{"revoked": Revoked, "late": Expired}[c.name]
+				if state == "" {
+					state = Pending
+				}
+				if got, err := w.GetInvitation(t.Context(), admin, inv.ID); err != nil || got.State != state {
+					t.Errorf("it is %s, %v", got.State, err)
+				}
 				u, err := w.Accept(t.Context(), source, link, "", c.plain)
 				faulttest.Check(t, err, c.want)
 				if err != nil {
