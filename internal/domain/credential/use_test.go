@@ -94,6 +94,8 @@ func TestG4_Report(t *testing.T) {
 				[]string{"fresh: old", "unending: never expires, old", "used: old"}},
 			{"idle", keys, never, 5 * time.Hour, 10 * time.Hour,
 				[]string{"fresh: idle", "rotated: idle", "unending: never expires, idle"}},
+			{"old and idle", keys, 5 * time.Hour, 5 * time.Hour, 10 * time.Hour, []string{"fresh: old, idle",
+				"rotated: idle", "unending: never expires, old, idle", "used: old"}},
 			{"before one ends", keys, never, 0, 30 * time.Minute, []string{"ended: idle", "fresh: idle",
 				"rotated: idle", "unending: never expires, idle"}},
 		} {
