@@ -82,15 +82,20 @@ func newService(t *testing.T, db *sqldb.DB, now func() time.Time, o hashing.Opti
 	caches := &cache.Group{Feed: invalidation.New(db, log)}
 	organizations := organization.New(db, caches, organization.MFAOptional, now)
 	roles := role.New(db, caches, now)
-	mails := mail.NewOutbox(db, ring, &url.URL{Scheme: "https", Host: "auth.example.com"}, nil, "test", now, log)
-	users := user.New(db, caches, organizations, roles, once, pool, mails, now)
+	mails := mail.NewOutbox(mail.Deps{DB: db, Now: now, Log: log, Ring: ring, Holder: "test",
+		Public: &url.URL{Scheme: "https", Host: "auth.example.com"}})
+	users := user.New(user.Deps{DB: db, Now: now, Caches: caches, Organizations: organizations, Roles: roles,
+		OneTime: once,
+		Hasher:  pool, Mails: mails})
 	roles.UsePresent(users.Present)
 	users.UseSessions(noSessions{})
 	users.UseCredentials(noTokens{})
 	return login.New(login.Services{DB: db, Now: now, Log: log, Hasher: pool, Attempts: attempt.New(db, ring, limits,
 		now),
 		Organizations: organizations, Users: users, OneTime: once, Mails: mails,
-		Factors: mfa.New(db, ring, organizations, users, nil, once, mails, mfa.RelyingParties{}, now)})
+		Factors: mfa.New(mfa.Deps{DB: db, Now: now, Ring: ring, Organizations: organizations, Users: users,
+			OneTime: once,
+			Mails:   mails})})
 }
 
 func newWorld(t *testing.T, db *sqldb.DB, o hashing.Options) *world {

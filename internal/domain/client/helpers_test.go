@@ -42,7 +42,7 @@ func newService(db *sqldb.DB) *Service {
 	caches := &cache.Group{Feed: invalidation.New(db, slog.New(slog.DiscardHandler))}
 	organizations := organization.New(db, caches, organization.MFAOptional, time.Now)
 	roles := role.New(db, caches, time.Now)
-	users := user.New(db, caches, organizations, roles, nil, nil, nil, time.Now)
+	users := user.New(user.Deps{DB: db, Now: time.Now, Caches: caches, Organizations: organizations, Roles: roles})
 	roles.UsePresent(users.Present)
 	return New(db, caches, organizations, users, time.Now)
 }

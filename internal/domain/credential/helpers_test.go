@@ -63,11 +63,14 @@ func newService(t *testing.T, db *sqldb.DB, now func() time.Time) *Service {
 	caches := &cache.Group{Feed: invalidation.New(db, slog.New(slog.DiscardHandler))}
 	organizations := organization.New(db, caches, organization.MFAOptional, now)
 	roles := role.New(db, caches, now)
-	users := user.New(db, caches, organizations, roles, onetime.New(db, ring), nil, nil, now)
+	users := user.New(user.Deps{DB: db, Now: now, Caches: caches, Organizations: organizations, Roles: roles,
+		OneTime: onetime.New(db, ring)})
 	roles.UsePresent(users.Present)
 	users.UseSessions(noSessions{})
 	clients := client.New(db, caches, organizations, users, now)
-	s := New(db, caches, ring, organizations, roles, users, clients, now)
+	s := New(Deps{DB: db, Now: now, Caches: caches, Ring: ring, Organizations: organizations, Roles: roles,
+		Users:   users,
+		Clients: clients})
 	users.UseCredentials(s)
 	s.UseMinter(noMinter{})
 	return s

@@ -78,8 +78,10 @@ func newService(t *testing.T, db *sqldb.DB, hasher Hasher, now func() time.Time)
 	caches := &cache.Group{Feed: invalidation.New(db, log)}
 	organizations := organization.New(db, caches, organization.MFAOptional, now)
 	roles := role.New(db, caches, now)
-	mails := mail.NewOutbox(db, ring, &url.URL{Scheme: "https", Host: "auth.example.com"}, sink{}, "test", now, log)
-	s := New(db, caches, organizations, roles, onetime.New(db, ring), hasher, mails, now)
+	mails := mail.NewOutbox(mail.Deps{DB: db, Now: now, Log: log, Ring: ring, Sender: sink{}, Holder: "test",
+		Public: &url.URL{Scheme: "https", Host: "auth.example.com"}})
+	s := New(Deps{DB: db, Now: now, Caches: caches, Organizations: organizations, Roles: roles,
+		OneTime: onetime.New(db, ring), Hasher: hasher, Mails: mails})
 	roles.UsePresent(s.Present)
 	return s
 }
