@@ -170,7 +170,6 @@ func TestFLT06_Failover(t *testing.T) {
 			}
 			lost := rotated.token
 			r := nodes[0].must(200, "POST", "/v1/auth/refresh", "", map[string]any{"refreshToken": rotated.token})
-			rotated = family{token: r.text("refreshToken"), access: r.text("accessToken")}
 			session := nodes[0].must(200, "GET", "/v1/auth/me", ended.access, nil).text("sessionId")
 			nodes[0].must(204, "DELETE", "/v1/auth/sessions/"+session, l.admin, nil)
 			r = nodes[0].must(200, "POST", "/v1/auth/refresh", "", map[string]any{"refreshToken": child.token})

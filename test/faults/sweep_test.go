@@ -179,7 +179,7 @@ func TestFLT20_Sweep(t *testing.T) {
 					case hit && f.action == "error" && r.Status == 500:
 						bad("I9: %s: a database that does not answer is 500: %s", what, r.Body)
 					case hit && r.Status < 500 && r.Status != c.good && r.Status != 401 &&
-						!(r.Status == 403 && r.Code() == "UNAVAILABLE"):
+						(r.Status != 403 || r.Code() != "UNAVAILABLE"):
 						// what a proxy is told
 						bad("%s: %d %s", what, r.Status, r.Body)
 					}
@@ -291,6 +291,9 @@ func watch(t *testing.T, db *sql.DB, engine sqldb.Engine) func() map[string]int6
 			}
 			out = append(out, v)
 		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
 		return out
 	}
 	exec(`CREATE TABLE touched (name TEXT PRIMARY KEY, n BIGINT NOT NULL)`)
@@ -343,6 +346,9 @@ func watch(t *testing.T, db *sql.DB, engine sqldb.Engine) func() map[string]int6
 				t.Fatal(err)
 			}
 			out[name] = n
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
 		}
 		return out
 	}

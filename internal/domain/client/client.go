@@ -93,10 +93,12 @@ func (c *Client) check() error {
 		wrong = append(wrong, fault.Field{Field: field, Message: fmt.Sprintf(format, args...)})
 	}
 	c.Name, c.Description = strings.TrimSpace(c.Name), strings.TrimSpace(c.Description)
-	if n := utf8.RuneCountInString(c.Name); n < 1 || n > 200 || strings.ContainsFunc(c.Name, unicode.IsControl) {
+	if n := utf8.RuneCountInString(c.Name); n < 1 || n > 200 || !utf8.ValidString(c.Name) ||
+		strings.ContainsFunc(c.Name, unicode.IsControl) {
 		add("name", "must have 1 to 200 characters and no control characters")
 	}
-	if utf8.RuneCountInString(c.Description) > 500 || strings.ContainsFunc(c.Description, unicode.IsControl) {
+	if utf8.RuneCountInString(c.Description) > 500 || !utf8.ValidString(c.Description) ||
+		strings.ContainsFunc(c.Description, unicode.IsControl) {
 		add("description", "must have at most 500 characters and no control characters")
 	}
 	if c.TokenLifetime < minTokenLifetime || c.TokenLifetime > maxTokenLifetime {

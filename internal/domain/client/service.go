@@ -338,6 +338,12 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client
 			return Client{}, err
 		}
 	}
+	if len(before.Permissions.Missing(after.Permissions)) > 0 {
+		// else a credential that ends, or works from one place, hands what it may do to a client that does not
+		if err := CheckPerson(p); err != nil {
+			return Client{}, err
+		}
+	}
 	for name := range details { // a machine gives a client no key of its own and no wider bounds
 		if name != "name" && name != "description" && name != "permissions" {
 			if err := CheckPerson(p); err != nil {

@@ -63,7 +63,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 	if !after.ExpiresAt.Equal(before.ExpiresAt) && !after.ExpiresAt.IsZero() && !after.ExpiresAt.After(s.now()) {
 		return Credential{}, fault.Invalidf("expiresAt", "must be in the future; revoke it to end it now")
 	}
-	if after.State == Active && before.State == Off && p.Kind != principal.User && !p.IsSystem() &&
+	if after.State == Active && before.State == Off && isMachine(p) &&
 		(!table[kind].Revives || !mayMint(p, kind)) {
 		return Credential{}, fault.Forbiddenf("A machine credential cannot switch on what was switched off.")
 	}
@@ -83,8 +83,14 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 		details = changes(before, after, after.Permissions.Strings())
 	}
 	for name := range details { // a machine lifts no bounds, least of all its own
-		if p.Kind != principal.User && !p.IsSystem() && name != "name" && name != "purpose" && name != "permissions" {
+		if isMachine(p) && name != "name" && name != "purpose" && name != "permissions" {
 			return Credential{}, fault.Forbiddenf("A machine credential cannot change the %s of one.", name)
+		}
+	}
+	if isMachine(p) && len(before.Permissions.Missing(after.Permissions)) > 0 {
+		// else a credential that ends, or works from one place, hands what it may do to one that does not
+		if err := s.checkBounds(ctx, p, after); err != nil {
+			return Credential{}, err
 		}
 	}
 	after.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
@@ -239,11 +245,7 @@ func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, 
 		return Issued{}, err
 	}
 	if mayMint(p, kind) && string(c) != p.ID {
-		by, err := s.Facts(ctx, p.Home, id.Credential(p.ID))
-		if err != nil {
-			return Issued{}, err
-		}
-		if err := withinBounds(before, by); err != nil {
+		if err := s.checkBounds(ctx, p, before); err != nil {
 			return Issued{}, err
 		}
 	}

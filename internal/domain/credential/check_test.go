@@ -128,9 +128,9 @@ func TestG12_MayMint(t *testing.T) {
 func TestATK31_WithinBounds(t *testing.T) {
 	t.Parallel()
 	narrow, wide := networks(t, "192.0.2.7"), networks(t, "192.0.2.0/24")
-	const ends, rate, places = "FORBIDDEN: What a credential makes or rotates expires no later",
-		"FORBIDDEN: What a credential makes or rotates has no higher limit",
-		"FORBIDDEN: What a credential makes or rotates works from no other"
+	const ends, rate, places = "FORBIDDEN: What a credential makes, rotates or gives more to expires no later",
+		"FORBIDDEN: What a credential makes, rotates or gives more to has no higher limit",
+		"FORBIDDEN: What a credential makes, rotates or gives more to works from no other"
 	for _, c := range []struct {
 		name  string
 		c, by Credential

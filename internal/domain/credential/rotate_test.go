@@ -66,7 +66,7 @@ func TestA14_Rotate(t *testing.T) {
 			{"by a machine, one with an end", free, Request{Kind: APIKey, Owner: w.ofAcme(),
 				ExpiresAt: w.now().Add(time.Hour)}, 0, nil, ok},
 			{"by a machine, one with wider bounds", bound, ours, 0, nil,
-				"FORBIDDEN: What a credential makes or rotates"},
+				"FORBIDDEN: What a credential makes, rotates or gives more to"},
 			{"by a machine that makes none", weak, ours, 0, nil,
 				"FORBIDDEN: A machine credential cannot get the value of another one."},
 		} {

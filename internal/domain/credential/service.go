@@ -264,15 +264,31 @@ func (s *Service) inherit(ctx context.Context, p principal.Principal, n Request,
 	return withinBounds(*c, parent)
 }
 
+// isMachine tells whether it is a credential that asks.
+func isMachine(p principal.Principal) bool { return p.Kind != principal.User && !p.IsSystem() }
+
+// checkBounds holds a credential to the bounds of the one that asks.
+func (s *Service) checkBounds(ctx context.Context, p principal.Principal, c Credential) error {
+	by, err := s.Facts(ctx, p.Home, id.Credential(p.ID))
+	if fault.Is(err, fault.NotFound) { // a client: its bounds are of another sort
+		return fault.Forbiddenf("Only a person, or a credential with the same bounds, may do this.")
+	}
+	if err != nil {
+		return err
+	}
+	return withinBounds(c, by)
+}
+
 // withinBounds refuses a credential whose value a machine gets, unless it is bounded as that one at least.
 func withinBounds(c, by Credential) error {
 	switch {
 	case !by.ExpiresAt.IsZero() && (c.ExpiresAt.IsZero() || c.ExpiresAt.After(by.ExpiresAt)):
-		return fault.Forbiddenf("What a credential makes or rotates expires no later than itself.")
+		return fault.Forbiddenf("What a credential makes, rotates or gives more to expires no later than itself.")
 	case by.RateLimit > 0 && (c.RateLimit == 0 || c.RateLimit > by.RateLimit):
-		return fault.Forbiddenf("What a credential makes or rotates has no higher limit than itself.")
+		return fault.Forbiddenf("What a credential makes, rotates or gives more to has no higher limit than itself.")
 	case !covered(c.Addresses, by.Addresses):
-		return fault.Forbiddenf("What a credential makes or rotates works from no other addresses than itself.")
+		return fault.Forbiddenf("What a credential makes, rotates or gives more to works from no other addresses " +
+			"than itself.")
 	}
 	return nil
 }

@@ -11,8 +11,9 @@ import (
 // A4: an origin is written as browsers write it. Any other spelling would never match, or match more than meant.
 func TestA4_Origin(t *testing.T) {
 	t.Parallel()
-	long := strings.Repeat("a", 300-len("https://.example.com"))
-	const form, plain, port = "must be an origin", "must be https", "must leave out"
+	long := "b" + strings.Repeat("abcdefghi.", 28)
+	const form, plain, port, host, number = "must be an origin", "must be https", "must leave out",
+		"must name one host", "must have a port"
 	for _, c := range []struct{ name, origin, want string }{
 		{"a host", "https://app.example.com", ""},
 		{"a host of one label", "https://app", ""},
@@ -24,9 +25,9 @@ func TestA4_Origin(t *testing.T) {
 		{"loopback by name", "http://localhost:3000", ""},
 		{"loopback by address", "http://127.0.0.1:3000", ""},
 		{"loopback by IPv6 address", "http://[::1]:3000", ""},
-		{"the longest", "https://" + long + ".example.com", ""},
+		{"the longest", "https://" + long + "example.com", ""},
 
-		{"longer", "https://a" + long + ".example.com", form},
+		{"longer", "https://a" + long + "example.com", form},
 		{"empty", "", form},
 		{"null", "null", form},
 		{"any", "*", form},
@@ -52,6 +53,18 @@ func TestA4_Origin(t *testing.T) {
 		{"a script", "javascript://app.example.com", form},
 		{"an extension", "chrome-extension://abc", form},
 		{"a file", "file://localhost", form},
+
+		{"a wildcard", "https://*.example.com", host},
+		{"markup", `https://"><script>`, host},
+		{"a semicolon", "https://app.example.com;", host},
+		{"a dot alone", "https://.", host},
+		{"a dot behind", "https://app.example.com.", host},
+		{"an underscore", "https://my_app.example.com", host},
+		{"another script", "https://müller.example", host},
+		{"an empty port", "https://app.example.com:", number},
+		{"a port with a zero before", "https://app.example.com:0443", number},
+		{"a port too far", "https://app.example.com:99999", number},
+		{"port 0", "https://app.example.com:0", number},
 
 		{"plain http", "http://app.example.com", plain},
 		{"plain http to a name that begins as loopback", "http://localhost.example.com", plain},

@@ -5,8 +5,10 @@ package organization
 import (
 	"fmt"
 	"net/mail"
+	"net/netip"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	_ "time/tzdata" // machines without zone files know the zones too
@@ -133,6 +135,13 @@ func CheckOrigin(o string) error {
 		u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme+"://"+u.Host != o || o != strings.ToLower(o) {
 		return fmt.Errorf("must be an origin such as https://app.example.com: lower case, without path")
 	}
+	if _, err := netip.ParseAddr(u.Hostname()); err != nil && !hostPattern.MatchString(u.Hostname()) {
+		return fmt.Errorf("must name one host, in ASCII")
+	}
+	if n, err := strconv.ParseUint(u.Port(), 10, 16); strings.HasSuffix(u.Host, ":") ||
+		u.Port() != "" && (err != nil || n == 0 || u.Port()[0] == '0') {
+		return fmt.Errorf("must have a port from 1 to 65535, or none")
+	}
 	if host := u.Hostname(); u.Scheme == "http" && host != "localhost" && host != "127.0.0.1" && host != "::1" {
 		return fmt.Errorf("must be https unless it is loopback")
 	}
@@ -141,6 +150,10 @@ func CheckOrigin(o string) error {
 	}
 	return nil
 }
+
+// hostPattern is a name as DNS and browsers write it (RFC 1123 §2.1); a name in another script is sent in its ASCII
+// form.
+var hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 var slugPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{1,61}[a-z0-9]$`)
 

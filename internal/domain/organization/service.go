@@ -11,6 +11,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	"github.com/go-json-experiment/json"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
@@ -347,35 +349,32 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 	return o, err
 }
 
-// changes names what an update changed, with the values before and after.
+// changes names what an update changed, with the values before and after. Settings are compared as they are stored, so
+// that none is forgotten.
 func changes(before, after Organization) map[string]string {
 	out := make(map[string]string)
-	for _, c := range []struct {
-		name     string
-		from, to any
-	}{
-		{"name", before.Name, after.Name}, {"allowedOrigins", before.Settings.AllowedOrigins,
-			after.Settings.AllowedOrigins},
-		{"sessionLifetimeSeconds", before.Settings.SessionLifetimeSeconds, after.Settings.SessionLifetimeSeconds},
-		{"sessionIdleSeconds", before.Settings.SessionIdleSeconds, after.Settings.SessionIdleSeconds},
-		{"sessionsPerUser", before.Settings.SessionsPerUser, after.Settings.SessionsPerUser},
-		{"sessionLimitsByRole", before.Settings.SessionLimitsByRole, after.Settings.SessionLimitsByRole},
-		{"refreshOverlapSeconds", before.Settings.RefreshOverlapSeconds, after.Settings.RefreshOverlapSeconds},
-		{"slidingExpiration", before.Settings.SlidingExpiration, after.Settings.SlidingExpiration},
-		{"slidingExpirationByRole", before.Settings.SlidingByRole, after.Settings.SlidingByRole},
-		{"roleChangesApplyAtOnce", before.Settings.RoleChangesApplyAtOnce, after.Settings.RoleChangesApplyAtOnce},
-		{"timeZone", before.Settings.TimeZone, after.Settings.TimeZone},
-		{"basicAuthentication", before.Settings.BasicAuthentication, after.Settings.BasicAuthentication},
-		{"requestedTokenSeconds", before.Settings.RequestedTokenSeconds, after.Settings.RequestedTokenSeconds},
-		{"accountNumber", before.AccountNumber, after.AccountNumber},
-		{"machineCredential", before.MachineCredential, after.MachineCredential},
-		{"profile", encode(before.Profile), encode(after.Profile)},
-	} {
-		if from, to := fmt.Sprint(c.from), fmt.Sprint(c.to); from != to {
-			out[c.name] = from + " -> " + to
+	note := func(name, from, to string) {
+		if from != to {
+			out[name] = from + " -> " + to
 		}
 	}
+	note("name", before.Name, after.Name)
+	note("accountNumber", before.AccountNumber, after.AccountNumber)
+	note("machineCredential", string(before.MachineCredential), string(after.MachineCredential))
+	note("profile", encode(before.Profile), encode(after.Profile))
+	was, is := members(before.Settings), members(after.Settings)
+	for name, value := range is {
+		note(name, string(was[name]), string(value))
+	}
 	return out
+}
+
+// members are the settings by name, each as JSON.
+func members(s Settings) (m map[string]jsontext.Value) {
+	if err := json.Unmarshal([]byte(encode(s)), &m); err != nil {
+		panic(fmt.Sprintf("organization: %v", err)) // of what was just written
+	}
+	return m
 }
 
 // tx stays inside the organization unless an operator from elsewhere acts, whose home gets an event too.

@@ -144,7 +144,8 @@ type Fields struct {
 }
 
 func (f Fields) check(p principal.Principal) (permission.Set, error) {
-	if utf8.RuneCountInString(f.Description) > 500 || strings.ContainsFunc(f.Description, unicode.IsControl) {
+	if utf8.RuneCountInString(f.Description) > 500 || !utf8.ValidString(f.Description) ||
+		strings.ContainsFunc(f.Description, unicode.IsControl) {
 		return permission.Set{}, fault.Invalidf("description",
 			"must have at most 500 characters and no control characters")
 	}
