@@ -2,7 +2,6 @@ package lines
 
 var Short = 1
 
-// want `1\d\d columns`
-var Long = "a line that is longer than what the rule allows" + " and which could be broken at the plus"
+var Long = "a line that is longer than what the rule allows" + " and which could be broken at the plus" // want `1\d\d columns`
 
 var Raw = `a long line with a raw string, which cannot be broken without changing what it says, so that it may be longer`
