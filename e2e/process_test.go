@@ -32,7 +32,8 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "gatehouse")
-	build := exec.Command("go", "build", "-o", path, "github.com/itsm-automation/gatehouse/cmd/gatehouse")
+	build := exec.Command("go", "build", "-ldflags=-s -w", "-o", path,
+		"github.com/itsm-automation/gatehouse/cmd/gatehouse")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0") // as it is released
 	out, err := build.CombinedOutput()
 	if err != nil {

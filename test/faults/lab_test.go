@@ -36,7 +36,7 @@ var binary = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	path := filepath.Join(dir, "gatehouse")
-	out, err := exec.Command("go", "build", "-tags", "faults", "-o", path,
+	out, err := exec.Command("go", "build", "-tags", "faults", "-ldflags=-w", "-o", path,
 		"github.com/itsm-automation/gatehouse/cmd/gatehouse").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, out)

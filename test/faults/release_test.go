@@ -15,7 +15,8 @@ import (
 func TestReleaseHasNoFailPoints(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "gatehouse")
-	if out, err := exec.Command("go", "build", "-o", path, "github.com/itsm-automation/gatehouse/cmd/gatehouse").
+	if out, err := exec.Command("go", "build", "-ldflags=-w", "-o", path,
+		"github.com/itsm-automation/gatehouse/cmd/gatehouse").
 		CombinedOutput(); err != nil {
 		t.Fatalf("%v %s", err, out)
 	}
