@@ -28,7 +28,7 @@ lint:
 check: build lint
 	scripts/check
 
-generate: build
+generate:
 	scripts/generate
 
 bench: build

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
@@ -67,7 +68,7 @@ type Result struct {
 	Limit     ratelimit.Decision // Limit 0: none
 }
 
-// shown is a credential with what it takes to find out what it refers to.
+// shown is a credential, with what it takes to find out what it refers to.
 type shown struct {
 	value   string
 	token   *verified // of a JWT
@@ -77,6 +78,7 @@ type shown struct {
 
 // subject is what a credential turned out to be, before the request is looked at.
 type subject struct {
+	shown        shown
 	kind         *kind
 	principal    principal.Principal
 	organization organization.Organization
@@ -87,19 +89,26 @@ type subject struct {
 	thumbprint   string        // of the certificate the credential is bound to
 }
 
+// subjects are used again: they are large, and every request needs one.
+var subjects = sync.Pool{New: func() any { return new(subject) }}
+
 // Authenticate verifies a credential of one of the accepted kinds. There is no anonymous principal: no credential is an
 // error. A refusal for the limit's sake carries the limit too.
 func (a *Authenticator) Authenticate(ctx context.Context, c Credential, accepted []Kind, r Request) (Result, error) {
-	var s subject
-	if err := a.resolve(ctx, c, accepted, &shown{value: c.value, account: r.Account, source: r.Source},
-		&s); err != nil {
+	s := subjects.Get().(*subject)
+	defer func() {
+		*s = subject{} // a secret need not stay here
+		subjects.Put(s)
+	}()
+	s.shown = shown{value: c.value, account: r.Account, source: r.Source}
+	if err := a.resolve(ctx, c, accepted, s); err != nil {
 		return Result{}, err
 	}
-	return a.admit(ctx, &s, r)
+	return a.admit(ctx, s, r)
 }
 
 // resolve finds the kind of a credential, asks that kind's one verifier and joins what it refers to.
-func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Kind, shown *shown, s *subject) error {
+func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Kind, s *subject) error {
 	switch c.Kind {
 	case None:
 		return errMissing()
@@ -108,7 +117,7 @@ func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Ki
 		if err != nil {
 			return err
 		}
-		shown.token, s.kind = v, v.kind
+		s.shown.token, s.kind = v, v.kind
 	default:
 		s.kind = byName[c.Kind]
 	}
@@ -118,7 +127,7 @@ func (a *Authenticator) resolve(ctx context.Context, c Credential, accepted []Ki
 		}
 		return errWrongKind()
 	}
-	if err := s.kind.join(a, ctx, shown, s); err != nil {
+	if err := s.kind.join(a, ctx, s); err != nil {
 		return err
 	}
 	if !s.organization.Platform { // behind those who grant: no tenant's machine reaches the platform

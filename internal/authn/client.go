@@ -12,8 +12,8 @@ import (
 
 // joinClient joins a client's token with its client, and with the secret and the refresh token it was got with: it
 // stops with any of them.
-func (a *Authenticator) joinClient(ctx context.Context, shown *shown, s *subject) (err error) {
-	access := shown.token.access
+func (a *Authenticator) joinClient(ctx context.Context, s *subject) (err error) {
+	access := s.shown.token.access
 	if err := a.Tokens.Judge(ctx, access); err != nil {
 		return err
 	}

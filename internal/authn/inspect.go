@@ -38,8 +38,8 @@ func (a *Authenticator) Inspect(ctx context.Context, value string) (Inspection, 
 	if h, err := jwt.ReadHeader(value); c.Kind == jsonWebToken && err == nil && h.Type == jwt.TypeRefresh {
 		return a.inspectRefresh(ctx, value)
 	}
-	var s subject
-	if err := a.resolve(ctx, c, Tokens, &shown{value: value}, &s); err != nil {
+	s := subject{shown: shown{value: value}}
+	if err := a.resolve(ctx, c, Tokens, &s); err != nil {
 		return Inspection{}, err
 	}
 	i := Inspection{Kind: s.kind.name, Principal: s.principal, Access: s.access, Credential: s.credential,
@@ -52,7 +52,9 @@ func (a *Authenticator) Inspect(ctx context.Context, value string) (Inspection, 
 	return i, nil
 }
 
-func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (Inspection, error) {
+// inspectRefresh tells about a refresh token. With a refusal it gives the inspection too where the session is there but
+// its user must prove more: it gives nothing, and whoever shows it may end it.
+func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (_ Inspection, refused error) {
 	r, err := a.Tokens.VerifyRefresh(value)
 	if err != nil {
 		return Inspection{}, err
@@ -81,9 +83,10 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (Inspe
 		p.Name = c.Name
 	} else {
 		st, err := a.Sessions.Standing(ctx, r.Organization, id.User(r.Subject), r.Session)
-		if err != nil {
+		if err != nil && !st.Session.Live(a.Now()) || err != nil && fault.Of(err).Code != fault.CodeReauthentication {
 			return Inspection{}, err
 		}
+		refused = err // a session that must be proven anew is there, and may be ended
 		if p.Permissions, err = a.Tokens.PermissionsOf(ctx, st.User); err != nil {
 			return Inspection{}, err
 		}
@@ -91,7 +94,7 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (Inspe
 		p.Session = r.Session
 	}
 	return Inspection{Kind: RefreshToken, Principal: p, Refresh: r, Client: r.Client, JTI: r.JTI, IssuedAt: r.IssuedAt,
-		ExpiresAt: r.ExpiresAt}, nil
+		ExpiresAt: r.ExpiresAt}, refused
 }
 
 // Held finds the long-lived credential that a value opens, in whatever state it or its owner is: who gives a value back

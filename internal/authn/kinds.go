@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/jwt"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
@@ -76,7 +77,7 @@ type kind struct {
 // family is what kinds have in common that refer to the same sort of thing.
 type family struct {
 	// join finds what a credential refers to and says whether that allows its use now.
-	join func(a *Authenticator, ctx context.Context, shown *shown, s *subject) error
+	join func(a *Authenticator, ctx context.Context, s *subject) error
 	// bounds are the requests a minute (0: any number) and the addresses (none: all) of one.
 	bounds func(s *subject) (int, []netip.Prefix)
 	// device holds it to the device it began with; nil: to none.
@@ -102,8 +103,14 @@ var (
 		}}
 	passwords = &family{join: (*Authenticator).joinPassword}
 	waiting   = &family{join: (*Authenticator).joinWaiting}
-	refused   = &family{join: func(*Authenticator, context.Context, *shown, *subject) error { return errWrongKind() }}
+	refused   = &family{join: func(*Authenticator, context.Context, *subject) error { return errWrongKind() }}
 )
+
+// Resting tells whether what a door of OAuth clients gives does not work in an organization at the moment (D7).
+func Resting(door token.Door, org organization.Organization) bool {
+	k := ofToken(jwt.TypeAccess, door)
+	return k != nil && k.rests != nil && k.rests(org)
+}
 
 func systemsUseOAuth(o organization.Organization) bool {
 	return o.MachineCredential != organization.SystemTokens
@@ -131,7 +138,7 @@ var kinds = []kind{
 	{name: BrokerToken, family: clients, typ: jwt.TypeAccess, door: token.ServiceBroker, rests: systemsUseTokens,
 		desk: true, alone: true},
 	{name: SecuriThingsToken, family: clients, typ: jwt.TypeAccess, door: token.SecuriThings, desk: true, alone: true},
-	{name: WaitingSignIn, family: waiting, prefix: "mfa_"},
+	{name: WaitingSignIn, family: waiting, prefix: login.WaitingPrefix},
 	{name: Password, family: passwords},
 	{name: ClientSecret, family: refused, stored: credential.ClientSecret},
 }

@@ -118,8 +118,8 @@ func TestD7_Resting(t *testing.T) {
 	}
 }
 
-// A9: a request brings exactly one credential; its kind is told by header and form before anything is asked.
-func TestRead(t *testing.T) {
+// G1: a request brings exactly one credential; its kind is told by header and form before anything is asked.
+func TestG1_Read(t *testing.T) {
 	t.Parallel()
 	h := func(pairs ...string) http.Header {
 		header := http.Header{}

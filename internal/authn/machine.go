@@ -13,21 +13,21 @@ import (
 
 // joinCredential finds the row of a value and joins it with its owner and organization. A garbled value does not reach
 // the database; of a JWT the signature was checked, and the row decides all the same.
-func (a *Authenticator) joinCredential(ctx context.Context, shown *shown, s *subject) error {
+func (a *Authenticator) joinCredential(ctx context.Context, s *subject) error {
 	k := s.kind
 	var digest string
-	if shown.token != nil {
-		if err := a.Tokens.JudgeLongLived(shown.token.long); err != nil {
+	if s.shown.token != nil {
+		if err := a.Tokens.JudgeLongLived(s.shown.token.long); err != nil {
 			return err
 		}
-		digest = shown.token.digest
+		digest = s.shown.token.digest
 	} else {
-		if !k.stored.Matches(shown.value) {
+		if !k.stored.Matches(s.shown.value) {
 			return k.errUnknown()
 		}
-		digest = a.Credentials.Digest(k.stored, shown.value)
+		digest = a.Credentials.Digest(k.stored, s.shown.value)
 	}
-	c, err := a.LookUp(ctx, digest, shown.source.Address)
+	c, err := a.LookUp(ctx, digest, s.shown.source.Address)
 	if fault.Is(err, fault.NotFound) || err == nil && c.Kind != k.stored {
 		return k.errUnknown()
 	}

@@ -13,15 +13,15 @@ import (
 
 // joinPassword proves user name and password in the account of the path, by the sign-in machine: with its locks and
 // counters, one hash at a time. Nothing of it is kept for the next request.
-func (a *Authenticator) joinPassword(ctx context.Context, shown *shown, s *subject) error {
-	raw, err := base64.StdEncoding.DecodeString(shown.value)
+func (a *Authenticator) joinPassword(ctx context.Context, s *subject) error {
+	raw, err := base64.StdEncoding.DecodeString(s.shown.value)
 	name, password, ok := strings.Cut(string(raw), ":")
 	if err != nil || !ok || !utf8.Valid(raw) || strings.IndexByte(string(raw), 0) >= 0 {
 		return fault.New(fault.Unauthenticated, fault.CodeUnauthorized, "Authorization must be: Basic, one space, "+
 			"the base64 of user name, colon and password in UTF-8.")
 	}
-	tenant := login.Tenant{Unknown: true, Named: shown.account}
-	org, err := a.Organizations.ByAccount(ctx, shown.account)
+	tenant := login.Tenant{Unknown: true, Named: s.shown.account}
+	org, err := a.Organizations.ByAccount(ctx, s.shown.account)
 	switch {
 	case fault.Is(err, fault.NotFound):
 	case err != nil:
@@ -33,7 +33,7 @@ func (a *Authenticator) joinPassword(ctx context.Context, shown *shown, s *subje
 		tenant = login.Tenant{ID: org.ID}
 	}
 	proven, err := a.Login.Prove(ctx, login.Password{Name: name, Password: password, Tenant: tenant,
-		Source: shown.source,
+		Source: s.shown.source,
 		Door:   login.EasyVista, Once: true})
 	if err != nil {
 		return err

@@ -11,8 +11,8 @@ import (
 )
 
 // joinSession joins an access token with the session it was minted in.
-func (a *Authenticator) joinSession(ctx context.Context, shown *shown, s *subject) error {
-	access := shown.token.access
+func (a *Authenticator) joinSession(ctx context.Context, s *subject) error {
+	access := s.shown.token.access
 	if err := a.Tokens.Judge(ctx, access); err != nil {
 		return err
 	}
@@ -46,7 +46,7 @@ func (a *Authenticator) checkDevice(ctx context.Context, s *subject, r Request) 
 }
 
 // joinWaiting opens enrolment for a sign-in that waits for its first second factor.
-func (a *Authenticator) joinWaiting(ctx context.Context, shown *shown, s *subject) (err error) {
-	s.principal, s.organization, err = a.Login.Enrolling(ctx, secret.New(shown.value), shown.source)
+func (a *Authenticator) joinWaiting(ctx context.Context, s *subject) (err error) {
+	s.principal, s.organization, err = a.Login.Enrolling(ctx, secret.New(s.shown.value), s.shown.source)
 	return err
 }

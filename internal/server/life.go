@@ -9,8 +9,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/client"
+	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
+	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/role"
 	"github.com/itsm-automation/gatehouse/internal/domain/session"
+	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
+	"github.com/itsm-automation/gatehouse/internal/domain/token"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	"github.com/itsm-automation/gatehouse/internal/platform/jobs"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/ratelimit"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
@@ -36,6 +49,19 @@ type (
 	marker interface {
 		Marks() []sqldb.Mark
 	}
+)
+
+// Who has which method. A signature that changes, or a name that is mistyped, does not compile.
+var (
+	_ = []purger{(*onetime.Service)(nil), (*attempt.Service)(nil), (*session.Service)(nil), (*token.Service)(nil),
+		(*user.Service)(nil), (*mfa.Service)(nil), (*mail.Outbox)(nil), (*ratelimit.Limiter)(nil)}
+	_ = []flusher{(*session.Service)(nil), (*credential.Service)(nil), (*client.Service)(nil)}
+	_ = []voider{(*onetime.Service)(nil), (*session.Service)(nil), (*token.Service)(nil), (*client.Service)(nil),
+		(*credential.Service)(nil), (*user.Service)(nil), (*mfa.Service)(nil), (*signingkey.Service)(nil),
+		(*mail.Outbox)(nil), (*jobs.Leases)(nil)}
+	_ = []carrier{(*organization.Service)(nil), (*role.Service)(nil), (*user.Service)(nil), (*client.Service)(nil),
+		(*credential.Service)(nil), (*mfa.Service)(nil), (*signingkey.Service)(nil)}
+	_ = []marker{(*organization.Service)(nil), (*audit.Service)(nil)}
 )
 
 // own notes owners of tables.
@@ -75,19 +101,14 @@ func (s *Server) flush(ctx context.Context) (err error) {
 }
 
 // job is work in the background, until its context ends.
-type job struct {
-	name string
-	run  func(ctx context.Context)
-}
+type job func(ctx context.Context)
 
-// run hands over a job that ends with its context.
-func (s *Server) run(name string, run func(ctx context.Context)) {
-	s.jobs = append(s.jobs, job{name, run})
-}
+// run hands over a job.
+func (s *Server) run(do job) { s.jobs = append(s.jobs, do) }
 
 // every hands over a job that is done again and again.
 func (s *Server) every(name string, pause time.Duration, do func(ctx context.Context) error) {
-	s.run(name, func(ctx context.Context) { jobs.Every(ctx, s.log, name, pause, do) })
+	s.run(func(ctx context.Context) { jobs.Every(ctx, s.log, name, pause, do) })
 }
 
 // Start begins the background work.
@@ -98,7 +119,7 @@ func (s *Server) Start() {
 		s.Redis.Start()
 	}
 	for _, j := range s.jobs {
-		s.running.Go(func() { j.run(ctx) })
+		s.running.Go(func() { j(ctx) })
 	}
 }
 
@@ -115,7 +136,7 @@ func housekeepingPart(_ context.Context, s *Server) error {
 		Help: "Rows that this node removed, or counted as gone."})
 	s.Metrics.MustRegister(s.housekeeping, s.purged)
 	s.every("last uses", session.FlushEvery, s.flush)
-	s.run("signing keys", func(ctx context.Context) {
+	s.run(func(ctx context.Context) {
 		if err := s.Keys.Prepare(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("signing keys could not be prepared", "error", err)
 		}

@@ -63,7 +63,7 @@ var parts = []func(context.Context, *Server) error{
 func feedPart(_ context.Context, s *Server) (err error) {
 	s.Feed = invalidation.New(s.DB, s.log)
 	s.caches = &cache.Group{Feed: s.Feed}
-	s.run("invalidation feed", func(ctx context.Context) { s.Feed.Run(ctx) })
+	s.run(s.Feed.Run)
 	if s.Config.Redis.IsZero() {
 		return nil
 	}
@@ -195,7 +195,7 @@ func authnPart(_ context.Context, s *Server) error {
 	s.Login = login.New(login.Services{DB: s.DB, Now: s.now, Log: s.log, Hasher: s.Hasher, Attempts: s.Attempts,
 		Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions, Tokens: s.Tokens, Factors: s.Factors,
 		OneTime: s.OneTime, Mails: s.Mails})
-	s.run("mailed links", s.Login.MailResets)
+	s.run(s.Login.MailResets)
 	services := authn.Services{DB: s.DB, Now: s.now, Organizations: s.Organizations, Users: s.Users,
 		Sessions: s.Sessions, Tokens: s.Tokens, Credentials: s.Credentials, Clients: s.Clients, Limiter: s.Limiter,
 		Certificates: web.ClientCertificates(s.Config.MTLS.CertificateHeader, s.proxies), Login: s.Login}

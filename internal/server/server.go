@@ -226,6 +226,12 @@ func (s *Server) Now() time.Time { return s.now() }
 
 // abandon lets go of what New has opened before it failed.
 func (s *Server) abandon() {
+	if s.tracing != nil {
+		s.tracing.Stop(context.Background())
+	}
+	if s.Redis != nil {
+		s.Redis.Close()
+	}
 	if s.DB != nil {
 		s.DB.Close()
 	}

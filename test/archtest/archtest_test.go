@@ -160,9 +160,10 @@ func TestPlatformCallers(t *testing.T) {
 		if err != nil {
 			return err
 		}
+		purging := false
 		ast.Inspect(file, func(n ast.Node) bool {
-			if f, ok := n.(*ast.FuncDecl); ok && f.Name.Name == "Purge" && filepath.Base(path) == "life.go" {
-				return false
+			if f, ok := n.(*ast.FuncDecl); ok {
+				purging = f.Name.Name == "Purge" && filepath.Base(path) == "life.go"
 			}
 			call, ok := n.(*ast.CallExpr)
 			if !ok {
@@ -173,7 +174,9 @@ func TestPlatformCallers(t *testing.T) {
 				return true
 			}
 			rel, _ := filepath.Rel(root, path)
-			found[filepath.ToSlash(rel)]++
+			if !purging {
+				found[filepath.ToSlash(rel)]++
+			}
 			reason, ok := call.Args[len(call.Args)-1].(*ast.BasicLit)
 			if sel.Sel.Name == "PlatformTx" {
 				reason, ok = call.Args[1].(*ast.BasicLit)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -63,6 +64,8 @@ func (r *report) read(part string, in io.Reader) error {
 			delete(said, key)
 			if e.Test != "" {
 				r.failed++
+			} else {
+				r.rest(said, e.Package)
 			}
 			r.note(part, e)
 		case e.Action == "pass":
@@ -79,6 +82,19 @@ func (r *report) read(part string, in io.Reader) error {
 		}
 	}
 	return lines.Err()
+}
+
+// rest prints what tests said that never ended: of a panic or a time-out only the package is told.
+func (r *report) rest(said map[string][]string, pkg string) {
+	for _, key := range slices.Sorted(maps.Keys(said)) {
+		if !strings.HasPrefix(key, pkg+" ") {
+			continue
+		}
+		for _, line := range said[key] {
+			fmt.Fprint(r.out, line)
+		}
+		delete(said, key)
+	}
 }
 
 // isClosing tells the line in which go test says how a package ended.

@@ -16,6 +16,9 @@ const stream = `{"Action":"build-output","ImportPath":"x","Output":"x.go:1: brok
 {"Action":"output","Package":"m/gatehouse/a","Output":"FAIL\tm/gatehouse/a\t3.0s\n"}
 {"Action":"fail","Package":"m/gatehouse/a","Elapsed":3}
 not from go test
+{"Action":"output","Package":"m/gatehouse/b","Test":"TestPanics","Output":"panic: the reason\n"}
+{"Action":"output","Package":"m/gatehouse/b","Output":"FAIL\tm/gatehouse/b\t3.0s\n"}
+{"Action":"fail","Package":"m/gatehouse/b","Elapsed":3}
 `
 
 func TestReport(t *testing.T) {
@@ -29,7 +32,7 @@ func TestReport(t *testing.T) {
 	r.summary(1)
 	got := out.String()
 	for _, want := range []string{"x.go:1: broken\n", "why it failed\n", "FAIL\tm/gatehouse/a\t3.0s\n",
-		"not from go test\n",
+		"not from go test\n", "panic: the reason\n",
 		"2.0 s  a.TestGood (tests)\n", "3.0 s  tests\n", "\n2 passed, 1 failed, 1 skipped\n"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is missing in:\n%s", want, got)

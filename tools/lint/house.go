@@ -18,7 +18,8 @@ const (
 	tabColumns = 4
 )
 
-// lines holds the width of lines. A raw string cannot be broken, and a directive must not be.
+// lines holds the width of lines. A raw string cannot be broken, so only the code beside it counts; a directive must not
+// be.
 var lines = &analysis.Analyzer{
 	Name: "lines",
 	Doc:  "lines have at most 120 columns, a tab being four",
@@ -29,9 +30,8 @@ var lines = &analysis.Analyzer{
 			if err != nil {
 				return nil, err
 			}
-			whole := unbreakable(src)
-			for i, line := range strings.Split(string(src), "\n") {
-				if n := columns(line); n > maxColumns && !whole[i+1] && i < file.LineCount() {
+			for i, line := range strings.Split(string(breakable(src)), "\n") {
+				if n := columns(line); n > maxColumns && i < file.LineCount() {
 					pass.Reportf(file.LineStart(i+1), "the line has %d columns, %d are the most", n, maxColumns)
 				}
 			}
@@ -45,9 +45,10 @@ func columns(line string) int {
 	return utf8.RuneCountInString(line) + tabs*(tabColumns-1)
 }
 
-// unbreakable gives the lines on which a raw string or a directive stands, and those of imports.
-func unbreakable(src []byte) map[int]bool {
-	found := make(map[int]bool)
+// breakable gives the source without what cannot be broken: raw strings and directives. Its lines stay.
+func breakable(src []byte) []byte {
+	var out []byte
+	at := 0
 	fset := token.NewFileSet()
 	file := fset.AddFile("", -1, len(src))
 	var s scanner.Scanner
@@ -55,14 +56,13 @@ func unbreakable(src []byte) map[int]bool {
 	for {
 		pos, tok, text := s.Scan()
 		if tok == token.EOF {
-			return found
+			return append(out, src[at:]...)
 		}
 		raw := tok == token.STRING && text[0] == '`'
 		if raw || tok == token.COMMENT && (strings.HasPrefix(text, "//go:") || strings.HasPrefix(text, "//lint:")) {
-			first := file.Line(pos)
-			for n := first; n <= first+strings.Count(text, "\n"); n++ {
-				found[n] = true
-			}
+			begin := file.Offset(pos)
+			out = append(append(out, src[at:begin]...), strings.Repeat("\n", strings.Count(text, "\n"))...)
+			at = begin + len(text)
 		}
 	}
 }

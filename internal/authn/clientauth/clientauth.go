@@ -180,7 +180,7 @@ func (a *Authenticator) place(ctx context.Context, at Door, proof token.ClientPr
 		return because("the client is " + string(proof.Client.State))
 	case at.Organization != "" && at.Organization != org.Slug:
 		return because("the address names another organization")
-	case at.Door == token.ServiceBroker && org.MachineCredential != organization.OAuth2: // D7
+	case authn.Resting(at.Door, org):
 		return because("the organization's systems use the other kind of credential")
 	case !credential.Allowed(proof.Client.Addresses, source.Address):
 		return because("the client may not be used from this address")

@@ -47,12 +47,14 @@ type Proven struct {
 type Endpoint struct {
 	Clients *clientauth.Authenticator
 	Tokens  *token.Service
+	Issuer  string // whose tokens they are; the audience of each door is under it
 	Grants  []Grant
 }
 
 // New makes an endpoint with the grants that clients have today.
 func New(clients *clientauth.Authenticator, tokens *token.Service) *Endpoint {
-	return &Endpoint{Clients: clients, Tokens: tokens, Grants: []Grant{clientCredentials, refreshToken}}
+	return &Endpoint{Clients: clients, Tokens: tokens, Issuer: tokens.Issuer(),
+		Grants: []Grant{clientCredentials, refreshToken}}
 }
 
 // Types are the grant types, as a server describes itself.
@@ -78,7 +80,7 @@ func (e *Endpoint) Answer(ctx context.Context, at clientauth.Door, c clientauth.
 }
 
 func (e *Endpoint) give(ctx context.Context, proof token.ClientProof, q Request) (pair token.ClientPair, err error) {
-	if ours := token.ClientAudience(e.Tokens.Issuer(), proof.Door); q.Resource != "" && q.Resource != ours {
+	if ours := token.ClientAudience(e.Issuer, proof.Door); q.Resource != "" && q.Resource != ours {
 		return pair, fault.New(fault.Invalid, CodeInvalidTarget, "The only resource is "+ours+".")
 	}
 	g, err := e.grant(q.Type)

@@ -34,7 +34,7 @@ type Waiting struct {
 const (
 	WaitingLifetime = 5 * time.Minute
 	WaitingTries    = 5
-	waitingPrefix   = "mfa_"
+	WaitingPrefix   = "mfa_"
 	purposeWaiting  = "mfa"
 )
 
@@ -64,7 +64,7 @@ func (s *Service) wait(ctx context.Context, f First) (Result, error) {
 		w.Methods = nil
 	}
 	err = s.DB.Tx(ctx, f.Organization.ID, func(tx *sqldb.Tx) error {
-		w.Token, err = s.OneTime.Begin(ctx, tx, f.Organization.ID, purposeWaiting, waitingPrefix, string(f.User.ID),
+		w.Token, err = s.OneTime.Begin(ctx, tx, f.Organization.ID, purposeWaiting, WaitingPrefix, string(f.User.ID),
 			string(payload), now, now.Add(WaitingLifetime))
 		if err != nil {
 			return err

@@ -132,7 +132,11 @@ func TestATK59_Update(t *testing.T) {
 
 			{"a name by a machine", machine, Active, name, ok},
 			{"a description by a machine", machine, Active, func(f *Fields) { f.Description = "d" }, ok},
-			{"permissions by a machine", machine, Active, give(), ok},
+			{"fewer permissions by a machine", machine, Active, give(), ok},
+			{"more permissions by a machine", machine, Active, give("users:manage:all", "tickets:read:all"), made},
+			{"a name that is no UTF-8", full, Active, func(f *Fields) { f.Name = "a\xff" }, invalid("name")},
+			{"a description that is no UTF-8", full, Active, func(f *Fields) { f.Description = "\xff" },
+				invalid("description")},
 			{"off by a machine", machine, Active, off, ok},
 			{"on by a machine", machine, Off, on, made},
 			{"a method by a machine", machine, Active, method, made},

@@ -178,6 +178,16 @@ func (k Kind) Prefix() string {
 // Type is the `typ` of the kind's JWTs; empty if its values are none.
 func (k Kind) Type() string { return table[k].Type }
 
+// KindOfType finds the kind whose values are JWTs of a typ.
+func KindOfType(typ string) (Kind, bool) {
+	for _, r := range kinds {
+		if typ != "" && r.Type == typ {
+			return r.kind, true
+		}
+	}
+	return "", false
+}
+
 // Resource is the resource of the permissions that manage the kind.
 func (k Kind) Resource() string { return table[k].Resource }
 

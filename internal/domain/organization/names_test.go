@@ -25,6 +25,7 @@ func TestA4_Origin(t *testing.T) {
 		{"loopback by name", "http://localhost:3000", ""},
 		{"loopback by address", "http://127.0.0.1:3000", ""},
 		{"loopback by IPv6 address", "http://[::1]:3000", ""},
+		{"an underscore", "https://my_app.example.com", ""},
 		{"the longest", "https://" + long + "example.com", ""},
 
 		{"longer", "https://a" + long + "example.com", form},
@@ -59,7 +60,7 @@ func TestA4_Origin(t *testing.T) {
 		{"a semicolon", "https://app.example.com;", host},
 		{"a dot alone", "https://.", host},
 		{"a dot behind", "https://app.example.com.", host},
-		{"an underscore", "https://my_app.example.com", host},
+		{"two underscores in front", "https://__.example.com", host},
 		{"another script", "https://müller.example", host},
 		{"an empty port", "https://app.example.com:", number},
 		{"a port with a zero before", "https://app.example.com:0443", number},

@@ -151,9 +151,9 @@ func CheckOrigin(o string) error {
 	return nil
 }
 
-// hostPattern is a name as DNS and browsers write it (RFC 1123 §2.1); a name in another script is sent in its ASCII
-// form.
-var hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+// hostPattern is a name as browsers send it: in another script in its ASCII form, and with an underscore where somebody
+// named a host so (RFC 1123 §2.1 has none).
+var hostPattern = regexp.MustCompile(`^([a-z0-9]([a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 var slugPattern = regexp.MustCompile(`^[a-z][a-z0-9-]{1,61}[a-z0-9]$`)
 

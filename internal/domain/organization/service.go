@@ -320,7 +320,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 		if o.Name, err = checkName(o.Name); err != nil {
 			return err
 		}
-		if err := errors.Join(o.Settings.Validate(), o.check()); err != nil {
+		if err := errors.Join(o.Settings.validate(before.Settings.AllowedOrigins), o.check()); err != nil {
 			return err
 		}
 		o.UpdatedAt = sqldb.Version(s.now(), before.UpdatedAt)
@@ -364,10 +364,18 @@ func changes(before, after Organization) map[string]string {
 	note("profile", encode(before.Profile), encode(after.Profile))
 	was, is := members(before.Settings), members(after.Settings)
 	for name, value := range is {
-		note(name, string(was[name]), string(value))
+		from, to := string(was[name]), string(value)
+		if from != to && len(from)+len(to) > maxDetail {
+			out[name] = "changed" // lists of words and origins may be long
+			continue
+		}
+		note(name, from, to)
 	}
 	return out
 }
+
+// maxDetail is how long a change may be that is told in full.
+const maxDetail = 500
 
 // members are the settings by name, each as JSON.
 func members(s Settings) (m map[string]jsontext.Value) {

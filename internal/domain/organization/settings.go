@@ -174,9 +174,13 @@ func (s Settings) Sliding(role string) bool {
 }
 
 // Validate names every wrong field.
-func (s Settings) Validate() error {
+func (s Settings) Validate() error { return s.validate(nil) }
+
+// validate looks at what changed only: an origin of known was right by the rules of its time, and must not keep others
+// from being changed, or the organization from being suspended.
+func (s Settings) validate(known []string) error {
 	var w faults
-	s.BrowserSettings.check(&w)
+	s.BrowserSettings.check(&w, known)
 	s.SessionSettings.check(&w)
 	s.SignInSettings.check(&w)
 	s.TokenSettings.check(&w)
@@ -186,13 +190,13 @@ func (s Settings) Validate() error {
 	return w.err()
 }
 
-func (s BrowserSettings) check(w *faults) {
+func (s BrowserSettings) check(w *faults, known []string) {
 	if len(s.AllowedOrigins) > maxOrigins {
 		w.add("allowedOrigins", "at most %d", maxOrigins)
 	}
 	seen := make(map[string]bool)
 	for i, o := range s.AllowedOrigins {
-		if err := CheckOrigin(o); err != nil {
+		if err := CheckOrigin(o); err != nil && !slices.Contains(known, o) {
 			w.add(fmt.Sprintf("allowedOrigins[%d]", i), "%v", err)
 		}
 		if seen[o] {

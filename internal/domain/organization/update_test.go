@@ -168,3 +168,42 @@ func TestA45_Delete(t *testing.T) {
 		}
 	})
 }
+
+// A45: an origin that was allowed by earlier rules keeps nobody from suspending or deleting the organization, or from
+// changing something else; one that is new follows the rules of today.
+func TestA45_OriginOfEarlierRules(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		s := newService(db)
+		o := create(t, s, organization.NewOrganization{Slug: "acme-corp"})
+		const old, odd = "https://crm.example.com.", "https://desk.example.com."
+		err := db.Tx(t.Context(), o.ID, func(tx *sqldb.Tx) error {
+			_, err := tx.Exec(t.Context(), `UPDATE organizations SET settings = $1 WHERE id = $2`,
+				`{"allowedOrigins":["`+old+`"],"timeZone":"UTC"}`, o.ID)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		type change = func(o *organization.Organization)
+		for _, c := range []struct {
+			name   string
+			change change
+			want   string
+		}{
+			{"another setting", func(o *organization.Organization) { o.Settings.StepUpSeconds = 60 }, ok},
+			{"one that is new", func(o *organization.Organization) {
+				o.Settings.AllowedOrigins = append(o.Settings.AllowedOrigins, odd)
+			}, faulttest.Invalid("allowedOrigins[1]")},
+			{"suspended", func(o *organization.Organization) { o.State = organization.Suspended }, ok},
+			{"deleted", func(o *organization.Organization) { o.State = organization.Deleted }, ok},
+		} {
+			_, err := s.Update(t.Context(), system, o.ID, func(o *organization.Organization) error {
+				c.change(o)
+				return nil
+			})
+			t.Log(c.name)
+			faulttest.Check(t, err, c.want)
+		}
+	})
+}

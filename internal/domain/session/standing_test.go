@@ -9,7 +9,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
 )
 
-// A26, G7: whatever is switched off ends the session's use; only what is left alone may go on.
+// G7: whatever is switched off ends the session's use; only what is left alone may go on.
 func TestG7_Standing(t *testing.T) {
 	t.Parallel()
 	now := time.Unix(1_000_000, 0)

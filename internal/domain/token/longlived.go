@@ -53,12 +53,8 @@ func (s *Service) VerifyLongLived(token string) (*LongLived, error) {
 	if err != nil {
 		return nil, errInvalid()
 	}
-	kind := credential.SystemToken
-	switch h.Type {
-	case jwt.TypeSystem:
-	case jwt.TypeApplication:
-		kind = credential.ApplicationToken
-	default:
+	kind, known := credential.KindOfType(h.Type)
+	if !known {
 		return nil, errInvalid()
 	}
 	payload, err := s.verifyWith(token, h, signingkey.LongLived)

@@ -343,3 +343,25 @@ func TestE8_Metadata(t *testing.T) {
 		}
 	})
 }
+
+// A11, A27: a session that must be proven anew gives nothing any more, and its refresh token ends it all the same: else
+// it would work again where the demand is lifted.
+func TestA11_RevokedThoughMoreIsDemanded(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		weak := s.Login(t, servertest.Agent)
+		admin := s.As(t, servertest.Admin)
+		s.EnrollApp(t, admin)
+		demand := func(policy string) {
+			t.Helper()
+			s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"mfa": policy}}, admin).
+				Want(t, 200)
+		}
+		demand("required")
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(weak.AccessToken)).
+			Want(t, 401, "REAUTHENTICATION_REQUIRED")
+		s.PostForm(t, "/oauth2/revoke", []string{"token", weak.RefreshToken}, admin).Want(t, 200)
+		demand("optional")
+		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": weak.RefreshToken}).
+			Want(t, 401, "TOKEN_REVOKED")
+	})
+}

@@ -56,10 +56,13 @@ func (o *server) ending(r *http.Request, by principal.Principal, value string) (
 		return nil, err
 	}
 	i, err := o.Authenticator.Inspect(r.Context(), value)
-	if authn.Refused(err) || err == nil && !mayRevoke(by, i) {
+	switch {
+	case err != nil && !authn.Refused(err):
+		return nil, err
+	case i.Kind == "" || !mayRevoke(by, i): // nothing is there
 		return nil, nil
 	}
-	return func() error { return o.end(r, by, i) }, err
+	return func() error { return o.end(r, by, i) }, nil
 }
 
 // mayEnd tells whether somebody may end a long-lived credential whose value they show: their own, their client's, or

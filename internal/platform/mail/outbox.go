@@ -243,7 +243,7 @@ func (o *Outbox) Purge(ctx context.Context, now time.Time, limit int) (n int64, 
 		n = tag.RowsAffected()
 		_,
 			err = tx.Exec(ctx,
-			`UPDATE mails SET state = 'failed', content = '', ended_at = $1 WHERE state = 'waiting' AND expires_at < $1 AND due_at < $1`, o.now().UnixMilli())
+			`UPDATE mails SET state = 'failed', content = '', ended_at = $1 WHERE state = 'waiting' AND expires_at < $1 AND due_at < $1`, now.UnixMilli())
 		return err
 	})
 	return n, err

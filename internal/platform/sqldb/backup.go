@@ -81,7 +81,7 @@ func CheckFile(ctx context.Context, path string) error {
 	}
 	var tables int
 	if err := db.QueryRowContext(ctx,
-		`SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('installation', 'invalidations', 'goose_db_version')`).Scan(&tables); err != nil || tables != 3 {
+		`SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('invalidations', 'goose_db_version')`).Scan(&tables); err != nil || tables != 2 {
 		return errors.Join(fmt.Errorf("sqldb: %s is not a database of Gatehouse", path), err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +19,8 @@ import (
 const (
 	uploadTimeout = 10 * time.Second
 	uploadTries   = 3
-	uploadPause   = time.Second // before the second try; twice as long before each further one
+	maxPause      = 30 * time.Second // that a collector may ask for
+	uploadPause   = time.Second      // before the second try; twice as long before each further one
 )
 
 // otlpHTTP sends spans in protobuf over HTTP (OTLP 1.0, "OTLP/HTTP"). The library's own client for it brings gRPC and a
@@ -75,39 +77,44 @@ func (c *otlpHTTP) UploadTraces(ctx context.Context, spans []*tracepb.ResourceSp
 	}
 	pause := uploadPause
 	for try := 1; ; try++ {
-		again, err := c.post(ctx, body)
+		wait, again, err := c.post(ctx, body)
 		if err == nil || !again || try == uploadTries {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(pause):
+		case <-time.After(max(pause, wait)):
 			pause *= 2
 		}
 	}
 }
 
-// post tells whether another try may succeed where this one failed.
-func (c *otlpHTTP) post(ctx context.Context, body []byte) (again bool, err error) {
+// post tells whether another try may succeed where this one failed, and when the collector wants it (0: it does not
+// say).
+func (c *otlpHTTP) post(ctx context.Context, body []byte) (wait time.Duration, again bool, err error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.endpoint, bytes.NewReader(body))
 	if err != nil {
-		return false, fmt.Errorf("tracing: %w", err)
+		return 0, false, fmt.Errorf("tracing: %w", err)
 	}
 	r.Header = c.headers.Clone()
 	res, err := c.client.Do(r)
 	if err != nil {
-		return true, fmt.Errorf("tracing: %w", err)
+		return 0, true, fmt.Errorf("tracing: %w", err)
 	}
 	defer res.Body.Close()
 	if _, err := io.Copy(io.Discard, io.LimitReader(res.Body, 64<<10)); err != nil {
-		return true, fmt.Errorf("tracing: %w", err)
+		return 0, true, fmt.Errorf("tracing: %w", err)
+	}
+	if res.StatusCode/100 == 2 {
+		return 0, false, nil
+	}
+	if seconds, err := strconv.Atoi(res.Header.Get("Retry-After")); err == nil && seconds > 0 {
+		wait = min(time.Duration(seconds)*time.Second, maxPause)
 	}
 	switch res.StatusCode {
-	case http.StatusOK, http.StatusAccepted, http.StatusNoContent:
-		return false, nil
 	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
 		again = true
 	}
-	return again, fmt.Errorf("tracing: the collector answers %s", res.Status)
+	return wait, again, fmt.Errorf("tracing: the collector answers %s", res.Status)
 }
