@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -123,6 +124,9 @@ func (s *Server) Start() {
 	}
 }
 
+// settle is done once in a process: tests build hundreds of servers.
+var settle sync.Once
+
 const (
 	purgeBatch = 1000
 	quietEvery = 15 * time.Second
@@ -140,7 +144,7 @@ func housekeepingPart(_ context.Context, s *Server) error {
 		if err := s.Keys.Prepare(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("signing keys could not be prepared", "error", err)
 		}
-		debug.FreeOSMemory() // building the server and its document leaves much behind
+		settle.Do(debug.FreeOSMemory) // building the server leaves much behind
 	})
 	s.every("memory", quietEvery, func(context.Context) error {
 		if s.Hasher.Quiet() {

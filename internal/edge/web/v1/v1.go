@@ -1,9 +1,11 @@
 package v1
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"reflect"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -57,19 +59,21 @@ func (m *routeMux) HandleFunc(_ string, h func(http.ResponseWriter, *http.Reques
 
 func (m *routeMux) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.kit.ServeHTTP(w, r) }
 
-// ServeDocument serves the OpenAPI document, which is made once: call it after every route is registered.
+// ServeDocument serves the OpenAPI document, which is written once, for the first who asks.
 func (a *API) ServeDocument() {
-	body, err := a.OpenAPI()
-	if err != nil {
-		panic(err)
-	}
-	a.Kit.Handle(web.Route{Method: http.MethodGet, Pattern: "/openapi.json",
+	document := sync.OnceValues(a.OpenAPI)
+	a.Kit.HandleFunc(web.Route{Method: http.MethodGet, Pattern: "/openapi.json",
 		Public: "the description of the API says nothing about any tenant"},
-		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		func(w http.ResponseWriter, _ *http.Request) error {
+			body, err := document()
+			if err != nil {
+				return fmt.Errorf("OpenAPI: %w", err)
+			}
 			w.Header().Set("Content-Type", "application/openapi+json")
 			w.Header().Set("Cache-Control", "public, max-age=300")
 			w.Write(body)
-		}))
+			return nil
+		})
 }
 
 // OpenAPI gives the document of all /v1 routes, the same bytes each time.
