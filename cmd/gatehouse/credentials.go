@@ -230,10 +230,6 @@ func (t inTenant) rotating(c *cli, e *env, text string, overlap time.Duration, k
 	})
 }
 
-// valueNames are the members under which a value is printed, as the API names them.
-var valueNames = map[credential.Kind]string{credential.APIKey: "key", credential.AccessToken: "token",
-	credential.SystemToken: "token", credential.ApplicationToken: "token", credential.ClientSecret: "secret"}
-
 // print shows a new credential with its value, once: the value alone on standard output, for scripts, and the rest
 // beside it.
 func (t inTenant) print(e *env, i credential.Issued) error {
@@ -246,7 +242,7 @@ func (t inTenant) print(e *env, i credential.Issued) error {
 		if err := json.Unmarshal(raw, &out); err != nil {
 			return err
 		}
-		out[valueNames[i.Kind]] = i.Value.Reveal()
+		out[i.Kind.ValueName()] = i.Value.Reveal()
 		return printJSON(e.stdout, out)
 	}
 	fmt.Fprintf(e.stderr, "%s (%s). The value is shown only now:\n", i.ID, i.Name)

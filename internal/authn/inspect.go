@@ -24,6 +24,7 @@ type Inspection struct {
 	Refresh    token.Refresh       // of refresh tokens
 	Credential credential.Credential
 	Client     id.Client // the OAuth client it was issued to; empty for none
+	Resource   string    // of the permission with which somebody ends another's
 	JTI        string
 	Audience   string
 	Thumbprint string
@@ -42,8 +43,9 @@ func (a *Authenticator) Inspect(ctx context.Context, value string) (Inspection, 
 	if err := a.resolve(ctx, c, Tokens, &s); err != nil {
 		return Inspection{}, err
 	}
-	i := Inspection{Kind: s.kind.name, Principal: s.principal, Access: s.access, Credential: s.credential,
-		Client: s.client.ID, Thumbprint: s.thumbprint, IssuedAt: s.credential.CreatedAt,
+	i := Inspection{Kind: s.kind.name, Resource: s.kind.resource, Principal: s.principal, Access: s.access,
+		Credential: s.credential,
+		Client:     s.client.ID, Thumbprint: s.thumbprint, IssuedAt: s.credential.CreatedAt,
 		ExpiresAt: s.principal.ExpiresAt}
 	if s.access != nil {
 		r := s.access.Registered()
@@ -72,6 +74,7 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (_ Ins
 	}
 	p := principal.Principal{Kind: principal.Client, ID: r.Subject, Home: r.Organization, Organization: r.Organization,
 		OrganizationSlug: org.Slug, ExpiresAt: r.ExpiresAt}
+	resource := clients.resource
 	if r.Client != "" {
 		c, err := a.Clients.Facts(ctx, r.Organization, r.Client)
 		if err != nil {
@@ -92,8 +95,10 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (_ Ins
 		}
 		p.Kind, p.Name, p.Email, p.Role = principal.User, st.User.Name, st.User.Email, st.User.Role
 		p.Session = r.Session
+		resource = sessions.resource
 	}
-	return Inspection{Kind: RefreshToken, Principal: p, Refresh: r, Client: r.Client, JTI: r.JTI, IssuedAt: r.IssuedAt,
+	return Inspection{Kind: RefreshToken, Resource: resource, Principal: p, Refresh: r, Client: r.Client, JTI: r.JTI,
+		IssuedAt:  r.IssuedAt,
 		ExpiresAt: r.ExpiresAt}, refused
 }
 

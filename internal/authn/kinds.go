@@ -76,6 +76,7 @@ type kind struct {
 
 // family is what kinds have in common that refer to the same sort of thing.
 type family struct {
+	resource string // of the permission to end another's; of stored kinds domain/credential says it
 	// join finds what a credential refers to and says whether that allows its use now.
 	join func(a *Authenticator, ctx context.Context, s *subject) error
 	// bounds are the requests a minute (0: any number) and the addresses (none: all) of one.
@@ -87,11 +88,11 @@ type family struct {
 }
 
 var (
-	sessions = &family{join: (*Authenticator).joinSession, device: (*Authenticator).checkDevice,
+	sessions = &family{resource: "sessions", join: (*Authenticator).joinSession, device: (*Authenticator).checkDevice,
 		stamp: func(a *Authenticator, s *subject, now time.Time, address string) {
 			a.Sessions.Touch(s.session, now, address)
 		}}
-	clients = &family{join: (*Authenticator).joinClient,
+	clients = &family{resource: "clients", join: (*Authenticator).joinClient,
 		bounds: func(s *subject) (int, []netip.Prefix) { return s.client.RateLimit, s.client.Addresses },
 		stamp: func(a *Authenticator, s *subject, now time.Time, _ string) {
 			a.Clients.Touch(s.client, now)

@@ -51,7 +51,11 @@ func TestFLT01_KillInRotation(t *testing.T) {
 	var recovery time.Duration
 	for range scale(2, 20) {
 		for _, point := range points {
-			dying.start(fmt.Sprintf("GATEHOUSE_FAILPOINTS=%s=kill@%d", point, 10+l.dice.IntN(30)))
+			first := 10
+			if point == "statement" {
+				first = 200 // those of its start count too, and the more the longer that takes
+			}
+			dying.start(fmt.Sprintf("GATEHOUSE_FAILPOINTS=%s=kill@%d", point, first+l.dice.IntN(30)))
 			wait := 10 * time.Second // a point that is not on the way
 			if point == byChance {
 				wait = time.Duration(100+l.dice.IntN(300)) * time.Millisecond

@@ -6,6 +6,7 @@
 package credential
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -85,6 +86,7 @@ type rules struct {
 	Resource string       // of the permissions that manage it
 	Mark     *secret.Mark // the value's form; nil: a JWT
 	Type     string       // the JWT's typ
+	Value    string       // under which name the API shows a value; empty: "token"
 	Owners   []OwnerKind
 	OfType   user.Kind // its owner, if a user, must be of this type; empty: of any
 	Stored   bool      // has permissions of its own; else it gives what its owner's role gives
@@ -123,7 +125,8 @@ func idsOf[T id.ID]() ids {
 }
 
 var kinds = []rules{
-	{kind: APIKey, Resource: "api_keys", ids: idsOf[id.APIKey](), Mark: &secret.Mark{Prefix: "tnt_", Stamped: true},
+	{kind: APIKey, Resource: "api_keys", ids: idsOf[id.APIKey](), Value: "key",
+		Mark:   &secret.Mark{Prefix: "tnt_", Stamped: true},
 		Owners: []OwnerKind{OwnedByUser, OwnedByOrganization}, Stored: true, Expires: true, Switch: true, Moves: true,
 		Limited: true, Rate: DefaultRateLimit,
 		MadeBy: func(p principal.Principal) bool {
@@ -139,7 +142,8 @@ var kinds = []rules{
 		}},
 	{kind: ApplicationToken, Resource: "application_tokens", ids: idsOf[id.ApplicationToken](),
 		Type: jwt.TypeApplication, Owners: []OwnerKind{OwnedByUser}, OfType: user.Application, Most: 100},
-	{kind: ClientSecret, Resource: "clients", ids: idsOf[id.ClientSecret](), Mark: &secret.Mark{Prefix: "gth_cs_"},
+	{kind: ClientSecret, Resource: "clients", ids: idsOf[id.ClientSecret](), Value: "secret",
+		Mark:   &secret.Mark{Prefix: "gth_cs_"},
 		Owners: []OwnerKind{OwnedByClient}, Expires: true, Switch: true},
 }
 
@@ -187,6 +191,9 @@ func KindOfType(typ string) (Kind, bool) {
 	}
 	return "", false
 }
+
+// ValueName is the name under which the API shows a value of the kind.
+func (k Kind) ValueName() string { return cmp.Or(table[k].Value, "token") }
 
 // Resource is the resource of the permissions that manage the kind.
 func (k Kind) Resource() string { return table[k].Resource }

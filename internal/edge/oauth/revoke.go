@@ -93,10 +93,7 @@ func (o *server) revoker(w http.ResponseWriter, r *http.Request, form url.Values
 	return proof.Principal(info.Source), err
 }
 
-// revoking names the permission with which one ends another's credential of a kind.
-var revoking = map[authn.Kind]string{authn.SessionToken: "sessions", authn.RefreshToken: "sessions",
-	authn.ItemPathToken: "sessions"}
-
+// mayRevoke tells whether somebody may end a token that they show.
 func mayRevoke(by principal.Principal, i authn.Inspection) bool {
 	p := i.Principal
 	if p.Home != by.Home || by.Abroad() {
@@ -111,12 +108,9 @@ func mayRevoke(by principal.Principal, i authn.Inspection) bool {
 	if user := by.UserID(); by.Kind == principal.User && p.UserID() == user {
 		return true
 	}
-	resource := revoking[i.Kind]
-	if i.Client != "" {
-		resource = "clients"
-	}
 	// An API key never touches the sessions of people (G12).
-	return (by.Kind == principal.User || resource != "sessions") && by.Scope(resource, "delete") == permission.All &&
+	return (by.Kind == principal.User || i.Resource != "sessions") &&
+		by.Scope(i.Resource, "delete") == permission.All &&
 		by.Permissions.Covers(p.Permissions)
 }
 
