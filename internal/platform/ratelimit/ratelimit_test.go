@@ -153,6 +153,7 @@ func TestG8_Nodes(t *testing.T) {
 				t.Errorf("%d more of at least %d: %d, %v; want %d", c.n, c.known, used, err, c.want)
 			}
 		}
+		// The middle comes when half is used, or later: on a busy machine the others may have used all of it by then.
 		emptied, cut := quick(), quick()
 		for _, c := range []struct {
 			name   string
@@ -163,8 +164,9 @@ func TestG8_Nodes(t *testing.T) {
 			{"database", nil, func() {}, limit + (nodes-1)*share},
 			{"redis", client, func() {}, limit + (nodes-1)*share},
 			{"redis emptied", emptied, func() { emptied.mu.Lock(); clear(emptied.used); emptied.mu.Unlock() },
-				2 * limit},
-			{"redis cut off", cut, func() { cut.mu.Lock(); cut.gone = true; cut.mu.Unlock() }, 2 * limit},
+				2*limit + (nodes-1)*share},
+			{"redis cut off", cut, func() { cut.mu.Lock(); cut.gone = true; cut.mu.Unlock() },
+				2*limit + (nodes-1)*share},
 		} {
 			var all [nodes]*Limiter
 			for i := range all {
