@@ -12,17 +12,9 @@ import (
 
 // Flush writes the uses noted since the last time.
 func (s *Service) Flush(ctx context.Context) error {
-	return s.uses.Flush(ctx, s.now(), func(ctx context.Context, org id.Organization,
-		uses []stamp.Use[time.Time]) error {
-		return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
-			q := credentialdb.New(tx)
-			for _, u := range uses {
-				if err := q.Stamp(ctx, sqldb.MillisOf(u.V), org, id.Credential(u.ID)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	return s.uses.FlushTo(ctx, s.now(), s.db, func(ctx context.Context, tx *sqldb.Tx, org id.Organization,
+		u stamp.Use[time.Time]) error {
+		return credentialdb.New(tx).Stamp(ctx, sqldb.MillisOf(u.V), org, id.Credential(u.ID))
 	})
 }
 

@@ -22,18 +22,11 @@ func (s *Service) Purge(ctx context.Context, now time.Time, limit int) (n int64,
 
 // Flush writes the uses noted since the last time.
 func (s *Service) Flush(ctx context.Context) error {
-	return s.uses.Flush(ctx, s.now(), func(ctx context.Context, org id.Organization, uses []stamp.Use[use]) error {
-		return s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
-			q := sessiondb.New(tx)
-			for _, u := range uses {
-				if _, err := q.Stamp(ctx, sessiondb.StampParams{UsedAt: sqldb.MillisOf(u.V.at),
-					ExpiresAt: sqldb.MillisOf(u.V.expires), Address: u.V.address, OrganizationID: org,
-					ID: id.Session(u.ID)}); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+	return s.uses.FlushTo(ctx, s.now(), s.db, func(ctx context.Context, tx *sqldb.Tx, org id.Organization,
+		u stamp.Use[use]) error {
+		_, err := sessiondb.New(tx).Stamp(ctx, sessiondb.StampParams{UsedAt: sqldb.MillisOf(u.V.at),
+			ExpiresAt: sqldb.MillisOf(u.V.expires), Address: u.V.address, OrganizationID: org, ID: id.Session(u.ID)})
+		return err
 	})
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
 // Batch holds the uses of one kind of thing that are not yet written. It is safe for concurrent use; noting a use again
@@ -56,6 +57,21 @@ func (b *Batch[V]) Pending(k invalidation.Key) (V, bool) {
 type Use[V any] struct {
 	ID string
 	V  V
+}
+
+// FlushTo writes the waiting uses, each by write, in one transaction an organization.
+func (b *Batch[V]) FlushTo(ctx context.Context, now time.Time, db *sqldb.DB,
+	write func(ctx context.Context, tx *sqldb.Tx, org id.Organization, use Use[V]) error) error {
+	return b.Flush(ctx, now, func(ctx context.Context, org id.Organization, uses []Use[V]) error {
+		return db.Tx(ctx, org, func(tx *sqldb.Tx) error {
+			for _, u := range uses {
+				if err := write(ctx, tx, org, u); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
 }
 
 // Flush hands the waiting uses to write, one call an organization, in order of their ids. What fails stays for the next
