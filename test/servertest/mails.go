@@ -33,10 +33,13 @@ func (m *Mails) To(address string) []mail.Mail {
 }
 
 // Mail waits for a mail to an address whose subject contains a text, of which there must be n by then, and gives the
-// last.
+// last. What the outbox holds goes out at once.
 func (s *Server) Mail(t testing.TB, address, subject string, n int) mail.Mail {
 	t.Helper()
-	for range 1500 { // half a minute, on a busy machine
+	for range 3000 { // half a minute, on a busy machine
+		if err := s.Server.Mails.Deliver(t.Context()); err != nil {
+			t.Log(err)
+		}
 		found := slices.DeleteFunc(s.Mails.To(address), func(m mail.Mail) bool {
 			return !strings.Contains(m.Subject, subject)
 		})
@@ -46,7 +49,7 @@ func (s *Server) Mail(t testing.TB, address, subject string, n int) mail.Mail {
 		if len(found) == n && n > 0 {
 			return found[n-1]
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("no mail %q to %s; there are %v", subject, address, s.Mails.To(address))
 	return mail.Mail{}
