@@ -67,7 +67,7 @@ func feedPart(_ context.Context, s *Server) (err error) {
 	if s.Config.Redis.IsZero() {
 		return nil
 	}
-	if s.Redis, err = redis.New(s.Config.Redis.Reveal(), s.log, s.Feed.Pushed); err != nil {
+	if s.Redis, err = redis.New(s.Config.Redis.Reveal(), s.Config.RedisPrefix, s.log, s.Feed.Pushed); err != nil {
 		return fmt.Errorf("redis: %w", err)
 	}
 	s.Feed.UsePush(s.Redis)

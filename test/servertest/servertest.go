@@ -7,11 +7,14 @@ import (
 	"context"
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -84,10 +87,10 @@ var (
 	keys   []*rsa.PrivateKey
 )
 
-func generator() signingkey.Generator {
+func generator(from int) signingkey.Generator {
 	var n atomic.Int32
 	return func(int) (*rsa.PrivateKey, error) {
-		i := int(n.Add(1)) - 1
+		i := from + int(n.Add(1)) - 1
 		keysMu.Lock()
 		defer keysMu.Unlock()
 		for len(keys) <= i {
@@ -117,7 +120,52 @@ type Option func(c *config.Config, o *server.Options)
 func Each(t *testing.T, fn func(t *testing.T, s *Server), options ...Option) {
 	t.Helper()
 	t.Parallel()
-	sqldbtest.EachAddress(t, func(t *testing.T, address string) { fn(t, New(t, address, options...)) })
+	if len(options) > 0 { // they may change what is seeded
+		sqldbtest.EachAddress(t, func(t *testing.T, address string) { fn(t, New(t, address, options...)) })
+		return
+	}
+	seeded.Each(t, func(t *testing.T, address string) {
+		s := Join(t, address, laterKeys)
+		s.Seeds = seedsOf(address)
+		fn(t, s)
+	})
+}
+
+// seeded is what most tests begin with. Seeding takes longer than many a test.
+var (
+	seeded   = sqldbtest.Template{Fill: fill}
+	seeds    = map[bool]demo.Seeds{} // by whether they are PostgreSQL's
+	seedsMu  sync.Mutex
+	seedKeys = 4 // more than seeding makes: the keys of those servers begin after them
+)
+
+func laterKeys(_ *config.Config, o *server.Options) { o.Generate = generator(seedKeys) }
+
+func seedsOf(address string) demo.Seeds {
+	seedsMu.Lock()
+	defer seedsMu.Unlock()
+	s := seeds[sqldb.IsPostgres(address)]
+	s.Organizations, s.Users = slices.Clone(s.Organizations), slices.Clone(s.Users)
+	s.APIKeys, s.AccessTokens = slices.Clone(s.APIKeys), slices.Clone(s.AccessTokens)
+	s.SystemAccessTokens, s.ApplicationTokens = slices.Clone(s.SystemAccessTokens), slices.Clone(s.ApplicationTokens)
+	s.Clients = slices.Clone(s.Clients)
+	return s
+}
+
+func fill(address string) error {
+	ctx := context.Background()
+	c, o := (&Server{Clock: &Clock{}, Logs: &Logs{}, Mails: &Mails{}}).settings(address)
+	WithoutRedis(&c, &o)
+	srv, err := server.New(ctx, c, o)
+	if err != nil {
+		return err
+	}
+	srv.Start()
+	made, err := demo.Seed(ctx, srv)
+	seedsMu.Lock()
+	seeds[sqldb.IsPostgres(address)] = made
+	seedsMu.Unlock()
+	return errors.Join(err, srv.Close(ctx))
 }
 
 // New starts a server on a migrated, empty database and seeds it.
@@ -132,10 +180,9 @@ func New(t testing.TB, address string, options ...Option) *Server {
 	return s
 }
 
-// Join starts another node on a database that is in use already.
-func Join(t testing.TB, address string, options ...Option) *Server {
-	t.Helper()
-	s := &Server{Clock: &Clock{}, Logs: &Logs{}, Mails: &Mails{}}
+// settings are those of a test server. Databases that are copies of one another have the same ids in them, so that each
+// needs names of its own in Redis.
+func (s *Server) settings(address string) (config.Config, server.Options) {
 	cfg := config.Default()
 	cfg.PublicURL = PublicURL
 	cfg.Database = secret.New(address)
@@ -145,11 +192,20 @@ func Join(t testing.TB, address string, options ...Option) *Server {
 	cfg.DefaultMFA = "optional"    // most tests are about something else
 	if sqldb.IsPostgres(address) { // in production the two go together; WithoutRedis is for the rest
 		cfg.Redis = secret.New(os.Getenv(RedisEnv))
+		u, _ := url.Parse(address)
+		cfg.RedisPrefix = strings.TrimPrefix(u.Path, "/") + ":"
 	}
-	o := server.Options{Mail: s.Mails,
+	return cfg, server.Options{Mail: s.Mails,
 		Log: slog.New(slog.NewTextHandler(s.Logs, &slog.HandlerOptions{Level: slog.LevelDebug})), Now: s.Clock.Now,
-		Generate: generator(),
+		Generate: generator(0),
 		Hashing:  hashing.Options{Params: CheapHash, Slots: 2, PerClient: 256}, Limits: attempt.DefaultLimits}
+}
+
+// Join starts another node on a database that is in use already.
+func Join(t testing.TB, address string, options ...Option) *Server {
+	t.Helper()
+	s := &Server{Clock: &Clock{}, Logs: &Logs{}, Mails: &Mails{}}
+	cfg, o := s.settings(address)
 	for _, option := range options {
 		option(&cfg, &o)
 	}

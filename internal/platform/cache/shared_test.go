@@ -81,7 +81,7 @@ func join(t *testing.T, address string, row *atomic.Int64, push bool) *node {
 	}
 	log := slog.New(slog.DiscardHandler)
 	n := &node{db: db, feed: invalidation.New(db, log), row: row}
-	client, err := redis.New(os.Getenv("GATEHOUSE_TEST_REDIS"), log, n.feed.Pushed)
+	client, err := redis.New(os.Getenv("GATEHOUSE_TEST_REDIS"), "gatehouse:", log, n.feed.Pushed)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -99,6 +100,8 @@ func (c *Config) check() faults {
 	return f
 }
 
+var redisPrefix = regexp.MustCompile(`^[A-Za-z0-9:._{}-]{1,64}$`)
+
 func (c *Config) checkStorage(f *faults) {
 	if c.Database.IsZero() {
 		f.add("database", "is not set: give sqlite:/path/to/gatehouse.db or postgres://…")
@@ -109,6 +112,9 @@ func (c *Config) checkStorage(f *faults) {
 	f.of("encryption_keys", err)
 	if c.Redis.IsZero() {
 		return
+	}
+	if !redisPrefix.MatchString(c.RedisPrefix) {
+		f.add("redis_prefix", "must be 1 to 64 letters, digits and :._-{}")
 	}
 	if err := redis.Check(c.Redis.Reveal()); err != nil {
 		f.add("redis", "%v", err)

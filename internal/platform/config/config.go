@@ -20,6 +20,7 @@ type Config struct {
 	PublicURL      string          `yaml:"public_url" doc:"The address clients use, such as https://auth.example.com. Required. Tokens, links and cookies are built from it alone; https unless the host is loopback."`
 	Database       secret.Secret   `yaml:"database" doc:"A SQLite file (sqlite:/var/lib/gatehouse/gatehouse.db) or postgres://user:password@host/name. Required."`
 	Redis          secret.Secret   `yaml:"redis" doc:"Redis or Valkey that the nodes share: redis://user:password@host:6379/0, or rediss:// with TLS. It makes several nodes quicker and decides nothing; without it, or when it fails, they work on PostgreSQL alone. Empty: none."`
+	RedisPrefix    string          `yaml:"redis_prefix" doc:"What the names of all keys in Redis begin with. Two installations that share a Redis need two prefixes if one began as a copy of the other, such as a staging installation restored from a backup."`
 	Failover       string          `yaml:"database_failover" doc:"What follows when PostgreSQL was failed over or restored: sign_in_again makes all tokens of sessions and clients void, since rotations and revocations may be lost; keep leaves them good, for synchronous replication where nothing is lost."`
 	EncryptionKeys []secret.Secret `yaml:"encryption_keys" doc:"Keys of 32 random bytes in base64, newest first; openssl rand -base64 32 makes one. Required. Keep the last one for ever: stored digests depend on it."`
 	Listen         string          `yaml:"listen" doc:"Address for plain HTTP, or none."`
@@ -138,9 +139,9 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 
 // Default is what holds where nothing is said.
 func Default() Config {
-	return Config{Listen: "127.0.0.1:8080", Metrics: Metrics{Listen: "127.0.0.1:9090"}, Log: Log{"info", "json"},
-		Signing: Signing{KeyBits: 2048},
-		Mail:    Mail{Security: mail.StartTLS}, DefaultMFA: "administrators", Hashing: Hashing{MaxWaiting: 256},
+	return Config{Listen: "127.0.0.1:8080", RedisPrefix: "gatehouse:",
+		Metrics: Metrics{Listen: "127.0.0.1:9090"}, Log: Log{"info", "json"}, Signing: Signing{KeyBits: 2048},
+		Mail: Mail{Security: mail.StartTLS}, DefaultMFA: "administrators", Hashing: Hashing{MaxWaiting: 256},
 		DatabasePool: 16, MaxRequests: 1000, ShutdownGrace: Duration(20 * time.Second), Failover: SignInAgain,
 		Housekeeping: Duration(10 * time.Minute)}
 }

@@ -135,7 +135,7 @@ func TestG8_Nodes(t *testing.T) {
 		if os.Getenv("GATEHOUSE_TEST_REDIS") == "" {
 			t.Skip("needs Redis")
 		}
-		client, err := redis.New(os.Getenv("GATEHOUSE_TEST_REDIS"), quiet(), func([]string) {})
+		client, err := redis.New(os.Getenv("GATEHOUSE_TEST_REDIS"), "gatehouse:", quiet(), func([]string) {})
 		if err != nil {
 			t.Fatal(err)
 		}

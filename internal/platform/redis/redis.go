@@ -25,16 +25,17 @@ const (
 	queueLength = 4096
 	countLife   = 2 * time.Minute
 
-	prefix      = "gatehouse:"
-	factPrefix  = prefix + "f:"
-	pushPrefix  = prefix + "i:"
-	countPrefix = prefix + "c:"
+	// What stands between the installation's prefix and the name of a fact, of a pushed message and of a count.
+	facts  = "f:"
+	pushed = "i:"
+	counts = "c:"
 )
 
 // Client talks to one server, a Sentinel or a cluster. It is safe for concurrent use, and works, as nothing, while
 // there is no server.
 type Client struct {
 	option rueidis.ClientOption
+	prefix string
 	log    *slog.Logger
 
 	client  atomic.Pointer[rueidis.Client]
@@ -63,17 +64,19 @@ func Check(address string) error {
 	return nil
 }
 
-// New makes a client; Start connects it. heard is told what other nodes push.
-func New(address string, log *slog.Logger, heard func(messages []string)) (*Client, error) {
+// New makes a client; Start connects it. All its keys begin with prefix. heard is told what other nodes push.
+func New(address, prefix string, log *slog.Logger, heard func(messages []string)) (*Client, error) {
 	option, err := rueidis.ParseURL(address)
 	if err != nil {
 		return nil, Check(address)
 	}
-	c := &Client{log: log, start: time.Now(), puts: make(chan put, queueLength), pushes: make(chan string, queueLength)}
+	c := &Client{prefix: prefix, log: log, start: time.Now(), puts: make(chan put, queueLength),
+		pushes: make(chan string, queueLength)}
 	option.ConnWriteTimeout = time.Second
 	option.Dialer.Timeout = time.Second
 	option.DisableRetry = true
 	option.CacheSizeEachConn = 1 << 10 // facts are cached decoded, by us
+	pushPrefix := prefix + pushed
 	option.ClientTrackingOptions = []string{"PREFIX", pushPrefix, "BCAST", "NOLOOP"}
 	option.OnInvalidations = func(keys []rueidis.RedisMessage) {
 		var messages []string
@@ -134,7 +137,7 @@ func (c *Client) write(ctx context.Context, client rueidis.Client) {
 		var batch []rueidis.Completed
 		add := func(p put, m string) {
 			if m != "" {
-				batch = append(batch, client.B().Set().Key(pushPrefix+m).Value("").Px(pushLife).Build())
+				batch = append(batch, client.B().Set().Key(c.prefix+pushed+m).Value("").Px(pushLife).Build())
 			} else {
 				batch = append(batch, client.B().Set().Key(p.key).Value(p.value).Px(p.life).Build())
 			}
@@ -227,7 +230,7 @@ func (c *Client) Get(ctx context.Context, key string) (string, bool) {
 		return "", false
 	}
 	defer cancel()
-	value, err := client.Do(call, client.B().Get().Key(factPrefix+key).Build()).ToString()
+	value, err := client.Do(call, client.B().Get().Key(c.prefix+facts+key).Build()).ToString()
 	if err != nil && !rueidis.IsRedisNil(err) {
 		c.judge(err)
 		return "", false
@@ -242,7 +245,7 @@ func (c *Client) Put(key, value string, life time.Duration) {
 		return
 	}
 	select {
-	case c.puts <- put{factPrefix + key, value, life}:
+	case c.puts <- put{c.prefix + facts + key, value, life}:
 	default:
 	}
 }
@@ -276,7 +279,7 @@ func (c *Client) Add(ctx context.Context, k invalidation.Key, minute, n, known i
 		return 0, err
 	}
 	defer cancel()
-	name := countPrefix + strconv.FormatInt(minute, 10) + ":" + string(k.Organization) + ":" + k.ID
+	name := c.prefix + counts + strconv.FormatInt(minute, 10) + ":" + string(k.Organization) + ":" + k.ID
 	used, err = addScript.Exec(call, client, []string{name},
 		[]string{strconv.FormatInt(n, 10), strconv.FormatInt(known, 10),
 			strconv.FormatInt(countLife.Milliseconds(), 10)}).AsInt64()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"testing/fstest"
 	"time"
 
@@ -29,6 +30,9 @@ type Migration struct {
 // Migrate brings the schema up to date, under a lock: several nodes may start at once. It returns how many steps it
 // ran.
 func (db *DB) Migrate(ctx context.Context) (int, error) {
+	if have, known := db.isCurrent(ctx); known { // the usual start: no lock to wait for
+		return 0, db.newer(have)
+	}
 	if db.kind == SQLite {
 		unlock, err := lockFile(ctx, db.url+".migration-lock")
 		if err != nil {
@@ -41,9 +45,6 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	defer func() { done() }()
-	if pending, err := p.HasPending(ctx); err == nil && !pending {
-		return 0, db.newer(ctx, p) // the usual start: no lock to wait for
-	}
 	if db.kind == Postgres {
 		login, err := db.Login(ctx)
 		if err != nil {
@@ -105,15 +106,64 @@ func isLocked(err error) bool {
 	return errors.As(err, &pg) && pg.Code == "55P03" // lock_not_available
 }
 
+// isCurrent tells, by one query, whether no step is left, and the last step that was run. What cannot be read is not
+// known: the table may not be there yet.
+func (db *DB) isCurrent(ctx context.Context) (last int64, known bool) {
+	rows, err := db.Platform("which steps the schema has").
+		Query(ctx, `SELECT version_id FROM goose_db_version WHERE is_applied`)
+	if err != nil {
+		return 0, false
+	}
+	defer rows.Close()
+	have := make(map[int64]bool)
+	for rows.Next() {
+		var version int64
+		if err := rows.Scan(&version); err != nil {
+			return 0, false
+		}
+		have[version] = true
+		last = max(last, version)
+	}
+	steps, err := versions(db.kind)
+	if err != nil || rows.Err() != nil || len(have) == 0 {
+		return 0, false
+	}
+	for _, v := range steps {
+		if !have[v] {
+			return 0, false
+		}
+	}
+	return last, true
+}
+
+// versions are those of the steps that this release knows, in order.
+func versions(kind Engine) ([]int64, error) {
+	files, err := migrationFiles(kind)
+	if err != nil {
+		return nil, err
+	}
+	names, err := fs.Glob(files, "*.sql")
+	if err != nil {
+		return nil, err
+	}
+	out := make([]int64, len(names))
+	for i, name := range names {
+		if out[i], err = goose.NumericComponent(name); err != nil {
+			return nil, err
+		}
+	}
+	slices.Sort(out)
+	return out, nil
+}
+
 // newer refuses a database that a later release has changed in a way that this one may not know. Steps only add, so
 // that one release apart works side by side.
-func (db *DB) newer(ctx context.Context, p *goose.Provider) error {
-	have, err := p.GetDBVersion(ctx)
+func (db *DB) newer(have int64) error {
+	steps, err := versions(db.kind)
 	if err != nil {
-		return fmt.Errorf("sqldb: schema version: %w", err)
+		return err
 	}
-	sources := p.ListSources()
-	if last := sources[len(sources)-1].Version; have > last+aheadAtMost {
+	if last := steps[len(steps)-1]; have > last+aheadAtMost {
 		return fmt.Errorf("sqldb: the database is at step %d and this release knows %d: it is too old for it", have,
 			last)
 	}

@@ -25,7 +25,7 @@ func (d *doctor) redis() {
 	began := time.Now()
 	probe := fmt.Sprintf("doctor||%d", began.UnixNano())
 	remedy := "Check the address, the password and the network; the server works without it, more slowly."
-	listening, err := redis.New(d.c.Redis.Reveal(), d.log, func(messages []string) {
+	listening, err := redis.New(d.c.Redis.Reveal(), d.c.RedisPrefix, d.log, func(messages []string) {
 		for _, m := range messages {
 			if m == probe {
 				heard <- time.Since(began)
@@ -36,7 +36,7 @@ func (d *doctor) redis() {
 		d.say("Redis", Bad, remedy, "%v", err)
 		return
 	}
-	sending, err := redis.New(d.c.Redis.Reveal(), d.log, func([]string) {})
+	sending, err := redis.New(d.c.Redis.Reveal(), d.c.RedisPrefix, d.log, func([]string) {})
 	if err != nil {
 		d.say("Redis", Bad, remedy, "%v", err)
 		return
