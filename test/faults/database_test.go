@@ -89,6 +89,7 @@ func (l *lab) mixed(h *history, at []*node, credential string, families []family
 // FLT05: PostgreSQL is restarted in three ways under load. Nodes answer 503 meanwhile and heal by themselves; nothing
 // acknowledged is lost (I4), and liveness stays green (I9).
 func TestFLT05_PostgresRestart(t *testing.T) {
+	t.Parallel()
 	pg := startPostgres(t)
 	l := open(t, pg.url())
 	nodes := []*node{l.node().start(), l.node().start()}
@@ -142,6 +143,7 @@ func TestFLT05_PostgresRestart(t *testing.T) {
 // replication nothing is lost and, where the operator says so, all goes on. The former primary, come back, is not
 // believed.
 func TestFLT06_Failover(t *testing.T) {
+	t.Parallel()
 	for _, synchronous := range []bool{false, true} {
 		name := map[bool]string{false: "asynchronous", true: "synchronous"}[synchronous]
 		t.Run(name, func(t *testing.T) {
