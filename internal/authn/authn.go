@@ -33,6 +33,7 @@ type Request struct {
 	Account string
 	Method  string
 	Path    string        // the matched pattern, for the audit log
+	Lags    bool          // what a session's role has lost may count until its token expires (A41)
 	HTTP    *http.Request // asked for a client certificate only by credentials that are bound to one
 }
 
@@ -83,6 +84,7 @@ type subject struct {
 	principal    principal.Principal
 	organization organization.Organization
 	session      session.Session
+	user         user.User             // of sessions
 	credential   credential.Credential // of machines but clients
 	client       client.Client
 	access       *token.Access // of sessions and clients
@@ -159,6 +161,11 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 			return res, err
 		}
 	}
+	if s.kind.present != nil && !r.Lags && !safe(r.Method) {
+		if err := s.kind.present(a, ctx, s); err != nil {
+			return res, err
+		}
+	}
 	if r.TenantSlug != "" && r.TenantSlug != s.organization.Slug {
 		if err := a.enter(ctx, s, r); err != nil {
 			return res, err
@@ -186,11 +193,17 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 	return res, nil
 }
 
+// safe tells which requests change nothing (RFC 9110 §9.2.1). A method that is not known may change something.
+func safe(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
+}
+
 // enter lets an operator's session, of /v1 and no other door, act in the tenant it names; for everyone else the header
-// is only a check, and this is its failure.
+// is only a check, and this is its failure. Who is no operator any more stays out, whatever their token says.
 func (a *Authenticator) enter(ctx context.Context, s *subject, r Request) error {
 	p, home := &s.principal, s.organization
-	if !s.kind.enters || !home.Platform || p.Role != permission.RoleSuperUser {
+	if !s.kind.enters || !home.Platform || p.Role != permission.RoleSuperUser ||
+		s.user.Role != permission.RoleSuperUser {
 		return fault.New(fault.Forbidden, fault.CodeTenantMismatch,
 			"X-Tenant-Slug names another organization than the credential's.")
 	}

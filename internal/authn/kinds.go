@@ -83,12 +83,15 @@ type family struct {
 	bounds func(s *subject) (int, []netip.Prefix)
 	// device holds it to the device it began with; nil: to none.
 	device func(a *Authenticator, ctx context.Context, s *subject, r Request) error
+	// present cuts what it may do to what its user's role gives now; nil: that is what it has.
+	present func(a *Authenticator, ctx context.Context, s *subject) error
 	// stamp notes its use.
 	stamp func(a *Authenticator, s *subject, now time.Time, address string)
 }
 
 var (
 	sessions = &family{resource: "sessions", join: (*Authenticator).joinSession, device: (*Authenticator).checkDevice,
+		present: (*Authenticator).presentRole,
 		stamp: func(a *Authenticator, s *subject, now time.Time, address string) {
 			a.Sessions.Touch(s.session, now, address)
 		}}

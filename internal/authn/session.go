@@ -22,7 +22,7 @@ func (a *Authenticator) joinSession(ctx context.Context, s *subject) error {
 	if err != nil {
 		return err
 	}
-	s.access, s.organization, s.session = access, st.Organization, st.Session
+	s.access, s.organization, s.session, s.user = access, st.Organization, st.Session, st.User
 	s.principal = principal.Principal{Kind: principal.User, ID: c.Subject, Name: st.User.Name, Home: home,
 		Organization: home, OrganizationSlug: st.Organization.Slug, Permissions: access.Permissions, Role: c.Role,
 		Email: c.Email, Session: sessionID, AuthTime: st.Session.AuthTime,
@@ -34,6 +34,14 @@ func (a *Authenticator) joinSession(ctx context.Context, s *subject) error {
 		s.principal.Role, s.principal.Email = st.User.Role, st.User.Email
 	}
 	return nil
+}
+
+// presentRole cuts a session to what its user's role gives at this moment (A41). The token may say for a while what the
+// role has lost: that is enough for reading and the service desk, and not for what gives or takes access.
+func (a *Authenticator) presentRole(ctx context.Context, s *subject) error {
+	present, err := a.Tokens.PermissionsOf(ctx, s.user)
+	s.principal.Permissions, s.principal.Role = s.principal.Permissions.Within(present), s.user.Role
+	return err
 }
 
 // fingerprintHeader tells which device a session is used from.

@@ -46,7 +46,7 @@ func Register(kit *web.Kit, tokens *token.Service, rules *Rules, now func() time
 		minted: bounded.New[minted](10_000),
 		asked:  bounded.New[question](1000)}
 	kit.HandleRaw(web.Route{Pattern: Pattern, Self: "a proxy asks whether the caller may pass; the permission is the " +
-		"question's or the routes file's", Accepts: web.Anyone}, g)
+		"question's or the routes file's", Accepts: web.Anyone, Lags: true}, g)
 	kit.Shape(Pattern, func(w http.ResponseWriter, r *http.Request, err error) {
 		// what is said before the question is read
 		f := *fault.Of(err)

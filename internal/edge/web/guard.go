@@ -103,7 +103,7 @@ func (k *Kit) Identify(w http.ResponseWriter, r *http.Request, info *Info, metho
 	}
 	res, err := k.o.Authenticator.Authenticate(r.Context(), c, info.Route.Accepts,
 		authn.Request{Source: info.Source, TenantSlug: slug, Account: r.PathValue(AccountParameter), Method: method,
-			Path: info.Route.Pattern, HTTP: r})
+			Path: info.Route.Pattern, Lags: info.Route.Lags, HTTP: r})
 	WriteLimit(w.Header(), res.Limit)
 	if err != nil {
 		return err

@@ -23,6 +23,10 @@ type Route struct {
 
 	StepUp bool // a person's last proof must be recent, as their organization has it (RFC 9470)
 
+	// A session's token is enough for what its user's role has lost since it was minted, also when something is changed
+	// (A41): that is for the service desk alone, and for proxies, which ask about requests of others.
+	Lags bool
+
 	Accepts    []authn.Kind // kinds of credential
 	MaxBody    int64        // bytes; 0: DefaultMaxBody
 	BodyTypes  []string     // media types of a body; nil: application/json

@@ -20,7 +20,7 @@ func People(method, pattern, permission string) web.Route {
 
 // Desk makes a route of the service desk, which every kind of credential reaches.
 func Desk(method, pattern, permission string) web.Route {
-	return web.Route{Method: method, Pattern: pattern, Permission: permission, Accepts: web.Everyone}
+	return web.Route{Method: method, Pattern: pattern, Permission: permission, Accepts: web.Everyone, Lags: true}
 }
 
 // Self makes a route about the caller alone.
