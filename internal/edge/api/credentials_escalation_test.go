@@ -38,7 +38,7 @@ func TestATK32_MintingAfterPermissionLoss(t *testing.T) {
 		s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "owner": org,
 			"permissions": []string{"users:read:all"}}, stale).Want(t, 403)
 		s.Do(t, "PATCH", "/v1/api-keys/"+kept.ID, map[string]any{"expiresAt": s.Clock.Now().Add(time.Hour)}, stale).
-			Want(t, 404)
+			Want(t, 403)
 		s.Do(t, "PATCH", "/v1/clients/"+client.ID, map[string]any{"refreshTokens": true}, stale).Want(t, 403)
 		// Nor people, roles and links by which the loss is undone.
 		for _, act := range []struct {
