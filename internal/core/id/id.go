@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/oklog/ulid/v2"
 )
@@ -69,10 +70,26 @@ type ID interface {
 var entropy = &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}
 
 // New makes a fresh identifier.
-func New[T ID]() T {
+func New[T ID]() T { return At[T](time.Now()) }
+
+// At makes a fresh identifier of something that happened at a moment: among those of its kind it sorts there, to the
+// millisecond.
+func At[T ID](at time.Time) T {
 	var zero T
-	u, err := ulid.New(ulid.Now(), entropy)
+	u, err := ulid.New(ulid.Timestamp(at), entropy)
 	if err != nil { // 2^80 ids in one millisecond, or no randomness: neither can be gone on from
+		panic(fmt.Sprintf("id: %v", err))
+	}
+	return T(zero.Prefix() + u.String())
+}
+
+// First sorts before every identifier that At made for a moment or later, and after all earlier ones. Moments outside
+// what identifiers can hold are the first and the last of them.
+func First[T ID](at time.Time) T {
+	var zero T
+	ms := min(max(at.UnixMilli(), 0), int64(ulid.MaxTime()))
+	var u ulid.ULID
+	if err := u.SetTime(uint64(ms)); err != nil {
 		panic(fmt.Sprintf("id: %v", err))
 	}
 	return T(zero.Prefix() + u.String())

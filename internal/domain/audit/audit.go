@@ -71,7 +71,7 @@ func RecordIn(ctx context.Context, tx *sqldb.Tx, now time.Time, org id.Organizat
 		return fmt.Errorf("audit: details: %w", err)
 	}
 	err = auditdb.New(tx.Later()).Insert(ctx, auditdb.InsertParams{
-		OrganizationID: org, ID: id.New[id.Event](), At: sqldb.MillisOf(now), Act: e.Act, Outcome: string(e.Outcome),
+		OrganizationID: org, ID: id.At[id.Event](now), At: sqldb.MillisOf(now), Act: e.Act, Outcome: string(e.Outcome),
 		ActorKind: string(p.Kind), ActorID: p.ID, ActorHome: string(p.Home), TargetKind: e.TargetKind,
 		TargetID: e.TargetID,
 		Address:  p.Source.Address, UserAgent: p.Source.UserAgent, RequestID: p.Source.Request,
@@ -100,10 +100,22 @@ func New(db *sqldb.DB) *Service { return &Service{db} }
 // newest sorts behind every event's id.
 const newest = id.Event("evt_ZZZZZZZZZZZZZZZZZZZZZZZZZZ")
 
+// between are the bounds of the ids of a time: ids sort by it, and so a time needs no index of its own. An id may be a
+// moment younger than its event.
+func between(since, until time.Time) (from, before id.Event) {
+	const apart = time.Minute
+	from, before = id.First[id.Event](since), newest
+	if !until.IsZero() {
+		before = id.First[id.Event](until.Add(apart))
+	}
+	return from, before
+}
+
 // List gives events of the principal's organization, newest first. It needs audit:read:all.
 func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]Event, error) {
-	if f.Before == "" {
-		f.Before = newest
+	from, before := between(f.Since, f.Until)
+	if f.Before != "" {
+		before = min(before, f.Before)
 	}
 	until := sqldb.MillisOf(f.Until)
 	if f.Until.IsZero() {
@@ -113,7 +125,7 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 		return nil, fault.Invalidf("until", "must be later than since")
 	}
 	rows, err := auditdb.New(s.db.Tenant(p.Organization)).List(ctx, auditdb.ListParams{
-		OrganizationID: p.Organization, Before: f.Before, Actor: f.Actor, Target: f.Target, Act: f.Act,
+		OrganizationID: p.Organization, FromID: from, Before: before, Actor: f.Actor, Target: f.Target, Act: f.Act,
 		Since: sqldb.MillisOf(f.Since), Until: until, RowLimit: int64(f.Limit),
 	})
 	if err != nil {
@@ -144,7 +156,9 @@ type DayCount struct {
 // CountByDay counts one act a day, for reports.
 func (s *Service) CountByDay(ctx context.Context, org id.Organization, act string, since, until time.Time) ([]DayCount,
 	error) {
-	rows, err := auditdb.New(s.db.Tenant(org)).CountByDay(ctx, org, act, sqldb.MillisOf(since), sqldb.MillisOf(until))
+	from, before := between(since, until)
+	rows, err := auditdb.New(s.db.Tenant(org)).CountByDay(ctx, auditdb.CountByDayParams{OrganizationID: org, Act: act,
+		FromID: from, Before: before, Since: sqldb.MillisOf(since), Until: sqldb.MillisOf(until)})
 	if err != nil {
 		return nil, fmt.Errorf("audit: count: %w", err)
 	}

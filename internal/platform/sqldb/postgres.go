@@ -190,6 +190,7 @@ func (s scoped) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comma
 }
 
 func (s scoped) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	sql, args = shapeOf(sql, args)
 	br, err := s.send(ctx, sql, args)
 	if err != nil {
 		return nil, err
@@ -198,6 +199,7 @@ func (s scoped) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 }
 
 func (s scoped) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	sql, args = shapeOf(sql, args)
 	br, err := s.send(ctx, sql, args)
 	if err != nil {
 		return failedRow{err}
@@ -351,6 +353,7 @@ func (t *postgresTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.
 }
 
 func (t *postgresTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	sql, args = shapeOf(sql, args)
 	br, err := t.send(ctx, sql, args)
 	if err != nil {
 		return nil, err
@@ -359,6 +362,7 @@ func (t *postgresTx) Query(ctx context.Context, sql string, args ...any) (pgx.Ro
 }
 
 func (t *postgresTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
+	sql, args = shapeOf(sql, args)
 	br, err := t.send(ctx, sql, args)
 	if err != nil {
 		return failedRow{err}

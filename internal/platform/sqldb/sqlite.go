@@ -150,6 +150,7 @@ func (q liteQueryer) Exec(ctx context.Context, text string, args ...any) (pgconn
 }
 
 func (q liteQueryer) Query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
+	text, args = shapeOf(text, args)
 	s, err := q.prepare(ctx, text)
 	if err != nil {
 		return nil, trouble(err)
@@ -162,6 +163,7 @@ func (q liteQueryer) Query(ctx context.Context, text string, args ...any) (pgx.R
 }
 
 func (q liteQueryer) QueryRow(ctx context.Context, text string, args ...any) pgx.Row {
+	text, args = shapeOf(text, args)
 	s, err := q.prepare(ctx, text)
 	if err != nil {
 		return failedRow{trouble(err)}

@@ -14,9 +14,18 @@ import (
 
 const countByDay = `-- name: CountByDay :many
 SELECT CAST(at / 86400000 AS BIGINT) AS day, act, outcome, CAST(count(*) AS BIGINT) AS total FROM audit_events
-WHERE organization_id = $1 AND act = $2 AND at >= $3 AND at < $4
+WHERE organization_id = $1 AND act = $2 AND id >= $3 AND id < $4 AND at >= $5 AND at < $6
 GROUP BY 1, 2, 3 ORDER BY 1, 3
 `
+
+type CountByDayParams struct {
+	OrganizationID id.Organization
+	Act            string
+	FromID         id.Event
+	Before         id.Event
+	Since          sqldb.Millis
+	Until          sqldb.Millis
+}
 
 type CountByDayRow struct {
 	Day     int64
@@ -25,12 +34,14 @@ type CountByDayRow struct {
 	Total   int64
 }
 
-func (q *Queries) CountByDay(ctx context.Context, organizationID id.Organization, act string, since sqldb.Millis, until sqldb.Millis) ([]CountByDayRow, error) {
+func (q *Queries) CountByDay(ctx context.Context, arg CountByDayParams) ([]CountByDayRow, error) {
 	rows, err := q.db.Query(ctx, countByDay,
-		organizationID,
-		act,
-		since,
-		until,
+		arg.OrganizationID,
+		arg.Act,
+		arg.FromID,
+		arg.Before,
+		arg.Since,
+		arg.Until,
 	)
 	if err != nil {
 		return nil, err
@@ -100,16 +111,17 @@ func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
 const list = `-- name: List :many
 SELECT organization_id, id, at, act, outcome, actor_kind, actor_id, actor_home, target_kind, target_id, address, user_agent, request_id, details FROM audit_events
 WHERE organization_id = $1
-  AND id < $2
-  AND (CAST($3 AS TEXT) = '' OR actor_id = $3)
-  AND (CAST($4 AS TEXT) = '' OR target_id = $4)
-  AND (CAST($5 AS TEXT) = '' OR act = $5)
-  AND at >= $6 AND at < $7
-ORDER BY id DESC LIMIT CAST($8 AS BIGINT)
+  AND id >= $2 AND id < $3
+  AND (CAST($4 AS TEXT) = '' OR actor_id = $4)
+  AND (CAST($5 AS TEXT) = '' OR target_id = $5)
+  AND (CAST($6 AS TEXT) = '' OR act = $6)
+  AND at >= $7 AND at < $8
+ORDER BY id DESC LIMIT CAST($9 AS BIGINT)
 `
 
 type ListParams struct {
 	OrganizationID id.Organization
+	FromID         id.Event
 	Before         id.Event
 	Actor          string
 	Target         string
@@ -122,6 +134,7 @@ type ListParams struct {
 func (q *Queries) List(ctx context.Context, arg ListParams) ([]AuditEvent, error) {
 	rows, err := q.db.Query(ctx, list,
 		arg.OrganizationID,
+		arg.FromID,
 		arg.Before,
 		arg.Actor,
 		arg.Target,
