@@ -124,32 +124,3 @@ func TestName(t *testing.T) {
 		})
 	}
 }
-
-// A12, A32: which settings are what people must prove; a machine changes none of them.
-func TestA32_SignInChanged(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		name   string
-		change func(s *Settings)
-		want   bool
-	}{
-		{"nothing", func(*Settings) {}, false},
-		{"mfa", func(s *Settings) { s.MFA = MFARequired }, true},
-		{"passkeys", func(s *Settings) { s.PasskeySignIn = !s.PasskeySignIn }, true},
-		{"step-up", func(s *Settings) { s.StepUpSeconds++ }, true},
-		{"password length", func(s *Settings) { s.PasswordMinLength++ }, true},
-		{"blocked words", func(s *Settings) { s.PasswordBlockedWords = []string{"acme"} }, true},
-		{"the time zone", func(s *Settings) { s.TimeZone = "Europe/Madrid" }, false},
-		{"origins", func(s *Settings) { s.AllowedOrigins = []string{"https://a.example"} }, false},
-		{"idle time", func(s *Settings) { s.SessionIdleSeconds++ }, false},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			before, after := DefaultSettings(), DefaultSettings()
-			c.change(&after)
-			if before.signInChanged(after) != c.want || after.signInChanged(before) != c.want {
-				t.Errorf("want %v", c.want)
-			}
-		})
-	}
-}

@@ -314,8 +314,8 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 		if err := change(&o); err != nil {
 			return err
 		}
-		if p.Kind != principal.User && !p.IsSystem() && o.Settings.signInChanged(before.Settings) {
-			return fault.Forbiddenf("A machine credential changes nothing about what people must prove.")
+		if name := protected(before.Settings, o.Settings); name != "" && p.Kind != principal.User && !p.IsSystem() {
+			return fault.Forbiddenf("A machine credential does not change %s: it protects people.", name)
 		}
 		if o.Name, err = checkName(o.Name); err != nil {
 			return err

@@ -2,6 +2,7 @@ package organization
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -74,10 +75,19 @@ var MFAPolicies = []MFAPolicy{MFAOptional, MFAAdministrators, MFARequired}
 // StepUp is how long ago the last proof may be.
 func (s Settings) StepUp() time.Duration { return time.Duration(s.StepUpSeconds) * time.Second }
 
-// signInChanged tells whether what people must prove is another.
-func (s Settings) signInChanged(t Settings) bool {
-	return s.MFA != t.MFA || s.PasskeySignIn != t.PasskeySignIn || s.StepUpSeconds != t.StepUpSeconds ||
-		s.PasswordMinLength != t.PasswordMinLength || !slices.Equal(s.PasswordBlockedWords, t.PasswordBlockedWords)
+// harmless are the settings that protect nobody, by name. Whoever holds a machine's credential may change them; every
+// other one needs a person, so that a stolen key cannot open the doors that stand after it is revoked.
+var harmless = []string{"timeZone"}
+
+// protected gives the name of a setting that differs and is not harmless; "" for none.
+func protected(before, after Settings) string {
+	was, is := members(before), members(after)
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		if !slices.Contains(harmless, name) && string(was[name]) != string(is[name]) {
+			return name
+		}
+	}
+	return ""
 }
 
 // When writes a moment for the organization's people.

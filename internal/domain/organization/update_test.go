@@ -1,6 +1,7 @@
 package organization_test
 
 import (
+	"encoding/json"
 	"reflect"
 	"testing"
 
@@ -107,7 +108,7 @@ func TestD6_UpdateEntity(t *testing.T) {
 			{"one's own account number", admin, home, account, only},
 			{"what people must prove", admin, home, mfa, ok},
 			{"what people must prove, by a machine", machine, home, func(o *entity) { o.Settings.StepUpSeconds++ },
-				"FORBIDDEN: A machine credential changes nothing"},
+				"FORBIDDEN: A machine credential does not change"},
 			{"another's by a machine", machine, other, name, elsewhere},
 			{"one's own name, by a machine", machine, home, name, ok},
 			{"an operator renames", operator, other, name, ok},
@@ -119,7 +120,7 @@ func TestD6_UpdateEntity(t *testing.T) {
 			{"an operator resumes", operator, other, resume, ok},
 			{"a machine of the platform suspends", master, other, state, ok},
 			{"a machine of the platform changes what people must prove", master, other, mfa,
-				"FORBIDDEN: A machine credential changes nothing"},
+				"FORBIDDEN: A machine credential does not change"},
 			{"the platform is never suspended", operator, platform, state,
 				"CONFLICT: The platform's own organization cannot be suspended"},
 			{"a machine stops itself", master, platform, kind, "CONFLICT: This would stop the credential"},
@@ -205,6 +206,49 @@ func TestA45_OriginOfEarlierRules(t *testing.T) {
 			})
 			t.Log(c.name)
 			faulttest.Check(t, err, c.want)
+		}
+	})
+}
+
+// A45, ATK51: a machine's credential changes no setting that protects people. A setting that is new is one of those
+// until it is named as harmless.
+func TestA45_SettingsAreForPeople(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		s := newService(db)
+		home := create(t, s, organization.NewOrganization{Slug: "acme-corp"}).ID
+		machine := caller(t, principal.APIKey, home, home, "organization:manage:all")
+		var settings map[string]any
+		o, err := s.Get(t.Context(), home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		raw, _ := json.Marshal(o.Settings)
+		if err := json.Unmarshal(raw, &settings); err != nil || len(settings) < 15 {
+			t.Fatal(settings, err)
+		}
+		for name, value := range settings {
+			switch v := value.(type) {
+			case bool:
+				settings[name] = !v
+			case float64:
+				settings[name] = v + 1
+			case string:
+				settings[name] = "Europe/Berlin"
+			case []any, nil:
+				settings[name] = []any{"https://app.example.com"}
+			case map[string]any:
+				settings[name] = map[string]any{"agent": nil}
+			}
+			one, _ := json.Marshal(map[string]any{name: settings[name]})
+			want := "FORBIDDEN: A machine credential does not change " + name + ":"
+			if name == "timeZone" {
+				want = ok
+			}
+			_, err := s.Update(t.Context(), machine, home, func(o *organization.Organization) error {
+				return json.Unmarshal(one, &o.Settings)
+			})
+			faulttest.Check(t, err, want)
 		}
 	})
 }

@@ -56,7 +56,8 @@ func TestA41_DemotedOperator(t *testing.T) {
 		for _, method := range []string{"GET", "POST"} {
 			s.Do(t, method, "/v1/users", nil, as, abroad).Want(t, 403, "TENANT_MISMATCH")
 		}
-		s.Do(t, "POST", "/v1/tickets", map[string]any{"title": "abroad", "type": "incident"}, as, abroad).Want(t, 403, "TENANT_MISMATCH")
+		s.Do(t, "POST", "/v1/tickets", map[string]any{"title": "abroad", "type": "incident"}, as, abroad).
+			Want(t, 403, "TENANT_MISMATCH")
 	})
 }
 
