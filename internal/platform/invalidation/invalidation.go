@@ -98,11 +98,12 @@ const presence = 16 * time.Second
 
 // Nodes is how many nodes were there lately, this one included.
 func (f *Feed) Nodes() int {
+	trusted := f.Trusted()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	n := 1
 	for node, at := range f.nodes {
-		if node != f.node && (time.Since(at) < presence || !f.Trusted()) { // who hears nothing remembers
+		if node != f.node && (time.Since(at) < presence || !trusted) { // who hears nothing remembers
 			n++
 		}
 	}
@@ -114,6 +115,7 @@ func (f *Feed) Subscribe(kind string, s Subscriber) { f.kinds[kind] = s }
 
 // Trusted tells whether everything committed until a moment ago has surely been heard.
 func (f *Feed) Trusted() bool {
+	f.db.CatchUp()
 	return int64(time.Since(f.start)) < f.trustedUntil.Load()
 }
 

@@ -3,10 +3,13 @@ package sqldb
 import (
 	"context"
 	"crypto/rand"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,11 +31,12 @@ type Listener struct {
 }
 
 const (
-	beatEvery = 200 * time.Millisecond
-	aliveEach = 25 // beats
-	silence   = 15 * beatEvery
-	tailEvery = 15 * time.Millisecond
-	tailGap   = keepInvalidations / 2
+	beatEvery   = 200 * time.Millisecond
+	aliveEach   = 25 // beats
+	silence     = 15 * beatEvery
+	tailEvery   = 15 * time.Millisecond
+	tailAtLeast = 5 * time.Second
+	tailGap     = keepInvalidations / 2
 )
 
 // Listen delivers announcements of all processes until ctx ends or the connection fails. It calls Reset once it hears.
@@ -130,65 +134,118 @@ func hangUp(conn *pgx.Conn) {
 	conn.Close(ctx) // it is closed in any case
 }
 
-// listen tails the table of announcements. data_version tells in microseconds whether any other connection has
-// committed at all.
+// tail reads the table of announcements. Nothing tells SQLite's readers of another process's commit, so whoever relies
+// on having heard everything looks first (CatchUp): when nobody asks for anything, nothing is done.
+type tail struct {
+	conn    *sql.Conn
+	changed *sql.Stmt
+	l       Listener
+	start   time.Time
+	looked  atomic.Int64 // nanoseconds since start
+
+	mu           sync.Mutex
+	seq, version int64
+	broken       chan error
+}
+
 func (e *lite) listen(ctx context.Context, l Listener) error {
 	conn, err := e.reader.Conn(ctx)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer conn.Close()
-	var seq, version int64
-	if err := conn.QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM invalidations`).Scan(&seq); err != nil {
+	t := &tail{conn: conn, l: l, start: time.Now(), broken: make(chan error, 1)}
+	if err := conn.QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM invalidations`).Scan(&t.seq); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	changed, err := conn.PrepareContext(ctx, `PRAGMA data_version`)
-	if err != nil {
+	if t.changed, err = conn.PrepareContext(ctx, `PRAGMA data_version`); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	defer changed.Close()
+	defer t.changed.Close()
 	l.Reset()
-	tick := time.NewTicker(tailEvery)
+	t.look(true)
+	e.tail.Store(t)
+	defer func() {
+		e.tail.Store(nil)
+		t.mu.Lock() // nobody is looking any more
+		defer t.mu.Unlock()
+		t.changed = nil
+	}()
+	tick := time.NewTicker(tailAtLeast)
 	defer tick.Stop()
-	last := time.Now()
 	for {
-		at := time.Now()
-		if at.Sub(last) > tailGap {
-			l.Reset() // the process slept longer than announcements are kept
-		}
-		last = at
-		var v int64
-		if err := changed.QueryRowContext(ctx).Scan(&v); err != nil {
-			return fmt.Errorf("listen: %w", err)
-		}
-		if v != version {
-			rows, err := conn.QueryContext(ctx, `SELECT seq, message FROM invalidations WHERE seq > $1 ORDER BY seq`,
-				seq)
-			if err != nil {
-				return fmt.Errorf("listen: %w", err)
-			}
-			var messages []string
-			for rows.Next() {
-				var m string
-				if err := rows.Scan(&seq, &m); err != nil {
-					rows.Close()
-					return fmt.Errorf("listen: %w", err)
-				}
-				messages = append(messages, m)
-			}
-			if err := rows.Err(); err != nil {
-				return fmt.Errorf("listen: %w", err)
-			}
-			if len(messages) > 0 {
-				l.Messages(messages)
-			}
-			version = v
-		}
-		l.Current(at)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case err := <-t.broken:
+			return fmt.Errorf("listen: %w", err)
 		case <-tick.C:
+			t.look(true)
 		}
 	}
+}
+
+// CatchUp hears what other processes have announced in a SQLite file, unless it did so a moment ago. On PostgreSQL,
+// which tells by itself, it does nothing.
+func (db *DB) CatchUp() {
+	if e, ok := db.engine.(*lite); ok {
+		if t := e.tail.Load(); t != nil {
+			t.look(false)
+		}
+	}
+}
+
+// look reads what is new. data_version tells in microseconds whether any other connection has committed at all.
+func (t *tail) look(now bool) {
+	if !now && int64(time.Since(t.start))-t.looked.Load() < int64(tailEvery) {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := time.Now()
+	last := t.start.Add(time.Duration(t.looked.Load()))
+	if !now && at.Sub(last) < tailEvery || t.changed == nil {
+		return // another has looked meanwhile, or it is over
+	}
+	if at.Sub(last) > tailGap {
+		t.l.Reset() // the process slept longer than announcements are kept
+	}
+	if err := t.read(); err != nil {
+		select {
+		case t.broken <- err:
+		default:
+		}
+		return
+	}
+	t.looked.Store(int64(at.Sub(t.start)))
+	t.l.Current(at)
+}
+
+func (t *tail) read() error {
+	ctx := context.Background() // it is for everybody, not for the request that happens to look
+	var version int64
+	if err := t.changed.QueryRowContext(ctx).Scan(&version); err != nil || version == t.version {
+		return err
+	}
+	rows, err := t.conn.QueryContext(ctx, `SELECT seq, message FROM invalidations WHERE seq > $1 ORDER BY seq`, t.seq)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var messages []string
+	for rows.Next() {
+		var m string
+		if err := rows.Scan(&t.seq, &m); err != nil {
+			return err
+		}
+		messages = append(messages, m)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	if len(messages) > 0 {
+		t.l.Messages(messages)
+	}
+	t.version = version
+	return nil
 }

@@ -4,9 +4,12 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -246,4 +249,54 @@ func TestMigrateRefusesTheFuture(t *testing.T) {
 			}
 		}
 	})
+}
+
+// G7: in a SQLite file, whoever asks has heard what other processes announced; when nobody asks, nothing is read.
+func TestG7_TailOnDemand(t *testing.T) {
+	t.Parallel()
+	address := sqldbtest.SQLite(t)
+	here, there := sqldbtest.Open(t, address), sqldbtest.Open(t, address)
+	var looks atomic.Int64
+	heard := make(chan []string, 10)
+	ready := make(chan struct{})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		ended <- here.Listen(ctx, sqldb.Listener{Messages: func(m []string) { heard <- m }, Reset: func() {},
+			Current: func(time.Time) {
+				if looks.Add(1) == 1 {
+					close(ready)
+				}
+			}})
+	}()
+	<-ready
+	time.Sleep(300 * time.Millisecond)
+	if n := looks.Load(); n != 1 {
+		t.Errorf("the idle file was looked at %d times", n)
+	}
+	for n := range 3 {
+		want := fmt.Sprintf("session|org|%d", n)
+		err := there.PlatformTx(t.Context(), "a change elsewhere", func(tx *sqldb.Tx) error {
+			tx.Announce(want)
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond) // longer than a look counts
+		here.CatchUp()
+		select {
+		case got := <-heard:
+			if len(got) != 1 || got[0] != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		default:
+			t.Errorf("%s was not heard", want)
+		}
+	}
+	stop()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	here.CatchUp() // harmless when nothing listens
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -20,7 +21,10 @@ import (
 
 // lite is SQLite: one connection that writes, with every commit on disk before it is acknowledged, and a few that only
 // read.
-type lite struct{ writer, reader *liteConn }
+type lite struct {
+	writer, reader *liteConn
+	tail           atomic.Pointer[tail] // while something listens
+}
 
 func openSQLite(ctx context.Context, path string, o Options) (*lite, error) {
 	// for its owner alone; SQLite gives the files beside it the same mode
