@@ -129,7 +129,7 @@ var settle sync.Once
 
 const (
 	purgeBatch = 1000
-	quietEvery = 15 * time.Second
+	quietEvery = 4 * time.Second
 )
 
 // housekeepingPart writes what waits, makes keys in time, gives memory back, and removes what expired.
