@@ -107,13 +107,17 @@ func (d *doctor) feed(s *server.Server) {
 		d.say("invalidation feed", Bad, "", "%v", err)
 		return
 	}
-	select {
-	case <-heard:
-		d.say("invalidation feed", Good, "", "an announcement was heard on another connection after %v",
-			time.Since(began).Round(100*time.Microsecond))
-	case <-time.After(wait):
-		d.say("invalidation feed", Bad, remedy, "an announcement was not heard within %v", wait)
+	for end := began.Add(wait); time.Now().Before(end); {
+		other.CatchUp()
+		select {
+		case <-heard:
+			d.say("invalidation feed", Good, "", "an announcement was heard on another connection after %v",
+				time.Since(began).Round(100*time.Microsecond))
+			return
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
+	d.say("invalidation feed", Bad, remedy, "an announcement was not heard within %v", wait)
 }
 
 // listener hears that something was announced.
