@@ -159,7 +159,11 @@ func TestATK52_MutatedFields(t *testing.T) {
 			},
 			"challenge altered": func(n *servertest.Answer) {
 				c := n.ClientData["challenge"].(string)
-				n.ClientData["challenge"] = "A" + c[1:]
+				first := "A"
+				if c[0] == 'A' {
+					first = "B"
+				}
+				n.ClientData["challenge"] = first + c[1:]
 			},
 			"challenge of another purpose": func(n *servertest.Answer) {
 				n.ClientData["challenge"] = s.Do(t, "POST", "/v1/auth/mfa/challenge",
