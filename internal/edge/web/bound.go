@@ -27,9 +27,6 @@ func (b *bound) enter(r *http.Request) (counted, ok bool) {
 		b.leave()
 		return false, false
 	}
-	if r.Body != nil && r.Body != http.NoBody {
-		r.Body = slowBody{r.Body, b}
-	}
 	return true, true
 }
 
@@ -45,18 +42,6 @@ func takesAway(r *http.Request) bool {
 }
 
 func (b *bound) leave() { b.working.Add(-1) }
-
-// slowBody is a body that may take its time to come.
-type slowBody struct {
-	io.ReadCloser
-	bound *bound
-}
-
-func (s slowBody) Read(p []byte) (int, error) {
-	s.bound.working.Add(-1)
-	defer s.bound.working.Add(1)
-	return s.ReadCloser.Read(p)
-}
 
 // write writes to a client that may take its time to read.
 func (b *bound) write(w io.Writer, p []byte) (int, error) {

@@ -42,7 +42,8 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if takesAway(r) {
 		ctx = urgent.With(ctx)
 	}
-	r = r.WithContext(ctx)
+	r = r.WithContext(ctx) // a copy: net/http goes by the body of its own request
+	rec.body = receive(r, rec.bound)
 	h := w.Header()
 	h["X-Request-Id"] = []string{string(info.Source.Request)}
 	h["X-Content-Type-Options"] = nosniff
@@ -61,6 +62,9 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			if !rec.wrote {
 				k.writeError(rec, r, errors.New("panic"))
 			}
+		}
+		if !rec.wrote {
+			rec.body.settle(w)
 		}
 		k.observe(info.Route, rec.status, time.Since(start))
 		if k.o.Log.Enabled(r.Context(), slog.LevelDebug) {
@@ -122,7 +126,8 @@ var (
 
 type recorder struct {
 	http.ResponseWriter
-	bound  *bound // that counts the request; nil: none does
+	bound  *bound    // that counts the request; nil: none does
+	body   *incoming // nil: there is none
 	status int
 	wrote  bool
 }
@@ -130,12 +135,16 @@ type recorder struct {
 func (r *recorder) WriteHeader(status int) {
 	if !r.wrote {
 		r.status, r.wrote = status, true
+		r.body.settle(r.ResponseWriter)
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
 
 func (r *recorder) Write(b []byte) (int, error) {
-	r.wrote = true
+	if !r.wrote {
+		r.wrote = true
+		r.body.settle(r.ResponseWriter)
+	}
 	if r.bound == nil {
 		return r.ResponseWriter.Write(b)
 	}
