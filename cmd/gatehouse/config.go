@@ -23,8 +23,12 @@ func (configCheckCommand) Run(c *cli, e *env) error {
 		return err
 	}
 	if path := cfg.Gateway.RoutesFile; path != "" {
-		if _, err := gateway.LoadRules(path); err != nil {
+		rules, err := gateway.LoadRules(path)
+		if err != nil {
 			return fmt.Errorf("%w:\n  gateway.routes_file: %w", errConfiguration, err)
+		}
+		for _, warning := range rules.Warnings() {
+			fmt.Fprintln(e.stderr, "warning: gateway.routes_file: "+warning)
 		}
 	}
 	fmt.Fprintln(e.stdout, "The configuration is good.")

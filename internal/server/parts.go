@@ -257,6 +257,9 @@ func gatewayPart(_ context.Context, s *Server) (err error) {
 		if rules, err = gateway.LoadRules(path); err != nil {
 			return fmt.Errorf("gateway.routes_file: %w", err)
 		}
+		for _, warning := range rules.Warnings() {
+			s.log.Warn("gateway.routes_file: " + warning)
+		}
 	}
 	gateway.Register(s.Kit, s.Tokens, rules, s.now, s.log)
 	return nil

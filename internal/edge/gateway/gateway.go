@@ -1,7 +1,8 @@
 // Package gateway answers proxies that ask whether a request may pass (forward authentication): nginx auth_request,
 // Traefik ForwardAuth, Caddy forward_auth, Envoy ext_authz. It says 200 with X-Auth-* headers, 401 or 403, and nothing
 // else unless the proxy wants native statuses; trouble is 403. What the client itself wrote into X-Auth-* is never
-// read, and what it wrote about another request only from a trusted proxy.
+// read, and what it wrote about another request only from a trusted proxy. How a request may be read by the API behind
+// is in reading.go (its path) and overrides.go (another method or address beside its own).
 package gateway
 
 import (
@@ -11,6 +12,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf16"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
@@ -57,7 +59,7 @@ func Register(kit *web.Kit, tokens *token.Service, rules *Rules, now func() time
 				f.Kind = fault.Forbidden
 			}
 		}
-		web.WriteProblem(w, r, &f)
+		writeProblem(w, r, &f)
 	})
 }
 
@@ -69,11 +71,12 @@ func native(r *http.Request, rules *Rules) bool {
 
 // question is what a proxy asks.
 type question struct {
-	target target
-	want   *wanted // nil: any good credential will do
-	rule   *Rule   // of the routes file
-	token  string  // the audience of a token for the API; empty: none
-	native bool    // 429 and 503 as they are
+	target  Request
+	changes string  // the method that decides whether a cookie needs an origin: of two, the one that changes something
+	want    *wanted // nil: any good credential will do
+	rule    *Rule   // of the routes file
+	token   string  // the audience of a token for the API; empty: none
+	native  bool    // 429 and 503 as they are
 }
 
 func errQuestion(format string, args ...any) error {
@@ -104,16 +107,17 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // read finds out what is asked: in the path behind /verify (Envoy), or in the parameters and headers of a question to
 // /verify itself.
 func (g *Gateway) read(r *http.Request) (q question, err error) {
-	if err := lookalikes(r.Header); err != nil {
+	if err := underscored(r.Header); err != nil {
 		return q, err
 	}
+	query, account := "", ""
 	behind := strings.TrimPrefix(r.URL.EscapedPath(), Pattern)
 	if behind != "" { // the query is the client's own here and asks for nothing
 		path, ok := cleanPath(behind)
 		if !ok {
-			return q, errPath()
+			return q, errUnclean()
 		}
-		q.target = target{r.Method, r.Host, path}
+		q.target, query = Request{r.Method, r.Host, path}, r.URL.RawQuery
 		if g.rules == nil {
 			return q, errQuestion("A path behind /verify needs a routes file.")
 		}
@@ -128,34 +132,45 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 			}
 		}
 		q = asked
-		if q.target, err = g.told(r); err != nil {
+		if q.target, query, account, err = g.told(r); err != nil {
 			return q, err
 		}
 	}
 	if q.want != nil || g.rules == nil {
-		return q, nil
+		others := ReadOverrides(r.Header, query, eitherAccount)
+		q.changes = others.changing(q.target.Method)
+		return q, others.same(q.target)
 	}
 	q.native = q.native || g.rules.native
-	if q.target.path == "" || q.target.method == "" {
+	if q.target.Path == "" || q.target.Method == "" {
 		return q, errQuestion("The proxy did not say which request it asks about, or is not trusted: set " +
 			"X-Original-URI and X-Original-Method, or X-Forwarded-Uri and X-Forwarded-Method, and list it in " +
 			"trusted_proxies.")
 	}
-	if q.target.host != "" {
+	if q.target.Host != "" {
 		var ok bool
-		if q.target.host, ok = canonicalHost(q.target.host); !ok {
+		if q.target.Host, ok = canonicalHost(q.target.Host); !ok {
 			return q, errQuestion("The host of the request is none.")
 		}
 	}
-	if !isMethod(q.target.method) {
+	if !isMethod(q.target.Method) {
 		return q, errQuestion("The method of the request is none.")
 	}
-	if q.target.host == "" && g.rules.hosts { // else a rule for one host would give way to a weaker one for all
+	if q.target.Host == "" && g.rules.hosts { // else a rule for one host would give way to a weaker one for all
 		return q, errQuestion("The routes file has rules for hosts, and the proxy did not say which host it asks " +
 			"about: set X-Original-Host or X-Forwarded-Host.")
 	}
-	if q.rule = g.rules.match(q.target); q.rule == nil {
-		return q, fault.New(fault.Forbidden, "NO_ROUTE", "No route of the routes file allows this method and path.")
+	others := ReadOverrides(r.Header, query, account)
+	q.changes = others.changing(q.target.Method)
+	if g.rules.preflight && isPreflight(r, q.target) && len(others.Methods) == 0 && len(others.Paths) == 0 {
+		asked := Request{r.Header.Get("Access-Control-Request-Method"), q.target.Host, q.target.Path}
+		if _, err := g.rules.Judge(asked, others); err == nil { // for what is denied anyway there is nothing to ask
+			q.rule = preflight
+			return q, nil
+		}
+	}
+	if q.rule, err = g.rules.Judge(q.target, others); err != nil {
+		return q, err
 	}
 	q.want = q.rule.want
 	if q.rule.TokenFor != "" {
@@ -164,8 +179,21 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 	return q, nil
 }
 
-func errPath() error {
-	return fault.New(fault.Forbidden, "INVALID_PATH", "The path can be read in more than one way.")
+// preflight is the rule for a browser's question before a request across origins.
+var preflight = &Rule{Public: true}
+
+// isPreflight recognizes what browsers send (Fetch, CORS-preflight fetch) and nothing that could be more: no credential,
+// no body. An API that does its work for OPTIONS as well must not let preflights pass.
+func isPreflight(r *http.Request, q Request) bool {
+	origin, method := r.Header["Origin"], r.Header["Access-Control-Request-Method"]
+	return q.Method == http.MethodOptions && len(origin) == 1 && origin[0] != "" && len(method) == 1 &&
+		isMethod(method[0]) && r.ContentLength == 0 && r.Header["Authorization"] == nil &&
+		r.Header["X-Api-Key"] == nil && r.Header["Cookie"] == nil
+}
+
+func errUnclean() error {
+	return errPath("The path can be read in more than one way: it has double or encoded slashes, steps upward, " +
+		"semicolons, control characters or the like.")
 }
 
 // parameters reads the question's own; one that is misspelled must not ask for less.
@@ -206,49 +234,51 @@ func (q *question) parameters(raw string) error {
 
 // told reads which request a trusted proxy asks about. Two accounts of it are one too many: the proxy overwrites its
 // own headers only, and the other pair would be the client's.
-func (g *Gateway) told(r *http.Request) (t target, err error) {
+func (g *Gateway) told(r *http.Request) (t Request, query, account string, err error) {
 	if !g.kit.FromTrustedProxy(r) {
-		return t, nil
+		return t, "", "", nil
 	}
 	original, forwarded := r.Header.Values("X-Original-Uri"), r.Header.Values("X-Forwarded-Uri")
 	methods := r.Header.Values("X-Original-Method")
-	uris, hosts := original, r.Header.Values("X-Original-Host")
+	uris, hosts, account := original, r.Header.Values("X-Original-Host"), "X-Original-"
 	if len(original) == 0 {
+		account = "X-Forwarded-"
 		uris, methods, hosts = forwarded, r.Header.Values("X-Forwarded-Method"), r.Header.Values("X-Forwarded-Host")
 	}
 	switch {
 	case len(original) > 0 && len(forwarded) > 0:
-		return t, errQuestion("X-Original-URI and X-Forwarded-Uri are both there: have the proxy remove the one it " +
+		return t, "", "", errQuestion("X-Original-URI and X-Forwarded-Uri are both there: have the proxy remove the one it " +
 			"does not set.")
 	case len(uris) > 1 || len(methods) > 1 || len(hosts) > 1:
-		return t, errQuestion("The request is described more than once.")
+		return t, "", "", errQuestion("The request is described more than once.")
 	}
 	if len(methods) == 1 {
-		t.method = methods[0]
+		t.Method = methods[0]
 	}
 	if len(hosts) == 1 {
-		t.host = hosts[0]
+		t.Host = hosts[0]
 	}
 	if len(uris) == 1 {
 		path, ok := cleanPath(uris[0])
 		if !ok {
-			return t, errPath()
+			return t, "", "", errUnclean()
 		}
-		t.path = path
+		t.Path = path
+		_, query, _ = strings.Cut(uris[0], "?")
 	}
-	return t, nil
+	return t, query, account, nil
 }
 
-// lookalikes refuses headers that some servers behind read as ours although no proxy removes them: with underscores for
-// hyphens.
-func lookalikes(h http.Header) error {
+// underscored refuses headers that some servers behind read as ours, or as another method or address, although no proxy
+// removes them: with underscores for hyphens.
+func underscored(h http.Header) error {
 	for name := range h {
 		if strings.IndexByte(name, '_') < 0 {
 			continue
 		}
-		plain := strings.ToLower(strings.ReplaceAll(name, "_", "-"))
-		if strings.HasPrefix(plain, "x-auth-") || strings.HasPrefix(plain, "x-forwarded-") ||
-			strings.HasPrefix(plain, "x-original-") {
+		plain := http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+		if strings.HasPrefix(plain, "X-Auth-") || strings.HasPrefix(plain, "X-Forwarded-") ||
+			strings.HasPrefix(plain, "X-Original-") || overriding[plain] != 0 {
 			return fault.New(fault.Forbidden, "FORGED_HEADER",
 				"A header with underscores looks like one that only a proxy may send.")
 		}
@@ -257,7 +287,7 @@ func lookalikes(h http.Header) error {
 }
 
 func (g *Gateway) judge(w http.ResponseWriter, r *http.Request, info *web.Info, q question) error {
-	if err := g.kit.Identify(w, r, info, q.target.method); err != nil {
+	if err := g.kit.Identify(w, r, info, q.changes); err != nil {
 		return err
 	}
 	if q.want != nil && info.Principal.Scope(q.want.resource, q.want.action) < q.want.scope {
@@ -344,8 +374,37 @@ func (g *Gateway) refuse(w http.ResponseWriter, r *http.Request, info *web.Info,
 		g.log.LogAttrs(r.Context(), slog.LevelInfo, "denied", slog.String("requestId", string(info.Source.Request)),
 			slog.String("route", Pattern), slog.String("principal", info.Principal.ID),
 			slog.String("organization", string(info.Principal.Home)), slog.String("address", info.Source.Address),
-			slog.String("path", q.target.path), slog.String("why", f.Message))
+			slog.String("path", q.target.Path), slog.String("why", f.Message))
 	}
 	w.Header().Set("X-Auth-Error", word)
-	web.WriteProblem(w, r, &f)
+	writeProblem(w, r, &f)
+}
+
+// maxProblem bounds the header of the problem: nginx keeps all headers of an answer in 4 KiB.
+const maxProblem = 1500
+
+// writeProblem writes a refusal, and once more in one header: nginx drops the body of an answer to auth_request.
+func writeProblem(w http.ResponseWriter, r *http.Request, f *fault.Error) {
+	p := web.NewProblem(r.Context(), f)
+	if line := asciiJSON(p.Text()); len(line) <= maxProblem {
+		w.Header().Set("X-Auth-Problem", line)
+	}
+	p.Write(w)
+}
+
+// asciiJSON escapes what is not ASCII in a JSON document (RFC 8259 §7), for a header.
+func asciiJSON(text []byte) string {
+	var b strings.Builder
+	for _, c := range string(text) {
+		switch {
+		case c < 0x7f:
+			b.WriteRune(c)
+		case c > 0xffff:
+			high, low := utf16.EncodeRune(c)
+			fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+		default:
+			fmt.Fprintf(&b, `\u%04x`, c)
+		}
+	}
+	return b.String()
 }

@@ -431,6 +431,139 @@ func TestWEB07_ForgedHeaders(t *testing.T) {
 	})
 }
 
+// F1, WEB08: in the words of each proxy, no spelling, no second method and no second address that an API may honour gets
+// by with less than it needs; every refusal tells why in its body and, for nginx, in a header.
+func TestWEB08_OtherReadings(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin, poor := s.As(t, servertest.Admin), servertest.Header("X-API-Key", s.Seeds.APIKeys[0].Key)
+		for name, proxy := range proxies {
+			for _, c := range []struct {
+				method, uri string
+				more        []servertest.Change
+				status      int
+				word        string
+			}{
+				{"GET", "/admin", nil, 403, "forbidden"}, {"GET", "/other", nil, 200, ""},
+				{"GET", "/admin/", nil, 403, "invalid_path"}, {"GET", "/Admin", nil, 403, "invalid_path"},
+				{"GET", "/admin%20", nil, 403, "invalid_path"}, {"GET", "/admin.json", nil, 403, "invalid_path"},
+				{"GET", "/%D0%B0dmin", nil, 403, "invalid_path"}, {"GET", "/Other/", nil, 200, ""},
+				{"POST", "/notes", nil, 200, ""}, {"DELETE", "/notes", nil, 403, "forbidden"},
+				{"POST", "/notes", header("X-HTTP-Method-Override", "DELETE"), 403, "invalid_method"},
+				{"POST", "/notes", header("X-HTTP-Method-Override", "PUT"), 200, ""},
+				{"POST", "/notes?_method=DELETE", nil, 403, "invalid_method"},
+				{"GET", "/other", header("X-Rewrite-URL", "/admin"), 403, "invalid_path"},
+				{"GET", "/other", header("X-Original-URL", "/admin"), 403, "invalid_path"},
+				{"GET", "/other", header("X-Rewrite-URL", "/other"), 200, ""},
+				{"GET", "/other", header("X-Rewrite-URL", "/open"), 403, "invalid_path"},
+				{"GET", "/open", nil, 200, ""},
+			} {
+				method, path, changes := proxy(c.method, "api.example.com", c.uri)
+				r := s.Do(t, method, path, nil, append(append(changes, c.more...), poor)...)
+				if r.Status != c.status || r.Header.Get("X-Auth-Error") != c.word {
+					t.Errorf("%s: %s %s: %d %s, want %d %s", name, c.method, c.uri, r.Status,
+						r.Header.Get("X-Auth-Error"), c.status, c.word)
+				}
+				if problem := r.Header.Get("X-Auth-Problem"); c.status == 200 && problem != "" ||
+					c.status == 403 && problem != string(r.Body) {
+					t.Errorf("%s: %s %s: the header has %q, the body %s", name, c.method, c.uri, problem, r.Body)
+				}
+			}
+			for _, underscored := range []string{"X_HTTP_Method_Override", "X_Rewrite_URL", "X-HTTP_Method-Override"} {
+				method, path, changes := proxy("GET", "api.example.com", "/other")
+				s.Do(t, method, path, nil, append(changes, admin, func(r *http.Request) {
+					r.Header[underscored] = []string{"x"}
+				})...).Want(t, 403, "FORGED_HEADER")
+			}
+		}
+		// Where the proxy names the permission, nobody knows what another method or address would need.
+		for _, c := range []struct {
+			more   []servertest.Change
+			status int
+		}{
+			{nil, 200}, {header("X-Original-Method", "POST", "X-Original-URI", "/notes"), 200},
+			{header("X-HTTP-Method-Override", "DELETE"), 403}, {header("X-Rewrite-URL", "/admin"), 403},
+			{header("X-Original-Method", "POST", "X-Original-URI", "/notes", "X-HTTP-Method-Override", "DELETE"), 403},
+			{header("X-Original-Method", "POST", "X-Original-URI", "/notes", "X-HTTP-Method-Override", "POST"), 200},
+			{header("X-Original-Method", "POST", "X-Original-URI", "/notes?_method=DELETE"), 403},
+			{header("X-Original-Method", "GET", "X-Original-URI", "/other", "X-Original-URL", "/admin"), 403},
+			{header("X-Original-Method", "GET", "X-Original-URI", "/other", "X-Original-URL", "/other?x"), 200},
+		} {
+			s.Do(t, "GET", "/verify?permission=tickets:read", nil, append(c.more, poor)...).Want(t, c.status)
+		}
+		// A cookie is held to the origins where one of the two methods changes something.
+		cookie := servertest.Header("Cookie", "itsm_auth_token="+s.Login(t, servertest.Admin).AccessToken)
+		for uri, status := range map[string]int{"/other": 200, "/other?_method=POST": 403} {
+			s.Do(t, "GET", "/verify", nil, append(header("X-Original-Method", "GET", "X-Original-URI", uri), cookie)...).
+				Want(t, status)
+		}
+	}, integrated(t, readingRules))
+}
+
+const readingRules = `routes:
+  - {path: "/admin", permission: "users:manage"}
+  - {path: "/open", public: true}
+  - {methods: [POST, PUT], path: "/notes", permission: "tickets:create"}
+  - {methods: [DELETE], path: "/notes", permission: "users:manage"}
+  - {path: "/{rest...}", authenticated: true}
+`
+
+// F1, WEB06: with preflight: pass a browser's question before a request across origins needs no credential; nothing else
+// does, and without it nothing at all.
+func TestF1_Preflight(t *testing.T) {
+	cases := []struct {
+		method, uri string
+		more        []servertest.Change
+		passes      bool
+	}{
+		{"OPTIONS", "/notes", header("Origin", "https://app.example.com", "Access-Control-Request-Method", "DELETE"), true},
+		{"OPTIONS", "/notes", header("Origin", "null", "Access-Control-Request-Method", "POST",
+			"Access-Control-Request-Headers", "authorization"), true},
+		{"OPTIONS", "/notes", nil, false},
+		{"OPTIONS", "/notes", header("Origin", "https://app.example.com"), false},
+		{"OPTIONS", "/notes", header("Access-Control-Request-Method", "POST"), false},
+		{"OPTIONS", "/notes", header("Origin", "", "Access-Control-Request-Method", "POST"), false},
+		{"GET", "/notes", header("Origin", "https://app.example.com", "Access-Control-Request-Method", "POST"), false},
+		{"POST", "/notes", header("Origin", "https://app.example.com", "Access-Control-Request-Method", "POST"), false},
+		{"OPTIONS", "/Notes", header("Origin", "https://a.example", "Access-Control-Request-Method", "DELETE"), false},
+		{"OPTIONS", "/notes;x", header("Origin", "https://a.example", "Access-Control-Request-Method", "DELETE"), false},
+		{"OPTIONS", "/notes", header("Origin", "https://a.example", "Access-Control-Request-Method", "no method"), false},
+		{"OPTIONS", "/notes", header("Origin", "https://a.example", "Access-Control-Request-Method", "POST",
+			"Access-Control-Request-Method", "GET"), false},
+		{"OPTIONS", "/notes", header("Origin", "https://a.example", "Access-Control-Request-Method", "POST",
+			"X-HTTP-Method-Override", "DELETE"), false},
+		{"OPTIONS", "/notes?_method=DELETE", header("Origin", "https://a.example", "Access-Control-Request-Method",
+			"POST"), false},
+		{"OPTIONS", "/notes", header("Origin", "https://a.example", "Access-Control-Request-Method", "POST",
+			"X-Rewrite-URL", "/admin"), false},
+		{"OPTIONS", "/notes", header("Origin", "https://a.example", "Access-Control-Request-Method", "POST",
+			"Authorization", "Bearer x"), false},
+		{"OPTIONS", "/notes", header("Origin", "https://a.example", "Access-Control-Request-Method", "POST", "Cookie",
+			"a=b"), false},
+		{"OPTIONS", "/notes", header("Origin", "https://a.example", "Access-Control-Request-Method", "POST", "X-API-Key",
+			"x"), false},
+		{"OPTIONS", "/nothing", header("Origin", "https://a.example", "Access-Control-Request-Method", "POST"), false},
+	}
+	closed, _, _ := strings.Cut(readingRules, `  - {path: "/{rest...}"`)
+	for text, pass := range map[string]bool{"preflight: pass\n" + closed: true, closed: false} {
+		t.Run(fmt.Sprint(pass), func(t *testing.T) {
+			servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+				for name, proxy := range proxies {
+					for _, c := range cases {
+						method, path, changes := proxy(c.method, "api.example.com", c.uri)
+						r := s.Do(t, method, path, nil, append(changes, c.more...)...)
+						if passed := r.Status == 200; passed != (pass && c.passes) {
+							t.Errorf("%s: %s %s: %d %s", name, c.method, c.uri, r.Status, r.Body)
+						}
+						if r.Status == 200 && (names(r.Header) != "" || r.Header.Get("X-Auth-Subject") != "") {
+							t.Errorf("%s: %v", name, r.Header)
+						}
+					}
+				}
+			}, integrated(t, text))
+		})
+	}
+}
+
 // A4, WEB01: a cookie that changes something needs an allowed origin behind a proxy too, by the method the proxy tells.
 func TestWEB01_CookieBehindProxy(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {

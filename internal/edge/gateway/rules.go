@@ -8,11 +8,14 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
 )
 
@@ -27,18 +30,37 @@ type Rule struct {
 	Public        bool     `yaml:"public"`        // no credential is looked at
 	TokenFor      string   `yaml:"token_for"`     // the audience of a token for the API; empty: none
 
-	want *wanted // of Permission
+	want  *wanted // of Permission
+	host  string  // canonical
+	shape shape   // of Path
 }
 
 // ServeHTTP makes a rule a handler, so that net/http's matching finds it. It is never called.
 func (*Rule) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
-// Rules decide what a request needs, by the most specific pattern. What no rule is about is denied.
+// Rules decide what a request needs, by the most specific pattern. What no rule is about is denied, and so is a request
+// that an API may read as another one that needs something else.
 type Rules struct {
-	mux    *http.ServeMux
-	hosts  bool // some rule is about one host only
-	native bool // 429 and 503 as they are
+	mux       *http.ServeMux
+	hosts     bool // some rule is about one host only
+	native    bool // 429 and 503 as they are
+	preflight bool // a browser's question before a request across origins passes
+
+	// what the API tells apart
+	caseSensitive bool
+	slashes       bool // a path with a closing slash and without
+	suffixes      bool // a name with a suffix and without
+
+	list    []*Rule
+	slashed []*Rule         // those of list that a path may reach by a closing slash
+	names   map[string]bool // the names in all paths, folded
+	crooked bool            // a rule is spelled otherwise than its folded form
+
+	warnings []string
 }
+
+// Warnings are what is allowed in a routes file and yet seldom meant.
+func (r *Rules) Warnings() []string { return r.warnings }
 
 // LoadRules reads a routes file.
 func LoadRules(path string) (*Rules, error) {
@@ -57,8 +79,14 @@ func LoadRules(path string) (*Rules, error) {
 func ParseRules(text []byte) (*Rules, error) {
 	var file struct {
 		// native: 429 and 503 as they are, for proxies whose questions have no parameters
-		Status string  `yaml:"status"`
-		Routes []*Rule `yaml:"routes"`
+		Status string `yaml:"status"`
+		// pass: a CORS preflight needs no credential
+		Preflight string `yaml:"preflight"`
+		// what the API tells apart although many others do not
+		CaseSensitive bool    `yaml:"case_sensitive"`
+		TrailingSlash string  `yaml:"trailing_slash"`
+		Suffixes      string  `yaml:"suffixes"`
+		Routes        []*Rule `yaml:"routes"`
 	}
 	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
 		return nil, errors.New(yaml.FormatError(err, false, false))
@@ -66,17 +94,72 @@ func ParseRules(text []byte) (*Rules, error) {
 	if len(file.Routes) == 0 {
 		return nil, errors.New("has no routes; every request would be denied")
 	}
-	if file.Status != "" && file.Status != "native" {
-		return nil, errors.New("status must be native, or left out")
-	}
-	r := &Rules{mux: http.NewServeMux(), native: file.Status == "native"}
+	r := &Rules{mux: http.NewServeMux(), caseSensitive: file.CaseSensitive, names: map[string]bool{}}
 	var wrong []error
+	for _, word := range []struct {
+		name, value, only string
+		set               *bool
+	}{
+		{"status", file.Status, "native", &r.native}, {"preflight", file.Preflight, "pass", &r.preflight},
+		{"trailing_slash", file.TrailingSlash, "distinct", &r.slashes},
+		{"suffixes", file.Suffixes, "distinct", &r.suffixes},
+	} {
+		if *word.set = word.value == word.only; !*word.set && word.value != "" {
+			wrong = append(wrong, fmt.Errorf("%s must be %s, or left out", word.name, word.only))
+		}
+	}
 	for i, rule := range file.Routes {
 		if err := r.add(rule); err != nil {
 			wrong = append(wrong, fmt.Errorf("route %d (%s): %w", i+1, rule.Path, err))
 		}
 	}
-	return r, errors.Join(wrong...)
+	if err := errors.Join(wrong...); err != nil {
+		return nil, err
+	}
+	r.warnings = r.warn()
+	return r, nil
+}
+
+// warn finds rules of which one can be taken for the other, and catch-alls that open more than what they surround.
+func (r *Rules) warn() (out []string) {
+	called := func(rule *Rule) string {
+		return fmt.Sprintf("route %d (%s)", slices.Index(r.list, rule)+1, rule.Path)
+	}
+	for i, rule := range r.list {
+		var stricter []string
+		for k, other := range r.list {
+			switch {
+			case other == rule || !rule.meets(other) || rule.covers(other) && other.covers(rule):
+			case other.shape.within(rule.shape) && rule.shape.within(other.shape):
+				if k > i && rule.host == other.host && (!r.slashes || rule.shape.end == other.shape.end) && !rule.outranks(other) && !other.outranks(rule) {
+					out = append(out, called(rule)+" and "+called(other)+" are one path for an API that ignores case, "+
+						"a closing slash or unusual characters, and they need different things: requests for them are "+
+						"refused. If yours tells them apart, set case_sensitive: true or trailing_slash: distinct.")
+				}
+			case rule.shape.open && other.shape.within(rule.shape) && !rule.covers(other):
+				stricter = append(stricter, called(other))
+			}
+		}
+		if len(stricter) > 0 {
+			if more := len(stricter) - 3; more > 0 {
+				stricter = append(stricter[:3], fmt.Sprintf("%d more", more))
+			}
+			out = append(out, called(rule)+" takes whatever no other rule names, and needs less than "+
+				strings.Join(stricter, ", ")+" below it: a path that only the API reads as one of those passes with "+
+				"less. Name what may be open instead.")
+		}
+	}
+	return out
+}
+
+// meets tells whether some request can be one of both rules, as far as host and method go.
+func (r *Rule) meets(o *Rule) bool {
+	if r.host != "" && o.host != "" && r.host != o.host {
+		return false
+	}
+	return len(r.Methods) == 0 || len(o.Methods) == 0 ||
+		slices.ContainsFunc(r.Methods, func(m string) bool { return o.concerns(m, o.host) }) ||
+		slices.ContainsFunc(o.Methods, func(m string) bool { return r.concerns(m, r.host) })
 }
 
 func (r *Rules) add(rule *Rule) (err error) {
@@ -101,10 +184,9 @@ func (r *Rules) add(rule *Rule) (err error) {
 		}
 		rule.want = &want
 	}
-	host := ""
 	if rule.Host != "" {
 		var ok bool
-		if host, ok = canonicalHost(rule.Host); !ok {
+		if rule.host, ok = canonicalHost(rule.Host); !ok {
 			return fmt.Errorf("host %q: write a host name, without scheme and port", rule.Host)
 		}
 		r.hosts = true
@@ -122,9 +204,27 @@ func (r *Rules) add(rule *Rule) (err error) {
 		if m != strings.ToUpper(m) {
 			return fmt.Errorf("method %q: write it in upper case", m)
 		}
-		r.mux.Handle(strings.TrimLeft(m+" "+host+rule.Path, " "), rule)
+		r.mux.Handle(strings.TrimLeft(m+" "+rule.host+rule.Path, " "), rule)
 	}
+	r.remember(rule)
 	return nil
+}
+
+// remember keeps what readings are compared with.
+func (r *Rules) remember(rule *Rule) {
+	rule.shape = r.shapeOf(rule.Path)
+	r.list = append(r.list, rule)
+	for _, name := range rule.shape.names {
+		r.names[name] = r.names[name] || name != ""
+	}
+	for name := range strings.SplitSeq(rule.Path, "/") {
+		if name != "" && name[0] != '{' && r.fold(name) != name {
+			r.crooked = true
+		}
+	}
+	if !r.slashes && (rule.shape.open || rule.shape.end) && len(rule.shape.names) > 0 {
+		r.slashed = append(r.slashed, rule)
+	}
 }
 
 // isMethod accepts what a rule can be about. CONNECT is not: what it names is no path.
@@ -145,25 +245,42 @@ func canonicalHost(host string) (string, bool) {
 	}
 	if inner, ok := strings.CutPrefix(host, "["); ok {
 		a, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
-		return "[" + a.String() + "]", err == nil && a.Is6() && a.Zone() == "" && strings.HasSuffix(host, "]")
+		ok := err == nil && a.Is6() && a.Zone() == "" && strings.HasSuffix(host, "]")
+		if a.Is4In6() {
+			return a.Unmap().String(), ok
+		}
+		return "[" + a.String() + "]", ok
 	}
+	ok := isASCII(host) // else lower case makes an i of a Turkish İ
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	ok := host != "" && len(host) <= 253 && host[0] != '.' && !strings.Contains(host, "..") &&
+	ok = ok && host != "" && len(host) <= 253 && !strings.Contains("."+host+".", "..") &&
 		strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-._") == ""
 	return host, ok
 }
 
-// match finds the rule for a request of the protected API.
-func (r *Rules) match(t target) *Rule {
-	h, _ := r.mux.Handler(&http.Request{Method: t.method, Host: t.host, URL: &url.URL{Path: t.path}})
+// Match finds the rule for a request of the protected API. A request that no rule is about, or that can be read as one
+// that needs something else, is an error.
+func (r *Rules) Match(q Request) (*Rule, error) {
+	h, _ := r.mux.Handler(&http.Request{Method: q.Method, Host: q.Host, URL: &url.URL{Path: q.Path}})
 	rule, _ := h.(*Rule) // anything else is net/http's own answer: not found, another method, a redirect
-	return rule
+	if rule == nil {
+		return nil, fault.New(fault.Forbidden, "NO_ROUTE", "No route of the routes file allows this method and path.")
+	}
+	if r.ambiguous(q, rule) {
+		return nil, errPath("The path can be read in more than one way: ask for it in the spelling of the API's own " +
+			"documentation, without a closing slash, a suffix or unusual characters.")
+	}
+	return rule, nil
 }
 
 // wanted is a permission that is asked for; a scope of None is any.
 type wanted struct {
 	resource, action string
 	scope            permission.Scope
+}
+
+func (w wanted) permission() permission.Permission {
+	return permission.Permission{Resource: w.resource, Action: w.action, Scope: w.scope}
 }
 
 func (w wanted) String() string {
@@ -187,11 +304,11 @@ func parseWanted(text string) (wanted, error) {
 	return wanted{p.Resource, p.Action, p.Scope}, err
 }
 
-// target is the request that a proxy asks about.
-type target struct {
-	method string // empty: the proxy did not say
-	host   string // canonical; empty: the proxy did not say
-	path   string // decoded, without query; empty: the proxy did not say
+// Request is a request of the protected API.
+type Request struct {
+	Method string // empty: the proxy did not say
+	Host   string // canonical; empty: the proxy did not say
+	Path   string // decoded, without query; empty: the proxy did not say
 }
 
 // cleanPath decodes a path that everybody must read alike, and refuses any other: what one parser takes for a separator
@@ -203,7 +320,7 @@ func cleanPath(escaped string) (string, bool) {
 	}
 	path, err := url.PathUnescape(escaped)
 	if err != nil || !utf8.ValidString(path) || strings.Count(path, "/") != strings.Count(escaped, "/") ||
-		strings.ContainsAny(path, "\\;%?#") || strings.Contains(path, "//") {
+		strings.ContainsAny(path, separators) || strings.Contains(path, "//") {
 		return "", false
 	}
 	for i := range len(path) {
@@ -212,9 +329,20 @@ func cleanPath(escaped string) (string, bool) {
 		}
 	}
 	for part := range strings.SplitSeq(path, "/") {
-		if part == "." || part == ".." {
+		if part == "" {
+			continue
+		}
+		if !isASCII(part) {
+			if part = letters(part); strings.ContainsAny(part, separators+"/") ||
+				strings.ContainsFunc(part, unicode.IsControl) {
+				return "", false
+			}
+		}
+		if strings.Trim(part, " .") == "" { // a step upward, or nothing, for who drops outer spaces and dots
 			return "", false
 		}
 	}
 	return path, true
 }
+
+const separators = "\\;%?#"

@@ -24,7 +24,13 @@ func TestWEB13_WrongRoutes(t *testing.T) {
 			"'tickets:read'}",
 		"a host with a scheme":  "routes:\n  - {path: /a, host: 'https://example.com', public: true}",
 		"a host that is a port": "routes:\n  - {path: /a, host: ':443', public: true}", "not YAML": "routes: [",
-		"other document": "rules:\n  - {path: /a, public: true}",
+		"another status":      "status: plain\nroutes:\n  - {path: /a, public: true}",
+		"another preflight":   "preflight: 'yes'\nroutes:\n  - {path: /a, public: true}",
+		"preflight as a flag": "preflight: true\nroutes:\n  - {path: /a, public: true}",
+		"another slash":       "trailing_slash: same\nroutes:\n  - {path: /a, public: true}",
+		"another suffix":      "suffixes: none\nroutes:\n  - {path: /a, public: true}",
+		"no flag":             "case_sensitive: maybe\nroutes:\n  - {path: /a, public: true}",
+		"other document":      "rules:\n  - {path: /a, public: true}",
 	} {
 		if _, err := ParseRules([]byte(text)); err == nil {
 			t.Errorf("%s is accepted", name)

@@ -123,15 +123,24 @@ func Failure(w http.ResponseWriter, r *http.Request, err error) (status int, f *
 
 // WriteProblem writes a failure as a problem document.
 func WriteProblem(w http.ResponseWriter, r *http.Request, err error) {
-	p := NewProblem(r.Context(), err)
+	NewProblem(r.Context(), err).Write(w)
+}
+
+// Write answers with the problem.
+func (p *Problem) Write(w http.ResponseWriter) {
 	for k, v := range p.headers {
 		w.Header()[k] = v
 	}
-	body, err := json.Marshal(p)
-	if err != nil {
-		body = []byte(`{"code":"INTERNAL_ERROR"}`)
-	}
 	w.Header().Set("Content-Type", p.ContentType(""))
 	w.WriteHeader(p.Status)
-	w.Write(body)
+	w.Write(p.Text())
+}
+
+// Text is the document.
+func (p *Problem) Text() []byte {
+	body, err := json.Marshal(p)
+	if err != nil {
+		return []byte(`{"code":"INTERNAL_ERROR"}`)
+	}
+	return body
 }
