@@ -67,6 +67,20 @@ func TestServeRefuses(t *testing.T) {
 		!strings.Contains(errs, "databse") {
 		t.Errorf("a misspelt key: %d %s", code, errs)
 	}
+	// A routes file may name the integrator's own resources, and what is seldom meant in it is said.
+	routes := "routes:\n  - {path: /admin, permission: 'stations:manage'}\n  - {path: '/{rest...}', public: true}\n"
+	if err := os.WriteFile(file, []byte(routes), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	i.env = append(i.env, "GATEHOUSE_GATEWAY_ROUTES_FILE="+file)
+	if _, errs, code := i.run("", "config", "check"); code != 2 || !strings.Contains(errs, "stations:manage") {
+		t.Errorf("an unknown resource: %d %s", code, errs)
+	}
+	i.env = append(i.env, "GATEHOUSE_RESOURCES=stations")
+	if _, errs, code := i.run("", "config", "check"); code != 0 || !strings.Contains(errs, "warning") ||
+		!strings.Contains(errs, "/{rest...}") {
+		t.Errorf("a catch-all below a stricter rule: %d %s", code, errs)
+	}
 }
 
 // liteSteps is how many migrations a SQLite file has.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
 	"github.com/itsm-automation/gatehouse/internal/edge/gateway"
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
@@ -23,6 +24,9 @@ func (configCheckCommand) Run(c *cli, e *env) error {
 		return err
 	}
 	if path := cfg.Gateway.RoutesFile; path != "" {
+		if err := permission.Define(cfg.Resources); err != nil { // its rules may be about them
+			return fmt.Errorf("%w:\n  resources: %w", errConfiguration, err)
+		}
 		rules, err := gateway.LoadRules(path)
 		if err != nil {
 			return fmt.Errorf("%w:\n  gateway.routes_file: %w", errConfiguration, err)

@@ -110,7 +110,7 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 	if err := underscored(r.Header); err != nil {
 		return q, err
 	}
-	query, account := "", ""
+	var query, account string
 	behind := strings.TrimPrefix(r.URL.EscapedPath(), Pattern)
 	if behind != "" { // the query is the client's own here and asks for nothing
 		path, ok := cleanPath(behind)
@@ -182,8 +182,8 @@ func (g *Gateway) read(r *http.Request) (q question, err error) {
 // preflight is the rule for a browser's question before a request across origins.
 var preflight = &Rule{Public: true}
 
-// isPreflight recognizes what browsers send (Fetch, CORS-preflight fetch) and nothing that could be more: no credential,
-// no body. An API that does its work for OPTIONS as well must not let preflights pass.
+// isPreflight recognizes what browsers send (Fetch, CORS-preflight fetch) and nothing that could be more: no
+// credential, no body. An API that does its work for OPTIONS as well must not let preflights pass.
 func isPreflight(r *http.Request, q Request) bool {
 	origin, method := r.Header["Origin"], r.Header["Access-Control-Request-Method"]
 	return q.Method == http.MethodOptions && len(origin) == 1 && origin[0] != "" && len(method) == 1 &&
@@ -247,8 +247,8 @@ func (g *Gateway) told(r *http.Request) (t Request, query, account string, err e
 	}
 	switch {
 	case len(original) > 0 && len(forwarded) > 0:
-		return t, "", "", errQuestion("X-Original-URI and X-Forwarded-Uri are both there: have the proxy remove the one it " +
-			"does not set.")
+		return t, "", "", errQuestion("X-Original-URI and X-Forwarded-Uri are both there: have the proxy remove the " +
+			"one it does not set.")
 	case len(uris) > 1 || len(methods) > 1 || len(hosts) > 1:
 		return t, "", "", errQuestion("The request is described more than once.")
 	}

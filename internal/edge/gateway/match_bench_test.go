@@ -19,8 +19,9 @@ func BenchmarkMatch(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for name, uri := range map[string]string{"clean": "/api/stations/7?page=1", "ulid": "/api/stations/01ARZ3NDEKTSV4RRFFQ69G5FAV",
-		"name": "/api/stations/J%C3%BCrgen", "deep": "/api/files/a/b/c/d.pdf"} {
+	for name, uri := range map[string]string{"clean": "/api/stations/7?page=1",
+		"ulid": "/api/stations/01ARZ3NDEKTSV4RRFFQ69G5FAV", "name": "/api/stations/J%C3%BCrgen",
+		"deep": "/api/files/a/b/c/d.pdf"} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

@@ -205,6 +205,6 @@ func errOverride() error {
 }
 
 func errMethod() error {
-	return fault.New(fault.Forbidden, "INVALID_METHOD", "The request names another method (in X-HTTP-Method-Override or "+
-		"the like, or as _method in the query), and that one needs something else: send that method itself.")
+	return fault.New(fault.Forbidden, "INVALID_METHOD", "The request names another method (in X-HTTP-Method-Override "+
+		"or the like, or as _method in the query), and that one needs something else: send that method itself.")
 }

@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -91,12 +92,13 @@ func running(t *testing.T, address string, cmd *exec.Cmd) string {
 	}
 }
 
-// caddy starts Caddy with the configuration that the documentation prints.
-func caddy(t *testing.T, gatehouse, api string) string {
+// caddy starts Caddy with the configuration that the documentation prints, and with changes to it.
+func caddy(t *testing.T, gatehouse, api string, changes ...string) string {
 	t.Helper()
 	binary, address, dir := installed(t, "caddy"), freeAddress(t), t.TempDir()
 	site := documented(t, "```\napi.example.com {", "127.0.0.1:8080", strings.TrimPrefix(gatehouse, "http://"),
 		"127.0.0.1:9000", strings.TrimPrefix(api, "http://"))
+	site = strings.NewReplacer(changes...).Replace(site)
 	path := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(path, []byte("{\n\tadmin off\n\tauto_https off\n}\nhttp://"+address+" {"+site),
 		0o600); err != nil {
@@ -107,18 +109,20 @@ func caddy(t *testing.T, gatehouse, api string) string {
 	return running(t, address, cmd)
 }
 
-// nginx starts nginx with the configuration that the documentation prints.
-func nginx(t *testing.T, gatehouse, api, question string) string {
+// nginx starts nginx with the configuration that the documentation prints, and with changes to it.
+func nginx(t *testing.T, gatehouse, api, question string, changes ...string) string {
 	t.Helper()
 	binary, address, dir := installed(t, "nginx"), freeAddress(t), t.TempDir()
-	locations := documented(t, "```nginx\n", "http://127.0.0.1:8080/verify?permission=stations:read",
-		gatehouse+question, "http://127.0.0.1:9000", api)
+	locations := strings.NewReplacer(changes...).Replace(documented(t, "```nginx\n",
+		"http://127.0.0.1:8080/verify?permission=stations:read", "http://gatehouse"+question, "http://127.0.0.1:9000",
+		api))
 	conf := fmt.Sprintf(`daemon off; master_process off; pid %[1]s/pid; error_log %[1]s/error.log;
 events { worker_connections 256; }
 http {
 	access_log off; client_body_temp_path %[1]s/body; proxy_temp_path %[1]s/proxy; fastcgi_temp_path %[1]s/f; uwsgi_temp_path %[1]s/u; scgi_temp_path %[1]s/s;
+	upstream gatehouse { server %[4]s; keepalive 8; }
 	server { listen %[2]s; %[3]s }
-}`, dir, address, locations)
+}`, dir, address, locations, strings.TrimPrefix(gatehouse, "http://"))
 	path := filepath.Join(dir, "nginx.conf")
 	if err := os.WriteFile(path, []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
@@ -185,13 +189,39 @@ func TestF1_BehindProxies(t *testing.T) {
 			}
 			poor := s.Key(t, admin, "", "tickets:read:all")
 			seen = nil
-			if r := proxy.Do(t, "GET", "/api/stations", nil, poor.Send()); r.Status != 403 {
-				t.Errorf("without the permission: %d", r.Status)
+			// Whoever is refused learns why, as /verify itself would say it.
+			for name, c := range map[string]struct {
+				status     int
+				word, code string
+				changes    []servertest.Change
+			}{
+				"without the permission": {403, "forbidden", "FORBIDDEN", []servertest.Change{poor.Send()}},
+				"without a credential":   {401, "unauthorized", "UNAUTHORIZED", nil},
+				"a bad credential": {401, "invalid_token", "INVALID_TOKEN",
+					[]servertest.Change{servertest.Bearer("a.b.c")}},
+				"another method": {403, "invalid_method", "INVALID_METHOD", []servertest.Change{machines[1].Send(),
+					servertest.Header("X-HTTP-Method-Override", "DELETE")}},
+				"another address": {403, "invalid_path", "INVALID_PATH", []servertest.Change{machines[1].Send(),
+					servertest.Header("X-Rewrite-URL", "/admin")}},
+			} {
+				r := proxy.Do(t, "GET", "/api/stations", nil, c.changes...)
+				if r.Status != c.status || r.Header.Get("X-Auth-Error") != c.word || r.Code() != c.code ||
+					r.Header.Get("Content-Type") != "application/problem+json" || r.String("detail") == "" ||
+					c.status == 401 && !strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Bearer ") ||
+					seen != nil {
+					t.Errorf("%s: %d %v %s", name, r.Status, r.Header, r.Body)
+				}
 			}
-			r := proxy.Do(t, "GET", "/api/stations", nil)
-			if r.Status != 401 || !strings.HasPrefix(r.Header.Get("WWW-Authenticate"), "Bearer ") {
-				t.Errorf("without a credential: %d %v", r.Status, r.Header)
+			// What would name another method or address does not reach the API.
+			proxy.Do(t, "GET", "/api/stations", nil, append(header("X-HTTP-Method-Override", "GET", "X-Rewrite-URL",
+				"/api/stations", "X-Original-URL", "/api/stations", "Forwarded", "for=192.0.2.1;host=x"),
+				machines[1].Send())...).Want(t, 200)
+			for _, name := range []string{"X-Http-Method-Override", "X-Rewrite-Url", "X-Original-Url", "Forwarded"} {
+				if seen[name] != nil {
+					t.Errorf("the API gets %s", name)
+				}
 			}
+			seen = nil
 			for _, c := range []servertest.Change{servertest.Bearer("nonsense"),
 				servertest.Header("X-API-Key", "tnt_1"), servertest.Header("X-Auth-Subject", "usr_1")} {
 				if r := proxy.Do(t, "GET", "/api/stations", nil, c); r.Status != 401 {
@@ -211,8 +241,9 @@ func TestF1_BehindProxies(t *testing.T) {
 			if native {
 				want = 429
 			}
-			if r := proxy.Do(t, "GET", "/api/stations", nil, limited); r.Status != want || seen != nil {
-				t.Errorf("over the limit: %d", r.Status)
+			if r := proxy.Do(t, "GET", "/api/stations", nil, limited); r.Status != want || seen != nil ||
+				r.Header.Get("X-Auth-Error") != "rate_limited" || r.Header.Get("Retry-After") == "" {
+				t.Errorf("over the limit: %d %v", r.Status, r.Header)
 			}
 			s.Do(t, "DELETE", "/v1/api-keys/"+machines[1].ID, nil, admin).Want(t, 204)
 			if r := proxy.Do(t, "GET", "/api/stations", nil, machines[1].Send()); r.Status != 401 || seen != nil {
@@ -225,7 +256,9 @@ func TestF1_BehindProxies(t *testing.T) {
 			return nginx(t, gatehouse, api, "/verify?permission=stations:read")
 		})
 	})
-	t.Run("Caddy", func(t *testing.T) { byParameter(t, true, caddy) })
+	t.Run("Caddy", func(t *testing.T) {
+		byParameter(t, true, func(t *testing.T, gatehouse, api string) string { return caddy(t, gatehouse, api) })
+	})
 	t.Run("nginx with a routes file", func(t *testing.T) {
 		servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 			var seen http.Header
@@ -254,4 +287,94 @@ func TestF1_BehindProxies(t *testing.T) {
 			}
 		}, option(path))
 	})
+}
+
+// F1, WEB06: browsers' preflights reach the API through nginx and Caddy as the documentation has it, and nothing else
+// does without a credential.
+func TestF1_PreflightBehindProxies(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "routes.yaml")
+	rules := "preflight: pass\nroutes:\n  - {path: /api/stations, permission: 'stations:read'}\n"
+	if err := os.WriteFile(path, []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("X-Seen", r.Header.Get("X-Auth-Subject")+r.Header.Get("X-Auth-Role"))
+	}))
+	t.Cleanup(api.Close)
+	in := func(routes string) servertest.Option {
+		return func(c *config.Config, _ *server.Options) {
+			c.Resources, c.TrustedProxies, c.Gateway.RoutesFile = []string{"stations"}, []string{"127.0.0.1"}, routes
+		}
+	}
+	const first = "proxy_pass_request_body off;"
+	for name, c := range map[string]struct {
+		routes string
+		start  func(t *testing.T, gatehouse string) string
+		passes bool
+	}{
+		"nginx": {"", func(t *testing.T, gatehouse string) string {
+			return nginx(t, gatehouse, api.URL, "/verify?permission=stations:read")
+		}, false},
+		"nginx with the documented piece": {"", func(t *testing.T, gatehouse string) string {
+			return nginx(t, gatehouse, api.URL, "/verify?permission=stations:read",
+				first, first+" set $preflight"+documented(t, "```nginx\n    set $preflight"))
+		}, true},
+		"nginx with a routes file": {path, func(t *testing.T, gatehouse string) string {
+			return nginx(t, gatehouse, api.URL, "/verify")
+		}, true},
+		"Caddy": {"", func(t *testing.T, gatehouse string) string { return caddy(t, gatehouse, api.URL) }, false},
+		"Caddy with the documented piece": {"", func(t *testing.T, gatehouse string) string {
+			return caddy(t, gatehouse, api.URL, "forward_auth ", "@asked not {"+documented(t, "```\n\t\t@asked not {")+
+				"\n\t\tforward_auth @asked ")
+		}, true},
+		"Caddy with a routes file": {path, func(t *testing.T, gatehouse string) string {
+			return caddy(t, gatehouse, api.URL, "/verify?permission=stations:read&status=native", "/verify")
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := servertest.New(t, sqldbtest.SQLite(t), in(c.routes))
+			proxy := &servertest.Server{URL: c.start(t, s.URL)}
+			preflight := header("Origin", "https://app.example.com", "Access-Control-Request-Method", "GET",
+				"X-Auth-Role", "super_admin")
+			r := proxy.Do(t, "OPTIONS", "/api/stations", nil, preflight...)
+			if passed := r.Status == 200 && r.Header.Get("Access-Control-Allow-Origin") == "*"; passed != c.passes ||
+				r.Header.Get("X-Seen") != "" {
+				t.Errorf("a preflight: %d %v", r.Status, r.Header)
+			}
+			for what, more := range map[string][]servertest.Change{
+				"OPTIONS":  header("Origin", "https://app.example.com"),
+				"OPTIONS ": header("Access-Control-Request-Method", "GET"), "GET": preflight, "POST": preflight,
+				"OPTIONS  ":  append(preflight[:2:2], servertest.Bearer("x")),
+				"OPTIONS   ": append(preflight[:2:2], servertest.Header("Cookie", "a=b"))} {
+				if r := proxy.Do(t, strings.TrimSpace(what), "/api/stations", nil, more...); r.Status != 401 {
+					t.Errorf("%s: %d %v", what, r.Status, r.Header)
+				}
+			}
+		})
+	}
+}
+
+// F1: a proxy that announces the body of a request to /verify and keeps it to itself has its answer at once, each time.
+func TestF1_BodyThatNobodySends(t *testing.T) {
+	t.Parallel()
+	s := servertest.New(t, sqldbtest.SQLite(t), integrated(t, ""))
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) }))
+	t.Cleanup(api.Close)
+	proxy := &servertest.Server{URL: nginx(t, s.URL, api.URL, "/verify?permission=stations:read",
+		`proxy_set_header Content-Length "";`, `proxy_http_version 1.1; proxy_set_header Connection "";`+
+			`proxy_set_header Content-Length $content_length;`)}
+	key := s.Key(t, s.As(t, servertest.Admin), "", "stations:read:all")
+	start := time.Now()
+	for range 10 {
+		if r := proxy.Do(t, "POST", "/api/stations", "12345", key.Send()).Want(t, 200); string(r.Body) != "12345" {
+			t.Errorf("the API had %q", r.Body)
+		}
+		proxy.Do(t, "POST", "/api/stations", "12345").Want(t, 401)
+	}
+	if took := time.Since(start); took > 20*time.Second { // machines may be slow; one such answer took 30 s
+		t.Errorf("20 requests took %s", took)
+	}
 }

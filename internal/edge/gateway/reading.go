@@ -201,7 +201,8 @@ func (r *Rules) fold(name string) string {
 }
 
 // letters gives the plain letters for those that normalization (UAX #15, NFKC), a database's collation or a reader
-// takes for the same: without accents, without what nobody sees, and with Latin letters for their look-alikes (UTS #39).
+// takes for the same: without accents, without what nobody sees, and with Latin letters for their look-alikes
+// (UTS #39).
 func letters(s string) string {
 	var b strings.Builder
 	for _, c := range norm.NFKD.String(s) {

@@ -47,8 +47,8 @@ const guarded = `routes:
   - {path: "/{rest...}", authenticated: true}
 `
 
-// readings are spellings of paths, and what becomes of them where the API may read names in any of the usual ways, where
-// it tells upper and lower case apart, and where it tells closing slashes apart; empty: as in the column before.
+// readings are spellings of paths, and what becomes of them where the API may read names in any of the usual ways,
+// where it tells upper and lower case apart, and where it tells closing slashes apart; empty: as usual.
 var readings = []struct{ uri, usual, caseSensitive, slashes string }{
 	// as the rules spell them
 	{"/admin", "/admin", "", ""},
@@ -193,7 +193,8 @@ func TestWEB08_ReadingsByMethodAndHost(t *testing.T) {
 		{"INTERN.example.com", "intern.example.com"}, {"intern.example.com.", "intern.example.com"},
 		{"intern.example.com:8443", "intern.example.com"}, {"[::1]:80", "[::1]"}, {"[0:0::1]", "[::1]"},
 		{"[::ffff:192.0.2.1]", "192.0.2.1"}, {"192.0.2.1", "192.0.2.1"},
-		{"ｉntern.example.com", ""}, {"İntern.example.com", ""}, {"intern。example.com", ""}, {"intern.example.com..", ""},
+		{"ｉntern.example.com", ""}, {"İntern.example.com", ""}, {"intern。example.com", ""},
+		{"intern.example.com..", ""},
 		{" intern.example.com", ""}, {"intern%2eexample.com", ""}, {"intern.example.com/", ""}, {"int\u200bern", ""},
 		{"a@intern.example.com", ""}, {"intern.example.com,x", ""},
 	} {
@@ -211,7 +212,8 @@ func TestWEB08_Warnings(t *testing.T) {
 		text string
 		want []string // in the warnings; none: no warning
 	}{
-		"catch-all": {"routes:\n  - {path: /admin, permission: 'users:manage'}\n  - {path: '/{rest...}', authenticated: true}",
+		"catch-all": {"routes:\n  - {path: /admin, permission: 'users:manage'}\n" +
+			"  - {path: '/{rest...}', authenticated: true}",
 			[]string{"route 2 (/{rest...}) takes", "route 1 (/admin)"}},
 		"subtree": {"routes:\n  - {path: /a/, public: true}\n  - {path: '/a/{id}/b', authenticated: true}",
 			[]string{"route 1 (/a/) takes", "route 2 (/a/{id}/b)"}},
@@ -226,7 +228,8 @@ func TestWEB08_Warnings(t *testing.T) {
 			"  - {path: '/{rest...}', permission: 'users:manage:all'}", nil},
 		"case": {"routes:\n  - {path: /Admin, permission: 'users:manage'}\n  - {path: /admin, authenticated: true}",
 			[]string{"route 1 (/Admin) and route 2 (/admin) are one path", "case_sensitive"}},
-		"closing slash": {"routes:\n  - {path: '/a/{$}', permission: 'users:manage'}\n  - {path: /a, authenticated: true}",
+		"closing slash": {"routes:\n  - {path: '/a/{$}', permission: 'users:manage'}\n" +
+			"  - {path: /a, authenticated: true}",
 			[]string{"route 1 (/a/{$}) and route 2 (/a) are one path", "trailing_slash"}},
 		"case, the same need": {"routes:\n  - {path: /Admin, public: true}\n  - {path: /admin, public: true}", nil},
 		"case, told apart": {"case_sensitive: true\nroutes:\n  - {path: /Admin, permission: 'users:manage'}\n" +
@@ -250,13 +253,15 @@ func TestWEB08_Warnings(t *testing.T) {
 		if got := verdict(parse(t, twins), "GET", "", uri); got != "invalid_path" {
 			t.Errorf("%s of twins: %s", uri, got)
 		}
-		if got := verdict(parse(t, "case_sensitive: true\ntrailing_slash: distinct\n"+twins), "GET", "", uri); got != own {
+		apart := parse(t, "case_sensitive: true\ntrailing_slash: distinct\n"+twins)
+		if got := verdict(apart, "GET", "", uri); got != own {
 			t.Errorf("%s of twins that are told apart: %s", uri, got)
 		}
 	}
 }
 
-// WEB08: another method or address in a header or in the query is judged too, and refused where it needs something else.
+// WEB08: another method or address in a header or in the query is judged too, and refused where it needs something
+// else.
 func TestWEB08_Overrides(t *testing.T) {
 	t.Parallel()
 	rules := parse(t, `routes:
@@ -283,7 +288,8 @@ func TestWEB08_Overrides(t *testing.T) {
 		{"POST", "/notes", "", h("X-HTTP-Method-Override", "PUT"), "/notes"},
 		{"POST", "/notes", "", h("X-HTTP-Method-Override", "DELETE"), "invalid_method"},
 		{"POST", "/notes", "", h("X-HTTP-Method-Override", " delete "), "invalid_method"},
-		{"POST", "/notes", "", h("X-HTTP-Method-Override", "PUT", "X-HTTP-Method-Override", "DELETE"), "invalid_method"},
+		{"POST", "/notes", "", h("X-HTTP-Method-Override", "PUT", "X-HTTP-Method-Override", "DELETE"),
+			"invalid_method"},
 		{"POST", "/notes", "", h("X-HTTP-Method-Override", "DELETE, PUT"), "invalid_method"},
 		{"POST", "/notes", "", h("X-HTTP-Method-Override", ""), "/notes"},
 		{"POST", "/notes", "", h("X-HTTP-Method", "DELETE"), "invalid_method"},
@@ -319,7 +325,7 @@ func TestWEB08_Overrides(t *testing.T) {
 		{"GET", "/open", "", h("X-Host", "a", "X-Host", "b", "X-Host", "c", "X-Host", "d", "X-Host", "e", "X-Host", "f",
 			"X-Host", "g", "X-Host", "h"), "invalid_path"},
 	} {
-		got := ""
+		var got string
 		rule, err := rules.Judge(Request{c.method, "www.example.com", c.path}, ReadOverrides(c.header, c.query,
 			"X-Original-"))
 		if err != nil {
@@ -352,7 +358,8 @@ func FuzzReadings(f *testing.F) {
 			return
 		}
 		lower := strings.ToLower(strings.TrimSuffix(path, "/"))
-		if lower == "/admin" && rule.Path != "/admin" || strings.HasPrefix(lower, "/teams/") && rule.Path != "/teams/{rest...}" {
+		if lower == "/admin" && rule.Path != "/admin" ||
+			strings.HasPrefix(lower, "/teams/") && rule.Path != "/teams/{rest...}" {
 			t.Errorf("%q is judged by %s", uri, rule.Path)
 		}
 	})

@@ -131,7 +131,8 @@ func (r *Rules) warn() (out []string) {
 			switch {
 			case other == rule || !rule.meets(other) || rule.covers(other) && other.covers(rule):
 			case other.shape.within(rule.shape) && rule.shape.within(other.shape):
-				if k > i && rule.host == other.host && (!r.slashes || rule.shape.end == other.shape.end) && !rule.outranks(other) && !other.outranks(rule) {
+				if k > i && rule.host == other.host && (!r.slashes || rule.shape.end == other.shape.end) &&
+					!rule.outranks(other) && !other.outranks(rule) {
 					out = append(out, called(rule)+" and "+called(other)+" are one path for an API that ignores case, "+
 						"a closing slash or unusual characters, and they need different things: requests for them are "+
 						"refused. If yours tells them apart, set case_sensitive: true or trailing_slash: distinct.")

@@ -98,16 +98,17 @@ func TestF1_RefusedBeforeTheBody(t *testing.T) {
 		head   string
 		status int
 	}{
-		"a proxy that keeps the body":   {"POST /verify HTTP/1.1\r\nHost: x\r\n" + key, 200},
-		"a proxy without a credential":  {"POST /verify HTTP/1.1\r\nHost: x\r\n", 401},
-		"a question that is none":       {"POST /verify?x=y HTTP/1.1\r\nHost: x\r\n" + key, 403},
-		"no route":                      {"POST /nothing HTTP/1.1\r\nHost: x\r\n", 404},
-		"an odd path":                   {"POST /a//b HTTP/1.1\r\nHost: x\r\n", 404},
-		"an odd query":                  {"POST /v1/tickets?%zz HTTP/1.1\r\nHost: x\r\n", 400},
-		"another method":                {"PUT /v1/tickets HTTP/1.1\r\nHost: x\r\n", 405},
-		"a body of no type":             {"POST /v1/tickets HTTP/1.1\r\nHost: x\r\n" + key, 415},
-		"a probe with a body":           {"GET /healthz HTTP/1.1\r\nHost: x\r\n", 415},
-		"a preflight":                   {"OPTIONS /v1/tickets HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\nAccess-Control-Request-Method: GET\r\n", 204},
+		"a proxy that keeps the body":  {"POST /verify HTTP/1.1\r\nHost: x\r\n" + key, 200},
+		"a proxy without a credential": {"POST /verify HTTP/1.1\r\nHost: x\r\n", 401},
+		"a question that is none":      {"POST /verify?x=y HTTP/1.1\r\nHost: x\r\n" + key, 403},
+		"no route":                     {"POST /nothing HTTP/1.1\r\nHost: x\r\n", 404},
+		"an odd path":                  {"POST /a//b HTTP/1.1\r\nHost: x\r\n", 404},
+		"an odd query":                 {"POST /v1/tickets?%zz HTTP/1.1\r\nHost: x\r\n", 400},
+		"another method":               {"PUT /v1/tickets HTTP/1.1\r\nHost: x\r\n", 405},
+		"a body of no type":            {"POST /v1/tickets HTTP/1.1\r\nHost: x\r\n" + key, 415},
+		"a probe with a body":          {"GET /healthz HTTP/1.1\r\nHost: x\r\n", 415},
+		"a preflight": {"OPTIONS /v1/tickets HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\n" +
+			"Access-Control-Request-Method: GET\r\n", 204},
 		"somebody who waits to be told": {"POST /v1/tickets HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n", 401},
 	} {
 		wg.Go(func() {
