@@ -93,7 +93,7 @@ func (r *Rules) ambiguous(q Request, found *Rule) bool {
 	if closing {
 		path = path[:len(path)-1]
 	}
-	if path == "/" {
+	if path == "/" || !r.crooked && !closing && r.depths>>min(strings.Count(path, "/"), 63)&1 == 0 && simple(path) {
 		return false
 	}
 	var few [16]string // most paths need no more
@@ -164,6 +164,16 @@ func (r *Rules) stems(name string) (stems [2]string) {
 		return [2]string{}
 	}
 	return stems
+}
+
+// simple tells whether all APIs read a path alike, whatever the rules are, but for a closing slash.
+func simple(path string) bool {
+	for i := range len(path) {
+		if c := path[i]; c <= ' ' || c >= 0x7f || c >= 'A' && c <= 'Z' || c == '.' {
+			return false
+		}
+	}
+	return true
 }
 
 // plain tells whether folding leaves a name as it is.

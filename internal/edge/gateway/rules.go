@@ -53,6 +53,7 @@ type Rules struct {
 
 	list    []*Rule
 	slashed []*Rule         // those of list that a path may reach by a closing slash
+	depths  uint64          // how many names they have: a bit for each number
 	names   map[string]bool // the names in all paths, folded
 	crooked bool            // a rule is spelled otherwise than its folded form
 
@@ -225,6 +226,7 @@ func (r *Rules) remember(rule *Rule) {
 	}
 	if !r.slashes && (rule.shape.open || rule.shape.end) && len(rule.shape.names) > 0 {
 		r.slashed = append(r.slashed, rule)
+		r.depths |= 1 << min(len(rule.shape.names), 63)
 	}
 }
 
@@ -324,10 +326,17 @@ func cleanPath(escaped string) (string, bool) {
 		strings.ContainsAny(path, separators) || strings.Contains(path, "//") {
 		return "", false
 	}
+	odd := false
 	for i := range len(path) {
-		if path[i] < ' ' || path[i] == 0x7f {
+		switch c := path[i]; {
+		case c < ' ' || c == 0x7f:
 			return "", false
+		case c == ' ' || c == '.' || c > 0x7f:
+			odd = true
 		}
+	}
+	if !odd {
+		return path, true
 	}
 	for part := range strings.SplitSeq(path, "/") {
 		if part == "" {
