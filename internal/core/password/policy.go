@@ -2,22 +2,19 @@ package password
 
 import (
 	"fmt"
+	"slices"
 	"strings"
-	"sync"
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
-	"github.com/nbutton23/zxcvbn-go/data"
 	"golang.org/x/text/unicode/norm"
 )
 
 // The lengths NIST SP 800-63B-4 §3.1.1.2 asks for, in code points.
 const (
-	MinAlone    = 15  // the password is the only factor
-	MinWithMFA  = 8   // a second factor is always asked for
-	MaxLength   = 256 // longer is refused, never cut
-	minDistinct = 3   // fewer distinct characters than this is no password
+	MinAlone   = 15  // the password is the only factor
+	MinWithMFA = 8   // a second factor is always asked for
+	MaxLength  = 256 // longer is refused, never cut
 )
 
 // Policy judges a new password.
@@ -39,95 +36,82 @@ func (p Policy) Check(plain string) error {
 	case n > MaxLength:
 		return fmt.Errorf("must have at most %d characters", MaxLength)
 	}
-	folded := strings.ToLower(plain)
+	folded, own := fold(plain), p.ownWords()
 	switch {
 	case isCommon(folded):
 		return fmt.Errorf("is one of the passwords that attackers try first")
-	case distinct(folded) < minDistinct:
-		return fmt.Errorf("repeats the same few characters")
-	case isRepeated(folded):
-		return fmt.Errorf("is a short text repeated")
-	case isRun(folded):
-		return fmt.Errorf("is a row of neighbouring characters")
-	}
-	for _, word := range p.ContextWords {
-		if w := strings.ToLower(norm.NFC.String(word)); utf8.RuneCountInString(w) >= 4 && onlyDecorates(folded, w) {
-			return fmt.Errorf("is little more than the name of the account, the organization or the product")
-		}
+	case isMadeOf(folded, own):
+		return fmt.Errorf("is little more than the name of the account, the organization or the product")
+	case worth(folded, own) < p.leastWorth():
+		return fmt.Errorf("is too easy to guess: known words, names, dates, rows of keys and what is said again add " +
+			"little; take four words that do not belong together, or random characters")
 	}
 	return nil
 }
 
-// common is the list of passwords seen most often in breaches. Only the list is read, on first use: the estimator's own
-// package would parse five dictionaries at every start.
-var common = sync.OnceValue(func() map[string]struct{} {
-	raw, err := data.Asset("data/Passwords.json")
-	if err != nil {
-		panic(err) // it is compiled in
+// leastWorth is what a password must be worth: three words, or nine characters that follow from nothing. Where a second
+// factor is always asked for it is less, as its length is.
+func (p Policy) leastWorth() int {
+	if p.MinLength < MinAlone {
+		return 16
 	}
-	var file struct{ List []string }
-	if err := json.Unmarshal(raw, &file, json.MatchCaseInsensitiveNames(true)); err != nil || len(file.List) == 0 {
-		panic(fmt.Sprintf("password: the embedded list is unreadable: %v", err))
-	}
-	set := make(map[string]struct{}, len(file.List))
-	for _, word := range file.List {
-		set[strings.ToLower(word)] = struct{}{}
-	}
-	return set
-})
+	return 27
+}
 
-// isCommon finds a listed password, also when digits or signs are hung on to reach the length.
+// fold leaves out what adds nothing: capital letters, accents, and other forms of the same character.
+func fold(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Mn, r) {
+			return -1
+		}
+		return r
+	}, norm.NFKD.String(strings.ToLower(s)))
+}
+
+// once is the unit of a text that is one unit repeated, else the text itself. A text is such if it is found inside its
+// own double before the end.
+func once(s string) string {
+	if unit := strings.Index((s + s)[min(1, len(s)):], s) + 1; unit < len(s) {
+		return s[:unit]
+	}
+	return s
+}
+
+// ownWords are the context words without signs, and their parts: of "Acme Corp" acmecorp, acme and corp.
+func (p Policy) ownWords() []string {
+	var words []string
+	for _, word := range p.ContextWords {
+		parts := strings.FieldsFunc(fold(word), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+		for _, w := range append(parts, strings.Join(parts, "")) {
+			if utf8.RuneCountInString(w) >= 4 && !slices.Contains(words, w) {
+				words = append(words, w)
+			}
+		}
+	}
+	return words
+}
+
+// isMadeOf tells whether no letter is left of a text when the words are taken out.
+func isMadeOf(s string, words []string) bool {
+	left := s
+	for _, w := range words {
+		left = strings.ReplaceAll(left, w, "")
+	}
+	return left != s && strings.IndexFunc(left, unicode.IsLetter) < 0
+}
+
+// isCommon finds a password seen most often in breaches, also when it is repeated or digits and signs are hung on.
 func isCommon(s string) bool {
-	if _, ok := common()[s]; ok {
-		return true
+	breached := dictionary().breached
+	words := strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsLetter(r) })
+	for i, word := range words {
+		words[i] = once(word)
 	}
-	bare := strings.TrimFunc(s, func(r rune) bool { return !unicode.IsLetter(r) })
-	_, ok := common()[bare]
-	return ok && bare != "" && len(bare) < len(s)
-}
-
-func distinct(s string) int {
-	seen := make(map[rune]struct{})
-	for _, r := range s {
-		seen[r] = struct{}{}
-	}
-	return len(seen)
-}
-
-func isRepeated(s string) bool {
-	for unit := 1; unit <= len(s)/2; unit++ {
-		if len(s)%unit == 0 && strings.Repeat(s[:unit], len(s)/unit) == s {
+	if words = slices.Compact(words); len(words) == 1 && len(words[0]) >= 4 {
+		if _, ok := breached[words[0]]; ok {
 			return true
 		}
 	}
-	return false
-}
-
-var rows = []string{"abcdefghijklmnopqrstuvwxyz", "01234567890123456789", "qwertyuiopasdfghjklzxcvbnm",
-	"1234567890qwertyuiop"}
-
-func isRun(s string) bool {
-	for _, row := range rows {
-		doubled := row + row
-		if strings.Contains(doubled, s) || strings.Contains(reversed(doubled), s) {
-			return true
-		}
-	}
-	return false
-}
-
-func reversed(s string) string {
-	b := []rune(s)
-	for i, j := 0, len(b)-1; i < j; i, j = i+1, j-1 {
-		b[i], b[j] = b[j], b[i]
-	}
-	return string(b)
-}
-
-// onlyDecorates tells whether s is the word, perhaps several times, with nothing but digits and signs around it.
-func onlyDecorates(s, word string) bool {
-	if !strings.Contains(s, word) {
-		return false
-	}
-	return strings.IndexFunc(strings.ReplaceAll(s, word, ""), unicode.IsLetter) < 0
+	_, ok := breached[s]
+	return ok
 }
