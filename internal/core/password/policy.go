@@ -81,7 +81,9 @@ func once(s string) string {
 func (p Policy) ownWords() []string {
 	var words []string
 	for _, word := range p.ContextWords {
-		parts := strings.FieldsFunc(fold(word), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+		parts := strings.FieldsFunc(fold(word), func(r rune) bool {
+			return !unicode.IsLetter(r) && !unicode.IsDigit(r)
+		})
 		for _, w := range append(parts, strings.Join(parts, "")) {
 			if utf8.RuneCountInString(w) >= 4 && !slices.Contains(words, w) {
 				words = append(words, w)

@@ -77,7 +77,9 @@ func cheapest(s string, own []string) int {
 		}), worthAgain)
 		upTo(minPiece*size, run(keys[i:]), worthRun)
 		upTo(minWalk*size, walk(keys[i:]), worthWalk)
-		upTo(minPhrase, longest(s[i:], func(piece string) bool { return strings.Contains(phrases, piece) }), worthPhrase)
+		upTo(minPhrase, longest(s[i:], func(piece string) bool {
+			return strings.Contains(phrases, piece)
+		}), worthPhrase)
 		if n, worth := date(s, i); n > 0 {
 			upTo(n, n, worth)
 		}

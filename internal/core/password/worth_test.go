@@ -48,8 +48,10 @@ func TestA12_WeakAndGood(t *testing.T) {
 func TestA12_WorthBesideASecondFactor(t *testing.T) {
 	t.Parallel()
 	p := Policy{MinLength: MinWithMFA, ContextWords: acme.ContextWords}
-	for _, weak := range []string{"password1", "Summer2026", "Summer2026!", "qwerty12", "abcd1234", "1q2w3e4r", "letmein2",
-		"Acme2026!", "P@ssw0rd", "abc123xyz", "dragonmonkey", "monkey!monkey", "aaaaaaab", "12344321", "John1984", "ana!ana!ana"} {
+	for _, weak := range []string{
+		"password1", "Summer2026", "Summer2026!", "qwerty12", "abcd1234", "1q2w3e4r",
+		"letmein2", "Acme2026!", "P@ssw0rd", "abc123xyz", "dragonmonkey", "monkey!monkey", "aaaaaaab", "12344321",
+		"John1984", "ana!ana!ana"} {
 		if p.Check(weak) == nil {
 			t.Errorf("%q passes with %d", weak, worth(fold(weak), p.ownWords()))
 		}
