@@ -252,22 +252,23 @@ func (t inTenant) print(e *env, i credential.Issued) error {
 
 // creation are the flags of a new credential.
 type creation struct {
-	Name      string        `required:"" help:"What to call it."`
-	Purpose   string        `help:"What it is for; the name if left out."`
-	RateLimit *int          `name:"rate-limit" help:"Requests a minute, 1 to 100000."`
-	Address   []string      `help:"Address or network it may be used from; repeat for several."`
-	ExpiresIn time.Duration `name:"expires-in" help:"How long it works, such as 720h; never ends if left out."`
+	Name      string         `required:"" help:"What to call it."`
+	Purpose   string         `help:"What it is for; the name if left out."`
+	RateLimit *int           `name:"rate-limit" help:"Requests a minute, 1 to 100000."`
+	Address   []string       `help:"Address or network it may be used from; repeat for several."`
+	ExpiresIn *time.Duration `name:"expires-in" help:"How long it works, such as 720h; never ends if left out."`
 }
 
 func (n creation) request(kind credential.Kind) (credential.Request, error) {
 	addresses, err := credential.ParseAddresses(n.Address)
 	r := credential.Request{Kind: kind, Name: n.Name, Purpose: n.Purpose, RateLimit: n.RateLimit, Addresses: addresses}
-	if n.ExpiresIn < 0 {
+	if n.ExpiresIn == nil {
+		return r, err
+	}
+	if *n.ExpiresIn <= 0 {
 		return r, errors.New("--expires-in must be positive")
 	}
-	if n.ExpiresIn > 0 {
-		r.ExpiresAt = server.Clock().Add(n.ExpiresIn)
-	}
+	r.ExpiresAt = server.Clock().Add(*n.ExpiresIn)
 	return r, err
 }
 

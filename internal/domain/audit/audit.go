@@ -83,10 +83,10 @@ func RecordIn(ctx context.Context, tx *sqldb.Tx, now time.Time, org id.Organizat
 	return nil
 }
 
-// Filter narrows a listing; zero fields do not.
+// Filter narrows a listing; empty fields do not.
 type Filter struct {
 	Actor, Target, Act string
-	Since, Until       time.Time
+	Since, Until       *time.Time
 	Before             id.Event // page: events older than this one
 	Limit              int
 }
@@ -100,33 +100,39 @@ func New(db *sqldb.DB) *Service { return &Service{db} }
 // newest sorts behind every event's id.
 const newest = id.Event("evt_ZZZZZZZZZZZZZZZZZZZZZZZZZZ")
 
+// forever is later than any event.
+const forever = sqldb.Millis(1 << 62)
+
 // between are the bounds of the ids of a time: ids sort by it, and so a time needs no index of its own. An id may be a
 // moment younger than its event.
-func between(since, until time.Time) (from, before id.Event) {
+func between(since, until sqldb.Millis) (from, before id.Event) {
 	const apart = time.Minute
-	from, before = id.First[id.Event](since), newest
-	if !until.IsZero() {
-		before = id.First[id.Event](until.Add(apart))
+	from, before = id.First[id.Event](since.Time()), newest
+	if until < forever {
+		before = id.First[id.Event](until.Time().Add(apart))
 	}
 	return from, before
 }
 
 // List gives events of the principal's organization, newest first. It needs audit:read:all.
 func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]Event, error) {
-	from, before := between(f.Since, f.Until)
+	since, until := sqldb.Millis(0), forever
+	if f.Since != nil {
+		since = sqldb.MillisOf(*f.Since)
+	}
+	if f.Until != nil {
+		until = sqldb.MillisOf(*f.Until)
+	}
+	if since >= until {
+		return nil, fault.Invalidf("until", "must be later than since")
+	}
+	from, before := between(since, until)
 	if f.Before != "" {
 		before = min(before, f.Before)
 	}
-	until := sqldb.MillisOf(f.Until)
-	if f.Until.IsZero() {
-		until = 1 << 62
-	}
-	if !f.Since.IsZero() && !f.Until.IsZero() && !f.Since.Before(f.Until) {
-		return nil, fault.Invalidf("until", "must be later than since")
-	}
 	rows, err := auditdb.New(s.db.Tenant(p.Organization)).List(ctx, auditdb.ListParams{
 		OrganizationID: p.Organization, FromID: from, Before: before, Actor: f.Actor, Target: f.Target, Act: f.Act,
-		Since: sqldb.MillisOf(f.Since), Until: until, RowLimit: int64(f.Limit),
+		Since: since, Until: until, RowLimit: int64(f.Limit),
 	})
 	if err != nil {
 		return nil, fmt.Errorf("audit: list: %w", err)
@@ -156,7 +162,7 @@ type DayCount struct {
 // CountByDay counts one act a day, for reports.
 func (s *Service) CountByDay(ctx context.Context, org id.Organization, act string, since, until time.Time) ([]DayCount,
 	error) {
-	from, before := between(since, until)
+	from, before := between(sqldb.MillisOf(since), sqldb.MillisOf(until))
 	rows, err := auditdb.New(s.db.Tenant(org)).CountByDay(ctx, auditdb.CountByDayParams{OrganizationID: org, Act: act,
 		FromID: from, Before: before, Since: sqldb.MillisOf(since), Until: sqldb.MillisOf(until)})
 	if err != nil {

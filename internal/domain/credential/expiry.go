@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/moment"
 )
 
 // Periods are the days that an access token may be asked for instead of a date.
@@ -31,8 +32,8 @@ func (d Date) String() string {
 // ParseDate reads 2026-11-22.
 func ParseDate(s string) (Date, error) {
 	t, err := time.Parse(time.DateOnly, s)
-	if err != nil {
-		return Date{}, fault.Invalidf("expiry_date", "must be a date such as 2026-12-31")
+	if err != nil || !moment.InRange(t) {
+		return Date{}, fault.Invalidf("expiry_date", "must be a date of the years 1970 to 9999, such as 2026-12-31")
 	}
 	return DateOf(t, time.UTC), nil
 }

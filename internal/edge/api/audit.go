@@ -49,21 +49,21 @@ func (a *routes) registerAudit() {
 
 type listEventsInput struct {
 	v1.Page
-	Actor  string    `query:"actor" maxLength:"100" doc:"Id of who did it"`
-	Target string    `query:"target" maxLength:"100" doc:"Id of what it was done to"`
-	Act    string    `query:"act" maxLength:"100"`
-	Since  time.Time `query:"since" doc:"RFC 3339; inclusive"`
-	Until  time.Time `query:"until" doc:"RFC 3339; exclusive"`
+	Actor  string          `query:"actor" maxLength:"100" doc:"Id of who did it"`
+	Target string          `query:"target" maxLength:"100" doc:"Id of what it was done to"`
+	Act    string          `query:"act" maxLength:"100"`
+	Since  v1.OptionalTime `query:"since" doc:"RFC 3339; inclusive"`
+	Until  v1.OptionalTime `query:"until" doc:"RFC 3339; exclusive"`
 }
 
 func (a *routes) listEvents(ctx context.Context, c v1.Call, in *listEventsInput) (*v1.ListOutput[auditBody], error) {
-	filters := []string{in.Actor, in.Target, in.Act, in.Since.UTC().String(), in.Until.UTC().String()}
+	filters := []string{in.Actor, in.Target, in.Act, in.Since.String(), in.Until.String()}
 	before, err := a.Position(in.Page, c, "audit-events", filters...)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := a.Audit.List(ctx, c.Principal, audit.Filter{Actor: in.Actor, Target: in.Target, Act: in.Act,
-		Since: in.Since, Until: in.Until, Before: id.Event(before), Limit: in.Limit + 1})
+		Since: in.Since.At, Until: in.Until.At, Before: id.Event(before), Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}

@@ -39,8 +39,8 @@ func (a *routes) reportTickets(ctx context.Context, c v1.Call, _ *v1.Nothing) (*
 }
 
 type signInsInput struct {
-	Since time.Time `query:"since" doc:"RFC 3339; 30 days ago if left out"`
-	Until time.Time `query:"until" doc:"RFC 3339; now if left out"`
+	Since v1.OptionalTime `query:"since" doc:"RFC 3339; 30 days ago if left out"`
+	Until v1.OptionalTime `query:"until" doc:"RFC 3339; now if left out"`
 }
 
 type signInDay struct {
@@ -61,12 +61,14 @@ const (
 )
 
 func (a *routes) reportSignIns(ctx context.Context, c v1.Call, in *signInsInput) (*v1.Output[signInReport], error) {
-	r := signInReport{Since: in.Since.UTC(), Until: in.Until.UTC(), Days: []signInDay{}}
-	if in.Until.IsZero() {
-		r.Until = a.Now().Truncate(time.Second).Add(time.Second) // what happened this second counts
+	r := signInReport{Days: []signInDay{}}
+	r.Until = a.Now().Truncate(time.Second).Add(time.Second) // what happened this second counts
+	if in.Until.At != nil {
+		r.Until = in.Until.At.UTC()
 	}
-	if in.Since.IsZero() {
-		r.Since = r.Until.Add(-30 * day)
+	r.Since = r.Until.Add(-30 * day)
+	if in.Since.At != nil {
+		r.Since = in.Since.At.UTC()
 	}
 	if !r.Since.Before(r.Until) || r.Until.Sub(r.Since) > maxReportSpan {
 		return nil, fault.Invalidf("since", "must be before until, by at most 400 days")

@@ -7,15 +7,27 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/moment"
 )
 
 // maxDepth is how deeply JSON may be nested.
 const maxDepth = 32
+
+// times reads every time in a body, so that no field takes year 1 for none.
+var times = json.UnmarshalFunc(func(raw []byte, t *time.Time) (err error) {
+	var text string
+	if err := json.Unmarshal(raw, &text); err != nil {
+		return err
+	}
+	*t, err = moment.Parse(text)
+	return err
+})
 
 // DecodeJSON reads one JSON value strictly: names match by case, none repeats, nothing follows, nesting is bounded and
 // text is UTF-8. The error names no content.
@@ -28,7 +40,7 @@ func decodeJSON(data []byte, v any, options ...json.Options) error {
 	if hasNUL(data) {
 		return fault.Invalidf("body", "has a NUL character in a text")
 	}
-	err := json.Unmarshal(data, v, options...)
+	err := json.Unmarshal(data, v, append(options, json.WithUnmarshalers(times))...)
 	if err == nil {
 		return nil
 	}
@@ -46,6 +58,8 @@ func decodeJSON(data []byte, v any, options ...json.Options) error {
 		return fault.Invalidf(where, "is not valid JSON at byte %d", syntactic.ByteOffset)
 	case errors.Is(err, json.ErrUnknownName) && errors.As(err, &semantic):
 		return fault.Invalidf("body"+string(semantic.JSONPointer), "is not known here")
+	case errors.Is(err, moment.ErrRange) && errors.As(err, &semantic):
+		return fault.Invalidf("body"+string(semantic.JSONPointer), "%v", moment.ErrRange).Because(moment.ErrRange)
 	case errors.As(err, &semantic):
 		return fault.Invalidf("body"+string(semantic.JSONPointer), "has the wrong type")
 	}

@@ -16,6 +16,26 @@ type object = map[string]any
 
 const base = "/api/v1/acme-corp"
 
+// C4: a date outside 1970 to 9999 is refused. The day before year 1 closes at the zero time, which must not mean never.
+func TestC4_ZeroDatesAreNoAbsence(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		boss := servertest.Demo("admin")
+		made := s.Do(t, "POST", base+"/tokens", object{"name": "x", "expiry_date": "2099-12-31"}, boss).Want(t, 201)
+		for _, date := range []any{"0000-12-31", "0001-01-01", "1969-12-31", "1970-01-01", "9999-12-31",
+			"10000-01-01", "", 0, false} {
+			s.Do(t, "POST", base+"/tokens", object{"name": "x", "expiry_date": date}, boss).Want(t, 400)
+			s.Do(t, "PUT", base+"/tokens/"+made.String("id"), object{"expiry_date": date}, boss).Want(t, 400)
+		}
+		for _, period := range []any{0, -30, "", false} {
+			s.Do(t, "PUT", base+"/tokens/"+made.String("id"), object{"period": period}, boss).Want(t, 400)
+		}
+		r := s.Do(t, "GET", base+"/tokens/"+made.String("id"), nil, boss).Want(t, 200)
+		if r.Get("expiry_date") != "2099-12-31" {
+			t.Errorf("ends %v", r.Get("expiry_date"))
+		}
+	})
+}
+
 // C2, C3, C7, C8, C9: every answer, good and bad, is as its golden file says.
 func TestC7_Golden(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {

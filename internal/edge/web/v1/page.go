@@ -5,6 +5,9 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/moment"
+
+	"github.com/danielgtaylor/huma/v2"
 )
 
 // Page is the input of every list.
@@ -85,6 +88,29 @@ func Moment(t time.Time) *time.Time {
 	}
 	t = t.UTC()
 	return &t
+}
+
+// OptionalTime is a time in a query, or none.
+type OptionalTime struct{ At *time.Time }
+
+// UnmarshalText notes that the parameter was there.
+func (o *OptionalTime) UnmarshalText(text []byte) error {
+	t, err := moment.Parse(string(text))
+	o.At = &t
+	return err
+}
+
+// Schema is that of a time.
+func (o OptionalTime) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "date-time"}
+}
+
+// String binds a cursor to it.
+func (o OptionalTime) String() string {
+	if o.At == nil {
+		return ""
+	}
+	return o.At.UTC().String()
 }
 
 // Text shows a string, or null for none.
