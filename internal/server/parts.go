@@ -109,7 +109,7 @@ func mailPart(_ context.Context, s *Server) (err error) {
 		}
 	}
 	s.Mails = mail.NewOutbox(mail.Deps{DB: s.DB, Now: s.now, Log: s.log, Ring: s.ring, Public: s.Public,
-		Sender: sender, Holder: s.node})
+		Sender: sender, Count: s.Attempts.CountMail, Holder: s.node})
 	s.own(s.Mails)
 	s.every("mail", deliverEvery, s.Mails.Deliver)
 	return nil

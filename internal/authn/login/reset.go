@@ -107,7 +107,13 @@ func (s *Service) mailReset(ctx context.Context, r reset) error {
 	if err != nil || n >= ResetsPerHour {
 		return err
 	}
-	return s.Users.MailReset(ctx, r.source, r.user)
+	err = s.Users.MailReset(ctx, r.source, r.user)
+	if fault.Is(err, fault.Limited) { // who asked must not learn of it: it would tell that the account exists
+		s.Log.WarnContext(ctx, "a password reset was not mailed: too many mails", "requestId", r.source.Request,
+			"error", err)
+		return nil
+	}
+	return err
 }
 
 // ResetPassword gives a user the password they chose at a link that was mailed to them. Their sessions end, no device

@@ -60,3 +60,11 @@ WHERE a.digest = @digest AND a.failures > 0 AND EXISTS (SELECT 1 FROM login_atte
 
 -- name: PlatformPurge :execrows
 DELETE FROM login_attempts WHERE login_attempts.updated_at < @before AND login_attempts.locked_until < @before AND login_attempts.digest IN (SELECT l.digest FROM login_attempts l WHERE l.updated_at < @before AND l.locked_until < @before ORDER BY l.updated_at LIMIT CAST(@row_limit AS BIGINT));
+
+-- name: PlatformCount :one
+-- Counts an act in a window that begins with the first.
+INSERT INTO login_attempts (digest, failures, locks, locked_until, updated_at) VALUES (@digest, 1, 0, 0, @now)
+ON CONFLICT (digest) DO UPDATE SET
+    failures = CASE WHEN login_attempts.updated_at <= CAST(@window_start AS BIGINT) THEN 1 ELSE login_attempts.failures + 1 END,
+    updated_at = CASE WHEN login_attempts.updated_at <= CAST(@window_start AS BIGINT) THEN @now ELSE login_attempts.updated_at END
+RETURNING failures, updated_at;

@@ -79,6 +79,7 @@ func newService(t *testing.T, db *sqldb.DB, hasher Hasher, now func() time.Time)
 	organizations := organization.New(db, caches, organization.MFAOptional, now)
 	roles := role.New(db, caches, now)
 	mails := mail.NewOutbox(mail.Deps{DB: db, Now: now, Log: log, Ring: ring, Sender: sink{}, Holder: "test",
+		Count:  func(context.Context, time.Duration, []mail.Bound) error { return nil },
 		Public: &url.URL{Scheme: "https", Host: "auth.example.com"}})
 	s := New(Deps{DB: db, Now: now, Caches: caches, Organizations: organizations, Roles: roles,
 		OneTime: onetime.New(db, ring), Hasher: hasher, Mails: mails})

@@ -109,6 +109,10 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 	if err != nil {
 		return Invitation{}, secret.Secret{}, fmt.Errorf("invitation: teams: %w", err)
 	}
+	permit, err := s.permitMail(ctx, p, mail.Invitation, email)
+	if err != nil {
+		return Invitation{}, secret.Secret{}, err
+	}
 	now := s.now()
 	inv := Invitation{ID: id.New[id.Invitation](), Email: email, Name: name, Role: n.Role, Teams: n.Teams,
 		State: Pending, InvitedBy: p.ID, CreatedAt: now, ExpiresAt: now.Add(LinkLifetime)}
@@ -132,7 +136,7 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 			return err
 		}
 		m := mail.Message{Kind: mail.Invitation, Subject: string(inv.ID), To: email, Name: name, Organization: org.Name,
-			Page: "accept-invitation", Token: link, Lifetime: LinkLifetime}
+			Permit: permit, Page: "accept-invitation", Token: link, Lifetime: LinkLifetime}
 		if err := s.mails.Queue(ctx, tx, p.Organization, m); err != nil {
 			return err
 		}

@@ -117,9 +117,18 @@ func (s *Service) notice(kind mail.Kind, org organization.Organization, u User, 
 }
 
 func (s *Service) linkMail(kind mail.Kind, org organization.Organization, u User, page string, token secret.Secret,
-	lifetime time.Duration) mail.Message {
+	lifetime time.Duration, permit mail.Permit) mail.Message {
 	return mail.Message{Kind: kind, Subject: string(u.ID), To: u.Email, Name: u.Name, Organization: org.Name,
-		Page: page, Token: token, Lifetime: lifetime}
+		Permit: permit, Page: page, Token: token, Lifetime: lifetime}
+}
+
+// permitMail counts a mail that a caller is about to cause.
+func (s *Service) permitMail(ctx context.Context, p principal.Principal, kind mail.Kind, to string) (mail.Permit,
+	error) {
+	if p.IsSystem() {
+		return mail.Unlimited(to), nil
+	}
+	return s.mails.Permit(ctx, p.Organization, kind, to)
 }
 
 // passwordChanged tells a user that their password is another.
@@ -162,6 +171,10 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 	if err != nil {
 		return link, expires, err
 	}
+	permit, err := s.permitMail(ctx, p, mail.ChoosePassword, u.Email)
+	if err != nil {
+		return link, expires, err
+	}
 	expires = s.now().Add(LinkLifetime)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(user), s.now(),
@@ -176,7 +189,7 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 			return sqldb.ErrStale
 		}
 		if err := s.mails.Queue(ctx, tx, p.Organization,
-			s.linkMail(mail.ChoosePassword, org, u, "set-password", link, LinkLifetime)); err != nil {
+			s.linkMail(mail.ChoosePassword, org, u, "set-password", link, LinkLifetime, permit)); err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "user.password_link_issued", TargetKind: "user",
@@ -196,6 +209,10 @@ func (s *Service) MailReset(ctx context.Context, source principal.Source, u User
 	if org.State != organization.Active || u.State != Active {
 		return nil
 	}
+	permit, err := s.mails.Permit(ctx, org.ID, mail.ResetPassword, u.Email)
+	if err != nil {
+		return err
+	}
 	now := s.now()
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org.ID, Organization: org.ID, Source: source}
 	return s.db.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
@@ -203,16 +220,16 @@ func (s *Service) MailReset(ctx context.Context, source principal.Source, u User
 		if err != nil {
 			return err
 		}
-		// as they are now: the address may have changed since they were asked for
-		u, err := s.Hold(ctx, tx, org.ID, u.ID)
+		asked := u.Email
+		u, err := s.Hold(ctx, tx, org.ID, u.ID) // as they are now
 		if err != nil {
 			return err
 		}
-		if u.State != Active || !u.HasPassword {
+		if u.State != Active || !u.HasPassword || u.Email != asked {
 			return s.onetime.Withdraw(ctx, tx, org.ID, purposeReset, string(u.ID))
 		}
 		if err := s.mails.Queue(ctx, tx, org.ID, s.linkMail(mail.ResetPassword, org, u, "reset-password", token,
-			ResetLifetime)); err != nil {
+			ResetLifetime, permit)); err != nil {
 			return err
 		}
 		return audit.RecordIn(ctx, tx, now, org.ID, p,

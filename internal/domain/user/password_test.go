@@ -18,7 +18,7 @@ import (
 // A12: how long a new password must be, and what it must not be made of.
 func TestA12_Policy(t *testing.T) {
 	t.Parallel()
-	text := good + strings.Repeat(" and more of it", 40)
+	text := "quiz otter lamp" + strings.Repeat(" and more of it", 40)
 	for _, c := range []struct {
 		name  string
 		least int64
@@ -46,7 +46,7 @@ func TestA12_Policy(t *testing.T) {
 		{"the beginning of one's address", 8, User{Email: "roberta@b.example"}, "roberta12345", false},
 		{"one's user name", 8, User{Username: "rob.ert"}, "rob.ert#2026", false},
 		{"a part of one's name", 8, User{Name: "Roberta Kowalczyk"}, "!kowalczyk!2026", false},
-		{"a short part of one's name", 8, User{Name: "Jo Li"}, "123 jo 456 !", true},
+		{"a short part of one's name", 8, User{Name: "Jo Li"}, "7hq2 jo xw9 !", true},
 		{"another's name", 8, User{Name: "Roberta"}, "kowalczyk!2026", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -203,6 +203,15 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 	if err := s.roles.CheckGrantable(ctx, p, n.Role, org.Platform); err != nil {
 		return Created{}, err
 	}
+	var permit mail.Permit
+	if n.PasswordHash == "" {
+		if n.Email, _, err = checkEmail(n.Email); err != nil {
+			return Created{}, err
+		}
+		if permit, err = s.permitMail(ctx, p, mail.ChoosePassword, n.Email); err != nil {
+			return Created{}, err
+		}
+	}
 	var c Created
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		u, err := s.insert(ctx, tx, p, n)
@@ -222,7 +231,7 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 				return err
 			}
 			return s.mails.Queue(ctx, tx, p.Organization,
-				s.linkMail(mail.ChoosePassword, org, u, "set-password", c.Link, LinkLifetime))
+				s.linkMail(mail.ChoosePassword, org, u, "set-password", c.Link, LinkLifetime, permit))
 		}
 		return nil
 	})
@@ -416,6 +425,17 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	u.Email, u.Username, u.Name, u.UpdatedAt = row.Email, row.Username, row.Name, sqldb.Version(s.now(),
 		before.UpdatedAt)
 	row.Now, row.Was = sqldb.MillisOf(u.UpdatedAt), sqldb.MillisOf(before.UpdatedAt)
+	var permits []mail.Permit // of notices to both addresses
+	if u.Email != before.Email {
+		// the former address hears of it too: who takes an account over changes the address first
+		for _, to := range []string{before.Email, u.Email} {
+			permit, err := s.permitMail(ctx, p, mail.EmailChanged, to)
+			if err != nil {
+				return User{}, err
+			}
+			permits = append(permits, permit)
+		}
+	}
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		if u.Role != before.Role || u.Email != before.Email {
 			// whoever holds a link made for the former role, or mailed to the former address, gets nothing of the new
@@ -444,14 +464,11 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 				return err
 			}
 		}
-		if u.Email != before.Email {
-			// the former address hears of it too: who takes an account over changes the address first
-			for _, to := range []string{before.Email, u.Email} {
-				m := s.notice(mail.EmailChanged, org, u, map[string]string{"from": before.Email, "to": u.Email})
-				m.To = to
-				if err := s.mails.Queue(ctx, tx, p.Organization, m); err != nil {
-					return err
-				}
+		for _, permit := range permits {
+			m := s.notice(mail.EmailChanged, org, u, map[string]string{"from": before.Email, "to": u.Email})
+			m.To, m.Permit = permit.To(), permit
+			if err := s.mails.Queue(ctx, tx, p.Organization, m); err != nil {
+				return err
 			}
 		}
 		return s.changed(ctx, tx, p, u, actOf(before, u), changes(before, u))

@@ -13,6 +13,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
 )
 
 // span writes a duration for people.
@@ -30,6 +31,13 @@ func span(d time.Duration) string {
 		}
 	}
 	return d.String()
+}
+
+// mails writes how many mails there may be.
+func mails(l mail.Limits) string {
+	return fmt.Sprintf("within %s: %d from one organization to one address, %d from all to it, %d from one "+
+		"organization, %d altogether", span(mail.Window), l.ToAddressOfOrganization, l.ToAddress, l.OfOrganization,
+		l.Altogether)
 }
 
 // A5, A27, A28, ASVS 6.1.1: the numbers of docs/auth-limits.md are those of the code.
@@ -61,6 +69,10 @@ func TestA5_LimitsAreDocumented(t *testing.T) {
 		{"A link from an administrator works for", span(user.LinkLifetime)},
 		{"A link that somebody asked for works for", span(user.ResetLifetime)},
 		{"Mails with such a link to one account", fmt.Sprintf("%d an hour", login.ResetsPerHour)},
+		{"Mails that somebody with a credential causes (invitations, links, changed addresses)",
+			mails(mail.CausedLimits)},
+		{"Mails that anybody asks for (forgotten passwords)", mails(mail.ResetLimits)},
+		{"Notices to a user of what happened to their account", mails(mail.NoticeLimits)},
 		{"A proof is recent for", fmt.Sprintf("%s (`stepUpSeconds`)", span(organization.DefaultStepUp))},
 		{"Characters of a password",
 			fmt.Sprintf("%d to %d (`passwordMinLength`; down to %d where everybody has a second factor)",

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
@@ -157,6 +158,8 @@ var ring = func() *keyring.Ring {
 	return r
 }()
 
+func uncounted(context.Context, time.Duration, []mail.Bound) error { return nil }
+
 func outbox(t *testing.T, db *sqldb.DB, server *smtptest.Server, holder string, c *clock) *mail.Outbox {
 	t.Helper()
 	sender, err := mail.NewSMTP(mail.SMTP{Address: server.Address, Security: mail.StartTLS, CAFile: server.CAFile,
@@ -166,7 +169,7 @@ func outbox(t *testing.T, db *sqldb.DB, server *smtptest.Server, holder string, 
 	}
 	public, _ := url.Parse("https://auth.example.com")
 	return mail.NewOutbox(mail.Deps{DB: db, Ring: ring, Public: public, Sender: sender, Holder: holder, Now: c.now,
-		Log: slog.New(slog.DiscardHandler)})
+		Count: uncounted, Log: slog.New(slog.DiscardHandler)})
 }
 
 func organization(t *testing.T, db *sqldb.DB) id.Organization {
@@ -184,8 +187,8 @@ func organization(t *testing.T, db *sqldb.DB) id.Organization {
 }
 
 func invite(to string) mail.Message {
-	return mail.Message{Kind: mail.Invitation, Subject: "inv_1", To: to, Name: "Ana", Organization: "Acme",
-		Page: "accept-invitation", Token: secret.New("s3cret"), Lifetime: time.Hour}
+	return mail.Message{Kind: mail.Invitation, Subject: "inv_1", To: to, Permit: mail.Unlimited(to), Name: "Ana",
+		Organization: "Acme", Page: "accept-invitation", Token: secret.New("s3cret"), Lifetime: time.Hour}
 }
 
 func queue(t *testing.T, db *sqldb.DB, o *mail.Outbox, org id.Organization, m mail.Message) {
@@ -377,7 +380,7 @@ func TestA12_ServerDown(t *testing.T) {
 			t.Fatal(err)
 		}
 		o := mail.NewOutbox(mail.Deps{DB: db, Ring: ring, Public: public, Sender: sender, Holder: "node", Now: c.now,
-			Log: slog.New(slog.DiscardHandler)})
+			Count: uncounted, Log: slog.New(slog.DiscardHandler)})
 		queue(t, db, o, org, invite("ana@acme-corp.example"))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 		defer cancel()
@@ -389,6 +392,58 @@ func TestA12_ServerDown(t *testing.T) {
 		if err := outbox(t, db, server, "later", c).Deliver(t.Context()); err != nil ||
 			len(server.Mails("ana@acme-corp.example")) != 1 {
 			t.Errorf("%v", err)
+		}
+	})
+}
+
+// G8: a mail that a caller causes cannot be queued without a permit for its address. A notice needs none; one too many
+// waits, and is not given up.
+func TestG8_MailsAreBounded(t *testing.T) {
+	t.Parallel()
+	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {
+		c, org := &clock{t: time.Unix(1_800_000_000, 0)}, organization(t, db)
+		server, public := smtptest.Start(t, smtptest.Options{}), &url.URL{Scheme: "https", Host: "auth.example.com"}
+		sender, err := mail.NewSMTP(mail.SMTP{Address: server.Address, Security: mail.StartTLS, CAFile: server.CAFile,
+			From: from})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var full bool
+		o := mail.NewOutbox(mail.Deps{DB: db, Ring: ring, Public: public, Sender: sender, Holder: "node", Now: c.now,
+			Count: func(_ context.Context, _ time.Duration, bounds []mail.Bound) error {
+				if full {
+					return fault.Limitedf(fault.CodeRateLimited, 10*time.Minute, "%s", bounds[0].Refusal)
+				}
+				return nil
+			}, Log: slog.New(slog.DiscardHandler)})
+
+		const ana = "ana@acme-corp.example"
+		for _, permit := range []mail.Permit{{}, mail.Unlimited("other@acme-corp.example")} {
+			m := invite(ana)
+			m.Permit = permit
+			if err := db.Tx(t.Context(), org, func(tx *sqldb.Tx) error {
+				return o.Queue(t.Context(), tx, org, m)
+			}); err == nil {
+				t.Errorf("queued with a permit for %q", permit.To())
+			}
+		}
+		full = true
+		if _, err := o.Permit(t.Context(), org, mail.Invitation, ana); !fault.Is(err, fault.Limited) {
+			t.Errorf("a permit beyond the bound: %v", err)
+		}
+		queue(t, db, o, org, mail.Message{Kind: mail.PasswordChanged, Subject: "usr_1", To: ana, Organization: "Acme",
+			Facts: map[string]string{"when": "now", "address": "192.0.2.1"}})
+		if err := o.Deliver(t.Context()); err != nil || rows(t, db, `state = 'waiting'`) != 1 {
+			t.Errorf("a notice beyond the bound does not wait: %v", err)
+		}
+		full = false
+		c.forward(9 * time.Minute)
+		if err := o.Deliver(t.Context()); err != nil || len(server.Mails(ana)) != 0 {
+			t.Errorf("a notice was sent before its time: %v", err)
+		}
+		c.forward(time.Minute)
+		if err := o.Deliver(t.Context()); err != nil || len(server.Mails(ana)) != 1 {
+			t.Errorf("a notice was not sent at its time: %v", err)
 		}
 	})
 }

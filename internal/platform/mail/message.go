@@ -34,6 +34,7 @@ type Message struct {
 	To           string // one address
 	Name         string // of the person; may be empty
 	Organization string // its name, as people know it
+	Permit       Permit // that it was counted; notices need none
 
 	Page     string        // of a link: the page of this server that it leads to
 	Token    secret.Secret // of a link: goes into its fragment, which no browser sends and no server logs

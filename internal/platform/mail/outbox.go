@@ -22,6 +22,7 @@ type Outbox struct {
 	ring   *keyring.Ring
 	public *url.URL
 	sender Sender // nil: nobody sends, and nothing is kept
+	count  Count
 	holder string
 	now    func() time.Time
 	log    *slog.Logger
@@ -35,12 +36,14 @@ type Deps struct {
 	Ring   *keyring.Ring
 	Public *url.URL // links are built from it alone
 	Sender Sender   // nil: this installation sends no mail
-	Holder string   // the node's name, which no other has
+	Count  Count
+	Holder string // the node's name, which no other has
 }
 
 // NewOutbox makes the outbox.
 func NewOutbox(d Deps) *Outbox {
-	return &Outbox{db: d.DB, ring: d.Ring, public: d.Public, sender: d.Sender, holder: d.Holder, now: d.Now, log: d.Log}
+	return &Outbox{db: d.DB, ring: d.Ring, public: d.Public, sender: d.Sender, count: d.Count, holder: d.Holder,
+		now: d.Now, log: d.Log}
 }
 
 // Sends tells whether this installation sends mail at all.
@@ -67,6 +70,9 @@ func (o *Outbox) queue(ctx context.Context, tx *sqldb.Tx, org id.Organization, m
 	more ...any) error {
 	if o.sender == nil {
 		return nil
+	}
+	if err := permitted(m); err != nil {
+		return err
 	}
 	now, mail := o.now(), id.New[id.Mail]()
 	c := content{Kind: m.Kind, To: m.To, Name: m.Name, Organization: m.Organization,
@@ -167,7 +173,7 @@ func (o *Outbox) deliver(ctx context.Context, c claimed) error {
 	if err == nil {
 		return o.end(ctx, c, "sent")
 	}
-	next := o.now().Add(backoff(c.attempts))
+	next := o.again(c, err)
 	if final := errors.Is(err, ErrRefused) || !next.Before(c.expires); final {
 		o.log.ErrorContext(ctx, "a mail was given up", "mail", c.id, "organization", c.org, "attempts", c.attempts,
 			"error", err)
@@ -200,6 +206,9 @@ func (o *Outbox) send(ctx context.Context, c claimed) error {
 	m, err := render(v)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	if err := o.paced(ctx, c, v); err != nil {
+		return err
 	}
 	m.ID = string(c.id)
 	return o.sender.Send(ctx, m)

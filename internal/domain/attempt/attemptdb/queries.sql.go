@@ -20,6 +20,27 @@ func (q *Queries) PlatformClear(ctx context.Context, account string, nobody stri
 	return err
 }
 
+const platformCount = `-- name: PlatformCount :one
+INSERT INTO login_attempts (digest, failures, locks, locked_until, updated_at) VALUES ($1, 1, 0, 0, $2)
+ON CONFLICT (digest) DO UPDATE SET
+    failures = CASE WHEN login_attempts.updated_at <= CAST($3 AS BIGINT) THEN 1 ELSE login_attempts.failures + 1 END,
+    updated_at = CASE WHEN login_attempts.updated_at <= CAST($3 AS BIGINT) THEN $2 ELSE login_attempts.updated_at END
+RETURNING failures, updated_at
+`
+
+type PlatformCountRow struct {
+	Failures  int64
+	UpdatedAt sqldb.Millis
+}
+
+// Counts an act in a window that begins with the first.
+func (q *Queries) PlatformCount(ctx context.Context, digest string, now sqldb.Millis, windowStart int64) (PlatformCountRow, error) {
+	row := q.db.QueryRow(ctx, platformCount, digest, now, windowStart)
+	var i PlatformCountRow
+	err := row.Scan(&i.Failures, &i.UpdatedAt)
+	return i, err
+}
+
 const platformForgive = `-- name: PlatformForgive :exec
 UPDATE login_attempts AS a SET
     locks = CASE WHEN a.failures > (SELECT CAST(COALESCE(SUM(s.failures), 0) AS BIGINT) FROM login_attempts s WHERE s.digest IN ($1, $2)) THEN a.locks ELSE 0 END,
