@@ -227,6 +227,18 @@ func (s Set) Within(ceiling Set) Set {
 	return NewSet(both...)
 }
 
+// ForTeams is what membership of a team brings to a holder of the set, with the scope that whoever decides about
+// memberships must hold it in: all.
+func (s Set) ForTeams() Set {
+	var out []Permission
+	for _, p := range s.list {
+		if p.Scope == Team {
+			out = append(out, Permission{p.Resource, p.Action, All})
+		}
+	}
+	return NewSet(out...)
+}
+
 // WithoutPlatform leaves out what only the platform's own organization can give.
 func (s Set) WithoutPlatform() Set {
 	if !s.platform {

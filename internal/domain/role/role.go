@@ -136,6 +136,25 @@ func (s *Service) CheckGrantable(ctx context.Context, p principal.Principal, nam
 	return nil
 }
 
+// CheckMembership tells whether p may bring holders of a role into a team, or members of one to a role. A team shows
+// its members what belongs to it and to the others in it, so that this needs, with the scope all, what the role gives
+// with the scope team.
+func (s *Service) CheckMembership(ctx context.Context, p principal.Principal, name string) error {
+	held, err := s.PermissionsOf(ctx, p.Organization, name)
+	if err != nil {
+		return err
+	}
+	return checkForTeams(p, name, held)
+}
+
+func checkForTeams(p principal.Principal, name string, held permission.Set) error {
+	if missing := p.Permissions.Missing(held.ForTeams()); len(missing) > 0 {
+		return fault.Forbiddenf("In a team the role %s gives what only someone who holds %s may give.", name,
+			missing[0])
+	}
+	return nil
+}
+
 // Fields are what an organization decides about a role of its own.
 type Fields struct {
 	Name        string
@@ -279,6 +298,16 @@ func (s *Service) update(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 	change(&f)
 	if r.Permissions, err = f.check(p); err != nil {
 		return err
+	}
+	gained := r.Permissions.Filter(func(q permission.Permission) bool { return !before.Permissions.Holds(q) })
+	if refusal := checkForTeams(p, r.Name, gained); refusal != nil {
+		in, err := q.InTeams(ctx, p.Organization, r.Name, sqldb.MillisOf(s.now()))
+		if err != nil {
+			return fmt.Errorf("role: teams: %w", err)
+		}
+		if in > 0 {
+			return refusal
+		}
 	}
 	r.Description, r.UpdatedAt = strings.TrimSpace(f.Description), sqldb.Version(s.now(), before.UpdatedAt)
 	n, err := q.Update(ctx, roledb.UpdateParams{Description: r.Description, Permissions: encode(r.Permissions),

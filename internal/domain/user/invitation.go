@@ -104,6 +104,9 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 		} else if err != nil {
 			return Invitation{}, secret.Secret{}, err
 		}
+		if err := s.checkJoin(ctx, p, team, n.Role); err != nil {
+			return Invitation{}, secret.Secret{}, err
+		}
 	}
 	teams, err := json.Marshal(n.Teams)
 	if err != nil {

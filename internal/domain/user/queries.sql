@@ -89,6 +89,10 @@ SELECT u.* FROM team_members m JOIN users u ON u.organization_id = m.organizatio
 WHERE m.organization_id = @organization_id AND m.team_id = @team_id AND m.user_id > @after
 ORDER BY m.user_id LIMIT CAST(@row_limit AS BIGINT);
 
+-- name: RolesInTeam :many
+SELECT DISTINCT u.role FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
+WHERE m.organization_id = $1 AND m.team_id = $2;
+
 -- name: TeamsOf :many
 SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $2 ORDER BY m.team_id;
 

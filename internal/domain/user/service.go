@@ -203,6 +203,11 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 	if err := s.roles.CheckGrantable(ctx, p, n.Role, org.Platform); err != nil {
 		return Created{}, err
 	}
+	for _, team := range n.Teams {
+		if err := s.checkJoin(ctx, p, team, n.Role); err != nil {
+			return Created{}, err
+		}
+	}
 	var permit mail.Permit
 	if n.PasswordHash == "" {
 		if n.Email, _, err = checkEmail(n.Email); err != nil {
@@ -464,6 +469,11 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 				return err
 			}
 		}
+		if u.Role != before.Role {
+			if err := s.checkPromotion(ctx, tx, p, before, u); err != nil {
+				return err
+			}
+		}
 		for _, permit := range permits {
 			m := s.notice(mail.EmailChanged, org, u, map[string]string{"from": before.Email, "to": u.Email})
 			m.To, m.Permit = permit.To(), permit
@@ -474,6 +484,27 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 		return s.changed(ctx, tx, p, u, actOf(before, u), changes(before, u))
 	})
 	return u, err
+}
+
+// checkPromotion tells whether p may give a role to a user who is in a team. Whoever puts the user into one at the same
+// time waits for this, or was first.
+func (s *Service) checkPromotion(ctx context.Context, tx *sqldb.Tx, p principal.Principal, before, u User) error {
+	former, err := s.roles.PermissionsOf(ctx, p.Organization, before.Role)
+	if err != nil {
+		return err
+	}
+	next, err := s.roles.PermissionsOf(ctx, p.Organization, u.Role)
+	if err != nil || former.Covers(next) {
+		return err
+	}
+	teams, err := userdb.New(tx).TeamsOf(ctx, p.Organization, u.ID)
+	if err != nil {
+		return fmt.Errorf("team: of user: %w", err)
+	}
+	if len(teams) == 0 {
+		return nil
+	}
+	return s.roles.CheckMembership(ctx, p, u.Role)
 }
 
 // checkKind judges a change of what a user is, which decides whether it may have tokens without an expiry and be

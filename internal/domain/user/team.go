@@ -151,15 +151,50 @@ func (s *Service) DeleteTeam(ctx context.Context, p principal.Principal, team id
 	})
 }
 
-// AddMember puts a user into a team; doing it twice is no error. It needs teams:update:all.
+// checkJoin tells whether p may bring a holder of a role into a team: by what the team brings to them, and by what
+// they bring to those who are in it, who see what is assigned to them.
+func (s *Service) checkJoin(ctx context.Context, p principal.Principal, team id.Team, role string) error {
+	roles, err := userdb.New(s.db.Tenant(p.Organization)).RolesInTeam(ctx, p.Organization, team)
+	if err != nil {
+		return fmt.Errorf("team: roles: %w", err)
+	}
+	for _, name := range append(roles, role) {
+		if err := s.roles.CheckMembership(ctx, p, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AddMember puts a user into a team; doing it twice is no error. It needs teams:update:all and, with the scope all,
+// what membership brings.
 func (s *Service) AddMember(ctx context.Context, p principal.Principal, team id.Team, user id.User) error {
+	return sqldb.Retry(func() error { return s.addMember(ctx, p, team, user) })
+}
+
+func (s *Service) addMember(ctx context.Context, p principal.Principal, team id.Team, user id.User) error {
+	p, err := s.Present(ctx, p)
+	if err != nil {
+		return err
+	}
 	if _, err := s.GetTeam(ctx, p, team); err != nil {
 		return err
 	}
-	if _, err := s.Get(ctx, p, user); err != nil {
+	u, err := s.Get(ctx, p, user)
+	if err != nil {
+		return err
+	}
+	if err := s.checkJoin(ctx, p, team, u.Role); err != nil {
 		return err
 	}
 	return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+		held, err := userdb.New(tx).HoldAsRead(ctx, p.Organization, user, sqldb.MillisOf(u.UpdatedAt))
+		if err != nil {
+			return fmt.Errorf("user: hold: %w", err)
+		}
+		if held == 0 { // promoted meanwhile, perhaps: judge again
+			return sqldb.ErrStale
+		}
 		n, err := userdb.New(tx).AddMember(ctx, p.Organization, team, user)
 		if sqldb.IsForeignKey(err) {
 			return fault.NotFoundf("There is no such team or user.")

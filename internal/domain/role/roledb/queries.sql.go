@@ -74,6 +74,19 @@ func (q *Queries) Holders(ctx context.Context, organizationID id.Organization, r
 	return total, err
 }
 
+const inTeams = `-- name: InTeams :one
+SELECT CAST(CASE WHEN EXISTS (SELECT 1 FROM users u JOIN team_members m ON m.organization_id = u.organization_id AND m.user_id = u.id WHERE u.organization_id = $1 AND u.role = $2)
+    OR EXISTS (SELECT 1 FROM invitations i WHERE i.organization_id = $1 AND i.role = $2 AND i.state = 'pending' AND i.expires_at > $3 AND i.team_ids <> '[]') THEN 1 ELSE 0 END AS BIGINT) AS in_teams
+`
+
+// Whether somebody who holds the role, or is invited to it, is in a team.
+func (q *Queries) InTeams(ctx context.Context, organizationID id.Organization, role string, now sqldb.Millis) (int64, error) {
+	row := q.db.QueryRow(ctx, inTeams, organizationID, role, now)
+	var in_teams int64
+	err := row.Scan(&in_teams)
+	return in_teams, err
+}
+
 const insert = `-- name: Insert :exec
 INSERT INTO roles (organization_id, id, name, description, permissions, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $6)
 `

@@ -674,6 +674,31 @@ func (q *Queries) RequireSecondFactor(ctx context.Context, arg RequireSecondFact
 	return result.RowsAffected(), nil
 }
 
+const rolesInTeam = `-- name: RolesInTeam :many
+SELECT DISTINCT u.role FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
+WHERE m.organization_id = $1 AND m.team_id = $2
+`
+
+func (q *Queries) RolesInTeam(ctx context.Context, organizationID id.Organization, teamID id.Team) ([]string, error) {
+	rows, err := q.db.Query(ctx, rolesInTeam, organizationID, teamID)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []string{}
+	for rows.Next() {
+		var role string
+		if err := rows.Scan(&role); err != nil {
+			return nil, err
+		}
+		items = append(items, role)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setInvitationState = `-- name: SetInvitationState :execrows
 UPDATE invitations SET state = $1, user_id = $2 WHERE organization_id = $3 AND id = $4 AND state = 'pending'
 `
