@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
@@ -28,6 +29,7 @@ type Inspection struct {
 	JTI        string
 	Audience   string
 	Thumbprint string
+	Addresses  []netip.Prefix // from which it may be used; none: all
 	IssuedAt   time.Time
 	ExpiresAt  time.Time // zero: never
 }
@@ -47,6 +49,9 @@ func (a *Authenticator) Inspect(ctx context.Context, value string) (Inspection, 
 		Credential: s.credential,
 		Client:     s.client.ID, Thumbprint: s.thumbprint, IssuedAt: s.credential.CreatedAt,
 		ExpiresAt: s.principal.ExpiresAt}
+	if s.kind.bounds != nil {
+		_, i.Addresses = s.kind.bounds(&s)
+	}
 	if s.access != nil {
 		r := s.access.Registered()
 		i.JTI, i.Audience, i.IssuedAt = r.ID, r.Audience, time.Unix(r.IssuedAt, 0).UTC()
@@ -75,6 +80,7 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (_ Ins
 	p := principal.Principal{Kind: principal.Client, ID: r.Subject, Home: r.Organization, Organization: r.Organization,
 		OrganizationSlug: org.Slug, ExpiresAt: r.ExpiresAt}
 	resource := clients.resource
+	var addresses []netip.Prefix
 	if r.Client != "" {
 		c, err := a.Clients.Facts(ctx, r.Organization, r.Client)
 		if err != nil {
@@ -83,7 +89,7 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (_ Ins
 		if c.State != "active" || !c.RefreshAllowed {
 			return Inspection{}, errRevoked()
 		}
-		p.Name = c.Name
+		p.Name, addresses = c.Name, c.Addresses
 	} else {
 		st, err := a.Sessions.Standing(ctx, r.Organization, id.User(r.Subject), r.Session)
 		if err != nil && !st.Session.Live(a.Now()) || err != nil && fault.Of(err).Code != fault.CodeReauthentication {
@@ -98,8 +104,7 @@ func (a *Authenticator) inspectRefresh(ctx context.Context, value string) (_ Ins
 		resource = sessions.resource
 	}
 	return Inspection{Kind: RefreshToken, Resource: resource, Principal: p, Refresh: r, Client: r.Client, JTI: r.JTI,
-		IssuedAt:  r.IssuedAt,
-		ExpiresAt: r.ExpiresAt}, refused
+		Addresses: addresses, IssuedAt: r.IssuedAt, ExpiresAt: r.ExpiresAt}, refused
 }
 
 // Held finds the long-lived credential that a value opens, in whatever state it or its owner is: who gives a value back

@@ -20,7 +20,7 @@ type Builtin struct {
 
 var tenantAdmin = []string{
 	"access_tokens:manage:all", "api_keys:manage:all", "application_tokens:manage:all", "audit:read:all",
-	"clients:manage:all", "entity:manage:all",
+	"clients:manage:all", "entity:manage:all", "introspection:manage:all",
 	"invitations:manage:all", "organization:manage:all", "reports:read:all", "roles:manage:all", "sessions:manage:all",
 	"sla_policies:manage:all", "sso:manage:all", "system_tokens:manage:all", "teams:manage:all", "tickets:manage:all",
 	"users:manage:all",

@@ -34,6 +34,7 @@ var own = words{
 	// name and profile of the organization, not its settings
 	"entity":             {"read": onlyAll, "update": onlyAll, Manage: onlyAll},
 	"audit":              {"read": onlyAll, Manage: onlyAll},
+	"introspection":      {"read": onlyAll, Manage: onlyAll}, // all that a token says
 	"api_keys":           crud(ownAll),
 	"access_tokens":      crud(ownAll),
 	"application_tokens": crud(ownAll),

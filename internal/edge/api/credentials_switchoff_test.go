@@ -140,7 +140,7 @@ func TestG7_SwitchedOff(t *testing.T) {
 		s := servertest.New(t, address)
 		other := servertest.Join(t, address)
 		admin := s.As(t, servertest.Admin)
-		asker := s.Client(t, admin, nil)
+		asker := s.Client(t, admin, nil, "introspection:read:all")
 		s.Do(t, "POST", "/v1/roles", map[string]any{"name": "nothing", "permissions": []string{}}, admin).Want(t, 201)
 		n := 0
 		for _, k := range kinds {
@@ -244,7 +244,7 @@ func TestA45_SuspensionStopsEveryKind(t *testing.T) {
 		client := s.Seeds.Clients[0]
 		// Who asks about tokens lives elsewhere and may see everyone's.
 		r := s.Do(t, "POST", "/v1/clients", map[string]any{"name": "gateway",
-			"permissions": []string{"organizations:read:all"}}, operator).Want(t, 201)
+			"permissions": []string{"organizations:read:all", "introspection:read:all"}}, operator).Want(t, 201)
 		asker := servertest.Machine{Client: r.String("id"), Secret: r.String("clientSecret")}
 		state := func(state string) {
 			path, body := "/v1/organizations/"+s.Organization("acme-corp"), any(map[string]any{"state": state})

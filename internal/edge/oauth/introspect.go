@@ -34,15 +34,18 @@ type answer struct {
 	Owner            string              `json:"ownerId,omitzero"`
 	SessionID        string              `json:"sessionId,omitzero"`
 	Permissions      []string            `json:"permissions,omitzero"`
+	AllowedAddresses []string            `json:"allowedAddresses,omitzero"`
 	Confirmation     *token.Confirmation `json:"cnf,omitzero"`
 }
 
 // jwtAnswer is the media type of a signed answer (RFC 9701 §4).
 const jwtAnswer = "application/token-introspection+jwt"
 
-// introspect tells a client about a token of its own organization. A client of the platform that may read all
-// organizations is told about everyone's, since it guards an API of many tenants. Whatever else a token is (unknown,
-// ended, another tenant's), it is just not active.
+// introspect tells a client about its own tokens and, with introspection:read:all, about those of its organization. A
+// client of the platform that may read all organizations too is told about everyone's, since it guards an API of many
+// tenants. Any other client of the organization learns that a token is active, and no more: what a token says of a
+// person is not for everybody (RFC 7662 §2.2, §5). Whatever else a token is (unknown, ended, another tenant's), it is
+// just not active.
 func (o *server) introspect(w http.ResponseWriter, r *http.Request, form url.Values) error {
 	proof, err := o.client(w, r, form)
 	if err != nil {
@@ -63,8 +66,12 @@ func (o *server) introspect(w http.ResponseWriter, r *http.Request, form url.Val
 		return err
 	}
 	a := answer{}
-	if err == nil && (everywhere || i.Principal.Home == asker.Organization) {
+	switch reads := asker.Permissions.Scope("introspection", "read") == permission.All; {
+	case err != nil:
+	case i.Client == asker.ID, reads && (everywhere || i.Principal.Home == asker.Organization):
 		a = o.describe(i)
+	case i.Principal.Home == asker.Organization:
+		a.Active = true
 	}
 	if !wantsJWT(r) {
 		return writeJSON(w, a)
@@ -107,6 +114,9 @@ func (o *server) describe(i authn.Inspection) answer {
 	}
 	if !i.ExpiresAt.IsZero() {
 		a.Expires = i.ExpiresAt.Unix()
+	}
+	for _, network := range i.Addresses {
+		a.AllowedAddresses = append(a.AllowedAddresses, network.String())
 	}
 	if i.Thumbprint != "" {
 		a.Confirmation = &token.Confirmation{Thumbprint: i.Thumbprint}

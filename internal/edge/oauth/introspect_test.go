@@ -16,7 +16,7 @@ import (
 func TestE8_Introspection(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)
-		asker := s.Client(t, admin, nil)
+		asker := s.Client(t, admin, nil, "introspection:read:all")
 		basic := servertest.Basic(asker.Client, asker.Secret)
 		ask := func(token string, changes ...servertest.Change) servertest.Response {
 			return s.PostForm(t, "/oauth2/introspect", []string{"token", token, "token_type_hint", "refresh_token"},
@@ -92,6 +92,73 @@ func TestE8_Introspection(t *testing.T) {
 	})
 }
 
+// A43, ATK34, RFC 7662 §2.2: a client without introspection:read:all is told all about its own tokens only. Of every
+// other live token of its organization it learns that it is active, plainly and signed.
+func TestATK34_OwnTokensOnly(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := s.As(t, servertest.Admin)
+		asker := s.Client(t, admin, map[string]any{"refreshTokens": true}, "tickets:read:all", "clients:read:all")
+		basic := servertest.Basic(asker.Client, asker.Secret)
+		values := map[string]string{"refresh": s.Login(t, servertest.Admin).RefreshToken}
+		for _, m := range s.Seeded(t) {
+			values[m.Kind] = m.Value
+		}
+		for name, value := range values {
+			if r := s.PostForm(t, "/oauth2/introspect", []string{"token", value}, basic).
+				Want(t, 200); string(r.Body) != `{"active":true}` {
+				t.Errorf("%s: %s", name, r.Body)
+			}
+			r := s.PostForm(t, "/oauth2/introspect", []string{"token", value}, basic,
+				servertest.Header("Accept", "application/token-introspection+jwt")).Want(t, 200)
+			if inner := verified(t, s, string(r.Body))["token_introspection"]; fmt.Sprint(inner) != "map[active:true]" {
+				t.Errorf("%s, signed: %v", name, inner)
+			}
+		}
+		own := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, basic).Want(t, 200)
+		for _, member := range []string{"access_token", "refresh_token"} {
+			r := s.PostForm(t, "/oauth2/introspect", []string{"token", own.String(member)}, basic).Want(t, 200)
+			if r.String("client_id") != asker.Client || r.String("organization") != "acme-corp" {
+				t.Errorf("its own %s: %s", member, r.Body)
+			}
+		}
+	})
+}
+
+// A14, E8: the answer names the networks from which a key or a client may work, so that whoever asks can hold to them
+// as /verify does. One that works from everywhere has none.
+func TestA14_IntrospectionNamesAddresses(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := s.As(t, servertest.Admin)
+		asker := s.Seeds.Clients[0]
+		ask := func(token string) servertest.Response {
+			r := s.PostForm(t, "/oauth2/introspect", []string{"token", token},
+				servertest.Basic(asker.ClientID, asker.ClientSecret)).Want(t, 200)
+			if r.Get("active") != true {
+				t.Errorf("%s", r.Body)
+			}
+			return r
+		}
+		networks := []string{"127.0.0.1", "::1", "192.0.2.0/24"}
+		const want = "[127.0.0.1/32 ::1/128 192.0.2.0/24]"
+		key := s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x", "permissions": []string{},
+			"allowedAddresses": networks}, admin).Want(t, 201).String("key")
+		token := s.Do(t, "POST", "/v1/access-tokens", map[string]any{"name": "x", "allowedAddresses": networks}, admin).
+			Want(t, 201).String("token")
+		client := s.Client(t, admin, map[string]any{"refreshTokens": true, "allowedAddresses": networks})
+		granted := s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"},
+			servertest.Basic(client.Client, client.Secret)).Want(t, 200)
+		for name, value := range map[string]string{"a key": key, "an access token": token,
+			"a client's token": granted.String("access_token"), "its refresh token": granted.String("refresh_token")} {
+			if r := ask(value); fmt.Sprint(r.Get("allowedAddresses")) != want {
+				t.Errorf("%s: %s", name, r.Body)
+			}
+		}
+		if r := ask(s.Seeds.APIKeys[0].Key); r.Get("allowedAddresses") != nil {
+			t.Errorf("a key for everywhere: %s", r.Body)
+		}
+	})
+}
+
 // verified checks a JWT with the published keys.
 func verified(t *testing.T, s *servertest.Server, token string) map[string]any {
 	t.Helper()
@@ -116,14 +183,16 @@ func verified(t *testing.T, s *servertest.Server, token string) map[string]any {
 // a client of the platform that may read all organizations is told.
 func TestATK34_ForeignTokens(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		foreign := s.Client(t, s.As(t, servertest.Foreigner), nil, "clients:manage:all", "users:manage:all")
+		foreign := s.Client(t, s.As(t, servertest.Foreigner), nil, "clients:manage:all",
+			"introspection:manage:all", "users:manage:all")
 		operator := s.As(t, servertest.Operator)
 		made := func(permissions ...string) servertest.Change {
 			r := s.Do(t, "POST", "/v1/clients", map[string]any{"name": "x", "permissions": permissions}, operator).
 				Want(t, 201)
 			return servertest.Basic(r.String("id"), r.String("clientSecret"))
 		}
-		everywhere, powerless := made("organizations:read:all"), made("tickets:read:all")
+		everywhere := made("organizations:read:all", "introspection:read:all")
+		powerless := made("introspection:read:all")
 		values := map[string]string{"nonsense": "nonsense", "three parts": "a.b.c",
 			"an unknown key":  "tnt_0000000000" + strings.Repeat("0", 48) + "_00000000",
 			"a client secret": foreign.Secret, "our own secret": s.Seeds.Clients[0].ClientSecret}

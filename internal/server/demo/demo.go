@@ -231,7 +231,8 @@ func (s *seeder) seedCredentials(ctx context.Context, d *Seeds, org organization
 	}
 	c, secret, err := s.Credentials.CreateClient(ctx, p,
 		client.Fields{Client: client.Client{Name: "Demo client",
-			Authentication: client.Authentication{Method: client.Secret}}, PermissionList: all})
+			Authentication: client.Authentication{Method: client.Secret}},
+			PermissionList: append(all, "introspection:read:all")})
 	if err != nil {
 		return err
 	}

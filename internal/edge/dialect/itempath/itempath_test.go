@@ -364,7 +364,7 @@ func TestB5_SessionsEnd(t *testing.T) {
 			_, c := claims(t, token)
 			return c["sessionId"].(string)
 		}
-		client := s.Client(t, admin, nil)
+		client := s.Client(t, admin, nil, "introspection:read:all")
 		for name, end := range map[string]func(p servertest.Tokens){
 			"its user signs out everywhere": func(servertest.Tokens) {
 				s.Do(t, "POST", "/v1/auth/logout", nil, s.As(t, servertest.Manager)).Want(t, 200)
