@@ -127,6 +127,9 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 		} else if !errors.Is(err, sqldb.ErrNoRows) {
 			return fmt.Errorf("invitation: user: %w", err)
 		}
+		if err := s.replacePending(ctx, tx, p, inv); err != nil {
+			return err
+		}
 		err := q.InsertInvitation(ctx, userdb.InsertInvitationParams{OrganizationID: p.Organization, ID: inv.ID,
 			Email: email, EmailKey: key, Name: name, Role: n.Role,
 			TeamIds: string(teams), InvitedBy: p.ID, CreatedAt: sqldb.MillisOf(now),
@@ -229,6 +232,9 @@ func (s *Service) updateInvitation(ctx context.Context, p principal.Principal, i
 		}
 		if role != nil {
 			inv.Role = *role
+			if err := s.replacePending(ctx, tx, p, inv); err != nil {
+				return err
+			}
 		}
 		if name != nil {
 			if inv.Name, err = checkText("name", *name, 0, 200); err != nil {
@@ -264,6 +270,21 @@ func (s *Service) checkLower(ctx context.Context, p principal.Principal, present
 	return nil
 }
 
+// replacePending revokes what waits for the same address and role as a later invitation: one link is enough.
+func (s *Service) replacePending(ctx context.Context, tx *sqldb.Tx, p principal.Principal, later Invitation) error {
+	earlier, err := userdb.New(tx).PendingInvitations(ctx, p.Organization, CanonicalName(later.Email), later.Role,
+		later.ID)
+	if err != nil {
+		return fmt.Errorf("invitation: pending: %w", err)
+	}
+	for _, i := range earlier {
+		if err := s.revoke(ctx, tx, p, i, map[string]string{"replacedBy": string(later.ID)}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // RevokeInvitation makes a pending invitation's link worthless. It needs invitations:delete:all.
 func (s *Service) RevokeInvitation(ctx context.Context, p principal.Principal, i id.Invitation) error {
 	return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
@@ -271,18 +292,23 @@ func (s *Service) RevokeInvitation(ctx context.Context, p principal.Principal, i
 		if _, err := s.oneInvitation(q.GetInvitation(ctx, p.Organization, i)); err != nil {
 			return err
 		}
-		n, err := q.SetInvitationState(ctx, string(Revoked), "", p.Organization, i)
-		if err != nil {
-			return fmt.Errorf("invitation: revoke: %w", err)
-		}
-		if n == 0 {
-			return nil // accepted or revoked already: its link is worthless as asked
-		}
-		if err := s.onetime.Withdraw(ctx, tx, p.Organization, purposeInvitation, string(i)); err != nil {
-			return err
-		}
-		return s.recordInvitation(ctx, tx, p, i, "invitation.revoked", nil)
+		return s.revoke(ctx, tx, p, i, nil)
 	})
+}
+
+func (s *Service) revoke(ctx context.Context, tx *sqldb.Tx, p principal.Principal, i id.Invitation,
+	details map[string]string) error {
+	n, err := userdb.New(tx).SetInvitationState(ctx, string(Revoked), "", p.Organization, i)
+	if err != nil {
+		return fmt.Errorf("invitation: revoke: %w", err)
+	}
+	if n == 0 {
+		return nil // accepted or revoked already: its link is worthless as asked
+	}
+	if err := s.onetime.Withdraw(ctx, tx, p.Organization, purposeInvitation, string(i)); err != nil {
+		return err
+	}
+	return s.recordInvitation(ctx, tx, p, i, "invitation.revoked", details)
 }
 
 // Accept makes the invited user with the password they chose. The link works once, on time, for the address, role and

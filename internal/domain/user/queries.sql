@@ -103,6 +103,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, 'pending', $8, '', $9, $10);
 -- name: GetInvitation :one
 SELECT * FROM invitations WHERE organization_id = $1 AND id = $2;
 
+-- name: PendingInvitations :many
+SELECT id FROM invitations WHERE organization_id = @organization_id AND email_key = @email_key AND role = @role AND state = 'pending' AND id <> @later;
+
 -- name: ListInvitations :many
 SELECT * FROM invitations WHERE organization_id = @organization_id AND id > @after AND (CAST(@state AS TEXT) = '' OR state = @state)
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT);

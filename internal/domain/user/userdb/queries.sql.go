@@ -547,6 +547,35 @@ func (q *Queries) ListTeams(ctx context.Context, organizationID id.Organization,
 	return items, nil
 }
 
+const pendingInvitations = `-- name: PendingInvitations :many
+SELECT id FROM invitations WHERE organization_id = $1 AND email_key = $2 AND role = $3 AND state = 'pending' AND id <> $4
+`
+
+func (q *Queries) PendingInvitations(ctx context.Context, organizationID id.Organization, emailKey string, role string, later id.Invitation) ([]id.Invitation, error) {
+	rows, err := q.db.Query(ctx, pendingInvitations,
+		organizationID,
+		emailKey,
+		role,
+		later,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []id.Invitation{}
+	for rows.Next() {
+		var id id.Invitation
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const platformByEmail = `-- name: PlatformByEmail :many
 SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2
 `
