@@ -39,7 +39,9 @@ type Forgot struct {
 // counts as a try at the account.
 func (s *Service) Forgotten(ctx context.Context, in Forgot) error {
 	if !s.Mails.Sends() {
-		return fault.Unavailablef(0, "This installation sends no mail. Ask an administrator for a link.")
+		refusal := fault.Unavailablef(0, "This installation sends no mail. Ask an administrator for a link.")
+		refusal.Configured = true
+		return refusal
 	}
 	counter, tenant := in.Tenant.counter(in.Name), in.Tenant.ID
 	if in.Tenant.Unknown {

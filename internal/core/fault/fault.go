@@ -69,6 +69,7 @@ type Error struct {
 	Fields     []Field
 	RetryAfter time.Duration // Limited and Unavailable: when trying again makes sense
 	MaxAge     time.Duration // STEP_UP_REQUIRED: how long ago the last proof may be
+	Configured bool          // Unavailable by the configuration: nothing that somebody must look after
 	cause      error
 }
 

@@ -58,7 +58,7 @@ func NewProblem(ctx context.Context, err error) *Problem {
 			f = fault.Unavailablef(0, "The request took too long.")
 		}
 	}
-	if f.Kind == fault.Internal || f.Kind == fault.Unavailable {
+	if (f.Kind == fault.Internal || f.Kind == fault.Unavailable) && !f.Configured {
 		info.log().LogAttrs(ctx, slog.LevelError, "request failed",
 			slog.String("requestId", string(info.Source.Request)),
 			slog.String("route", info.Route.Method+" "+info.Route.Pattern), slog.Any("error", err))
