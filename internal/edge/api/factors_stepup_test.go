@@ -53,7 +53,8 @@ func TestA32_StepUp(t *testing.T) {
 			"PUT /v1/auth/password", "POST /v1/api-keys", "PATCH /v1/api-keys/{id}", "POST /v1/api-keys/{id}/rotate",
 			"DELETE /v1/users/{id}/mfa", "PATCH /v1/organization",
 			"POST /v1/users", "PATCH /v1/users/{id}", "POST /v1/users/{id}/unlock", "POST /v1/users/{id}/password-link",
-			"POST /v1/invitations", "POST /v1/roles", "PATCH /v1/roles/{id}"} {
+			"POST /v1/invitations", "POST /v1/roles", "PATCH /v1/roles/{id}",
+			"DELETE /v1/organizations/{id}"} {
 			if !slices.ContainsFunc(s.Kit.Routes(), func(r webRoute) bool {
 				return r.StepUp && r.Method+" "+r.Pattern == want
 			}) {
@@ -112,6 +113,24 @@ func TestA32_StepUp(t *testing.T) {
 		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "backup_codes", "code": app.BackupCodes[3]},
 			as).Want(t, 200)
 		s.Do(t, "DELETE", "/v1/auth/mfa/factors/"+app.ID+"?endOtherSessions=true", nil, as).Want(t, 204)
+	})
+}
+
+// A32, A45: an operator whose proof is old deletes no organization.
+func TestA32_DeletingAnOrganization(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		operator := s.Login(t, servertest.Operator)
+		org := "/v1/organizations/" + s.Organization("second-tenant")
+		s.Clock.Advance(14 * time.Minute)
+		s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": operator.RefreshToken}).Want(t, 200).
+			Into(t, &operator)
+		s.Clock.Advance(2 * time.Minute)
+		as := servertest.Bearer(operator.AccessToken)
+		s.Do(t, "DELETE", org, nil, as).Want(t, 401, "STEP_UP_REQUIRED")
+		s.Do(t, "GET", org, nil, as).Want(t, 200)
+		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"password": demo.Password}, as).Want(t, 200).
+			Into(t, &operator)
+		s.Do(t, "DELETE", org, nil, servertest.Bearer(operator.AccessToken)).Want(t, 204)
 	})
 }
 

@@ -196,7 +196,7 @@ func (a *routes) registerOrganizations() {
 		v1.Op("Get an organization (operators)"), a.getOrganization)
 	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodPatch, "/v1/organizations/{id}", "organizations:update")),
 		v1.Op("Change, suspend or resume an organization (operators)", http.StatusConflict), a.updateOrganization)
-	v1.Register(a.API, v1.Managed(http.MethodDelete, "/v1/organizations/{id}", "organizations:delete"),
+	v1.Register(a.API, v1.StepUp(v1.Managed(http.MethodDelete, "/v1/organizations/{id}", "organizations:delete")),
 		v1.Deleted("Delete an organization (operators)", http.StatusConflict), a.deleteOrganization)
 }
 
