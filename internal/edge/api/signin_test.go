@@ -423,7 +423,8 @@ func TestA10_Logout(t *testing.T) {
 		_, claims := decodeToken(t, b.AccessToken)
 		r := s.Do(t, "POST", "/v1/auth/logout", map[string]any{"sessionId": claims["sessionId"]},
 			servertest.Bearer(a.AccessToken)).Want(t, 200)
-		if r.Get("revoked") != true || r.Get("sessionsTerminated") != 1.0 || r.String("message") == "" {
+		if r.Get("revoked") != true || r.Get("sessionsTerminated") != 1.0 ||
+			r.String("message") != "The session has been revoked." {
 			t.Errorf("answer %s", r.Body)
 		}
 		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(b.AccessToken)).Want(t, 401, "TOKEN_REVOKED")
@@ -432,7 +433,7 @@ func TestA10_Logout(t *testing.T) {
 		s.Do(t, "POST", "/v1/auth/logout", map[string]any{"sessionId": claims["sessionId"]},
 			servertest.Bearer(a.AccessToken)).Want(t, 404)
 		r = s.Do(t, "POST", "/v1/auth/logout", nil, servertest.Bearer(a.AccessToken)).Want(t, 200)
-		if r.Get("sessionsTerminated") != 2.0 {
+		if r.Get("sessionsTerminated") != 2.0 || r.String("message") != "All active sessions have been revoked." {
 			t.Errorf("ended %v sessions, want the two that were left", r.Get("sessionsTerminated"))
 		}
 		for _, tokens := range []servertest.Tokens{a, b, c} {

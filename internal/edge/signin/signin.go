@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -229,7 +228,7 @@ type logoutOutput struct {
 
 func (a *routes) logout(ctx context.Context, c v1.Call, in *logoutInput) (*logoutOutput, error) {
 	res := &logoutOutput{}
-	ended := 1
+	ended, message := 1, "The session has been revoked."
 	if in.Body != nil && in.Body.SessionID != "" {
 		s, err := v1.PathID[id.Session](in.Body.SessionID)
 		if err != nil {
@@ -242,6 +241,7 @@ func (a *routes) logout(ctx context.Context, c v1.Call, in *logoutInput) (*logou
 			res.SetCookie = web.ExpiredCookies()
 		}
 	} else {
+		message = "All active sessions have been revoked."
 		var err error
 		if ended, err = a.Sessions.EndAllOf(ctx, c.Principal, id.User(c.ID), session.ReasonLogout); err != nil {
 			return nil, err
@@ -250,7 +250,6 @@ func (a *routes) logout(ctx context.Context, c v1.Call, in *logoutInput) (*logou
 			res.SetCookie = web.ExpiredCookies()
 		}
 	}
-	res.Body.Revoked, res.Body.SessionsTerminated = true, ended
-	res.Body.Message = "Signed out of " + strconv.Itoa(ended) + " session(s)."
+	res.Body.Revoked, res.Body.SessionsTerminated, res.Body.Message = true, ended, message
 	return res, nil
 }
