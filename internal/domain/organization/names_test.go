@@ -14,6 +14,7 @@ func TestA4_Origin(t *testing.T) {
 	long := "b" + strings.Repeat("abcdefghi.", 28)
 	const form, plain, port, host, number = "must be an origin", "must be https", "must leave out",
 		"must name one host", "must have a port"
+	const address = "must have the address as browsers write it"
 	for _, c := range []struct{ name, origin, want string }{
 		{"a host", "https://app.example.com", ""},
 		{"a host of one label", "https://app", ""},
@@ -66,6 +67,20 @@ func TestA4_Origin(t *testing.T) {
 		{"a port with a zero before", "https://app.example.com:0443", number},
 		{"a port too far", "https://app.example.com:99999", number},
 		{"port 0", "https://app.example.com:0", number},
+
+		{"an IPv6 address of many zeros", "https://[0:0:0:0:0:0:0:7]", address},
+		{"an IPv6 address with zeros before", "https://[2001:0db8::7]", address},
+		{"an IPv4 address in IPv6", "https://[::ffff:192.0.2.7]", address},
+		{"an IPv4 address in IPv6, as browsers write it", "https://[::ffff:c000:207]", ""},
+		{"an address in short", "https://127.1", host},
+		{"an address as a number", "https://2130706433", host},
+		{"an address in hexadecimal", "https://0x7f.0.0.1", host},
+		{"an address in octal", "https://0177.0.0.01", host},
+		{"an address out of range", "https://256.0.2.7", host},
+		{"a name that ends in a number", "https://app.example.7", host},
+		{"a name that ends in a hexadecimal number", "https://app.0x7", host},
+		{"punycode of nothing", "https://xn--99999999999.example", host},
+		{"punycode of what is ASCII", "https://xn--app-.example", host},
 
 		{"plain http", "http://app.example.com", plain},
 		{"plain http to a name that begins as loopback", "http://localhost.example.com", plain},

@@ -15,6 +15,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
+
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 )
@@ -135,8 +137,8 @@ func CheckOrigin(o string) error {
 		u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme+"://"+u.Host != o || o != strings.ToLower(o) {
 		return fmt.Errorf("must be an origin such as https://app.example.com: lower case, without path")
 	}
-	if _, err := netip.ParseAddr(u.Hostname()); err != nil && !hostPattern.MatchString(u.Hostname()) {
-		return fmt.Errorf("must name one host, in ASCII")
+	if err := checkHost(u.Hostname()); err != nil {
+		return err
 	}
 	if n, err := strconv.ParseUint(u.Port(), 10, 16); strings.HasSuffix(u.Host, ":") ||
 		u.Port() != "" && (err != nil || n == 0 || u.Port()[0] == '0') {
@@ -150,6 +152,36 @@ func CheckOrigin(o string) error {
 	}
 	return nil
 }
+
+// checkHost accepts a host as browsers write it (WHATWG URL §3.5): what is another spelling to them never matches.
+func checkHost(host string) error {
+	if a, err := netip.ParseAddr(host); err == nil {
+		want := a.String()
+		if a.Is4In6() {
+			b := a.As16()
+			want = fmt.Sprintf("::ffff:%x:%x", uint16(b[12])<<8|uint16(b[13]), uint16(b[14])<<8|uint16(b[15]))
+		}
+		if host != want {
+			return fmt.Errorf("must have the address as browsers write it: %s", want)
+		}
+		return nil
+	}
+	if !hostPattern.MatchString(host) {
+		return fmt.Errorf("must name one host, in ASCII")
+	}
+	if last := host[strings.LastIndex(host, ".")+1:]; numberPattern.MatchString(last) {
+		return fmt.Errorf("must name one host: browsers read one that ends in a number as an address, and this is none")
+	}
+	if strings.Contains(host, "xn--") {
+		if ascii, err := idna.Lookup.ToASCII(host); err != nil || ascii != host {
+			return fmt.Errorf("must name one host: its xn-- form stands for no name")
+		}
+	}
+	return nil
+}
+
+// numberPattern is what makes browsers read a host as an IPv4 address.
+var numberPattern = regexp.MustCompile(`^([0-9]+|0x[0-9a-f]*)$`)
 
 // hostPattern is a name as browsers send it: in another script in its ASCII form, and with an underscore where somebody
 // named a host so (RFC 1123 §2.1 has none).

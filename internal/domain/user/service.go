@@ -252,7 +252,7 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 	if n.Username == "" {
 		n.Username = email
 	}
-	username, usernameKey, err := checkUsername(n.Username, emailKey)
+	username, usernameKey, err := checkUsername(n.Username, email)
 	if err != nil {
 		return User{}, err
 	}
@@ -415,13 +415,16 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	}
 	row := userdb.UpdateParams{Kind: string(u.Kind), Role: u.Role, State: string(u.State), MfaExempt: u.MFAExempt,
 		OrganizationID: p.Organization, ID: user}
-	if row.Email, row.EmailKey, err = checkEmail(u.Email); err != nil {
-		return User{}, err
+	row.Email, row.EmailKey = before.Email, CanonicalName(before.Email)
+	if u.Email != before.Email { // else it was right by the rules of its time
+		if row.Email, row.EmailKey, err = checkEmail(u.Email); err != nil {
+			return User{}, err
+		}
 	}
 	if u.Username == before.Username && CanonicalName(before.Username) == CanonicalName(before.Email) {
 		u.Username = row.Email // a user name that was the address follows it
 	}
-	if row.Username, row.UsernameKey, err = checkUsername(u.Username, row.EmailKey); err != nil {
+	if row.Username, row.UsernameKey, err = checkUsername(u.Username, row.Email); err != nil {
 		return User{}, err
 	}
 	if row.Name, err = checkText("name", u.Name, 0, 200); err != nil {

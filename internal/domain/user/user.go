@@ -12,6 +12,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
@@ -83,28 +84,63 @@ func one(r userdb.User, err error) (User, error) {
 }
 
 // CanonicalName is the form under which e-mail addresses and user names are compared and counted:
-// compatibility-normalised, lower case, without surrounding space, so that no spelling of a name is a second name.
+// compatibility-normalised, lower case, without surrounding space, the domain of an address in ASCII, so that no
+// spelling of a name is a second name.
 func CanonicalName(s string) string {
-	return strings.ToLower(norm.NFKC.String(strings.TrimSpace(s)))
+	key := strings.ToLower(norm.NFKC.String(strings.TrimSpace(s)))
+	local, domain, isAddress := strings.Cut(key, "@")
+	if ascii, err := idna.Lookup.ToASCII(domain); isAddress && !isASCII(domain) && err == nil {
+		return local + "@" + ascii
+	}
+	return key
 }
 
-// checkEmail canonicalises first and then validates what will be compared.
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r > unicode.MaxASCII }) < 0
+}
+
+// checkEmail brings an address into the form in which it is stored and mailed to, and validates that form:
+// compatibility characters are what they stand for, and an international domain is in ASCII (RFC 5891). What is before
+// the @ must be ASCII, since few mail servers take anything else (RFC 6531).
 func checkEmail(email string) (clean, key string, err error) {
 	clean = strings.TrimSpace(email)
+	if r := strings.IndexFunc(clean, isInvisible); r >= 0 {
+		c, _ := utf8.DecodeRuneInString(clean[r:])
+		return "", "", fault.Invalidf("email", "has an invisible character (%U) at place %d: type it anew", c,
+			utf8.RuneCountInString(clean[:r])+1)
+	}
+	clean = norm.NFKC.String(clean)
 	key = CanonicalName(clean)
 	wrong := fault.Invalidf("email", "must be one e-mail address such as ana@example.com")
-	if len(key) > 254 || !utf8.ValidString(clean) || strings.Count(key, "@") != 1 ||
+	local, domain, found := strings.Cut(clean, "@")
+	if len(key) > 254 || !utf8.ValidString(clean) || !found || strings.Contains(domain, "@") ||
 		strings.ContainsFunc(key, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return "", "", wrong
 	}
-	local, domain, _ := strings.Cut(key, "@")
-	if local == "" || len(local) > 64 || !isDomain(domain) {
+	if !isASCII(local) {
+		return "", "", fault.Invalidf("email", "must have ASCII characters only before the @, such as "+
+			"ana@example.com: most mail servers deliver no others")
+	}
+	if !isASCII(domain) {
+		if domain, err = idna.Lookup.ToASCII(domain); err != nil {
+			return "", "", fault.Invalidf("email", "has characters outside ASCII behind the @ that are no domain")
+		}
+	}
+	clean = local + "@" + domain
+	if key = strings.ToLower(clean); local == "" || len(local) > 64 || !isDomain(strings.ToLower(domain)) ||
+		len(key) > 254 {
 		return "", "", wrong
 	}
 	if a, err := mail.ParseAddress(key); err != nil || a.Address != key || a.Name != "" {
 		return "", "", wrong
 	}
 	return clean, key, nil
+}
+
+// isInvisible finds characters that nobody sees, so that two addresses look the same: format characters, those that
+// join or select forms, and fillers.
+func isInvisible(r rune) bool {
+	return unicode.In(r, unicode.Cf, unicode.Variation_Selector, unicode.Other_Default_Ignorable_Code_Point)
 }
 
 // isDomain accepts a dotted name in ASCII; an internationalised domain comes in its xn-- form.
@@ -122,13 +158,13 @@ func isDomain(domain string) bool {
 	return true
 }
 
-// checkUsername accepts the user's own e-mail address or a plain name. A name with an @ could pass for someone else's
-// address.
-func checkUsername(username, emailKey string) (clean, key string, err error) {
-	clean = strings.TrimSpace(username)
+// checkUsername accepts the user's own e-mail address, as it is stored, or a plain name. A name with an @ could pass
+// for someone else's address.
+func checkUsername(username, email string) (clean, key string, err error) {
+	clean = norm.NFKC.String(strings.TrimSpace(username))
 	key = CanonicalName(clean)
-	if key == emailKey {
-		return clean, key, nil
+	if key == CanonicalName(email) {
+		return email, key, nil
 	}
 	n := utf8.RuneCountInString(key)
 	if n < 2 || n > 100 || strings.ContainsFunc(key, func(r rune) bool {

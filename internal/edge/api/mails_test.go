@@ -61,3 +61,30 @@ func TestG8_MailsThatCallersCause(t *testing.T) {
 		s.Do(t, "POST", link, nil, s.As(t, servertest.Admin)).Want(t, 200)
 	})
 }
+
+// ATK17, ATK46: an address is stored as it was validated, so that its mail arrives; its holder signs in with the domain
+// in whatever form.
+func TestATK17_AddressAsValidated(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := s.As(t, servertest.Admin)
+		for typed, stored := range map[string]string{"wide＠acme-corp.example": "wide@acme-corp.example",
+			"umlaut@münchen.example": "umlaut@xn--mnchen-3ya.example"} {
+			r := s.Do(t, "POST", "/v1/users", map[string]any{"email": typed, "role": "end_user"}, admin).Want(t, 201)
+			if r.String("email") != stored || r.String("username") != stored {
+				t.Errorf("%q is stored as %s", typed, r.Body)
+			}
+			token := servertest.Token(t, s.Mail(t, stored, "", 1))
+			s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token,
+				"password": "quiz otter lamp violin"}).Want(t, 200)
+			for _, name := range []string{typed, stored} {
+				s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": name, "password": "quiz otter lamp violin"}).
+					Want(t, 200)
+			}
+		}
+		r := s.Do(t, "POST", "/v1/users", map[string]any{"email": "anäis@acme-corp.example", "role": "end_user"},
+			admin).Want(t, 400)
+		if !strings.Contains(string(r.Body), "ASCII characters only before the @") {
+			t.Errorf("%s", r.Body)
+		}
+	})
+}
