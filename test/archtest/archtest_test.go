@@ -136,6 +136,7 @@ func TestImportsGoDownward(t *testing.T) {
 var platformCallers = map[string]int{
 	"internal/authn/authn.go":                  1, // an operator acts in a tenant: recorded in both
 	"internal/domain/attempt/attempt.go":       6, // counters belong to names and addresses, not to organizations
+	"internal/domain/attempt/mails.go":         1, // the mails of all organizations are bounded together
 	"internal/domain/client/service.go":        1, // a token request names its client by client_id alone
 	"internal/domain/credential/use.go":        2, // a credential's digest is all there is; how old all are
 	"internal/platform/ratelimit/ratelimit.go": 1, // forget past minutes
