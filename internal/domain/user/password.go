@@ -200,9 +200,17 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 
 // MailReset sends a user who asked for it, or seems to have, a link at which they choose another password; one sent
 // before stops working. Whoever reads the user's mail proves no more than that: a second factor is still asked for at
-// the sign-in.
+// the sign-in. The user's address may be another by now than when it was asked for.
 func (s *Service) MailReset(ctx context.Context, source principal.Source, u User) error {
-	org, err := s.organizations.Facts(ctx, u.Organization)
+	return sqldb.Retry(func() error { return s.mailReset(ctx, source, u.Organization, u.ID) })
+}
+
+func (s *Service) mailReset(ctx context.Context, source principal.Source, home id.Organization, user id.User) error {
+	org, err := s.organizations.Facts(ctx, home)
+	if err != nil {
+		return err
+	}
+	u, err := s.Read(ctx, home, user)
 	if err != nil {
 		return err
 	}
@@ -220,12 +228,14 @@ func (s *Service) MailReset(ctx context.Context, source principal.Source, u User
 		if err != nil {
 			return err
 		}
-		asked := u.Email
-		u, err := s.Hold(ctx, tx, org.ID, u.ID) // as they are now
+		u, err := s.Hold(ctx, tx, org.ID, u.ID)
 		if err != nil {
 			return err
 		}
-		if u.State != Active || !u.HasPassword || u.Email != asked {
+		if u.Email != permit.To() {
+			return sqldb.ErrStale
+		}
+		if u.State != Active || !u.HasPassword {
 			return s.onetime.Withdraw(ctx, tx, org.ID, purposeReset, string(u.ID))
 		}
 		if err := s.mails.Queue(ctx, tx, org.ID, s.linkMail(mail.ResetPassword, org, u, "reset-password", token,

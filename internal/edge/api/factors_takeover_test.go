@@ -102,7 +102,7 @@ func TestA12_ExemptPasswords(t *testing.T) {
 		r := s.Do(t, "POST", "/v1/users", map[string]any{"email": "program@acme-corp.example", "role": "end_user",
 			"type": "application"}, admin).Want(t, 201)
 		_, link, _ := strings.Cut(r.String("setPasswordUrl"), "#token=")
-		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "k7-tower"}).
+		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": "kX9#mQ2v"}).
 			Want(t, 400, "VALIDATION_ERROR")
 		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link,
 			"password": "a long sentence of a program"}).Want(t, 200)

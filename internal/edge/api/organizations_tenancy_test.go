@@ -133,11 +133,11 @@ func TestA45_CreateOrganization(t *testing.T) {
 			t.Errorf("link %s", u.String("setPasswordUrl"))
 		}
 		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token,
-			"password": "third tenant's own words"}).Want(t, 200)
+			"password": "a kettle under violet stairs"}).Want(t, 200)
 		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token,
 			"password": "a second use of the link"}).Want(t, 401, "INVALID_TOKEN")
 		in := s.Do(t, "POST", "/v1/auth/login", map[string]any{"email": "admin@third.example",
-			"password": "third tenant's own words"}).Want(t, 200)
+			"password": "a kettle under violet stairs"}).Want(t, 200)
 		s.Do(t, "GET", "/v1/organization", nil, servertest.Bearer(in.String("accessToken"))).Want(t, 200)
 		// A tenant has no operators.
 		s.Do(t, "POST", "/v1/users", map[string]any{"email": "x@third.example", "role": "super_admin"}, operator,

@@ -61,7 +61,7 @@ var readsMore = map[string]string{
 	"audit.CountByDay":                "a report groups the events of one act in its days",
 	"mfa.CountMethods":                "groups the few factors of one user",
 	"user.PlatformByEmail":            "sorts the two or three users of one address",
-	"user.RolesInTeam":               "reads a whole team when somebody joins it",
+	"user.RolesInTeam":                "reads a whole team when somebody joins it",
 }
 
 var (

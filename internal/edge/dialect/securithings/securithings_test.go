@@ -175,7 +175,7 @@ func TestE5_Token(t *testing.T) {
 			t.Fatal(err)
 		}
 		if claims["client_id"] != c.ClientID || claims["organizationId"] != s.Organization("acme-corp") ||
-			claims["scope"] != "reports:read:all tickets:manage:all" ||
+			claims["scope"] != "introspection:read:all reports:read:all tickets:manage:all" ||
 			claims["exp"].(float64)-claims["iat"].(float64) != 3600 || r.Get("expires_in") != 3600.0 ||
 			r.Get("refresh_token") != nil {
 			t.Errorf("%v", claims)
