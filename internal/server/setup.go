@@ -49,7 +49,7 @@ func (s *Server) SetupLink(ctx context.Context) (secret.Secret, error) {
 	}
 	var token secret.Secret
 	err = s.DB.Tx(ctx, platform.ID, func(tx *sqldb.Tx) error {
-		token, err = s.OneTime.Issue(ctx, tx, platform.ID, purposeSetup, setupSubject, s.now(),
+		token, err = s.OneTime.Issue(ctx, tx, platform.ID, purposeSetup, setupSubject, "", s.now(),
 			s.now().Add(setupLifetime))
 		return err
 	})

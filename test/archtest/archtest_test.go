@@ -74,7 +74,7 @@ func room(path string) int {
 }
 
 // nouns in their order: a domain imports only those before it.
-var nouns = []string{"audit", "organization", "role", "user", "signingkey", "onetime", "attempt", "session", "client",
+var nouns = []string{"audit", "organization", "role", "onetime", "user", "signingkey", "attempt", "session", "client",
 	"credential", "token", "mfa", "servicedesk"}
 
 func noun(path string) int {

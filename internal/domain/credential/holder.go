@@ -55,6 +55,22 @@ func (s *Service) Holder(ctx context.Context, c Credential) (Holder, error) {
 	return Holder{held, u}, nil
 }
 
+// Works tells whether a credential would be taken now.
+func (s *Service) Works(ctx context.Context, org id.Organization, c id.Credential) (bool, error) {
+	got, err := s.Facts(ctx, org, c)
+	if fault.Is(err, fault.NotFound) {
+		return false, nil
+	}
+	if err != nil || !got.Live(s.now()) {
+		return false, err
+	}
+	_, err = s.Holder(ctx, got)
+	if fault.Is(err, fault.Unauthenticated) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // narrow keeps of a role what the credential is for.
 func (c Credential) narrow(held permission.Set) permission.Set {
 	if len(c.Resources) == 0 {

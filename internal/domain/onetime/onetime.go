@@ -34,14 +34,20 @@ func (s *Service) digest(purpose string, value secret.Secret) string {
 	return secret.Digest(s.key, secret.New(purpose+"\x00"+value.Reveal()))
 }
 
-// Issue makes a secret for a subject; one issued before for the same subject and not yet used stops working.
-func (s *Service) Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, subject string, now,
+// Issue makes a secret for a subject; one issued before for the same subject and not yet used stops working. The payload
+// is what whoever uses it must know.
+func (s *Service) Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject, payload string, now,
 	expires time.Time) (secret.Secret, error) {
-	q := onetimedb.New(tx)
-	if err := q.Withdraw(ctx, org, purpose, subject); err != nil {
+	if err := onetimedb.New(tx).Withdraw(ctx, org, purpose, subject); err != nil {
 		return secret.Secret{}, fmt.Errorf("onetime: withdraw: %w", err)
 	}
-	return s.add(ctx, q, org, purpose, "", subject, "", now, expires)
+	return s.Add(ctx, tx, org, purpose, subject, payload, now, expires)
+}
+
+// Add makes a secret for a subject beside those it has.
+func (s *Service) Add(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject, payload string, now,
+	expires time.Time) (secret.Secret, error) {
+	return s.add(ctx, onetimedb.New(tx), org, purpose, "", subject, payload, now, expires)
 }
 
 // Begin makes a secret that stands for something begun, whose state is the payload. Beside it others of the same
@@ -69,8 +75,8 @@ func (s *Service) Withdraw(ctx context.Context, tx *sqldb.Tx, org id.Organizatio
 	return onetimedb.New(tx).Withdraw(ctx, org, purpose, subject)
 }
 
-// errUnknown is the same for a secret that never was, was used, or is too old.
-func errUnknown() error {
+// ErrUnknown is the same for a secret that never was, was used, or is too old.
+func ErrUnknown() error {
 	return fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
 		"The link is not valid: it was used, has expired, or never existed.")
 }
@@ -95,13 +101,13 @@ func (s *Service) Look(ctx context.Context, purpose string, value secret.Secret,
 	row, err := onetimedb.New(s.db.Platform("digest of a single-use secret")).
 		PlatformFind(ctx, purpose, s.digest(purpose, value))
 	if errors.Is(err, sqldb.ErrNoRows) {
-		return Found{}, errUnknown()
+		return Found{}, ErrUnknown()
 	}
 	if err != nil {
 		return Found{}, fmt.Errorf("onetime: find: %w", err)
 	}
 	if row.UsedAt != 0 || !now.Before(row.ExpiresAt.Time()) {
-		return Found{}, errUnknown()
+		return Found{}, ErrUnknown()
 	}
 	return Found{row.OrganizationID, row.Subject, row.Payload, row.Tries}, nil
 }
@@ -127,7 +133,7 @@ func (s *Service) Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization
 	now time.Time) (subject string, err error) {
 	subject, err = onetimedb.New(tx).Consume(ctx, sqldb.MillisOf(now), org, purpose, s.digest(purpose, value))
 	if errors.Is(err, sqldb.ErrNoRows) {
-		return "", errUnknown()
+		return "", ErrUnknown()
 	}
 	if err != nil {
 		return "", fmt.Errorf("onetime: consume: %w", err)

@@ -54,7 +54,7 @@ func TestATK25_PurposesApart(t *testing.T) {
 		}
 		var link secret.Secret
 		err = db.Tx(ctx, org, func(tx *sqldb.Tx) (err error) {
-			link, err = s.Issue(ctx, tx, org, "invitation", "inv_1", now, now.Add(time.Hour))
+			link, err = s.Issue(ctx, tx, org, "invitation", "inv_1", "", now, now.Add(time.Hour))
 			return err
 		})
 		if err != nil {

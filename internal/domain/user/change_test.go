@@ -278,7 +278,7 @@ func TestB7_EndsWithAChange(t *testing.T) {
 				if got := w.ended.tokens[u.ID]; got != c.tokens {
 					t.Errorf("tokens ended: %q", got)
 				}
-				_, _, err = w.onetime.Find(t.Context(), purposeSetPassword, made.Link, w.now())
+				_, err = w.onetime.Look(t.Context(), purposeSetPassword, made.Link, w.now())
 				if (err == nil) != c.links {
 					t.Errorf("the link: %v", err)
 				}

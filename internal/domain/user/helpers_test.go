@@ -49,6 +49,10 @@ func (e *ended) EndApplicationTokens(_ context.Context, _ *sqldb.Tx, _ principal
 	return nil
 }
 
+func (e *ended) Works(context.Context, id.Organization, id.Credential) (bool, error) {
+	return true, nil
+}
+
 // sink takes mails that nobody sends.
 type sink struct{}
 

@@ -13,6 +13,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
@@ -137,12 +138,13 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 		if err != nil {
 			return fmt.Errorf("invitation: insert: %w", err)
 		}
-		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeInvitation, string(inv.ID), now,
-			inv.ExpiresAt); err != nil {
+		l, err := s.issueLinks(ctx, tx, p, org, purposeInvitation, string(inv.ID), inv.ExpiresAt)
+		if err != nil {
 			return err
 		}
+		link = l.handed
 		m := mail.Message{Kind: mail.Invitation, Subject: string(inv.ID), To: email, Name: name, Organization: org.Name,
-			Permit: permit, Page: "accept-invitation", Token: link, Lifetime: LinkLifetime}
+			Permit: permit, Page: "accept-invitation", Token: l.mailed, Lifetime: LinkLifetime}
 		if err := s.mails.Queue(ctx, tx, p.Organization, m); err != nil {
 			return err
 		}
@@ -315,10 +317,11 @@ func (s *Service) revoke(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 // teams it names.
 func (s *Service) Accept(ctx context.Context, source principal.Source, token secret.Secret, name, plain string) (User,
 	error) {
-	orgID, subject, err := s.onetime.Find(ctx, purposeInvitation, token, s.now())
+	link, from, err := s.openLink(ctx, purposeInvitation, token)
 	if err != nil {
 		return User{}, err
 	}
+	orgID, subject := link.Organization, link.Subject
 	org, err := s.organizations.Facts(ctx, orgID)
 	if err != nil {
 		return User{}, err
@@ -344,8 +347,7 @@ func (s *Service) Accept(ctx context.Context, source principal.Source, token sec
 		// as it stands now: it may have been changed while the password was hashed
 		inv, err := s.holdPending(ctx, tx, orgID, inv.ID)
 		if fault.Is(err, fault.Conflict) {
-			return fault.New(fault.Unauthenticated, fault.CodeInvalidToken,
-				"The link is not valid: it was used, has expired, or never existed.")
+			return onetime.ErrUnknown()
 		}
 		if err != nil {
 			return err
@@ -353,8 +355,11 @@ func (s *Service) Accept(ctx context.Context, source principal.Source, token sec
 		if _, err := s.onetime.Consume(ctx, tx, orgID, purposeInvitation, token, s.now()); err != nil {
 			return err
 		}
+		if err := s.onetime.Withdraw(ctx, tx, orgID, purposeInvitation, subject); err != nil { // the other link
+			return err
+		}
 		if u, err = s.insert(ctx, tx, invitee, NewUser{Email: inv.Email, Name: name, Kind: Person, Role: inv.Role,
-			Teams: inv.Teams, PasswordHash: hash}); err != nil {
+			Teams: inv.Teams, PasswordHash: hash, verified: from.Proves}); err != nil {
 			return err
 		}
 		n, err := userdb.New(tx).SetInvitationState(ctx, string(Accepted), u.ID, orgID, inv.ID)

@@ -177,10 +177,11 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 	}
 	expires = s.now().Add(LinkLifetime)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		if link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(user), s.now(),
-			expires); err != nil {
+		l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(user), expires)
+		if err != nil {
 			return err
 		}
+		link = l.handed
 		n, err := userdb.New(tx).HoldAsRead(ctx, p.Organization, user, sqldb.MillisOf(u.UpdatedAt))
 		if err != nil {
 			return fmt.Errorf("user: hold: %w", err)
@@ -189,7 +190,7 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 			return sqldb.ErrStale
 		}
 		if err := s.mails.Queue(ctx, tx, p.Organization,
-			s.linkMail(mail.ChoosePassword, org, u, "set-password", link, LinkLifetime, permit)); err != nil {
+			s.linkMail(mail.ChoosePassword, org, u, "set-password", l.mailed, LinkLifetime, permit)); err != nil {
 			return err
 		}
 		return audit.Record(ctx, tx, s.now(), p, audit.Entry{Act: "user.password_link_issued", TargetKind: "user",
@@ -224,7 +225,8 @@ func (s *Service) mailReset(ctx context.Context, source principal.Source, home i
 	now := s.now()
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org.ID, Organization: org.ID, Source: source}
 	return s.db.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
-		token, err := s.onetime.Issue(ctx, tx, org.ID, purposeReset, string(u.ID), now, now.Add(ResetLifetime))
+		token, err := s.onetime.Issue(ctx, tx, org.ID, purposeReset, string(u.ID), origin{Proves: true}.payload(), now,
+			now.Add(ResetLifetime))
 		if err != nil {
 			return err
 		}
@@ -265,15 +267,16 @@ func (s *Service) ResetPassword(ctx context.Context, source principal.Source, to
 
 func (s *Service) setByLink(ctx context.Context, source principal.Source, purpose string, token secret.Secret, plain,
 	act string, within Within) (User, error) {
-	orgID, subject, err := s.onetime.Find(ctx, purpose, token, s.now())
+	link, from, err := s.openLink(ctx, purpose, token)
 	if err != nil {
 		return User{}, err
 	}
+	orgID := link.Organization
 	org, err := s.organizations.Facts(ctx, orgID)
 	if err != nil {
 		return User{}, err
 	}
-	u, err := one(userdb.New(s.db.Tenant(orgID)).Get(ctx, orgID, id.User(subject)))
+	u, err := one(userdb.New(s.db.Tenant(orgID)).Get(ctx, orgID, id.User(link.Subject)))
 	if err != nil {
 		return User{}, err
 	}
@@ -291,6 +294,12 @@ func (s *Service) setByLink(ctx context.Context, source principal.Source, purpos
 		}
 		if _, err := s.setPassword(ctx, tx, p, u, hash, "", act); err != nil {
 			return err
+		}
+		if from.Proves {
+			if _, err := userdb.New(tx).VerifyEmail(ctx, orgID, u.ID); err != nil {
+				return fmt.Errorf("user: verify address: %w", err)
+			}
+			u.EmailVerified = true
 		}
 		return errors.Join(within(tx, u), s.passwordChanged(ctx, tx, org, u, p))
 	})

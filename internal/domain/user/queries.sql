@@ -1,6 +1,6 @@
 -- name: Insert :exec
-INSERT INTO users (organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $11, $12, $12);
+INSERT INTO users (organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, email_verified)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $11, $12, $12, $13);
 
 -- name: Get :one
 SELECT * FROM users WHERE organization_id = $1 AND id = $2;
@@ -12,7 +12,7 @@ SELECT * FROM users WHERE organization_id = $1 AND email_key = $2;
 SELECT * FROM users WHERE organization_id = $1 AND username_key = $2;
 
 -- name: PlatformByEmail :many
-SELECT u.* FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2;
+SELECT u.* FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.email_verified DESC, u.id LIMIT 2;
 
 -- name: PlatformCountRole :one
 SELECT CAST(count(*) AS BIGINT) FROM users u JOIN organizations o ON o.id = u.organization_id WHERE o.platform AND u.role = $1 AND u.state = 'active';
@@ -26,7 +26,7 @@ WHERE organization_id = @organization_id AND id > @after
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: Update :execrows
-UPDATE users SET email = @email, email_key = @email_key, username = @username, username_key = @username_key, name = @name, kind = @kind, role = @role,
+UPDATE users SET email = @email, email_key = @email_key, username = @username, username_key = @username_key, email_verified = @email_verified, name = @name, kind = @kind, role = @role,
     state = @state, mfa_exempt = @mfa_exempt, updated_at = @now
 WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 
@@ -55,6 +55,9 @@ UPDATE users SET second_factors = @second_factors WHERE organization_id = @organ
 
 -- name: RequireSecondFactor :execrows
 UPDATE users SET mfa_required = @mfa_required, updated_at = @now WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
+
+-- name: VerifyEmail :execrows
+UPDATE users SET email_verified = TRUE WHERE organization_id = $1 AND id = $2;
 
 -- name: Rehash :exec
 UPDATE users SET password_hash = @password_hash WHERE organization_id = @organization_id AND id = @id AND password_hash = @was;

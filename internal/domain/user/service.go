@@ -14,6 +14,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/role"
 	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
@@ -29,17 +30,21 @@ type Sessions interface {
 		error)
 }
 
-// Credentials ends application tokens in the transaction that takes their ground away.
+// Credentials ends application tokens in the transaction that takes their ground away, and tells whether a credential
+// still works.
 type Credentials interface {
 	EndApplicationTokens(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org id.Organization, user id.User,
 		reason string) error
+	Works(ctx context.Context, org id.Organization, c id.Credential) (bool, error)
 }
 
 // OneTime issues and consumes the secrets of links.
 type OneTime interface {
-	Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject string, now,
+	Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject, payload string, now,
 		expires time.Time) (secret.Secret, error)
-	Find(ctx context.Context, purpose string, value secret.Secret, now time.Time) (id.Organization, string, error)
+	Add(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject, payload string, now,
+		expires time.Time) (secret.Secret, error)
+	Look(ctx context.Context, purpose string, value secret.Secret, now time.Time) (onetime.Found, error)
 	Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, value secret.Secret,
 		now time.Time) (string, error)
 	Withdraw(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject string) error
@@ -134,7 +139,8 @@ func (s *Service) ForSignIn(ctx context.Context, org id.Organization, name strin
 	if err != nil {
 		return User{}, false, fmt.Errorf("user: sign-in name: %w", err)
 	}
-	if len(rows) != 1 {
+	// an address that was never proven must not get in the way of its holder elsewhere
+	if len(rows) == 0 || len(rows) > 1 && rows[0].EmailVerified == rows[1].EmailVerified {
 		return User{}, false, nil
 	}
 	return fromRow(rows[0]), true, nil
@@ -180,6 +186,8 @@ type NewUser struct {
 	// Set-up and demo only: a ready PHC string instead of a link, and what must happen in the same transaction.
 	PasswordHash string
 	Within       func(tx *sqldb.Tx) error
+
+	verified bool // the address is known to be theirs
 }
 
 // Created is a new user with the link at which they choose their password, shown once.
@@ -217,6 +225,7 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 			return Created{}, err
 		}
 	}
+	n.verified = vouches(p, org)
 	var c Created
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		u, err := s.insert(ctx, tx, p, n)
@@ -231,12 +240,13 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 		}
 		if n.PasswordHash == "" {
 			c.LinkExpires = s.now().Add(LinkLifetime)
-			if c.Link, err = s.onetime.Issue(ctx, tx, p.Organization, purposeSetPassword, string(u.ID), s.now(),
-				c.LinkExpires); err != nil {
+			l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(u.ID), c.LinkExpires)
+			if err != nil {
 				return err
 			}
+			c.Link = l.handed
 			return s.mails.Queue(ctx, tx, p.Organization,
-				s.linkMail(mail.ChoosePassword, org, u, "set-password", c.Link, LinkLifetime, permit))
+				s.linkMail(mail.ChoosePassword, org, u, "set-password", l.mailed, LinkLifetime, permit))
 		}
 		return nil
 	})
@@ -270,7 +280,7 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 	row := userdb.InsertParams{OrganizationID: p.Organization, ID: id.New[id.User](), Email: email, EmailKey: emailKey,
 		Username: username, UsernameKey: usernameKey,
 		Name: name, Kind: string(n.Kind), Role: n.Role, PasswordHash: n.PasswordHash,
-		PasswordChangedAt: sqldb.MillisOf(now), CreatedAt: sqldb.MillisOf(now)}
+		PasswordChangedAt: sqldb.MillisOf(now), CreatedAt: sqldb.MillisOf(now), EmailVerified: n.verified}
 	q := userdb.New(tx)
 	if err := q.Insert(ctx, row); sqldb.IsUnique(err) {
 		return User{}, fault.Conflictf("The e-mail address or the user name is taken in this organization.")
@@ -286,7 +296,7 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 	}
 	u := User{ID: row.ID, Organization: p.Organization, Email: email, Username: username, Name: name, Kind: n.Kind,
 		Role: n.Role, State: Active,
-		HasPassword: n.PasswordHash != "", CreatedAt: row.CreatedAt.Time(), UpdatedAt: row.CreatedAt.Time()}
+		HasPassword: n.PasswordHash != "", EmailVerified: n.verified, CreatedAt: row.CreatedAt.Time(), UpdatedAt: row.CreatedAt.Time()}
 	return u, s.changed(ctx, tx, p, u, "user.created", map[string]string{"role": u.Role, "type": string(u.Kind)})
 }
 
@@ -420,7 +430,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 		if row.Email, row.EmailKey, err = checkEmail(u.Email); err != nil {
 			return User{}, err
 		}
+		u.EmailVerified = vouches(p, org)
 	}
+	row.EmailVerified = u.EmailVerified
 	if u.Username == before.Username && CanonicalName(before.Username) == CanonicalName(before.Email) {
 		u.Username = row.Email // a user name that was the address follows it
 	}

@@ -41,17 +41,18 @@ const (
 
 // User is a member of one organization.
 type User struct {
-	ID           id.User
-	Organization id.Organization
-	Email        string
-	Username     string
-	Name         string
-	Kind         Kind
-	Role         string
-	State        State
-	HasPassword  bool
-	MFAExempt    bool // an application that may pass doors without a second step, whatever its organization demands
-	MFARequired  bool // whatever the organization demands, this one must have a second factor
+	ID            id.User
+	Organization  id.Organization
+	Email         string
+	Username      string
+	Name          string
+	Kind          Kind
+	Role          string
+	State         State
+	HasPassword   bool
+	EmailVerified bool // the address was proven: by a link that was mailed to it, or an operator's word
+	MFAExempt     bool // an application that may pass doors without a second step, whatever its organization demands
+	MFARequired   bool // whatever the organization demands, this one must have a second factor
 
 	SecondFactors []string // the methods that can complete a sign-in, in order: backup_codes, totp, webauthn
 
@@ -68,7 +69,7 @@ func (u User) PasswordHash() string { return u.passwordHash }
 func fromRow(r userdb.User) User {
 	return User{ID: r.ID, Organization: r.OrganizationID, Email: r.Email, Username: r.Username, Name: r.Name,
 		Kind: Kind(r.Kind), Role: r.Role,
-		State: State(r.State), HasPassword: r.PasswordHash != "", MFAExempt: r.MfaExempt, MFARequired: r.MfaRequired,
+		State: State(r.State), HasPassword: r.PasswordHash != "", EmailVerified: r.EmailVerified, MFAExempt: r.MfaExempt, MFARequired: r.MfaRequired,
 		SecondFactors: strings.Fields(r.SecondFactors), CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(),
 		passwordHash: r.PasswordHash, passwordChangedAt: r.PasswordChangedAt.Time()}
 }

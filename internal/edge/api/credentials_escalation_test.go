@@ -256,3 +256,39 @@ func TestSchemasOfAnswers(t *testing.T) {
 		check("GET", "/v1/credentials/report", s.Do(t, "GET", "/v1/credentials/report?idleDays=1", nil, admin))
 	})
 }
+
+// ATK32: what a machine begins ends with it. A mailed link that a key caused opens nothing once the key is revoked or has
+// expired; one that a person caused does. The key itself is handed none.
+func TestATK32_LinksOfAMachineEndWithIt(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := s.As(t, servertest.Admin)
+		n := 0
+		begin := func(as servertest.Change, handed bool) string {
+			t.Helper()
+			n++
+			address := fmt.Sprintf("user%d@acme-corp.example", n)
+			r := s.Do(t, "POST", "/v1/users", map[string]any{"email": address, "role": "end_user"}, as).Want(t, 201)
+			if got := strings.Contains(r.String("setPasswordUrl"), "#token="); got != handed {
+				t.Errorf("a link in the answer: %v, want %v", got, handed)
+			}
+			return servertest.Token(t, s.Mail(t, address, "Choose your password", 1))
+		}
+		use := func(link string) servertest.Response {
+			return s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link,
+				"password": "an otter under violet stairs"})
+		}
+		key := func() servertest.Machine {
+			return s.Key(t, admin, s.Organization("acme-corp"), "users:manage:all", "tickets:manage:all")
+		}
+		revoked, expired, working := key(), key(), key()
+		links := []string{begin(revoked.Send(), false), begin(expired.Send(), false), begin(working.Send(), false)}
+		s.Do(t, "DELETE", "/v1/api-keys/"+revoked.ID, nil, admin).Want(t, 204)
+		use(links[0]).Want(t, 401, "INVALID_TOKEN")
+		s.Do(t, "PATCH", "/v1/api-keys/"+expired.ID, map[string]any{"expiresAt": s.Clock.Now().Add(time.Minute)},
+			admin).Want(t, 200)
+		s.Clock.Advance(time.Minute)
+		use(links[1]).Want(t, 401, "INVALID_TOKEN")
+		use(links[2]).Want(t, 200)
+		use(begin(admin, true)).Want(t, 200)
+	})
+}

@@ -385,7 +385,8 @@ func TestATK53_MailsAreFew(t *testing.T) {
 			s.Do(t, "POST", "/v1/auth/password/forgot", map[string]any{"email": servertest.Agent}).Want(t, 202)
 			s.Clock.Advance(30 * time.Second)
 		}
-		time.Sleep(300 * time.Millisecond)
+		s.Mail(t, servertest.Agent, "Reset", 5)
+		time.Sleep(300 * time.Millisecond) // in which one too many would be written
 		s.NoMail(t, "nobody", "")
 		if n := len(s.Mails.To(servertest.Agent)); n != 5 {
 			t.Errorf("%d mails within a quarter of an hour", n)

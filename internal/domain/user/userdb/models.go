@@ -52,4 +52,5 @@ type User struct {
 	MfaExempt         bool
 	SecondFactors     string
 	MfaRequired       bool
+	EmailVerified     bool
 }

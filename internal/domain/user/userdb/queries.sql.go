@@ -65,7 +65,7 @@ func (q *Queries) DeleteTeam(ctx context.Context, organizationID id.Organization
 }
 
 const get = `-- name: Get :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required FROM users WHERE organization_id = $1 AND id = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, email_verified FROM users WHERE organization_id = $1 AND id = $2
 `
 
 func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id.User) (User, error) {
@@ -89,12 +89,13 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id
 		&i.MfaExempt,
 		&i.SecondFactors,
 		&i.MfaRequired,
+		&i.EmailVerified,
 	)
 	return i, err
 }
 
 const getByEmail = `-- name: GetByEmail :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required FROM users WHERE organization_id = $1 AND email_key = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, email_verified FROM users WHERE organization_id = $1 AND email_key = $2
 `
 
 func (q *Queries) GetByEmail(ctx context.Context, organizationID id.Organization, emailKey string) (User, error) {
@@ -118,12 +119,13 @@ func (q *Queries) GetByEmail(ctx context.Context, organizationID id.Organization
 		&i.MfaExempt,
 		&i.SecondFactors,
 		&i.MfaRequired,
+		&i.EmailVerified,
 	)
 	return i, err
 }
 
 const getByUsername = `-- name: GetByUsername :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required FROM users WHERE organization_id = $1 AND username_key = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, email_verified FROM users WHERE organization_id = $1 AND username_key = $2
 `
 
 func (q *Queries) GetByUsername(ctx context.Context, organizationID id.Organization, usernameKey string) (User, error) {
@@ -147,6 +149,7 @@ func (q *Queries) GetByUsername(ctx context.Context, organizationID id.Organizat
 		&i.MfaExempt,
 		&i.SecondFactors,
 		&i.MfaRequired,
+		&i.EmailVerified,
 	)
 	return i, err
 }
@@ -195,7 +198,7 @@ func (q *Queries) GetTeam(ctx context.Context, organizationID id.Organization, i
 }
 
 const hold = `-- name: Hold :one
-UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 RETURNING organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required
+UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 RETURNING organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, email_verified
 `
 
 // Holds a user until the transaction ends and tells how it stands.
@@ -220,6 +223,7 @@ func (q *Queries) Hold(ctx context.Context, organizationID id.Organization, iD i
 		&i.MfaExempt,
 		&i.SecondFactors,
 		&i.MfaRequired,
+		&i.EmailVerified,
 	)
 	return i, err
 }
@@ -264,8 +268,8 @@ func (q *Queries) HoldInvitation(ctx context.Context, organizationID id.Organiza
 }
 
 const insert = `-- name: Insert :exec
-INSERT INTO users (organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $11, $12, $12)
+INSERT INTO users (organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, email_verified)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'active', $10, $11, $12, $12, $13)
 `
 
 type InsertParams struct {
@@ -281,6 +285,7 @@ type InsertParams struct {
 	PasswordHash      string
 	PasswordChangedAt sqldb.Millis
 	CreatedAt         sqldb.Millis
+	EmailVerified     bool
 }
 
 func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
@@ -297,6 +302,7 @@ func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
 		arg.PasswordHash,
 		arg.PasswordChangedAt,
 		arg.CreatedAt,
+		arg.EmailVerified,
 	)
 	return err
 }
@@ -361,7 +367,7 @@ func (q *Queries) InsertTeam(ctx context.Context, arg InsertTeamParams) error {
 }
 
 const list = `-- name: List :many
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required FROM users
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, email_verified FROM users
 WHERE organization_id = $1 AND id > $2
   AND (CAST($3 AS TEXT) = '' OR state = $3)
   AND (CAST($4 AS TEXT) = '' OR role = $4)
@@ -412,6 +418,7 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]User, error) {
 			&i.MfaExempt,
 			&i.SecondFactors,
 			&i.MfaRequired,
+			&i.EmailVerified,
 		); err != nil {
 			return nil, err
 		}
@@ -467,7 +474,7 @@ func (q *Queries) ListInvitations(ctx context.Context, organizationID id.Organiz
 }
 
 const listMembers = `-- name: ListMembers :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.email_verified FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
 WHERE m.organization_id = $1 AND m.team_id = $2 AND m.user_id > $3
 ORDER BY m.user_id LIMIT CAST($4 AS BIGINT)
 `
@@ -504,6 +511,7 @@ func (q *Queries) ListMembers(ctx context.Context, organizationID id.Organizatio
 			&i.MfaExempt,
 			&i.SecondFactors,
 			&i.MfaRequired,
+			&i.EmailVerified,
 		); err != nil {
 			return nil, err
 		}
@@ -577,7 +585,7 @@ func (q *Queries) PendingInvitations(ctx context.Context, organizationID id.Orga
 }
 
 const platformByEmail = `-- name: PlatformByEmail :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.id LIMIT 2
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.email_verified FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.email_verified DESC, u.id LIMIT 2
 `
 
 func (q *Queries) PlatformByEmail(ctx context.Context, emailKey string) ([]User, error) {
@@ -607,6 +615,7 @@ func (q *Queries) PlatformByEmail(ctx context.Context, emailKey string) ([]User,
 			&i.MfaExempt,
 			&i.SecondFactors,
 			&i.MfaRequired,
+			&i.EmailVerified,
 		); err != nil {
 			return nil, err
 		}
@@ -799,9 +808,9 @@ func (q *Queries) TeamsOf(ctx context.Context, organizationID id.Organization, u
 }
 
 const update = `-- name: Update :execrows
-UPDATE users SET email = $1, email_key = $2, username = $3, username_key = $4, name = $5, kind = $6, role = $7,
-    state = $8, mfa_exempt = $9, updated_at = $10
-WHERE organization_id = $11 AND id = $12 AND updated_at = $13
+UPDATE users SET email = $1, email_key = $2, username = $3, username_key = $4, email_verified = $5, name = $6, kind = $7, role = $8,
+    state = $9, mfa_exempt = $10, updated_at = $11
+WHERE organization_id = $12 AND id = $13 AND updated_at = $14
 `
 
 type UpdateParams struct {
@@ -809,6 +818,7 @@ type UpdateParams struct {
 	EmailKey       string
 	Username       string
 	UsernameKey    string
+	EmailVerified  bool
 	Name           string
 	Kind           string
 	Role           string
@@ -826,6 +836,7 @@ func (q *Queries) Update(ctx context.Context, arg UpdateParams) (int64, error) {
 		arg.EmailKey,
 		arg.Username,
 		arg.UsernameKey,
+		arg.EmailVerified,
 		arg.Name,
 		arg.Kind,
 		arg.Role,
@@ -893,6 +904,18 @@ func (q *Queries) UpdateTeam(ctx context.Context, arg UpdateTeamParams) (int64, 
 		arg.ID,
 		arg.Was,
 	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
+const verifyEmail = `-- name: VerifyEmail :execrows
+UPDATE users SET email_verified = TRUE WHERE organization_id = $1 AND id = $2
+`
+
+func (q *Queries) VerifyEmail(ctx context.Context, organizationID id.Organization, iD id.User) (int64, error) {
+	result, err := q.db.Exec(ctx, verifyEmail, organizationID, iD)
 	if err != nil {
 		return 0, err
 	}

@@ -11,23 +11,25 @@ import (
 
 // UserBody is a user.
 type UserBody struct {
-	ID          string    `json:"id"`
-	Email       string    `json:"email"`
-	Username    string    `json:"username"`
-	Name        string    `json:"name"`
-	Type        string    `json:"type" enum:"person,application"`
-	Role        string    `json:"role"`
-	State       string    `json:"state" enum:"active,disabled"`
-	HasPassword bool      `json:"hasPassword"`
-	MFAExempt   bool      `json:"mfaExempt" doc:"An application that may pass doors without a second step, whatever the organization demands"`
-	CreatedAt   time.Time `json:"createdAt"`
-	UpdatedAt   time.Time `json:"updatedAt"`
+	ID            string    `json:"id"`
+	Email         string    `json:"email"`
+	Username      string    `json:"username"`
+	Name          string    `json:"name"`
+	Type          string    `json:"type" enum:"person,application"`
+	Role          string    `json:"role"`
+	State         string    `json:"state" enum:"active,disabled"`
+	HasPassword   bool      `json:"hasPassword"`
+	EmailVerified bool      `json:"emailVerified" doc:"The address was proven: by a link that was mailed to it, or by an operator's word"`
+	MFAExempt     bool      `json:"mfaExempt" doc:"An application that may pass doors without a second step, whatever the organization demands"`
+	CreatedAt     time.Time `json:"createdAt"`
+	UpdatedAt     time.Time `json:"updatedAt"`
 }
 
 // ShowUser shows a user.
 func ShowUser(u user.User) UserBody {
 	return UserBody{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, Type: string(u.Kind),
-		Role: u.Role, State: string(u.State), HasPassword: u.HasPassword, MFAExempt: u.MFAExempt,
+		Role: u.Role, State: string(u.State), HasPassword: u.HasPassword,
+		EmailVerified: u.EmailVerified, MFAExempt: u.MFAExempt,
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
 }
 
