@@ -2,8 +2,11 @@ package audit
 
 import (
 	"context"
+	"fmt"
+	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/audit/auditdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
@@ -23,4 +26,14 @@ func FailedOver(ctx context.Context, tx sqldb.Execer, f sqldb.Failover) error {
 			id, 'installation', '', '', '', '', jsonb_build_object('from', $3::text, 'to', $4::text)::text
 		FROM organizations WHERE platform`, id.New[id.Event](), f.At.UnixMilli(), f.From, f.To)
 	return err
+}
+
+// Purge removes the oldest events of an organization that are from before a time, at most limit of them, and says how
+// many.
+func Purge(ctx context.Context, tx *sqldb.Tx, org id.Organization, before time.Time, limit int64) (int64, error) {
+	n, err := auditdb.New(tx).Purge(ctx, org, id.First[id.Event](before), limit)
+	if err != nil {
+		return 0, fmt.Errorf("audit: purge: %w", err)
+	}
+	return n, nil
 }

@@ -12,6 +12,10 @@ WHERE organization_id = @organization_id
   AND at >= @since AND at < @until
 ORDER BY id DESC LIMIT CAST(@row_limit AS BIGINT);
 
+-- name: Purge :execrows
+DELETE FROM audit_events WHERE audit_events.organization_id = @organization_id AND audit_events.id IN (
+    SELECT e.id FROM audit_events e WHERE e.organization_id = @organization_id AND e.id < @before ORDER BY e.id LIMIT CAST(@row_limit AS BIGINT));
+
 -- name: CountByDay :many
 SELECT CAST(at / 86400000 AS BIGINT) AS day, act, outcome, CAST(count(*) AS BIGINT) AS total FROM audit_events
 WHERE organization_id = @organization_id AND act = @act AND id >= @from_id AND id < @before AND at >= @since AND at < @until

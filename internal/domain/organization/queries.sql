@@ -19,6 +19,10 @@ SELECT * FROM organizations
 WHERE id > @after AND state <> 'deleted' AND (CAST(@state AS TEXT) = '' OR state = @state)
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
+-- name: PlatformSettings :many
+-- Of all, deleted ones as well.
+SELECT id, settings FROM organizations WHERE id > @after ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
 -- name: Update :execrows
 UPDATE organizations SET name = @name, settings = @settings, account_number = @account_number, profile = @profile, machine_credential = @machine_credential, updated_at = @now
 WHERE id = @organization_id AND state <> 'deleted' AND updated_at = @was;

@@ -27,12 +27,13 @@ import (
 
 // Service owns the organizations.
 type Service struct {
-	db      *sqldb.DB
-	now     func() time.Time
-	mfa     MFAPolicy // of new organizations
-	facts   *cache.Cache[Organization]
-	slugs   *cache.Cache[id.Organization]
-	origins *cache.Cache[[]id.Organization]
+	db        *sqldb.DB
+	now       func() time.Time
+	mfa       MFAPolicy     // of new organizations
+	retention time.Duration // of audit events; 0: for ever
+	facts     *cache.Cache[Organization]
+	slugs     *cache.Cache[id.Organization]
+	origins   *cache.Cache[[]id.Organization]
 }
 
 // New makes the service. mfa is the policy of organizations that are made.

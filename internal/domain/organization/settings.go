@@ -21,6 +21,8 @@ type Settings struct {
 	TokenSettings
 
 	TimeZone string `json:"timeZone"` // IANA name
+	// how long events of the audit log are kept; 0: as long as the installation keeps them
+	AuditRetentionDays int64 `json:"auditRetentionDays"`
 }
 
 // BrowserSettings are about pages of others.
@@ -196,6 +198,10 @@ func (s Settings) validate(known []string) error {
 	s.TokenSettings.check(&w)
 	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "" || s.TimeZone == "Local" {
 		w.add("timeZone", "must be an IANA time zone such as Europe/Madrid")
+	}
+	if n := s.AuditRetentionDays; n != 0 && (n < int64(MinRetention/day) || n > int64(maxRetention/day)) {
+		w.add("auditRetentionDays", "must be 0 (as the installation keeps them) or from %d to %d", MinRetention/day,
+			maxRetention/day)
 	}
 	return w.err()
 }

@@ -36,6 +36,8 @@ type settingsBody struct {
 	StepUpSeconds        int64    `json:"stepUpSeconds" doc:"How long ago the last proof of a person may be where factors, passwords, API keys or these settings are changed"`
 	PasswordMinLength    int64    `json:"passwordMinLength" doc:"In characters; fewer than 15 only where mfa is required"`
 	PasswordBlockedWords []string `json:"passwordBlockedWords" nullable:"false" doc:"Words that a password must not be made of, beside the names of user and organization"`
+
+	AuditRetentionDays int64 `json:"auditRetentionDays" doc:"How long events of the audit log are kept, 30 days at least; 0: as long as the installation keeps them"`
 }
 
 func showSettings(s organization.Settings) settingsBody {
@@ -46,7 +48,8 @@ func showSettings(s organization.Settings) settingsBody {
 	return settingsBody{s.AllowedOrigins, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds, s.SlidingExpiration,
 		s.SlidingByRole, s.RoleChangesApplyAtOnce, s.TimeZone,
 		s.BasicAuthentication, s.RequestedTokenSeconds, s.SessionIdleSeconds, s.SessionsPerUser, limits,
-		string(s.MFA), s.PasskeySignIn, s.StepUpSeconds, s.PasswordMinLength, s.PasswordBlockedWords}
+		string(s.MFA), s.PasskeySignIn, s.StepUpSeconds, s.PasswordMinLength, s.PasswordBlockedWords,
+		s.AuditRetentionDays}
 }
 
 type profileBody struct {
@@ -102,6 +105,8 @@ type settingsChange struct {
 	StepUpSeconds        *int64    `json:"stepUpSeconds,omitempty"`
 	PasswordMinLength    *int64    `json:"passwordMinLength,omitempty"`
 	PasswordBlockedWords *[]string `json:"passwordBlockedWords,omitempty" maxItems:"200"`
+
+	AuditRetentionDays *int64 `json:"auditRetentionDays,omitempty" minimum:"0" maximum:"36500"`
 }
 
 // ProfileChange is what an organization changes about itself.
@@ -173,6 +178,7 @@ func (c *settingsChange) apply(s *organization.Settings) {
 	v1.Set(&s.StepUpSeconds, c.StepUpSeconds)
 	v1.Set(&s.PasswordMinLength, c.PasswordMinLength)
 	v1.Set(&s.PasswordBlockedWords, c.PasswordBlockedWords)
+	v1.Set(&s.AuditRetentionDays, c.AuditRetentionDays)
 	if c.SessionLimitsByRole != nil {
 		s.SessionLimitsByRole = make(map[string]organization.SessionLimits, len(*c.SessionLimitsByRole))
 		for name, l := range *c.SessionLimitsByRole {

@@ -175,3 +175,16 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]AuditEvent, error
 	}
 	return items, nil
 }
+
+const purge = `-- name: Purge :execrows
+DELETE FROM audit_events WHERE audit_events.organization_id = $1 AND audit_events.id IN (
+    SELECT e.id FROM audit_events e WHERE e.organization_id = $1 AND e.id < $2 ORDER BY e.id LIMIT CAST($3 AS BIGINT))
+`
+
+func (q *Queries) Purge(ctx context.Context, organizationID id.Organization, before id.Event, rowLimit int64) (int64, error) {
+	result, err := q.db.Exec(ctx, purge, organizationID, before, rowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}

@@ -218,6 +218,36 @@ func (q *Queries) PlatformOperator(ctx context.Context) (Organization, error) {
 	return i, err
 }
 
+const platformSettings = `-- name: PlatformSettings :many
+SELECT id, settings FROM organizations WHERE id > $1 ORDER BY id LIMIT CAST($2 AS BIGINT)
+`
+
+type PlatformSettingsRow struct {
+	ID       id.Organization
+	Settings string
+}
+
+// Of all, deleted ones as well.
+func (q *Queries) PlatformSettings(ctx context.Context, after id.Organization, rowLimit int64) ([]PlatformSettingsRow, error) {
+	rows, err := q.db.Query(ctx, platformSettings, after, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PlatformSettingsRow{}
+	for rows.Next() {
+		var i PlatformSettingsRow
+		if err := rows.Scan(&i.ID, &i.Settings); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const setState = `-- name: SetState :execrows
 UPDATE organizations SET state = $1, updated_at = $2 WHERE id = $3 AND state <> 'deleted'
 `
