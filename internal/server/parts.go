@@ -284,6 +284,10 @@ func pagesPart(_ context.Context, s *Server) error {
 
 // healthPart says whether the node answers, and whether it should be asked.
 func healthPart(_ context.Context, s *Server) error {
+	s.Metrics.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "gatehouse_database_writes_refused_total",
+		Help: "Transactions that failed because the database took no writes: it is read-only, or its disk is full."},
+		func() float64 { return float64(s.DB.WritesRefused()) }))
 	health.Register(s.Kit, []health.Check{
 		{Name: "draining", Run: func(context.Context) error {
 			if s.draining.Load() {
@@ -292,6 +296,7 @@ func healthPart(_ context.Context, s *Server) error {
 			return nil
 		}},
 		{Name: "database", Run: s.DB.Ping},
+		{Name: "database_writes", Degraded: true, Run: s.DB.CheckWrites},
 		{Name: "clock", Run: s.checkClock},
 		{Name: "signing_keys", Run: func(context.Context) error {
 			_, err := s.Keys.Signing(signingkey.Session)

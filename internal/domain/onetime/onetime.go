@@ -34,8 +34,8 @@ func (s *Service) digest(purpose string, value secret.Secret) string {
 	return secret.Digest(s.key, secret.New(purpose+"\x00"+value.Reveal()))
 }
 
-// Issue makes a secret for a subject; one issued before for the same subject and not yet used stops working. The payload
-// is what whoever uses it must know.
+// Issue makes a secret for a subject; one issued before for the same subject and not yet used stops working. The
+// payload is what whoever uses it must know.
 func (s *Service) Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject, payload string, now,
 	expires time.Time) (secret.Secret, error) {
 	if err := onetimedb.New(tx).Withdraw(ctx, org, purpose, subject); err != nil {

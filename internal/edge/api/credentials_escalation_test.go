@@ -257,8 +257,8 @@ func TestSchemasOfAnswers(t *testing.T) {
 	})
 }
 
-// ATK32: what a machine begins ends with it. A mailed link that a key caused opens nothing once the key is revoked or has
-// expired; one that a person caused does. The key itself is handed none.
+// ATK32: what a machine begins ends with it. A mailed link that a key caused opens nothing once the key is revoked or
+// has expired; one that a person caused does. The key itself is handed none.
 func TestATK32_LinksOfAMachineEndWithIt(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		admin := s.As(t, servertest.Admin)

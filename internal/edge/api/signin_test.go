@@ -129,8 +129,8 @@ func TestA5_SameAnswer(t *testing.T) {
 	})
 }
 
-// A1: an address proven in two organizations needs a hint; without one the answer is A5's. One that was made in a tenant
-// and never proven leaves its holder elsewhere alone, however its maker signs in.
+// A1: an address proven in two organizations needs a hint; without one the answer is A5's. One that was made in a
+// tenant and never proven leaves its holder elsewhere alone, however its maker signs in.
 func TestA1_AddressInTwoOrganizations(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		foreign := s.As(t, servertest.Foreigner)

@@ -13,6 +13,8 @@ import (
 type Check struct {
 	Name string
 	Run  func(ctx context.Context) error
+	// Degraded: without it the node still does a part of its work, and no other would do more.
+	Degraded bool
 }
 
 const timeout = 2 * time.Second
@@ -34,8 +36,14 @@ func Register(kit *web.Kit, checks []Check) {
 			}{"ok", make(map[string]string)}
 			for _, c := range checks {
 				body.Checks[c.Name] = "ok"
-				if c.Run(ctx) != nil { // why is in the log and the metrics, not for everyone
-					body.Checks[c.Name], body.Status, status = "failing", "unavailable", http.StatusServiceUnavailable
+				if c.Run(ctx) == nil { // why not is in the log and the metrics, not for everyone
+					continue
+				}
+				body.Checks[c.Name] = "failing"
+				if !c.Degraded {
+					body.Status, status = "unavailable", http.StatusServiceUnavailable
+				} else if status == http.StatusOK {
+					body.Status = "degraded"
 				}
 			}
 			w.Header().Set("Content-Type", "application/json")

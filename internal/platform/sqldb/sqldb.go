@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -68,6 +69,7 @@ type DB struct {
 	kind     Engine
 	url      string
 	onCommit func(messages []string)
+	refused  atomic.Int64 // transactions that failed because the database took no writes
 }
 
 // Open connects to `postgres://…` or opens the SQLite file at a path (`sqlite:` before it is allowed). It migrates
@@ -168,6 +170,11 @@ func (db *DB) PlatformTx(ctx context.Context, reason string, fn func(tx *Tx) err
 const commitTimeout = 10 * time.Second
 
 func (db *DB) run(ctx context.Context, org id.Organization, fn func(tx *Tx) error) (err error) {
+	defer func() {
+		if errors.Is(err, errReadOnly) {
+			db.refused.Add(1)
+		}
+	}()
 	etx, err := db.engine.begin(ctx, org)
 	if err != nil {
 		return fmt.Errorf("begin: %w", err)

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -24,8 +25,49 @@ func trouble(err error) error {
 	if err == nil || errors.Is(err, context.Canceled) || !isTrouble(err) {
 		return err
 	}
+	if isReadOnly(err) {
+		return fault.Unavailablef(retryAfter, "The database takes no writes at the moment. Try again shortly.").
+			Because(fmt.Errorf("%w: %w", errReadOnly, err))
+	}
 	return fault.Unavailablef(retryAfter, "The database does not answer. Try again shortly.").Because(err)
 }
+
+// errReadOnly marks a write that was refused by a database that reads.
+var errReadOnly = errors.New("the database takes no writes")
+
+// isReadOnly tells a database that is read-only, or whose disk is full, from one that does not answer.
+func isReadOnly(err error) bool {
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) {
+		return refused.Code == "25006" || refused.Code == "53100"
+	}
+	var lite *sqlite.Error
+	return errors.As(err, &lite) && (lite.Code()&0xff == 8 || lite.Code()&0xff == 13)
+}
+
+// CheckWrites tells whether the database would take writes now; an error says why not. A SQLite file is found out when
+// it is written to.
+func (db *DB) CheckWrites(ctx context.Context) error {
+	if db.kind != Postgres {
+		return nil
+	}
+	var standby, readOnly bool
+	err := db.Platform("whether the database takes writes").QueryRow(ctx, `SELECT pg_is_in_recovery(),
+		current_setting('default_transaction_read_only')::boolean`).Scan(&standby, &readOnly)
+	switch {
+	case err != nil:
+		return err
+	case standby:
+		return fmt.Errorf("%w: the PostgreSQL server is a standby", errReadOnly)
+	case readOnly:
+		return fmt.Errorf("%w: default_transaction_read_only is on, for the server, the database or the login",
+			errReadOnly)
+	}
+	return nil
+}
+
+// WritesRefused is how many transactions failed because the database took no writes.
+func (db *DB) WritesRefused() int64 { return db.refused.Load() }
 
 func isTrouble(err error) bool {
 	var refused *pgconn.PgError
