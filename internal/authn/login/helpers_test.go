@@ -70,7 +70,9 @@ func (noTokens) EndApplicationTokens(context.Context, *sqldb.Tx, principal.Princ
 	return nil
 }
 
-func (noTokens) Works(context.Context, id.Organization, id.Credential) (bool, error) { return false, nil }
+func (noTokens) Works(context.Context, id.Organization, id.Credential) (bool, error) {
+	return false, nil
+}
 
 // newService makes the services that a proof of a password needs. The feed does not run, so that every read asks the
 // database.
