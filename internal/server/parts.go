@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -40,6 +39,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 	"github.com/itsm-automation/gatehouse/internal/platform/cache"
+	"github.com/itsm-automation/gatehouse/internal/platform/certfile"
 	"github.com/itsm-automation/gatehouse/internal/platform/hashing"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 	"github.com/itsm-automation/gatehouse/internal/platform/jobs"
@@ -207,12 +207,9 @@ func authnPart(_ context.Context, s *Server) error {
 	s.clientAuth = &clientauth.Authenticator{Services: services, OneTime: s.OneTime, Issuer: s.Public.String(),
 		Keys: clientauth.NewKeySets(outbound.New(reachable), s.now), Log: s.log}
 	if path := s.Config.MTLS.CAFile; path != "" {
-		text, err := os.ReadFile(path)
-		if err != nil {
+		s.clientAuth.Roots = x509.NewCertPool()
+		if err := certfile.AddTo(s.clientAuth.Roots, path); err != nil {
 			return fmt.Errorf("mtls.ca_file: %w", err)
-		}
-		if s.clientAuth.Roots = x509.NewCertPool(); !s.clientAuth.Roots.AppendCertsFromPEM(text) {
-			return fmt.Errorf("mtls.ca_file: %s holds no certificate in PEM", path)
 		}
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-json-experiment/json"
 
+	"github.com/itsm-automation/gatehouse/internal/core/bom"
 	"github.com/itsm-automation/gatehouse/internal/domain/client"
 	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/outbound"
@@ -91,7 +92,7 @@ func (k *KeySets) fetch(ctx context.Context, uri string) (*jose.JSONWebKeySet, e
 	var listed struct {
 		Keys []jsonRaw `json:"keys"`
 	}
-	if err := json.Unmarshal(raw, &listed); err != nil || len(listed.Keys) > maxKeysRead {
+	if err := json.Unmarshal(bom.Skip(raw), &listed); err != nil || len(listed.Keys) > maxKeysRead {
 		return nil, errors.New("the document is not a JSON Web Key Set")
 	}
 	set := &jose.JSONWebKeySet{}

@@ -384,7 +384,8 @@ func TestWEB09_StrictJSON(t *testing.T) {
 			{"repeated member", `{"name":"a","name":"b"}`, 400},
 			{"trailing data", `{"name":"a"} {"name":"b"}`, 400},
 			{"trailing comma", `{"name":"a",}`, 400},
-			{"byte order mark", "\ufeff" + `{"name":"a"}`, 400},
+			{"byte order mark", "\ufeff" + `{"name":"marked"}`, 201}, // RFC 8259 §8.1: a parser may skip it
+			{"two marks", "\ufeff\ufeff" + `{"name":"a"}`, 400},
 			{"wrong type", `{"name":7}`, 400},
 			{"array for object", `[{"name":"a"}]`, 400},
 			{"null", `null`, 400},

@@ -15,6 +15,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/itsm-automation/gatehouse/internal/core/bom"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
 )
@@ -89,7 +90,7 @@ func ParseRules(text []byte) (*Rules, error) {
 		Suffixes      string  `yaml:"suffixes"`
 		Routes        []*Rule `yaml:"routes"`
 	}
-	if err := yaml.UnmarshalWithOptions(text, &file, yaml.Strict()); err != nil {
+	if err := yaml.UnmarshalWithOptions(bom.Skip(text), &file, yaml.Strict()); err != nil {
 		return nil, errors.New(yaml.FormatError(err, false, false))
 	}
 	if len(file.Routes) == 0 {

@@ -36,6 +36,9 @@ func TestWEB13_WrongRoutes(t *testing.T) {
 			t.Errorf("%s is accepted", name)
 		}
 	}
+	if _, err := ParseRules([]byte("\ufeffroutes:\n  - {path: /a, public: true}")); err != nil {
+		t.Errorf("behind a byte-order mark: %v", err)
+	}
 	_, err := ParseRules([]byte("routes:\n  - {path: a, public: true}\n  - {path: /ok, public: true}\n  - {path: /b}"))
 	if err == nil || !strings.Contains(err.Error(), "route 1 (a)") || !strings.Contains(err.Error(), "route 3 (/b)") {
 		t.Errorf("%v", err)

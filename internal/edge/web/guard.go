@@ -129,7 +129,7 @@ func limitBody(w http.ResponseWriter, r *http.Request, route Route) error {
 		return fault.New(fault.TooLarge, fault.CodeTooLarge,
 			fmt.Sprintf("The body may have at most %d bytes.", route.MaxBody))
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, route.MaxBody)
+	r.Body = &unmarked{ReadCloser: http.MaxBytesReader(w, r.Body, route.MaxBody)}
 	types := route.BodyTypes
 	if types == nil {
 		types = jsonOnly

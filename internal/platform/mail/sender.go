@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/mail"
 	"net/netip"
-	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	gomail "github.com/wneessen/go-mail"
 
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/platform/certfile"
 )
 
 // Sender hands a mail on. An error that is ErrRefused is final; any other may pass.
@@ -95,15 +95,12 @@ func NewSMTP(s SMTP) (Sender, error) {
 	sender.port, _ = strconv.Atoi(port)
 	sender.from, _ = mail.ParseAddress(s.From)
 	if s.CAFile != "" {
-		pem, err := os.ReadFile(s.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("ca_file: %w", err)
-		}
+		var err error
 		if sender.roots, err = x509.SystemCertPool(); err != nil {
 			sender.roots = x509.NewCertPool()
 		}
-		if !sender.roots.AppendCertsFromPEM(pem) {
-			return nil, errors.New("ca_file: has no certificate in PEM")
+		if err := certfile.AddTo(sender.roots, s.CAFile); err != nil {
+			return nil, fmt.Errorf("ca_file: %w", err)
 		}
 	}
 	return sender, nil
