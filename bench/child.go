@@ -196,7 +196,7 @@ func openStore(database string) (store, error) {
 			},
 		}, nil
 	}
-	db, err := sql.Open("sqlite", "file:"+database+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)")
+	db, err := sql.Open("sqlite", "file:"+sqldb.FilePath(database)+"?_pragma=busy_timeout(10000)&_pragma=query_only(1)")
 	if err != nil {
 		return store{}, err
 	}
@@ -206,7 +206,7 @@ func openStore(database string) (store, error) {
 		return store{}, err
 	}
 	w, err := sql.Open("sqlite",
-		"file:"+database+
+		"file:"+sqldb.FilePath(database)+
 			".limit?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate")
 	if err != nil {
 		return store{}, err

@@ -53,7 +53,7 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	databases := []struct{ name, address string }{{"sqlite", filepath.Join(dir, "bench.db")}}
+	databases := []struct{ name, address string }{{"sqlite", "sqlite:" + filepath.Join(dir, "bench.db")}}
 	if pg, drop, err := postgresDatabase(); err != nil {
 		return err
 	} else if pg != "" {
@@ -86,7 +86,7 @@ func run() error {
 			return fmt.Errorf("%s: %w", d.name, err)
 		}
 	}
-	return startUp(filepath.Join(dir, "start.db"))
+	return startUp("sqlite:" + filepath.Join(dir, "start.db"))
 }
 
 // process is a child with its address and what it seeded.

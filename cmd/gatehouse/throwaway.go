@@ -12,7 +12,7 @@ import (
 func throwaway(publicURL, dir string) config.Config {
 	cfg := config.Default()
 	cfg.PublicURL = publicURL
-	cfg.Database = secret.New(filepath.Join(dir, "gatehouse.db"))
+	cfg.Database = secret.New("sqlite:" + filepath.Join(dir, "gatehouse.db"))
 	cfg.EncryptionKeys = []secret.Secret{keyring.Generate()}
 	cfg.Metrics.Listen = ""
 	return cfg

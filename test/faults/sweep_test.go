@@ -268,7 +268,7 @@ func openDirectly(t *testing.T, address string) *sql.DB {
 	t.Helper()
 	driver := "pgx"
 	if !sqldb.IsPostgres(address) {
-		driver, address = "sqlite", "file:"+address+"?_pragma=busy_timeout(10000)"
+		driver, address = "sqlite", "file:"+sqldb.FilePath(address)+"?_pragma=busy_timeout(10000)"
 	}
 	db, err := sql.Open(driver, address)
 	if err != nil {

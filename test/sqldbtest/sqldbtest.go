@@ -91,13 +91,13 @@ func (f *filled) by(t testing.TB, fill func() (string, error)) string {
 
 var migrated Template
 
-// SQLite gives the path of a fresh migrated file.
+// SQLite gives the address of a fresh migrated file.
 func SQLite(t testing.TB) string { return migrated.SQLite(t) }
 
 // Postgres gives the address of a fresh migrated database and drops it with the test.
 func Postgres(t testing.TB) string { return migrated.Postgres(t) }
 
-// SQLite gives the path of a copy.
+// SQLite gives the address of a copy.
 func (p *Template) SQLite(t testing.TB) string {
 	t.Helper()
 	image := p.sqlite.by(t, p.fillSQLite)
@@ -105,7 +105,7 @@ func (p *Template) SQLite(t testing.TB) string {
 	if err := os.WriteFile(path, []byte(image), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return "sqlite:" + path
 }
 
 func (p *Template) fillSQLite() (string, error) {
@@ -114,14 +114,14 @@ func (p *Template) fillSQLite() (string, error) {
 		return "", err
 	}
 	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "template.db")
-	if err := migrate(path); err != nil {
+	address := "sqlite:" + filepath.Join(dir, "template.db")
+	if err := migrate(address); err != nil {
 		return "", err
 	}
-	if err := p.fill(path); err != nil {
+	if err := p.fill(address); err != nil {
 		return "", err
 	}
-	db, err := sqldb.Open(context.Background(), path, sqldb.Options{})
+	db, err := sqldb.Open(context.Background(), address, sqldb.Options{})
 	if err != nil {
 		return "", err
 	}

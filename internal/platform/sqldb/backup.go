@@ -11,12 +11,12 @@ import (
 )
 
 // ErrInUse says that another process has the database file open.
-var ErrInUse = errors.New("sqldb: the database is in use: stop the server first")
+var ErrInUse = errors.New("the database is in use: stop the server first")
 
 // sqliteOnly is told to who asks for what only a file has.
 func (db *DB) sqliteOnly() error {
 	if db.kind != SQLite {
-		return errors.New("sqldb: this is for SQLite; use PostgreSQL's own tools, such as pg_dump or a base backup")
+		return errors.New("this is for SQLite; use PostgreSQL's own tools, such as pg_dump or a base backup")
 	}
 	return nil
 }
@@ -28,36 +28,36 @@ func (db *DB) Backup(ctx context.Context, to string) error {
 		return err
 	}
 	if _, err := os.Lstat(to); err == nil {
-		return fmt.Errorf("sqldb: backup: %s exists already", to)
+		return fmt.Errorf("backup: %s exists already", to)
 	} else if !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("sqldb: backup: %w", err)
+		return fmt.Errorf("backup: %w", err)
 	}
 	part := to + ".part"
 	if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("sqldb: backup: %w", err)
+		return fmt.Errorf("backup: %w", err)
 	}
 	f, err := os.OpenFile(part, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600) // for its owner alone from the first byte on
 	if err != nil {
-		return fmt.Errorf("sqldb: backup: %w", err)
+		return fmt.Errorf("backup: %w", err)
 	}
 	defer os.Remove(part)
 	defer f.Close()
-	source, err := sql.Open("sqlite", fileURL(db.url)+"?_pragma=busy_timeout(10000)")
+	source, err := sql.Open("sqlite", fileURL(db.file)+"?_pragma=busy_timeout(10000)")
 	if err != nil {
-		return fmt.Errorf("sqldb: backup: %w", err)
+		return fmt.Errorf("backup: %w", err)
 	}
 	defer source.Close()
 	if _, err := source.ExecContext(ctx, `VACUUM INTO ?`, part); err != nil {
-		return fmt.Errorf("sqldb: backup: %w", err)
+		return fmt.Errorf("backup: %w", err)
 	}
 	if err := CheckFile(ctx, part); err != nil {
 		return err
 	}
 	if err := f.Sync(); err != nil {
-		return fmt.Errorf("sqldb: backup: %w", err)
+		return fmt.Errorf("backup: %w", err)
 	}
 	if err := os.Link(part, to); err != nil { // unlike a rename it never replaces what came there meanwhile
-		return fmt.Errorf("sqldb: backup: %w", err)
+		return fmt.Errorf("backup: %w", err)
 	}
 	return syncDir(filepath.Dir(to))
 }
@@ -65,24 +65,24 @@ func (db *DB) Backup(ctx context.Context, to string) error {
 // CheckFile tells whether a file is a sound SQLite database of Gatehouse.
 func CheckFile(ctx context.Context, path string) error {
 	if _, err := os.Stat(path); err != nil {
-		return fmt.Errorf("sqldb: %w", err)
+		return err
 	}
 	db, err := sql.Open("sqlite", fileURL(path)+"?mode=ro")
 	if err != nil {
-		return fmt.Errorf("sqldb: open %s: %w", path, err)
+		return fmt.Errorf("open %s: %w", path, err)
 	}
 	defer db.Close()
 	var verdict string
 	if err := db.QueryRowContext(ctx, `PRAGMA integrity_check(1)`).Scan(&verdict); err != nil {
-		return fmt.Errorf("sqldb: %s is no sound database: %w", path, err)
+		return fmt.Errorf("%s is no sound database: %w", path, err)
 	}
 	if verdict != "ok" {
-		return fmt.Errorf("sqldb: %s is damaged: %s", path, verdict)
+		return fmt.Errorf("%s is damaged: %s", path, verdict)
 	}
 	var tables int
 	if err := db.QueryRowContext(ctx,
 		`SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name IN ('invalidations', 'goose_db_version')`).Scan(&tables); err != nil || tables != 2 {
-		return errors.Join(fmt.Errorf("sqldb: %s is not a database of Gatehouse", path), err)
+		return errors.Join(fmt.Errorf("%s is not a database of Gatehouse", path), err)
 	}
 	return nil
 }
@@ -94,11 +94,11 @@ func fileURL(path string) string {
 func syncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("sqldb: %w", err)
+		return err
 	}
 	defer d.Close()
 	if err := d.Sync(); err != nil {
-		return fmt.Errorf("sqldb: %w", err)
+		return err
 	}
 	return nil
 }
@@ -109,32 +109,32 @@ func syncDir(path string) error {
 func Replace(ctx context.Context, from, to, kept string) (former string, err error) {
 	for _, p := range []string{from + "-wal", from + "-shm"} {
 		if err := os.Remove(p); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return "", fmt.Errorf("sqldb: replace: %w", err)
+			return "", fmt.Errorf("replace the database: %w", err)
 		}
 	}
 	f, err := os.OpenFile(from, os.O_RDWR, 0o600)
 	if err != nil {
-		return "", fmt.Errorf("sqldb: replace: %w", err)
+		return "", fmt.Errorf("replace the database: %w", err)
 	}
 	err = f.Sync()
 	f.Close()
 	if err != nil {
-		return "", fmt.Errorf("sqldb: replace: %w", err)
+		return "", fmt.Errorf("replace the database: %w", err)
 	}
 	if _, err := os.Stat(to); err == nil {
 		former = kept
 		if err := os.Link(to, former); err != nil {
-			return "", fmt.Errorf("sqldb: replace: keep the former database: %w", err)
+			return "", fmt.Errorf("replace the database: keep the former database: %w", err)
 		}
 		// A write-ahead log belongs to its database: left beside another it would be taken for that one's.
 		for _, ext := range []string{"-wal", "-shm"} {
 			if err := os.Rename(to+ext, former+ext); err != nil && !errors.Is(err, os.ErrNotExist) {
-				return "", fmt.Errorf("sqldb: replace: %w", err)
+				return "", fmt.Errorf("replace the database: %w", err)
 			}
 		}
 	}
 	if err := os.Rename(from, to); err != nil {
-		return "", fmt.Errorf("sqldb: replace: %w", err)
+		return "", fmt.Errorf("replace the database: %w", err)
 	}
 	return former, syncDir(filepath.Dir(to))
 }
@@ -144,11 +144,11 @@ func Replace(ctx context.Context, from, to, kept string) (former string, err err
 func FoldLog(ctx context.Context, path string) error {
 	db, err := sql.Open("sqlite", fileURL(path)+"?_pragma=busy_timeout(2000)")
 	if err != nil {
-		return fmt.Errorf("sqldb: %w", err)
+		return err
 	}
 	defer db.Close()
 	if _, err := db.ExecContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`); err != nil {
-		return fmt.Errorf("sqldb: fold the log of %s: %w", path, err)
+		return fmt.Errorf("fold the log of %s: %w", path, err)
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ const lockSuffix = ".lock"
 func flock(path string, how int) (release func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("sqldb: lock: %w", err)
+		return nil, fmt.Errorf("lock the database: %w", err)
 	}
 	for range 100 {
 		if err = unix.Flock(int(f.Fd()), how|unix.LOCK_NB); !errors.Is(err, unix.EINTR) {
@@ -45,7 +45,7 @@ func flock(path string, how int) (release func(), err error) {
 func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("sqldb: migration lock: %w", err)
+		return nil, fmt.Errorf("migration lock: %w", err)
 	}
 	for {
 		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
@@ -54,7 +54,7 @@ func lockFile(ctx context.Context, path string) (unlock func(), err error) {
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
 			f.Close()
-			return nil, fmt.Errorf("sqldb: migration lock: %w", err)
+			return nil, fmt.Errorf("migration lock: %w", err)
 		}
 		select {
 		case <-ctx.Done():

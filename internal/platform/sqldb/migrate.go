@@ -34,7 +34,7 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 		return 0, db.newer(have)
 	}
 	if db.kind == SQLite {
-		unlock, err := lockFile(ctx, db.url+".migration-lock")
+		unlock, err := lockFile(ctx, db.file+".migration-lock")
 		if err != nil {
 			return 0, err
 		}
@@ -51,7 +51,7 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 			return 0, err
 		}
 		if sql := login.Missing(); sql != "" {
-			return 0, fmt.Errorf("sqldb: migrate: the role %s may not make the roles that statements run as. Let "+
+			return 0, fmt.Errorf("migrate: the role %s may not make the roles that statements run as. Let "+
 				"somebody who may run: %s", login.Name, sql)
 		}
 	}
@@ -64,7 +64,7 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 		}
 		select {
 		case <-ctx.Done():
-			return n, fmt.Errorf("sqldb: migrate: %w", errors.Join(ctx.Err(), err))
+			return n, fmt.Errorf("migrate: %w", errors.Join(ctx.Err(), err))
 		case <-time.After(migrationPause):
 		}
 		done()
@@ -74,7 +74,7 @@ func (db *DB) Migrate(ctx context.Context) (int, error) {
 		}
 	}
 	if err != nil {
-		return n, fmt.Errorf("sqldb: migrate: %w", err)
+		return n, fmt.Errorf("migrate: %w", err)
 	}
 	if e, ok := db.engine.(*postgres); ok {
 		// the connections that are there were made before there was anything to note
@@ -164,7 +164,7 @@ func (db *DB) newer(have int64) error {
 		return err
 	}
 	if last := steps[len(steps)-1]; have > last+aheadAtMost {
-		return fmt.Errorf("sqldb: the database is at step %d and this release knows %d: it is too old for it", have,
+		return fmt.Errorf("the database is at step %d and this release knows %d: it is too old for it", have,
 			last)
 	}
 	return nil
@@ -183,7 +183,7 @@ func (db *DB) Migrations(ctx context.Context) ([]Migration, error) {
 	defer done()
 	status, err := p.Status(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("sqldb: migration status: %w", err)
+		return nil, fmt.Errorf("migration status: %w", err)
 	}
 	out := make([]Migration, len(status))
 	for i, s := range status {
@@ -201,12 +201,7 @@ func (db *DB) provider() (*goose.Provider, func(), error) {
 		p, err := goose.NewProvider(goose.DialectSQLite3, db.engine.(*lite).writer.DB, files)
 		return p, func() {}, err
 	}
-	cfg, err := pgx.ParseConfig(db.url)
-	if err != nil {
-		// pgx's own error quotes the address
-		return nil, nil, errors.New("sqldb: migrate: the postgres:// address cannot be read")
-	}
-	conn := stdlib.OpenDB(*cfg, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+	conn := stdlib.OpenDB(*db.engine.(*postgres).pool.Config().ConnConfig, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, fmt.Sprintf(`SET lock_timeout = %d`, migrationLockWait.Milliseconds()))
 		return err
 	}))

@@ -39,9 +39,9 @@ type postgres struct {
 const connectTimeout = 3 * time.Second
 
 func openPostgres(ctx context.Context, url string, o Options, broken func()) (*postgres, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+	cfg, err := parsePostgres(url)
 	if err != nil {
-		return nil, errors.New("sqldb: the postgres:// address cannot be read") // pgx's own error quotes the address
+		return nil, err
 	}
 	if cfg.MaxConns = 16; o.MaxConns > 0 {
 		cfg.MaxConns = int32(o.MaxConns)
@@ -65,18 +65,18 @@ func openPostgres(ctx context.Context, url string, o Options, broken func()) (*p
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	opened.Store(pool)
 	if err != nil {
-		return nil, fmt.Errorf("sqldb: open pool: %w", err)
+		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	if err := pool.Ping(ctx); err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("sqldb: connect: %w", err)
+		return nil, fmt.Errorf("connect to the database: %w", err)
 	}
 	aside := cfg.Copy()
 	aside.MaxConns, aside.MinConns = reserved, 0
 	reserve, err := pgxpool.NewWithConfig(ctx, aside) // connects when it is needed
 	if err != nil {
 		pool.Close()
-		return nil, fmt.Errorf("sqldb: open pool: %w", err)
+		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	kept.Store(reserve)
 	return &postgres{pool, reserve, line}, nil
@@ -142,7 +142,7 @@ func within(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // errNoConnection is told when the pool is exhausted or the server does not take connections.
-var errNoConnection = errors.New("sqldb: no connection to the database is free")
+var errNoConnection = errors.New("no connection to the database is free")
 
 // urgentAfter is how long urgent work waits with everyone else.
 const urgentAfter = 100 * time.Millisecond
@@ -339,7 +339,7 @@ func (l laterQueryer) Exec(_ context.Context, sql string, args ...any) (pgconn.C
 	return pgconn.CommandTag{}, nil
 }
 
-var errLater = errors.New("sqldb: a statement with a result cannot run later")
+var errLater = errors.New("a statement with a result cannot run later")
 
 func (l laterQueryer) Query(context.Context, string, ...any) (pgx.Rows, error) { return nil, errLater }
 func (l laterQueryer) QueryRow(context.Context, string, ...any) pgx.Row        { return failedRow{errLater} }

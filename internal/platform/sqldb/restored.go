@@ -44,7 +44,7 @@ func (db *DB) Restored(ctx context.Context, now time.Time, reason string, steps 
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("sqldb: restored: %w", err)
+		return nil, fmt.Errorf("restore: %w", err)
 	}
 	err = db.PlatformTx(ctx, "nothing revoked since a backup comes back to life", func(tx *Tx) error {
 		if db.kind == Postgres {
@@ -56,7 +56,7 @@ func (db *DB) Restored(ctx context.Context, now time.Time, reason string, steps 
 		for _, s := range steps {
 			tag, err := tx.Exec(ctx, s.SQL, now.UnixMilli())
 			if err != nil {
-				return fmt.Errorf("sqldb: restored: %w", err)
+				return fmt.Errorf("restore: %w", err)
 			}
 			if s.Counts != "" {
 				counts[s.Counts] += tag.RowsAffected()
@@ -79,7 +79,7 @@ func (db *DB) Descends(ctx context.Context, former string, marks []Mark) (bool, 
 	}
 	other, err := sql.Open("sqlite", fileURL(former)+"?mode=ro")
 	if err != nil {
-		return false, fmt.Errorf("sqldb: %w", err)
+		return false, err
 	}
 	defer other.Close()
 	q := db.Platform("which installation and state a backup is of")
@@ -128,22 +128,22 @@ func (db *DB) CarryOver(ctx context.Context, former string, what []Carry) error 
 	}
 	conn, err := db.engine.(*lite).writer.Conn(ctx)
 	if err != nil {
-		return fmt.Errorf("sqldb: carry over: %w", err)
+		return fmt.Errorf("carry over: %w", err)
 	}
 	defer conn.Close()
 	if _, err := conn.ExecContext(ctx, `ATTACH DATABASE ? AS former`, fileURL(former)+"?mode=ro"); err != nil {
-		return fmt.Errorf("sqldb: carry over: %w", err)
+		return fmt.Errorf("carry over: %w", err)
 	}
 	defer conn.ExecContext(context.WithoutCancel(ctx), `DETACH DATABASE former`) // the process ends soon
 	tx, err := conn.BeginTx(ctx, nil)
 	if err != nil {
-		return fmt.Errorf("sqldb: carry over: %w", err)
+		return fmt.Errorf("carry over: %w", err)
 	}
 	defer tx.Rollback() // after a commit there is nothing left to do
 	for _, c := range what {
 		for _, text := range c.statements() {
 			if _, err := tx.ExecContext(ctx, text); err != nil {
-				return fmt.Errorf("sqldb: carry over %s: %w", c.Table, err)
+				return fmt.Errorf("carry over %s: %w", c.Table, err)
 			}
 		}
 	}

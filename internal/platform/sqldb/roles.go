@@ -25,20 +25,20 @@ type Login struct {
 func (db *DB) Login(ctx context.Context) (Login, error) {
 	p, ok := db.engine.(*postgres)
 	if !ok {
-		return Login{}, fmt.Errorf("sqldb: %s has no roles", db.kind)
+		return Login{}, fmt.Errorf("%s has no roles", db.kind)
 	}
 	l := Login{Roles: make(map[string]bool)}
 	err := p.pool.QueryRow(ctx,
 		`SELECT rolname, rolsuper, rolbypassrls, rolcreaterole FROM pg_roles WHERE rolname = current_user`).
 		Scan(&l.Name, &l.Superuser, &l.BypassesRLS, &l.MayCreateRoles)
 	if err != nil {
-		return l, fmt.Errorf("sqldb: login role: %w", trouble(err))
+		return l, fmt.Errorf("login role: %w", trouble(err))
 	}
 	rows, err := p.pool.Query(ctx,
 		`SELECT rolname, pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname IN ($1, $2)`, roleApp,
 		rolePlatform)
 	if err != nil {
-		return l, fmt.Errorf("sqldb: roles: %w", trouble(err))
+		return l, fmt.Errorf("database roles: %w", trouble(err))
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -106,12 +106,12 @@ type ServerFacts struct {
 func (db *DB) Server(ctx context.Context) (f ServerFacts, err error) {
 	p, ok := db.engine.(*postgres)
 	if !ok {
-		return f, fmt.Errorf("sqldb: %s is no server", db.kind)
+		return f, fmt.Errorf("%s is no server", db.kind)
 	}
 	err = p.pool.QueryRow(ctx,
 		`SELECT current_setting('server_version_num')::int, current_setting('max_connections')::int, current_setting('synchronous_standby_names')`).Scan(&f.Version, &f.MaxConnections, &f.SynchronousStandbys)
 	if err != nil {
-		return f, fmt.Errorf("sqldb: server: %w", trouble(err))
+		return f, fmt.Errorf("ask the server about itself: %w", trouble(err))
 	}
 	f.TellsTimeline = p.line.known() != ""
 	return f, nil

@@ -165,7 +165,7 @@ func directly(t *testing.T, address string) *sql.DB {
 	if sqldb.IsPostgres(address) {
 		driver = "pgx"
 	}
-	db, err := sql.Open(driver, address)
+	db, err := sql.Open(driver, sqldb.FilePath(address))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -67,16 +66,18 @@ type engineTx interface {
 type DB struct {
 	engine   engine
 	kind     Engine
-	url      string
+	file     string // of SQLite
 	onCommit func(messages []string)
 	refused  atomic.Int64 // transactions that failed because the database took no writes
 }
 
-// Open connects to `postgres://…` or opens the SQLite file at a path (`sqlite:` before it is allowed). It migrates
-// nothing.
+// Open connects to `postgres://…` or opens the SQLite file behind `sqlite:`. It migrates nothing.
 func Open(ctx context.Context, url string, o Options) (*DB, error) {
+	if err := CheckAddress(url); err != nil {
+		return nil, fmt.Errorf("the database address %w", err)
+	}
 	if IsPostgres(url) {
-		db := &DB{kind: Postgres, url: url}
+		db := &DB{kind: Postgres}
 		e, err := openPostgres(ctx, url, o, func() {
 			if db.onCommit != nil {
 				go db.onCommit([]string{Everything}) // reading anew needs connections, and this one is not ready yet
@@ -93,24 +94,11 @@ func Open(ctx context.Context, url string, o Options) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &DB{engine: e, kind: SQLite, url: path}, nil
-}
-
-// FilePath is the SQLite file that a database address names.
-func FilePath(url string) string {
-	return strings.TrimPrefix(strings.TrimPrefix(url, "sqlite://"), "sqlite:")
-}
-
-// IsPostgres tells which engine a database address names.
-func IsPostgres(url string) bool {
-	return strings.HasPrefix(url, "postgres://") || strings.HasPrefix(url, "postgresql://")
+	return &DB{engine: e, kind: SQLite, file: path}, nil
 }
 
 // Engine tells which database this is.
 func (db *DB) Engine() Engine { return db.kind }
-
-// Address is the file's path or the postgres:// address, which may hold a password: never log it.
-func (db *DB) Address() string { return db.url }
 
 // Ping tells whether the database answers.
 func (db *DB) Ping(ctx context.Context) error { return db.engine.ping(ctx) }
@@ -155,7 +143,7 @@ func (tx *Tx) Announce(message string) { tx.messages = append(tx.messages, messa
 // Tx runs fn in one transaction inside the organization and commits if it returns nil.
 func (db *DB) Tx(ctx context.Context, org id.Organization, fn func(tx *Tx) error) error {
 	if org == "" {
-		return errors.New("sqldb: a tenant transaction needs an organization")
+		return errors.New("a tenant transaction needs an organization")
 	}
 	return db.run(ctx, org, fn)
 }
@@ -232,6 +220,15 @@ func IsForeignKey(err error) bool {
 	}
 	var lite *sqlite.Error
 	return errors.As(err, &lite) && lite.Code() == 787
+}
+
+// Code is the SQLSTATE that PostgreSQL refused a connection or a statement with; empty: it is not PostgreSQL that did.
+func Code(err error) string {
+	var pg *pgconn.PgError
+	if errors.As(err, &pg) {
+		return pg.Code
+	}
+	return ""
 }
 
 // IsForbidden tells whether a login that may connect lacks the right to what it asked for. SQLite has no rights.

@@ -229,7 +229,7 @@ func TestMigrateRefusesTheFuture(t *testing.T) {
 		if db.Engine() == sqldb.Postgres {
 			driver = "pgx"
 		}
-		direct, err := sql.Open(driver, address)
+		direct, err := sql.Open(driver, sqldb.FilePath(address))
 		if err != nil {
 			t.Fatal(err)
 		}

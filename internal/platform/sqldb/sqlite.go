@@ -30,24 +30,24 @@ func openSQLite(ctx context.Context, path string, o Options) (*lite, error) {
 	// for its owner alone; SQLite gives the files beside it the same mode
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("sqldb: open: %w", err)
+		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	f.Close()
 	common := "_pragma=busy_timeout(10000)&_pragma=foreign_keys(1)&_pragma=cache_size(-8192)&_pragma=journal_mode(WAL)"
 	file := fileURL(path)
 	writer, err := sql.Open("sqlite", file+"?"+common+"&_pragma=synchronous(FULL)&_txlock=immediate")
 	if err != nil {
-		return nil, fmt.Errorf("sqldb: open: %w", err)
+		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	writer.SetMaxOpenConns(1)
 	if err := patient(ctx, writer.PingContext); err != nil {
 		writer.Close()
-		return nil, fmt.Errorf("sqldb: open %s: %w", path, err)
+		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
 	reader, err := sql.Open("sqlite", file+"?"+common+"&_pragma=query_only(1)")
 	if err != nil {
 		writer.Close()
-		return nil, fmt.Errorf("sqldb: open: %w", err)
+		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	readers := 4
 	if o.MaxConns > 0 {

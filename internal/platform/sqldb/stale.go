@@ -8,7 +8,7 @@ import (
 )
 
 // ErrStale tells Retry that a row was changed between being read and being written.
-var ErrStale = errors.New("sqldb: the row was changed by another at the same time")
+var ErrStale = errors.New("the row was changed by another at the same time")
 
 // staleTries is how often a change is tried on the newest state before its caller is told.
 const staleTries = 5

@@ -46,7 +46,7 @@ func (l *timeline) known() string {
 }
 
 // errStandby keeps a node off a server that only reads: what it says may be old.
-var errStandby = errors.New("sqldb: the PostgreSQL server is a standby")
+var errStandby = errors.New("the PostgreSQL server is a standby")
 
 // check is asked about each new connection. Nobody waits for anybody else's check.
 func (l *timeline) check(ctx context.Context, conn *pgx.Conn) error {
@@ -68,7 +68,7 @@ func (l *timeline) check(ctx context.Context, conn *pgx.Conn) error {
 	}
 	before := l.known()
 	if now < before {
-		return fmt.Errorf("sqldb: the PostgreSQL server is on timeline %s, and %s was seen before: a former primary "+
+		return fmt.Errorf("the PostgreSQL server is on timeline %s, and %s was seen before: a former primary "+
 			"came back", now, before)
 	}
 	voided, err := l.record(ctx, conn, now)

@@ -107,7 +107,7 @@ func RestoreSQLite(ctx context.Context, c config.Config, o server.Options, from 
 	if err := copyFile(from, part); err != nil {
 		return done, err
 	}
-	c.Database = secret.New(part)
+	c.Database = secret.New("sqlite:" + part)
 	s, err := server.New(ctx, c, o)
 	if err != nil {
 		return done, err
