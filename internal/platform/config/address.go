@@ -23,6 +23,9 @@ func (c *Config) URL() (*url.URL, error) {
 // originURL reads an address of scheme and host.
 func originURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
+	if err == nil && u.Host != "" && u.Path != "" && u.Path != "/" {
+		return nil, errors.New("must have no path: Gatehouse answers at the root of its host, so give it one of its own")
+	}
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil ||
 		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
 		return nil, errors.New("must be scheme and host only, such as https://auth.example.com")
@@ -75,22 +78,28 @@ func (c *Config) MTLSURL() (*url.URL, error) {
 // Proxies are the networks of trusted_proxies.
 func (c *Config) Proxies() ([]netip.Prefix, error) {
 	list, err := networks(c.TrustedProxies)
-	if err != nil {
-		return nil, err
-	}
 	for _, p := range list {
 		if p.Bits() == 0 {
-			return nil, fmt.Errorf("%q would believe everyone", p)
+			err = errors.Join(err, fmt.Errorf("%q would believe everyone", p))
 		}
 	}
-	return list, nil
+	return list, err
+}
+
+// BehindUnknownProxy tells that something in front must turn https into http, since the server itself does not, and
+// that no proxy is trusted: then everyone seems to come from one address.
+func (c *Config) BehindUnknownProxy() bool {
+	u, err := c.URL()
+	return err == nil && u.Scheme == "https" && c.Listen != "" && c.TLS.Listen == "" && len(c.TrustedProxies) == 0
 }
 
 // Reachable are the networks of outbound.allowed_networks.
 func (c *Config) Reachable() ([]netip.Prefix, error) { return networks(c.Outbound.AllowedNetworks) }
 
+// networks reads a list; the error names every entry that is wrong.
 func networks(list []string) ([]netip.Prefix, error) {
 	out := make([]netip.Prefix, 0, len(list))
+	var wrong []error
 	for _, s := range list {
 		if a, err := netip.ParseAddr(s); err == nil {
 			out = append(out, netip.PrefixFrom(a, a.BitLen()))
@@ -98,11 +107,12 @@ func networks(list []string) ([]netip.Prefix, error) {
 		}
 		p, err := netip.ParsePrefix(s)
 		if err != nil {
-			return nil, fmt.Errorf("%q is neither an address nor a network", s)
+			wrong = append(wrong, fmt.Errorf("%q is neither an address nor a network", s))
+			continue
 		}
 		out = append(out, p)
 	}
-	return out, nil
+	return out, errors.Join(wrong...)
 }
 
 func isLoopback(host string) bool {

@@ -39,14 +39,24 @@ func (f *faults) choice(key, word string, list ...string) {
 
 // address holds an address to listen at to its form; empty: none.
 func (f *faults) address(key, address string) {
-	if _, _, err := net.SplitHostPort(address); address != "" && err != nil {
+	if address == "" {
+		return
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
 		f.add(key, "must be host:port")
+	} else if _, err := net.LookupPort("tcp", port); err != nil {
+		f.add(key, "must end with a port from 0 to 65535")
 	}
 }
 
-// of adds what another package says.
+// of adds what another package says; each of several joined errors is a fault of its own.
 func (f *faults) of(key string, err error) {
-	if err != nil {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, one := range several.Unwrap() {
+			f.of(key, one)
+		}
+	} else if err != nil {
 		f.add(key, "%v", err)
 	}
 }
@@ -64,6 +74,7 @@ func (c *Config) check() faults {
 		f.add("listen", "neither listen nor tls.listen is set")
 	}
 	f.address("listen", c.Listen)
+	c.checkListeners(&f)
 	c.TLS.check(&f)
 	c.MTLS.check(&f, c.TLS, len(c.TrustedProxies) > 0)
 	c.Metrics.check(&f)
@@ -100,11 +111,27 @@ func (c *Config) check() faults {
 	return f
 }
 
+// checkListeners: two cannot have one address.
+func (c *Config) checkListeners(f *faults) {
+	taken := make(map[string]string)
+	for _, l := range []struct{ key, address string }{{"listen", c.Listen}, {"tls.listen", c.TLS.Listen},
+		{"mtls.listen", c.MTLS.Listen}, {"metrics.listen", c.Metrics.Listen}} {
+		if other := taken[l.address]; other != "" {
+			f.add(l.key, "is %s, which %s is too", l.address, other)
+		}
+		if l.address != "" && !strings.HasSuffix(l.address, ":0") {
+			taken[l.address] = l.key
+		}
+	}
+}
+
 var redisPrefix = regexp.MustCompile(`^[A-Za-z0-9:._{}-]{1,64}$`)
 
 func (c *Config) checkStorage(f *faults) {
 	if c.Database.IsZero() {
 		f.add("database", "is not set: give sqlite:/path/to/gatehouse.db or postgres://…")
+	} else {
+		f.of("database", sqldb.CheckAddress(c.Database.Reveal()))
 	}
 	f.within("database_connections", c.DatabasePool, 2, 1000)
 	f.choice("database_failover", c.Failover, SignInAgain, Keep)

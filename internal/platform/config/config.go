@@ -5,20 +5,24 @@ package config
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/itsm-automation/gatehouse/internal/core/bom"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
 )
 
 // Config is everything a server can be told. The doc tags are the reference in docs/configuration.md.
 type Config struct {
-	PublicURL      string          `yaml:"public_url" doc:"The address clients use, such as https://auth.example.com. Required. Tokens, links and cookies are built from it alone; https unless the host is loopback."`
-	Database       secret.Secret   `yaml:"database" doc:"A SQLite file (sqlite:/var/lib/gatehouse/gatehouse.db) or postgres://user:password@host/name. Required."`
+	PublicURL      string          `yaml:"public_url" doc:"The address clients use, such as https://auth.example.com: scheme and host, without a path, since Gatehouse answers at the root of its host. Required. Tokens, links and cookies are built from it alone; https unless the host is loopback."`
+	Database       secret.Secret   `yaml:"database" doc:"A SQLite file (sqlite:/var/lib/gatehouse/gatehouse.db) or postgres://user:password@host/name, and nothing else. What is no letter or digit in the password is percent-encoded there (@ is %40). Required."`
 	Redis          secret.Secret   `yaml:"redis" doc:"Redis or Valkey that the nodes share: redis://user:password@host:6379/0, or rediss:// with TLS. It makes several nodes quicker and decides nothing; without it, or when it fails, they work on PostgreSQL alone. Empty: none."`
 	RedisPrefix    string          `yaml:"redis_prefix" doc:"What the names of all keys in Redis begin with. Two installations that share a Redis need two prefixes if one began as a copy of the other, such as a staging installation restored from a backup."`
 	Failover       string          `yaml:"database_failover" doc:"What follows when PostgreSQL was failed over or restored: sign_in_again makes all tokens of sessions and clients void, since rotations and revocations may be lost; keep leaves them good, for synchronous replication where nothing is lost."`
@@ -126,12 +130,26 @@ type Duration time.Duration
 
 // UnmarshalText reads a duration.
 func (d *Duration) UnmarshalText(text []byte) error {
-	v, err := time.ParseDuration(string(text))
-	if err != nil {
-		return fmt.Errorf("%q: want a duration such as 20s", text)
-	}
+	v, err := ParseDuration(string(text))
 	*d = Duration(v)
-	return nil
+	return err
+}
+
+// ParseDuration reads what time.ParseDuration does, and days before it: 30d, 1d12h.
+func ParseDuration(text string) (time.Duration, error) {
+	number, rest, found := strings.Cut(text, "d")
+	if !found {
+		number, rest = "0", text
+	} else if rest == "" {
+		rest = "0s"
+	}
+	const most = int(math.MaxInt64 / (24 * time.Hour))
+	days, err := strconv.Atoi(number)
+	more, err2 := time.ParseDuration(rest)
+	if err != nil || err2 != nil || days < 0 || days >= most || days > 0 && (more < 0 || more > 24*time.Hour) {
+		return 0, fmt.Errorf("%q is no duration such as 20s, 12h or 30d", text)
+	}
+	return time.Duration(days)*24*time.Hour + more, nil
 }
 
 // MarshalText writes it back.
@@ -140,7 +158,7 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 // Default is what holds where nothing is said.
 func Default() Config {
 	return Config{Listen: "127.0.0.1:8080", RedisPrefix: "gatehouse:",
-		Metrics: Metrics{Listen: "127.0.0.1:9090"}, Log: Log{"info", "json"}, Signing: Signing{KeyBits: 2048},
+		Metrics: Metrics{Listen: "127.0.0.1:9464"}, Log: Log{"info", "json"}, Signing: Signing{KeyBits: 2048},
 		Mail: Mail{Security: mail.StartTLS}, DefaultMFA: "administrators", Hashing: Hashing{MaxWaiting: 256},
 		DatabasePool: 16, MaxRequests: 1000, ShutdownGrace: Duration(20 * time.Second), Failover: SignInAgain,
 		Housekeeping: Duration(10 * time.Minute)}
@@ -159,16 +177,21 @@ const none = "none"
 func Load(path string, getenv func(string) string) (Config, error) {
 	c := Default()
 	var faults []error
+	unread := false
 	if path != "" {
 		text, err := os.ReadFile(path)
 		if err != nil {
-			return c, fmt.Errorf("configuration: %w", err)
+			return c, err
 		}
 		if err := Parse(text, &c); err != nil {
 			faults = append(faults, fmt.Errorf("%s: %w", path, err))
+			unread = errors.Is(err, errSyntax)
 		}
 	}
 	faults = append(faults, fromEnvironment(&c, getenv)...)
+	if unread { // what the file says is not known, so nothing can be called missing
+		return c, errors.Join(faults...)
+	}
 	for _, address := range []*string{&c.Listen, &c.TLS.Listen, &c.MTLS.Listen, &c.Metrics.Listen} {
 		if *address == none {
 			*address = ""
@@ -178,13 +201,35 @@ func Load(path string, getenv func(string) string) (Config, error) {
 	return c, errors.Join(faults...)
 }
 
+// errSyntax says that a file is no YAML, or no mapping of keys to values, so that nothing of it was read.
+var errSyntax = errors.New("nothing of the file can be read")
+
+var (
+	quoted   = regexp.MustCompile(`"[^"]*"`)
+	plainKey = regexp.MustCompile(`^"[A-Za-z_.-]{1,40}"$`)
+)
+
 // Parse reads YAML over the values that are there; unknown and repeated keys are errors.
 func Parse(text []byte, c *Config) error {
+	text = bom.Skip(text)
 	if len(strings.TrimSpace(string(text))) == 0 {
 		return nil
 	}
-	if err := yaml.UnmarshalWithOptions(text, c, yaml.Strict()); err != nil {
-		return errors.New(yaml.FormatError(err, false, false)) // without the source line, which may hold a secret
+	err := yaml.UnmarshalWithOptions(text, c, yaml.Strict())
+	if err == nil {
+		return nil
 	}
-	return nil
+	said := yaml.FormatError(err, false, false) // without the source line, which may hold a secret
+	said = quoted.ReplaceAllStringFunc(said, func(key string) string {
+		if plainKey.MatchString(key) {
+			return key
+		}
+		return "“…”" // a value in the place of a key
+	})
+	var syntax *yaml.SyntaxError
+	var node *yaml.UnexpectedNodeTypeError
+	if errors.As(err, &syntax) || errors.As(err, &node) {
+		return fmt.Errorf("%s: %w", said, errSyntax)
+	}
+	return errors.New(said)
 }

@@ -2,12 +2,16 @@ package config
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"os"
 	"reflect"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/itsm-automation/gatehouse/internal/core/bom"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 )
 
@@ -78,7 +82,7 @@ func fromEnvironment(c *Config, getenv func(string) string) []error {
 					faults = append(faults, fmt.Errorf("%s_FILE: %w", name, err))
 					return
 				}
-				text = strings.TrimSpace(string(b))
+				text = strings.TrimSpace(bom.Skip(string(b)))
 			}
 		}
 		if text == "" {
@@ -91,7 +95,59 @@ func fromEnvironment(c *Config, getenv func(string) string) []error {
 	return faults
 }
 
+// notSettings are the variables of tests and measurements, and those that Kubernetes sets in every container for a
+// Service named gatehouse.
+var notSettings = regexp.MustCompile(`^GATEHOUSE_(TEST_.*|BENCH_.*|FAILPOINTS|FAULT_CLOCK|` +
+	`SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)$`)
+
+// Unknown tells which GATEHOUSE_* variables of an environment are no settings, nor among the known others: a misspelled
+// one would be ignored in silence.
+func Unknown(environ, others []string) error {
+	known := slices.Clone(others)
+	for _, s := range Settings() {
+		known = append(known, s.Variable)
+		if s.Secret {
+			known = append(known, s.Variable+"_FILE")
+		}
+	}
+	var faults []error
+	for _, line := range environ {
+		name, _, _ := strings.Cut(line, "=")
+		if !strings.HasPrefix(name, "GATEHOUSE_") || notSettings.MatchString(name) || slices.Contains(known, name) {
+			continue
+		}
+		near := slices.MinFunc(known, func(a, b string) int { return distance(name, a) - distance(name, b) })
+		fault := fmt.Errorf("%s: there is no such setting; the nearest is %s", name, near)
+		if plain := strings.TrimSuffix(name, "_FILE"); plain != name && slices.Contains(known, plain) {
+			fault = fmt.Errorf("%s: %s is no secret, and is not read from a file", name, plain)
+		}
+		faults = append(faults, fault)
+	}
+	return errors.Join(faults...)
+}
+
+// distance counts the letters to change, add or leave out until one name is the other (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}
+
 func setField(f reflect.Value, text string) error {
+	text = bom.Skip(text) // $(cat file) brings it along, and so does each file of several
 	if u, ok := f.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		return u.UnmarshalText([]byte(text))
 	}

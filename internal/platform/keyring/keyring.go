@@ -40,21 +40,26 @@ func Generate() secret.Secret {
 	return secret.New(base64.StdEncoding.EncodeToString(b))
 }
 
-// New reads keys in base64, newest first. It refuses none, a short one and one that is plainly not random.
+// New reads keys in base64, newest first. It refuses none, a short one and one that is plainly not random, and names
+// each that is wrong.
 func New(keys []secret.Secret) (*Ring, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("no encryption key: set one of 32 random bytes in base64, as `openssl rand -base64 " +
 			"32` prints")
 	}
 	r := &Ring{aead: make(map[string]cipher.AEAD, len(keys))}
+	var wrong []error
 	for i, k := range keys {
 		raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(k.Reveal()))
 		if err != nil || len(raw) != KeyBytes {
-			return nil, fmt.Errorf("encryption key %d is not 32 bytes in base64, as `openssl rand -base64 32` prints",
-				i+1)
+			wrong = append(wrong,
+				fmt.Errorf("encryption key %d is not 32 bytes in base64, as `openssl rand -base64 32` prints", i+1))
+			continue
 		}
 		if distinct(raw) < minDistinct {
-			return nil, fmt.Errorf("encryption key %d is not random: make one with `openssl rand -base64 32`", i+1)
+			wrong = append(wrong,
+				fmt.Errorf("encryption key %d is not random: make one with `openssl rand -base64 32`", i+1))
+			continue
 		}
 		sealKey, err := hkdf.Key(sha256.New, raw, nil, "gatehouse seal", KeyBytes)
 		if err != nil {
@@ -74,6 +79,9 @@ func New(keys []secret.Secret) (*Ring, error) {
 			r.primary = name
 		}
 		r.aead[name], r.root = aead, raw
+	}
+	if len(wrong) > 0 {
+		return nil, errors.Join(wrong...)
 	}
 	return r, nil
 }
@@ -102,16 +110,16 @@ func (r *Ring) Open(sealed, place string) ([]byte, error) {
 	name, body, ok := strings.Cut(sealed, ".")
 	aead := r.aead[name]
 	if !ok || aead == nil {
-		return nil, errors.New("keyring: sealed under a key that is not configured; put the former encryption key " +
+		return nil, errors.New("sealed under a key that is not configured; put the former encryption key " +
 			"behind the present one")
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(body)
 	if err != nil {
-		return nil, errors.New("keyring: sealed value is damaged")
+		return nil, errors.New("sealed value is damaged")
 	}
 	plain, err := aead.Open(nil, nil, raw, []byte(place))
 	if err != nil {
-		return nil, errors.New("keyring: sealed value does not open: altered, moved, or another key")
+		return nil, errors.New("sealed value does not open: altered, moved, or another key")
 	}
 	return plain, nil
 }

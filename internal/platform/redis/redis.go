@@ -42,6 +42,7 @@ type Client struct {
 	restsTo atomic.Int64 // nanoseconds since start
 	start   time.Time
 	up      atomic.Bool
+	trouble atomic.Pointer[error] // why the last try to connect, or the last call, failed
 
 	puts   chan put
 	pushes chan string
@@ -57,18 +58,28 @@ type put struct {
 
 // Check tells what is wrong with an address such as redis://user:password@host:6379/0 or rediss://host.
 func Check(address string) error {
-	if _, err := rueidis.ParseURL(address); err != nil {
+	_, err := parse(address)
+	return err
+}
+
+func parse(address string) (rueidis.ClientOption, error) {
+	_, behind, _ := strings.Cut(address, "://")
+	behind = behind[strings.IndexAny(behind+"/", "/?#"):]
+	option, err := rueidis.ParseURL(address)
+	// Where an @ comes later, what stands before it would be taken for a host or a port, and be told.
+	if err != nil || strings.ContainsAny(behind, "@#") {
 		// the library's error may quote the password
-		return errors.New("must be redis://user:password@host:6379/0, or rediss:// with TLS")
+		return option, errors.New("must be redis://user:password@host:6379/0, or rediss:// with TLS, without quotes " +
+			"around it; in the password write @ as %40, / as %2F, ? as %3F, # as %23 and % as %25")
 	}
-	return nil
+	return option, nil
 }
 
 // New makes a client; Start connects it. All its keys begin with prefix. heard is told what other nodes push.
 func New(address, prefix string, log *slog.Logger, heard func(messages []string)) (*Client, error) {
-	option, err := rueidis.ParseURL(address)
+	option, err := parse(address)
 	if err != nil {
-		return nil, Check(address)
+		return nil, err
 	}
 	c := &Client{prefix: prefix, log: log, start: time.Now(), puts: make(chan put, queueLength),
 		pushes: make(chan string, queueLength)}
@@ -106,8 +117,9 @@ func (c *Client) Start() {
 				c.write(ctx, client)
 				return
 			}
-			if !warned {
-				c.log.Warn("Redis does not answer; the server works without it", "error", err)
+			err = c.reason(err)
+			if c.trouble.Store(&err); !warned {
+				c.log.Warn("Redis cannot be used; the server works without it", "error", err)
 				warned = true
 			}
 			select {
@@ -187,9 +199,32 @@ func (c *Client) failed(err error) {
 		return
 	}
 	c.restsTo.Store(int64(time.Since(c.start) + restFor))
-	if c.up.Swap(false) {
+	err = c.reason(err)
+	if c.trouble.Store(&err); c.up.Swap(false) {
 		c.log.Warn("Redis does not answer; the server works without it", "error", err)
 	}
+}
+
+// reason is what the server said, or what became of the connection, in one line and without the password: an old server
+// quotes the command that it does not know, with all its words.
+func (c *Client) reason(err error) error {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	text, _, _ = strings.Cut(text, ", with args beginning with")
+	if !strings.Contains(text, "NOPERM") && (errors.Is(err, rueidis.ErrNoCache) || strings.Contains(text, "`HELLO`")) {
+		text = "the server speaks an old protocol, without RESP3 or CLIENT TRACKING: " + text
+	}
+	if p := c.option.Password; p != "" {
+		text = strings.ReplaceAll(text, p, "…")
+	}
+	return errors.New(text)
+}
+
+// Trouble tells why Redis cannot be used; nil: it can, or nothing is known yet.
+func (c *Client) Trouble() error {
+	if err := c.trouble.Load(); err != nil && !c.Up() {
+		return *err
+	}
+	return nil
 }
 
 // judge tells a server that does not answer from one that answers with an error, such as that it has no room.
@@ -205,7 +240,7 @@ func (c *Client) answered() {
 	}
 }
 
-var errResting = errors.New("redis: not connected, or it failed a moment ago")
+var errResting = errors.New("Redis is not connected, or it failed a moment ago")
 
 // ready gives the client and a deadline for one call.
 func (c *Client) ready(ctx context.Context) (rueidis.Client, context.Context, context.CancelFunc, error) {
@@ -285,17 +320,28 @@ func (c *Client) Add(ctx context.Context, k invalidation.Key, minute, n, known i
 			strconv.FormatInt(countLife.Milliseconds(), 10)}).AsInt64()
 	if err != nil {
 		c.judge(err)
-		return 0, fmt.Errorf("redis: count: %w", err)
+		return 0, fmt.Errorf("count in Redis: %w", err)
 	}
 	c.answered()
 	return used, nil
 }
 
-// Ping asks whether the server answers, for doctor.
-func (c *Client) Ping(ctx context.Context) error {
+// Probe does, once, what the server does with Redis, for doctor: the user may lack a right, or the server room.
+func (c *Client) Probe(ctx context.Context) error {
 	client := c.client.Load()
 	if client == nil {
 		return errResting
 	}
-	return (*client).Do(ctx, (*client).B().Ping().Build()).Error()
+	fact, pushing, count := c.prefix+facts+"doctor", c.prefix+pushed+"doctor", c.prefix+counts+"doctor"
+	b := (*client).B()
+	for _, r := range (*client).DoMulti(ctx, b.Set().Key(fact).Value("").Px(time.Second).Build(),
+		b.Get().Key(fact).Build(), b.Set().Key(pushing).Value("").Px(time.Second).Build()) {
+		if err := r.Error(); err != nil {
+			return c.reason(err)
+		}
+	}
+	if err := addScript.Exec(ctx, *client, []string{count}, []string{"1", "0", "1000"}).Error(); err != nil {
+		return c.reason(err)
+	}
+	return nil
 }

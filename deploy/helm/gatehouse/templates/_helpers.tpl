@@ -29,7 +29,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   value: 0.0.0.0:8080
 {{- if .Values.metrics.enabled }}
 - name: GATEHOUSE_METRICS_LISTEN
-  value: 0.0.0.0:9090
+  value: 0.0.0.0:9464
 - name: GATEHOUSE_METRICS_TOKEN_FILE
   value: /run/secrets/gatehouse/{{ .Values.metrics.tokenKey }}
 {{- else }}
