@@ -286,3 +286,41 @@ func TestPackagesAreDescribed(t *testing.T) {
 		}
 	}
 }
+
+// words are names of packages that whoever reads a message knows; the others are our own.
+var words = []string{"attempt", "audit", "client", "credential", "demo", "failpoint", "jwt", "login", "mail", "oauth",
+	"organization", "password", "permission", "role", "secret", "session", "token", "user"}
+
+// A message of a failure reaches an operator at the command line: it does not begin with the name of a package.
+func TestErrorsNameNoPackage(t *testing.T) {
+	t.Parallel()
+	seen := 0
+	for _, path := range filesOf(t, "internal", ".go") {
+		if strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) == 0 {
+				return true
+			}
+			of, ok := call.Fun.(*ast.SelectorExpr)
+			text, isText := call.Args[0].(*ast.BasicLit)
+			if !ok || !isText || of.Sel.Name != "Errorf" && of.Sel.Name != "New" {
+				return true
+			}
+			seen++
+			if name := file.Name.Name; strings.HasPrefix(text.Value, `"`+name+`: `) && !slices.Contains(words, name) {
+				t.Errorf("%s: %s begins with the name of its package", path, text.Value)
+			}
+			return true
+		})
+	}
+	if seen < 200 {
+		t.Errorf("only %d messages were seen", seen)
+	}
+}

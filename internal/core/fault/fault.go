@@ -123,6 +123,25 @@ func (e *Error) Sentence(name func(field string) string) string {
 	return strings.Join(parts, "; ")
 }
 
+// Plain is what a person at the command line is told: the sentence of a classified failure without its code, with every
+// wrong field, and why the server cannot do it now; the whole of any other.
+func Plain(err error) string {
+	var f *Error
+	if !errors.As(err, &f) || f.Kind == Internal {
+		return err.Error()
+	}
+	text := strings.TrimSuffix(f.Message, ".")
+	if len(f.Fields) > 1 || len(f.Fields) == 1 && !strings.HasPrefix(f.Message, f.Fields[0].Field) {
+		for _, field := range f.Fields {
+			text += "\n  " + field.Field + ": " + field.Message
+		}
+	}
+	if f.Kind == Unavailable && f.cause != nil {
+		text += ": " + Plain(f.cause)
+	}
+	return text
+}
+
 // NotFoundf says that there is no such thing, or none this caller may know of.
 func NotFoundf(format string, args ...any) *Error {
 	return New(NotFound, CodeNotFound, fmt.Sprintf(format, args...))

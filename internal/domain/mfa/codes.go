@@ -46,7 +46,7 @@ func (s *Service) codeDigest(u user.User, code string) string {
 func (s *Service) makeCodes(ctx context.Context, tx *sqldb.Tx, u user.User) ([]string, error) {
 	q := mfadb.New(tx)
 	if _, err := q.DeleteCodes(ctx, u.Organization, u.ID); err != nil {
-		return nil, fmt.Errorf("mfa: codes: %w", err)
+		return nil, fmt.Errorf("second factor: codes: %w", err)
 	}
 	codes := make([]string, 0, CodeCount)
 	seen := make(map[string]bool, CodeCount)
@@ -60,7 +60,7 @@ func (s *Service) makeCodes(ctx context.Context, tx *sqldb.Tx, u user.User) ([]s
 		codes = append(codes, code)
 		if err := later.InsertCode(ctx, u.Organization, u.ID, s.codeDigest(u, code),
 			sqldb.MillisOf(s.now())); err != nil {
-			return nil, fmt.Errorf("mfa: codes: %w", err)
+			return nil, fmt.Errorf("second factor: codes: %w", err)
 		}
 	}
 	return codes, nil

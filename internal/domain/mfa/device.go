@@ -36,7 +36,7 @@ func (s *Service) KnowDevice(ctx context.Context, tx *sqldb.Tx, org id.Organizat
 		err = q.TrimDevices(ctx, org, u, MaxDevices)
 	}
 	if err != nil {
-		return secret.Secret{}, fmt.Errorf("mfa: know device: %w", err)
+		return secret.Secret{}, fmt.Errorf("second factor: know device: %w", err)
 	}
 	return token, nil
 }
@@ -47,7 +47,7 @@ func (s *Service) Device(ctx context.Context, org id.Organization, u id.User, to
 	digest := s.deviceDigest(org, u, token)
 	n, err := mfadb.New(s.db.Tenant(org)).IsKnownDevice(ctx, org, u, digest, sqldb.MillisOf(s.now()))
 	if err != nil {
-		return "", fmt.Errorf("mfa: device: %w", err)
+		return "", fmt.Errorf("second factor: device: %w", err)
 	}
 	if n == 0 {
 		return "", nil
@@ -58,7 +58,7 @@ func (s *Service) Device(ctx context.Context, org id.Organization, u id.User, to
 // ForgetDevices makes all devices of a user strangers, in the transaction of what calls for it.
 func (s *Service) ForgetDevices(ctx context.Context, tx *sqldb.Tx, org id.Organization, u id.User) error {
 	if err := mfadb.New(tx).ForgetDevices(ctx, org, u); err != nil {
-		return fmt.Errorf("mfa: forget devices: %w", err)
+		return fmt.Errorf("second factor: forget devices: %w", err)
 	}
 	return nil
 }

@@ -71,10 +71,10 @@ func (s *Service) Enroll(ctx context.Context, p principal.Principal, method, nam
 	return e, s.db.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
 		q := mfadb.New(tx)
 		if err := q.DropPending(ctx, org.ID, u.ID, method); err != nil {
-			return fmt.Errorf("mfa: enrol: %w", err)
+			return fmt.Errorf("second factor: enrol: %w", err)
 		}
 		if err := q.InsertFactor(ctx, row); err != nil {
-			return fmt.Errorf("mfa: enrol: %w", err)
+			return fmt.Errorf("second factor: enrol: %w", err)
 		}
 		return s.users.Record(ctx, tx, p, u, "factor.enrolment_begun",
 			map[string]string{"factor": string(e.ID), "method": method})
@@ -121,7 +121,7 @@ func (s *Service) Confirm(ctx context.Context, p principal.Principal, factor id.
 		return Confirmed{}, errNoFactor()
 	}
 	if err != nil {
-		return Confirmed{}, fmt.Errorf("mfa: confirm: %w", err)
+		return Confirmed{}, fmt.Errorf("second factor: confirm: %w", err)
 	}
 	if row.State != "pending" || s.now().After(row.CreatedAt.Time().Add(EnrollmentLifetime)) {
 		return Confirmed{},
@@ -189,7 +189,7 @@ func (s *Service) firstUse(ctx context.Context, org organization.Organization, u
 	}
 	text, err := json.Marshal(credential)
 	if err != nil {
-		return nil, fmt.Errorf("mfa: credential: %w", err)
+		return nil, fmt.Errorf("second factor: credential: %w", err)
 	}
 	change.Data, change.CredentialKey, change.Counter = s.ring.Seal(text, place(org.ID, row.ID)),
 		credentialKey(credential.ID), int64(credential.Authenticator.SignCount)
@@ -213,7 +213,7 @@ func (s *Service) activate(ctx context.Context, tx *sqldb.Tx, u user.User, metho
 	q := mfadb.New(tx)
 	if method == user.TOTP {
 		if _, err := q.Replace(ctx, u.Organization, u.ID, method); err != nil {
-			return fmt.Errorf("mfa: replace: %w", err)
+			return fmt.Errorf("second factor: replace: %w", err)
 		}
 	}
 	n, err := q.Activate(ctx, change)
@@ -221,7 +221,7 @@ func (s *Service) activate(ctx context.Context, tx *sqldb.Tx, u user.User, metho
 		return fault.Conflictf("This authenticator is registered already.")
 	}
 	if err != nil {
-		return fmt.Errorf("mfa: activate: %w", err)
+		return fmt.Errorf("second factor: activate: %w", err)
 	}
 	if n == 0 {
 		return ErrInvalid() // of two at once one was first

@@ -51,7 +51,7 @@ func (s *Service) Check(ctx context.Context, org organization.Organization, u us
 func (s *Service) checkCode(ctx context.Context, u user.User, code string) (*Taking, error) {
 	rows, err := mfadb.New(s.db.Tenant(u.Organization)).ActiveOf(ctx, u.Organization, u.ID, user.TOTP)
 	if err != nil {
-		return nil, fmt.Errorf("mfa: app: %w", err)
+		return nil, fmt.Errorf("second factor: app: %w", err)
 	}
 	for _, row := range rows {
 		seed, err := s.ring.Open(row.Data, place(u.Organization, row.ID))
@@ -75,7 +75,7 @@ func (s *Service) checkCode(ctx context.Context, u user.User, code string) (*Tak
 
 func taken(n int64, err error) error {
 	if err != nil {
-		return fmt.Errorf("mfa: take: %w", err)
+		return fmt.Errorf("second factor: take: %w", err)
 	}
 	if n == 0 {
 		return ErrInvalid()
@@ -98,7 +98,7 @@ func (s *Service) checkBackupCode(org organization.Organization, u user.User, p 
 			}
 			left, err := q.CodesLeft(ctx, u.Organization, u.ID)
 			if err != nil {
-				return fmt.Errorf("mfa: codes left: %w", err)
+				return fmt.Errorf("second factor: codes left: %w", err)
 			}
 			t.Left = int(left)
 			if err := s.tell(ctx, tx, org, u, p, mail.BackupCodeUsed,

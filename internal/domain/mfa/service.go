@@ -136,14 +136,14 @@ func (s *Service) overview(ctx context.Context, u user.User) (Overview, error) {
 	q := mfadb.New(s.db.Tenant(u.Organization))
 	rows, err := q.ListActive(ctx, u.Organization, u.ID)
 	if err != nil {
-		return o, fmt.Errorf("mfa: list: %w", err)
+		return o, fmt.Errorf("second factor: list: %w", err)
 	}
 	for _, r := range rows {
 		o.Factors = append(o.Factors, fromRow(r))
 	}
 	left, err := q.CodesLeft(ctx, u.Organization, u.ID)
 	if err != nil {
-		return o, fmt.Errorf("mfa: codes left: %w", err)
+		return o, fmt.Errorf("second factor: codes left: %w", err)
 	}
 	o.CodesLeft = int(left)
 	return o, nil
@@ -164,14 +164,14 @@ func (s *Service) Rename(ctx context.Context, p principal.Principal, factor id.F
 		q := mfadb.New(tx)
 		n, err := q.Rename(ctx, name, p.Home, u.ID, factor)
 		if err != nil {
-			return fmt.Errorf("mfa: rename: %w", err)
+			return fmt.Errorf("second factor: rename: %w", err)
 		}
 		if n == 0 {
 			return errNoFactor()
 		}
 		row, err := q.GetFactor(ctx, p.Home, u.ID, factor)
 		if err != nil {
-			return fmt.Errorf("mfa: renamed: %w", err)
+			return fmt.Errorf("second factor: renamed: %w", err)
 		}
 		f = fromRow(row)
 		return s.users.Record(ctx, tx, p, u, "factor.renamed",
@@ -254,7 +254,7 @@ func (s *Service) remove(ctx context.Context, p principal.Principal, orgID id.Or
 			return errNoFactor()
 		}
 		if err != nil {
-			return fmt.Errorf("mfa: remove: %w", err)
+			return fmt.Errorf("second factor: remove: %w", err)
 		}
 		left, err := s.settle(ctx, tx, u)
 		if err != nil {
@@ -305,10 +305,10 @@ func (s *Service) reset(ctx context.Context, p principal.Principal, userID id.Us
 		}
 		q := mfadb.New(tx)
 		if _, err := q.DeleteFactors(ctx, org.ID, userID); err != nil {
-			return fmt.Errorf("mfa: reset: %w", err)
+			return fmt.Errorf("second factor: reset: %w", err)
 		}
 		if err := q.ForgetDevices(ctx, org.ID, userID); err != nil {
-			return fmt.Errorf("mfa: reset: %w", err)
+			return fmt.Errorf("second factor: reset: %w", err)
 		}
 		if _, err := s.settle(ctx, tx, u); err != nil {
 			return err
@@ -330,7 +330,7 @@ func (s *Service) settle(ctx context.Context, tx *sqldb.Tx, u user.User) (user.U
 	q := mfadb.New(tx)
 	rows, err := q.CountMethods(ctx, u.Organization, u.ID)
 	if err != nil {
-		return u, fmt.Errorf("mfa: count: %w", err)
+		return u, fmt.Errorf("second factor: count: %w", err)
 	}
 	before := u.SecondFactors
 	u.SecondFactors = nil
@@ -339,10 +339,10 @@ func (s *Service) settle(ctx context.Context, tx *sqldb.Tx, u user.User) (user.U
 	}
 	if len(rows) == 0 {
 		if _, err := q.DeleteCodes(ctx, u.Organization, u.ID); err != nil {
-			return u, fmt.Errorf("mfa: drop codes: %w", err)
+			return u, fmt.Errorf("second factor: drop codes: %w", err)
 		}
 	} else if left, err := q.CodesLeft(ctx, u.Organization, u.ID); err != nil {
-		return u, fmt.Errorf("mfa: codes left: %w", err)
+		return u, fmt.Errorf("second factor: codes left: %w", err)
 	} else if left > 0 {
 		u.SecondFactors = append(u.SecondFactors, user.BackupCodes)
 	}

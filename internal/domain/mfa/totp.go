@@ -47,7 +47,7 @@ func newApp(issuer, account string) (*App, []byte, error) {
 	a.URI = strings.ReplaceAll(a.URI, "+", "%20") // apps read the query as a URI, not as a form
 	code, err := qr.Encode(a.URI, qr.L)
 	if err != nil {
-		return nil, nil, fmt.Errorf("mfa: QR code: %w", err)
+		return nil, nil, fmt.Errorf("second factor: QR code: %w", err)
 	}
 	code.Scale = 6
 	a.PNG, a.SVG = code.PNG(), svg(code)

@@ -80,7 +80,7 @@ func (r RelyingParty) with(name string) (*webauthn.WebAuthn, error) {
 			UserVerification: protocol.VerificationPreferred},
 		Timeouts: webauthn.TimeoutsConfig{Login: timeout, Registration: timeout}})
 	if err != nil {
-		return nil, fmt.Errorf("mfa: relying party: %w", err)
+		return nil, fmt.Errorf("second factor: relying party: %w", err)
 	}
 	return w, nil
 }
@@ -162,7 +162,7 @@ func (s *Service) credentials(ctx context.Context, u user.User, party string) ([
 	error) {
 	rows, err := mfadb.New(s.db.Tenant(u.Organization)).ActiveOf(ctx, u.Organization, u.ID, user.WebAuthn)
 	if err != nil {
-		return nil, nil, fmt.Errorf("mfa: authenticators: %w", err)
+		return nil, nil, fmt.Errorf("second factor: authenticators: %w", err)
 	}
 	rows = slices.DeleteFunc(rows, func(r mfadb.Factor) bool { return r.RelyingParty != party })
 	list := make([]webauthn.Credential, len(rows))
@@ -172,7 +172,7 @@ func (s *Service) credentials(ctx context.Context, u user.User, party string) ([
 			return nil, nil, err
 		}
 		if err := json.Unmarshal(text, &list[i]); err != nil {
-			return nil, nil, fmt.Errorf("mfa: authenticator %s: %w", r.ID, err)
+			return nil, nil, fmt.Errorf("second factor: authenticator %s: %w", r.ID, err)
 		}
 		list[i].Authenticator.SignCount = uint32(r.Counter)
 	}
@@ -200,7 +200,7 @@ func (s *Service) beginRegistration(ctx context.Context, org organization.Organi
 		webauthn.WithExclusions(webauthn.Credentials(existing).CredentialDescriptors()),
 		func(o *protocol.PublicKeyCredentialCreationOptions) error { o.Challenge = challenge; return nil })
 	if err != nil {
-		return nil, fmt.Errorf("mfa: registration: %w", err)
+		return nil, fmt.Errorf("second factor: registration: %w", err)
 	}
 	return options, nil
 }
@@ -260,7 +260,7 @@ func (s *Service) Challenge(ctx context.Context, org organization.Organization, 
 	}
 	options, _, err := w.BeginLogin(account{u, list}, webauthn.WithChallenge(s.newChallenge(purpose, party.ID)))
 	if err != nil {
-		return nil, fmt.Errorf("mfa: challenge: %w", err)
+		return nil, fmt.Errorf("second factor: challenge: %w", err)
 	}
 	return options, nil
 }
@@ -314,7 +314,7 @@ func (s *Service) assert(ctx context.Context, org organization.Organization, u u
 	}
 	text, err := json.Marshal(credential)
 	if err != nil {
-		return nil, fmt.Errorf("mfa: credential: %w", err)
+		return nil, fmt.Errorf("second factor: credential: %w", err)
 	}
 	factor := rows[i].ID
 	return &Taking{AMR: amrOf(credential, !alone), take: func(ctx context.Context, tx *sqldb.Tx, _ *Taking) error {
@@ -341,7 +341,7 @@ func (s *Service) PasskeyChallenge(origin string) (*protocol.CredentialAssertion
 	options, _, err := w.BeginDiscoverableLogin(webauthn.WithChallenge(s.newChallenge(purposePasskey, party.ID)),
 		webauthn.WithUserVerification(protocol.VerificationRequired))
 	if err != nil {
-		return nil, fmt.Errorf("mfa: challenge: %w", err)
+		return nil, fmt.Errorf("second factor: challenge: %w", err)
 	}
 	return options, nil
 }
@@ -378,7 +378,7 @@ func (s *Service) ParsePasskey(raw []byte) (Passkey, error) {
 func (s *Service) Known(ctx context.Context, org id.Organization, u id.User, k Passkey) (bool, error) {
 	rows, err := mfadb.New(s.db.Tenant(org)).ActiveOf(ctx, org, u, user.WebAuthn)
 	if err != nil {
-		return false, fmt.Errorf("mfa: authenticators: %w", err)
+		return false, fmt.Errorf("second factor: authenticators: %w", err)
 	}
 	return slices.ContainsFunc(rows, func(r mfadb.Factor) bool { return r.CredentialKey == k.Credential }), nil
 }

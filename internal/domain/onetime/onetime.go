@@ -39,7 +39,7 @@ func (s *Service) digest(purpose string, value secret.Secret) string {
 func (s *Service) Issue(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject, payload string, now,
 	expires time.Time) (secret.Secret, error) {
 	if err := onetimedb.New(tx).Withdraw(ctx, org, purpose, subject); err != nil {
-		return secret.Secret{}, fmt.Errorf("onetime: withdraw: %w", err)
+		return secret.Secret{}, fmt.Errorf("link: withdraw: %w", err)
 	}
 	return s.Add(ctx, tx, org, purpose, subject, payload, now, expires)
 }
@@ -64,7 +64,7 @@ func (s *Service) add(ctx context.Context, q *onetimedb.Queries, org id.Organiza
 		Subject: subject, Payload: payload,
 		CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
 	if err != nil {
-		return secret.Secret{}, fmt.Errorf("onetime: issue: %w", err)
+		return secret.Secret{}, fmt.Errorf("link: issue: %w", err)
 	}
 	return value, nil
 }
@@ -104,7 +104,7 @@ func (s *Service) Look(ctx context.Context, purpose string, value secret.Secret,
 		return Found{}, ErrUnknown()
 	}
 	if err != nil {
-		return Found{}, fmt.Errorf("onetime: find: %w", err)
+		return Found{}, fmt.Errorf("link: find: %w", err)
 	}
 	if row.UsedAt != 0 || !now.Before(row.ExpiresAt.Time()) {
 		return Found{}, ErrUnknown()
@@ -123,7 +123,7 @@ func (s *Service) Try(ctx context.Context, org id.Organization, purpose string, 
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("onetime: try: %w", err)
+		return false, fmt.Errorf("link: try: %w", err)
 	}
 	return ok, nil
 }
@@ -136,7 +136,7 @@ func (s *Service) Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization
 		return "", ErrUnknown()
 	}
 	if err != nil {
-		return "", fmt.Errorf("onetime: consume: %w", err)
+		return "", fmt.Errorf("link: consume: %w", err)
 	}
 	return subject, nil
 }
@@ -154,7 +154,7 @@ func (s *Service) Mark(ctx context.Context, org id.Organization, purpose, subjec
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("onetime: mark: %w", err)
+		return false, fmt.Errorf("link: mark: %w", err)
 	}
 	return fresh, nil
 }

@@ -128,7 +128,7 @@ func (c *Cache[V]) once(ctx context.Context, k invalidation.Key, load func(conte
 	}
 }
 
-var errLoadEnded = errors.New("cache: the load ended without a result")
+var errLoadEnded = errors.New("the load ended without a result")
 
 func (c *Cache[V]) now() uint64 {
 	c.mu.Lock()

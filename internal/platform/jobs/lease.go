@@ -31,7 +31,7 @@ func (l *Leases) Hold(ctx context.Context, name string, term time.Duration) (hel
 		return err
 	})
 	if err != nil {
-		return false, fmt.Errorf("jobs: lease %s: %w", name, err)
+		return false, fmt.Errorf("lease %s: %w", name, err)
 	}
 	return held, nil
 }

@@ -85,12 +85,12 @@ func (o *Outbox) queue(ctx context.Context, tx *sqldb.Tx, org id.Organization, m
 	}
 	text, err := json.Marshal(c)
 	if err != nil {
-		return fmt.Errorf("mail: %w", err)
+		return fmt.Errorf("queue a mail: %w", err)
 	}
 	args := append([]any{org, mail, string(m.Kind), m.Subject, o.ring.Seal(text, place(org, mail)), now.UnixMilli(),
 		now.Add(m.lifetime()).UnixMilli()}, more...)
 	if _, err := tx.Later().Exec(ctx, insertMail+values, args...); err != nil {
-		return fmt.Errorf("mail: queue: %w", err)
+		return fmt.Errorf("queue a mail: %w", err)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func (o *Outbox) Written(ctx context.Context, org id.Organization, subject strin
 			`SELECT CAST(count(*) AS BIGINT) FROM mails WHERE organization_id = $1 AND subject = $2 AND kind = $3 AND created_at > $4`,
 			org, subject, string(kind), since.UnixMilli()).Scan(&n)
 	if err != nil {
-		return 0, fmt.Errorf("mail: count: %w", err)
+		return 0, fmt.Errorf("count waiting mails: %w", err)
 	}
 	return n, nil
 }
@@ -163,7 +163,7 @@ func (o *Outbox) take(ctx context.Context) (c claimed, found bool, err error) {
 		return err
 	})
 	if err != nil {
-		return c, false, fmt.Errorf("mail: claim: %w", err)
+		return c, false, fmt.Errorf("claim a mail: %w", err)
 	}
 	return c, found, nil
 }
@@ -225,7 +225,7 @@ func (o *Outbox) end(ctx context.Context, c claimed, state string) error {
 		return err
 	})
 	if err != nil {
-		return fmt.Errorf("mail: end: %w", err)
+		return fmt.Errorf("end a mail: %w", err)
 	}
 	return nil
 }

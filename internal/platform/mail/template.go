@@ -68,7 +68,7 @@ type paragraph struct {
 func render(c content) (Mail, error) {
 	t := texts[c.Kind]
 	if t == nil {
-		return Mail{}, fmt.Errorf("mail: no template for %q", c.Kind)
+		return Mail{}, fmt.Errorf("there is no mail of the kind %q", c.Kind)
 	}
 	c.Name, c.Organization = oneLine(c.Name), oneLine(c.Organization)
 	facts := make(map[string]string, len(c.Facts))
@@ -78,11 +78,11 @@ func render(c content) (Mail, error) {
 	c.Facts = facts
 	var b strings.Builder
 	if err := t.Execute(&b, c); err != nil {
-		return Mail{}, fmt.Errorf("mail: %w", err)
+		return Mail{}, fmt.Errorf("write a mail: %w", err)
 	}
 	subject, body, ok := strings.Cut(b.String(), "\n\n")
 	if !ok {
-		return Mail{}, fmt.Errorf("mail: the template of %q has no body", c.Kind)
+		return Mail{}, fmt.Errorf("the template of %q has no body", c.Kind)
 	}
 	m := Mail{To: c.To, Subject: strings.TrimSpace(subject)}
 	var text strings.Builder
@@ -112,7 +112,7 @@ func render(c content) (Mail, error) {
 		Paragraphs                  []paragraph
 	}{m.Subject, c.Organization, c.Link, paragraphs})
 	if err != nil {
-		return Mail{}, fmt.Errorf("mail: %w", err)
+		return Mail{}, fmt.Errorf("write a mail: %w", err)
 	}
 	m.Text, m.HTML = text.String(), html.String()
 	return m, nil

@@ -34,7 +34,7 @@ func New(allowed []netip.Prefix) *Client {
 		_ syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(address)
 		if err != nil {
-			return fmt.Errorf("outbound: %w", err)
+			return fmt.Errorf("fetch: %w", err)
 		}
 		if !c.permits(at.Addr()) {
 			return errPrivate
@@ -52,7 +52,7 @@ func New(allowed []netip.Prefix) *Client {
 	return c
 }
 
-var errPrivate = errors.New("outbound: the address is not a public one")
+var errPrivate = errors.New("the address is not a public one")
 
 // notPublic are the networks that are not on the internet although netip has no word for them (RFC 6890 and its
 // successors).
@@ -101,27 +101,27 @@ func CheckURL(text string) error {
 // Get fetches a document of at most 64 KiB.
 func (c *Client) Get(ctx context.Context, address string) ([]byte, error) {
 	if err := CheckURL(address); err != nil {
-		return nil, fmt.Errorf("outbound: %w", err)
+		return nil, fmt.Errorf("fetch: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, fmt.Errorf("outbound: %w", err)
+		return nil, fmt.Errorf("fetch: %w", err)
 	}
 	req.Header.Set("Accept", "application/jwk-set+json, application/json")
 	res, err := c.http.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("outbound: %w", err)
+		return nil, fmt.Errorf("fetch: %w", err)
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("outbound: the answer is %d", res.StatusCode)
+		return nil, fmt.Errorf("the answer is %d", res.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(res.Body, maxBytes+1))
 	if err != nil {
-		return nil, fmt.Errorf("outbound: %w", err)
+		return nil, fmt.Errorf("fetch: %w", err)
 	}
 	if len(body) > maxBytes {
-		return nil, fmt.Errorf("outbound: the answer has more than %d bytes", maxBytes)
+		return nil, fmt.Errorf("the answer has more than %d bytes", maxBytes)
 	}
 	return body, nil
 }

@@ -166,7 +166,7 @@ func (l *Limiter) tell(ctx context.Context, k invalidation.Key, minute, n, known
 	if err != nil {
 		l.aloneUntil.Store(time.Now().Add(aloneFor).UnixNano())
 		l.log.WarnContext(ctx, "limits are counted on this node alone", "error", err)
-		return 0, fmt.Errorf("ratelimit: %w", err)
+		return 0, fmt.Errorf("count requests: %w", err)
 	}
 	return used, nil
 }
