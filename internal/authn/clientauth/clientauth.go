@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/itsm-automation/gatehouse/internal/authn"
+	"github.com/itsm-automation/gatehouse/internal/core/bom"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
@@ -209,6 +210,9 @@ func (a *Authenticator) bySecret(ctx context.Context, c Credential, address stri
 	err error) {
 	value := c.secret.Reveal()
 	if !credential.ClientSecret.Matches(value) {
+		if credential.ClientSecret.Matches(strings.Trim(value, " \t\r\n"+bom.Mark)) {
+			return proof, because("the secret has white space or a line end around it, as from the file it was read from")
+		}
 		return proof, because("not a client secret")
 	}
 	found, err := a.LookUp(ctx, a.Credentials.Digest(credential.ClientSecret, value), address)
@@ -220,6 +224,9 @@ func (a *Authenticator) bySecret(ctx context.Context, c Credential, address stri
 	}
 	if found.Kind != credential.ClientSecret || !found.Live(a.Now()) ||
 		subtle.ConstantTimeCompare([]byte(found.Owner.ID), []byte(c.id)) != 1 {
+		if found.Owner.ID == strings.TrimSpace(c.id) {
+			return proof, because("the client_id has white space or a line end around it")
+		}
 		return proof, because("the secret has ended or is another client's")
 	}
 	proof.Client, err = a.Clients.Facts(ctx, found.Organization, id.Client(found.Owner.ID))

@@ -140,6 +140,28 @@ func TestE6_InvalidClient(t *testing.T) {
 	})
 }
 
+// A secret that was read from a file with its line end is refused, and the log says why, without the secret; a
+// byte-order mark before a form is skipped.
+func TestSecretsFromFiles(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		c := s.Client(t, s.As(t, servertest.Admin), nil, "tickets:read:all")
+		for id, value := range map[string]string{c.Client: c.Secret + "\n", c.Client + "\r\n": c.Secret,
+			c.Client + "x": "\ufeff" + c.Secret} {
+			before := len(s.Logs.String())
+			s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials"}, servertest.Basic(id, value)).
+				Want(t, 401)
+			s.PostForm(t, "/oauth2/token", []string{"grant_type", "client_credentials", "client_id", id,
+				"client_secret", value}).Want(t, 401)
+			said := s.Logs.String()[before:]
+			if strings.Count(said, "white space or a line end around it") != 2 || strings.Contains(said, c.Secret) {
+				t.Errorf("%q: %s", id, said)
+			}
+		}
+		s.Do(t, "POST", "/oauth2/token", "\ufeffgrant_type=client_credentials", servertest.Form(),
+			servertest.Basic(c.Client, c.Secret)).Want(t, 200)
+	})
+}
+
 // RFC 6749 §2.3, §3.1, §3.2, RFC 6750 §2, R9700-20, ATK35, ATK41: what is not a proper token request.
 func TestATK35_BadRequests(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
