@@ -12,11 +12,13 @@ import (
 	"net/http"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/platform/certfile"
 )
 
 // The bounds of a connection: slow senders and idle ones are let go.
@@ -70,6 +72,23 @@ func (s *Server) ServeOn(ctx context.Context, l net.Listener, ready func()) erro
 	return nil
 }
 
+// Listen opens the address that a setting names; a failure says which setting, and what to change.
+func Listen(ctx context.Context, setting, address string) (net.Listener, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	switch {
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, fmt.Errorf("%s: another process listens at %s already: stop it, or give %s another port", setting,
+			address, setting)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return nil, fmt.Errorf("%s: %s is no address of this machine", setting, address)
+	case errors.Is(err, syscall.EACCES):
+		return nil, fmt.Errorf("%s: this user may not listen at %s: take a port from 1024 on", setting, address)
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", setting, err)
+	}
+	return l, nil
+}
+
 // Serve listens as configured until ctx ends, then drains: no new connections, running requests finish within the
 // grace. ready is called with the address of the first listener.
 func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
@@ -83,14 +102,14 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 			l.Close()
 		}
 	}
-	listen := func(address string, h http.Handler, tlsConfig *tls.Config) error {
+	listen := func(key, address string, h http.Handler, tlsConfig *tls.Config) error {
 		if address == "" {
 			return nil
 		}
-		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		l, err := Listen(ctx, key, address)
 		if err != nil {
 			closeAll()
-			return fmt.Errorf("listen: %w", err)
+			return err
 		}
 		if tlsConfig != nil {
 			l = tls.NewListener(l, tlsConfig)
@@ -99,7 +118,7 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 		return nil
 	}
 	c := s.Config
-	if err := listen(c.Listen, s.Handler, nil); err != nil {
+	if err := listen("listen", c.Listen, s.Handler, nil); err != nil {
 		return err
 	}
 	if c.TLS.Listen != "" || c.MTLS.Listen != "" {
@@ -110,19 +129,19 @@ func (s *Server) Serve(ctx context.Context, ready func(address string)) error {
 		}
 		secure := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificates.get,
 			NextProtos: []string{"h2", "http/1.1"}}
-		if err := listen(c.TLS.Listen, s.Handler, secure); err != nil {
+		if err := listen("tls.listen", c.TLS.Listen, s.Handler, secure); err != nil {
 			return err
 		}
 		asking := secure.Clone()
 		// self-signed ones are good too: whose it is, client authentication judges
 		asking.ClientAuth = tls.RequestClientCert
-		if err := listen(c.MTLS.Listen, s.Handler, asking); err != nil {
+		if err := listen("mtls.listen", c.MTLS.Listen, s.Handler, asking); err != nil {
 			return err
 		}
 	}
 	metrics := http.NewServeMux()
 	metrics.Handle("GET /metrics", onlyWith(c.Metrics.Token, promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})))
-	if err := listen(c.Metrics.Listen, metrics, nil); err != nil {
+	if err := listen("metrics.listen", c.Metrics.Listen, metrics, nil); err != nil {
 		return err
 	}
 	failed := make(chan error, len(listeners))
@@ -191,7 +210,7 @@ const checkEvery = time.Second
 
 func newCertificates(certFile, keyFile string, log *slog.Logger) (*certificates, error) {
 	c := &certificates{certFile: certFile, keyFile: keyFile, log: log}
-	cert, err := tls.LoadX509KeyPair(certFile, keyFile)
+	cert, err := certfile.Pair(certFile, keyFile)
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
 	}
@@ -215,7 +234,7 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	if time.Since(c.checked) > checkEvery {
 		c.checked = time.Now()
 		if stamp := c.look(); stamp != c.stamp {
-			cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+			cert, err := certfile.Pair(c.certFile, c.keyFile)
 			if err != nil {
 				c.log.Warn("the changed certificate cannot be read; the former one stays", "error", err)
 			} else {

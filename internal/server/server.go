@@ -21,6 +21,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/authn"
 	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
 	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
@@ -191,7 +192,7 @@ func (s *Server) configure() (err error) {
 	}
 	if slug := c.ItemPath.DefaultOrganization; slug != "" {
 		if err := organization.CheckSlug(slug); err != nil {
-			return fmt.Errorf("itempath.default_organization: %w", err)
+			return fmt.Errorf("itempath.default_organization: %s", fault.Plain(err))
 		}
 	}
 	s.ring, err = keyring.New(c.EncryptionKeys)

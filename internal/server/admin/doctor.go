@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/platform/failpoint"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -41,6 +42,11 @@ type doctor struct {
 }
 
 func (d *doctor) say(check string, v Verdict, remedy, format string, args ...any) {
+	for i, a := range args {
+		if err, ok := a.(error); ok {
+			args[i] = fault.Plain(err)
+		}
+	}
 	d.found = append(d.found, Diagnosis{check, v, fmt.Sprintf(format, args...), remedy})
 }
 
@@ -78,8 +84,8 @@ func (d *doctor) database() bool {
 			"the login may not do what statements need: %v", err)
 		return false
 	case err != nil:
-		d.say("database", Bad, "Check the address, the password and that the server runs.", "it cannot be opened: %v",
-			err)
+		reason := strings.Join(strings.Fields(fault.Plain(err)), " ") // one line, also of several servers
+		d.say("database", Bad, openRemedy(err, reason), "it cannot be opened: %s", reason)
 		return false
 	}
 	defer db.Close()
@@ -110,6 +116,30 @@ func (d *doctor) database() bool {
 	}
 	d.say("schema", Good, "", "all %d steps are applied", len(steps))
 	return true
+}
+
+// openRemedy is what helps against the reason why a database cannot be opened.
+func openRemedy(err error, reason string) string {
+	switch sqldb.Code(err) {
+	case "28P01", "28000":
+		return "Correct the user and the password in `database`, or pg_hba.conf on the server."
+	case "3D000":
+		return "Create the database, or correct its name in `database`."
+	case "53300":
+		return "Raise max_connections of the server, or lower database_connections of the nodes: they share them."
+	case "42704", "22023":
+		return "Correct what stands behind ? in `database`."
+	case "57P03":
+		return "Wait until the server has started."
+	}
+	switch {
+	case sqldb.Code(err) != "": // the server's own words say it
+	case strings.Contains(reason, "certificate"):
+		return "Name the file with the certificate of who signed the server's, in `database`: ?sslrootcert=/path."
+	case strings.Contains(reason, "refused TLS"):
+		return "Turn TLS on at the server, or ask for less in `database` (sslmode)."
+	}
+	return "Check the address in `database`, and that the server runs and can be reached."
 }
 
 func (d *doctor) roles(db *sqldb.DB) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -24,7 +23,6 @@ func (d *doctor) redis() {
 	heard := make(chan time.Duration, 16)
 	began := time.Now()
 	probe := fmt.Sprintf("doctor||%d", began.UnixNano())
-	remedy := "Check the address, the password and the network; the server works without it, more slowly."
 	listening, err := redis.New(d.c.Redis.Reveal(), d.c.RedisPrefix, d.log, func(messages []string) {
 		for _, m := range messages {
 			if m == probe {
@@ -33,12 +31,12 @@ func (d *doctor) redis() {
 		}
 	})
 	if err != nil {
-		d.say("Redis", Bad, remedy, "%v", err)
+		d.say("Redis", Bad, "Correct `redis`.", "%v", err)
 		return
 	}
 	sending, err := redis.New(d.c.Redis.Reveal(), d.c.RedisPrefix, d.log, func([]string) {})
 	if err != nil {
-		d.say("Redis", Bad, remedy, "%v", err)
+		d.say("Redis", Bad, "Correct `redis`.", "%v", err)
 		return
 	}
 	for _, c := range []*redis.Client{listening, sending} {
@@ -46,14 +44,14 @@ func (d *doctor) redis() {
 		defer c.Close()
 	}
 	for end := time.Now().Add(3 * time.Second); !listening.Up() || !sending.Up(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			d.say("Redis", Bad, remedy, "it does not answer")
+		if err := errors.Join(listening.Trouble(), sending.Trouble()); err != nil || time.Now().After(end) {
+			d.sayRedis(err)
 			return
 		}
 	}
 	began = time.Now()
-	if err := sending.Ping(d.ctx); err != nil {
-		d.say("Redis", Bad, remedy, "%v", err)
+	if err := sending.Probe(d.ctx); err != nil {
+		d.sayRedis(err)
 		return
 	}
 	answer := time.Since(began)
@@ -67,6 +65,33 @@ func (d *doctor) redis() {
 		d.say("Redis", Bad, "Use Redis 6 or newer, or Valkey, without a proxy that does not know CLIENT TRACKING.",
 			"it answers but pushes nothing")
 	}
+}
+
+// sayRedis names the reason that Redis gives itself, and what to do about it.
+func (d *doctor) sayRedis(err error) {
+	if err == nil {
+		err = errors.New("it does not answer")
+	}
+	reason, _, _ := strings.Cut(err.Error(), "\n") // both connections have the same
+	remedy := "Check the address in `redis`, and that the server runs and can be reached; rediss:// needs one with TLS."
+	for _, known := range []struct{ part, remedy string }{
+		{"WRONGPASS", "Correct the user and the password in `redis`."},
+		{"NOAUTH", "Give the user and the password in `redis`: redis://user:password@host:6379/0."},
+		{"without any password configured", "Leave the password in `redis` out, or set one on the server."},
+		{"NOPERM", "Let the user do what the server does: ACL SETUSER name ~" + d.c.RedisPrefix +
+			"* +get +set +eval +evalsha +ping +select +hello +client|tracking +client|setinfo."},
+		{"DB index", "Name a database that the server has: redis://…/0."},
+		{"SELECT is not allowed", "Name database 0, the only one of a cluster: redis://…/0."},
+		{"certificate", "Let this machine trust who signed the server's certificate: SSL_CERT_FILE names a file " +
+			"with such certificates. The host in `redis` must be a name in it."},
+		{"old protocol", "Use Redis 6 or newer, or Valkey, without a proxy that does not know RESP3."},
+		{"OOM", "Give Redis maxmemory-policy allkeys-lru, or more memory."},
+	} {
+		if strings.Contains(reason, known.part) {
+			remedy = known.remedy
+		}
+	}
+	d.say("Redis", Bad, remedy+" The server works without it, more slowly.", "it cannot be used: %s", reason)
 }
 
 // public asks the installation by the address that its clients use.
@@ -113,10 +138,6 @@ func (d *doctor) public() {
 // proxies looks for a proxy in front that is not believed: then everyone seems to come from one address, and shares its
 // limits.
 func (d *doctor) proxies() {
-	u, err := d.c.URL()
-	if err != nil {
-		return
-	}
 	remedy := "Name the proxy in trusted_proxies, such as 127.0.0.1 or its network."
 	if ignored, ok := d.ignoredForwards(); ok && ignored > 0 {
 		d.say("proxy headers", Warn,
@@ -125,11 +146,9 @@ func (d *doctor) proxies() {
 				"everyone counts as one client", ignored)
 		return
 	}
-	if _, port, err := net.SplitHostPort(d.c.Listen); len(d.c.TrustedProxies) == 0 && d.c.TLS.Listen == "" &&
-		u.Scheme == "https" && err == nil {
-		d.say("proxy headers", Bad, remedy,
-			"public_url is https and the server speaks plain HTTP on port %s, so there "+
-				"is a proxy; none is trusted", port)
+	if d.c.BehindUnknownProxy() {
+		d.say("proxy headers", Bad, remedy, "public_url is https and the server speaks plain HTTP at %s, so there is "+
+			"a proxy; none is trusted", d.c.Listen)
 		return
 	}
 	d.say("proxy headers", Good, "", "%d trusted", len(d.c.TrustedProxies))
