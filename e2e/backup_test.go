@@ -1,12 +1,14 @@
 package e2e
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
@@ -79,7 +82,7 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				database := filepath.Join(t.TempDir(), "gatehouse.db")
-				i := install(t, database)
+				i := install(t, "sqlite:"+database)
 				i.operator()
 				p := i.start()
 				access, refresh := i.signIn()
@@ -293,7 +296,7 @@ func TestFLT21_BackupAndRestore(t *testing.T) {
 func TestFLT21_AnotherInstallation(t *testing.T) {
 	t.Parallel()
 	database := filepath.Join(t.TempDir(), "gatehouse.db")
-	i := install(t, database)
+	i := install(t, "sqlite:"+database)
 	i.operator()
 	file := filepath.Join(t.TempDir(), "backup.db")
 	if _, errs, code := i.run("", "backup", file); code != 0 {
@@ -411,6 +414,9 @@ func TestDoctor(t *testing.T) {
 		if code != 0 {
 			t.Errorf("a good installation: %d %v", code, found)
 		}
+		if out, errs, code := i.run("", "doctor", "--strict"); code != 0 || errs != "" {
+			t.Errorf("a good installation with --strict: %d %s%s", code, out, errs)
+		}
 		checks := []string{"database", "clock", "schema", "keys", "credentials", "invalidation feed", "public URL",
 			"proxy headers"}
 		if strings.HasPrefix(address, "postgres") {
@@ -426,7 +432,7 @@ func TestDoctor(t *testing.T) {
 			"keys":                          "GATEHOUSE_ENCRYPTION_KEYS=GkYKRk9aVZyG2B5Dv0S8b3mXb2ml3sN0kH0m9Zx1y4Q=",
 			"itempath.default_organization": "GATEHOUSE_ITEMPATH_DEFAULT_ORGANIZATION=acme-corp",
 			"proxy headers":                 "GATEHOUSE_PUBLIC_URL=https://auth.example.com",
-			"database": "GATEHOUSE_REDIS= GATEHOUSE_DATABASE=" + filepath.Join(t.TempDir(),
+			"database": "GATEHOUSE_REDIS= GATEHOUSE_DATABASE=sqlite:" + filepath.Join(t.TempDir(),
 				"no.db"),
 		} {
 			setting := strings.Fields(settings)
@@ -439,9 +445,13 @@ func TestDoctor(t *testing.T) {
 			}
 		}
 		if strings.HasPrefix(address, "postgres") {
-			found, _ := look("GATEHOUSE_REDIS=redis://127.0.0.1:" + freePort(t))
-			if found["Redis"]["verdict"] != "FAIL" {
-				t.Errorf("no Redis: %v", found["Redis"])
+			for setting, want := range redisTroubles(t, os.Getenv("GATEHOUSE_TEST_REDIS")) {
+				found, code := look("GATEHOUSE_REDIS=" + setting)
+				f := found["Redis"]
+				if f["verdict"] != "FAIL" || code != 1 || !strings.Contains(f["finding"], want.finding) ||
+					!strings.Contains(f["remedy"], want.remedy) || strings.Contains(f["finding"], "quite-secret") {
+					t.Errorf("%s: %d %v, want %q and %q", setting, code, f, want.finding, want.remedy)
+				}
 			}
 		}
 
@@ -458,13 +468,19 @@ func TestDoctor(t *testing.T) {
 		expect("credentials", "ok", "")
 		execute(t, address, `UPDATE credentials SET created_at = 1000, last_used_at = 0`)
 		expect("credentials", "warn", "credentials report")
+		if _, errs, code := i.run("", "doctor"); code != 0 || !strings.Contains(errs, "--strict") {
+			t.Errorf("warnings alone: %d %s", code, errs)
+		}
+		if _, errs, code := i.run("", "doctor", "--strict"); code != 1 || !strings.Contains(errs, "warnings: 1") {
+			t.Errorf("warnings with --strict: %d %s", code, errs)
+		}
 		if i.byKey(key) != 200 {
 			t.Error("the key does not work")
 		}
 		execute(t, address, `UPDATE signing_keys SET state = 'retired' WHERE state = 'next'`)
 		expect("keys", "warn", "run for a moment")
 		if !strings.HasPrefix(address, "postgres") {
-			if err := os.Chmod(address, 0o644); err != nil {
+			if err := os.Chmod(sqldb.FilePath(address), 0o644); err != nil {
 				t.Fatal(err)
 			}
 			expect("database file", "FAIL", "chmod 600")
@@ -483,9 +499,63 @@ func TestDoctor(t *testing.T) {
 		t.Cleanup(func() { execute(t, address, `DROP ROLE `+stranger) })
 		u.User = url.User(stranger)
 		expect("database role", "FAIL", "GRANT gatehouse_app", "GATEHOUSE_DATABASE="+u.String())
+		full := stranger + "_full"
+		execute(t, address, `CREATE ROLE `+full+` LOGIN CONNECTION LIMIT 0`)
+		t.Cleanup(func() { execute(t, address, `DROP ROLE `+full) })
+		u.User = url.UserPassword(full, "quite-secret")
+		expect("database", "FAIL", "max_connections", "GATEHOUSE_DATABASE="+u.String())
+		u.User = url.UserPassword(stranger, "quite-secret")
+		named := u.Path
+		u.Path = "/nowhere"
+		expect("database", "FAIL", "Create the database", "GATEHOUSE_DATABASE="+u.String())
+		u.Path = named
+		u.RawQuery = "sslmod=require"
+		expect("database", "FAIL", "behind ?", "GATEHOUSE_DATABASE="+u.String())
+		u.RawQuery = "sslmode=require"
+		expect("database", "FAIL", "sslmode", "GATEHOUSE_DATABASE="+u.String())
 		expect("failover", "warn", "synchronous_standby_names", "GATEHOUSE_DATABASE_FAILOVER=keep")
 		expect("connections", "warn", "max_connections", "GATEHOUSE_DATABASE_CONNECTIONS=300")
 	})
+}
+
+// redisTroubles are addresses at which a server cannot be used, with a part of the finding and of the remedy.
+func redisTroubles(t *testing.T, address string) map[string]struct{ finding, remedy string } {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("tcp", u.Host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := fmt.Sprintf("narrow%d", time.Now().UnixNano())
+	answers := bufio.NewReader(conn)
+	ask := func(line string) {
+		t.Helper()
+		fmt.Fprint(conn, line+"\r\n")
+		if answer, err := answers.ReadString('\n'); err != nil || answer != "+OK\r\n" && answer != ":1\r\n" {
+			t.Fatalf("%s: %q %v", line, answer, err)
+		}
+	}
+	ask("ACL SETUSER " + name + " on >quite-secret ~* +hello +ping +client +select")
+	ask("ACL SETUSER " + name + "_mute on >quite-secret ~* +@all -client|tracking")
+	t.Cleanup(func() {
+		ask("ACL DELUSER " + name)
+		ask("ACL DELUSER " + name + "_mute")
+		conn.Close()
+	})
+	at := func(scheme, user, path string) string {
+		return scheme + "://" + user + ":quite-secret@" + u.Host + path
+	}
+	return map[string]struct{ finding, remedy string }{
+		at("redis", name+"_gone", "/0"):                  {"WRONGPASS", "user and the password"},
+		at("redis", name, "/0"):                          {"no permissions to run the 'set' command", "ACL SETUSER"},
+		at("redis", name+"_mute", "/0"):                  {"no permissions to run the 'client|tracking' command", "ACL SETUSER"},
+		at("redis", name, "/99"):                         {"DB index is out of range", "redis://…/0"},
+		at("rediss", name, "/0"):                         {"deadline exceeded", "rediss:// needs one with TLS"},
+		"redis://:quite-secret@127.0.0.1:" + freePort(t): {"connection refused", "Check the address"},
+	}
 }
 
 // grant gets a client's token and refresh token.
@@ -527,7 +597,7 @@ func execute(t *testing.T, address, statement string) {
 	if strings.HasPrefix(address, "postgres") {
 		driver = "pgx"
 	}
-	db, err := sql.Open(driver, address)
+	db, err := sql.Open(driver, sqldb.FilePath(address))
 	if err != nil {
 		t.Fatal(err)
 	}

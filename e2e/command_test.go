@@ -25,6 +25,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
@@ -33,7 +34,7 @@ func base64Decode(s string) ([]byte, error) { return base64.RawURLEncoding.Decod
 // The server does not start without what it must be told, says everything that is wrong at once, and never a secret.
 func TestServeRefuses(t *testing.T) {
 	t.Parallel()
-	i := install(t, "unused")
+	i := install(t, "sqlite:unused")
 	i.env = []string{"PATH=" + os.Getenv("PATH"), "GATEHOUSE_LOG_LEVEL=loud"}
 	cmd := i.command("serve")
 	cmd.Env = i.env
@@ -48,14 +49,14 @@ func TestServeRefuses(t *testing.T) {
 	}
 	for _, weak := range []string{"short", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
 		"MTIzNDU2Nzg5MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTI="} {
-		i = install(t, "unused")
+		i = install(t, "sqlite:unused")
 		i.env = append(i.env, "GATEHOUSE_ENCRYPTION_KEYS="+weak)
 		out, errs, code := i.run("", "config", "check")
 		if code != 2 || strings.Contains(out+errs, weak) {
 			t.Errorf("weak key %q: exit code %d, %s%s", weak, code, out, errs)
 		}
 	}
-	i = install(t, filepath.Join(t.TempDir(), "x.db"))
+	i = install(t, "sqlite:"+filepath.Join(t.TempDir(), "x.db"))
 	if out, errs, code := i.run("", "config", "check"); code != 0 {
 		t.Errorf("a good configuration: %d %s%s", code, out, errs)
 	}
@@ -96,10 +97,141 @@ func liteSteps(t *testing.T) (n int) {
 	return n
 }
 
+// The check finds what a server would fail at later: a folder that is not there, a certificate that cannot be read, an
+// unknown variable. It warns of a proxy that nobody named.
+func TestConfigCheckLooks(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		set  []string
+		code int
+		said string
+	}{
+		{[]string{"GATEHOUSE_DATABASE=sqlite:/nowhere/at/all/x.db"}, 2, "database: there is no folder /nowhere/at/all"},
+		{[]string{"GATEHOUSE_TLS_CERTIFICATE_FILE=/nowhere.pem", "GATEHOUSE_TLS_KEY_FILE=/nowhere.pem"}, 2, "tls: open"},
+		{[]string{"GATEHOUSE_MTLS_CA_FILE=/nowhere.pem"}, 2, "mtls.ca_file: open /nowhere.pem"},
+		{[]string{"GATEHOUSE_MAIL_SMTP=localhost:25", "GATEHOUSE_MAIL_FROM=a@example.com",
+			"GATEHOUSE_MAIL_CA_FILE=/nowhere.pem"}, 2, "mail: ca_file: open /nowhere.pem"},
+		{[]string{"GATEHOUSE_GATEWAY_ROUTES_FILE=/nowhere.yaml"}, 2, "gateway.routes_file: "},
+		{[]string{"GATEHOUSE_ITEMPATH_DEFAULT_ORGANIZATION=No slug"}, 2, "itempath.default_organization: slug"},
+		{[]string{"GATEHOUSE_PUBLIC_URI=https://auth.example.com"}, 2, "GATEHOUSE_PUBLIC_URI: there is no such setting; " +
+			"the nearest is GATEHOUSE_PUBLIC_URL"},
+		{[]string{"GATEHOUSE_PUBLIC_URL=https://auth.example.com"}, 0, "trusted_proxies names none"},
+	} {
+		cmd := install(t, sqldbtest.SQLite(t)).command("config", "check")
+		cmd.Env = append(cmd.Env, c.set...)
+		out, _ := cmd.CombinedOutput()
+		if code := cmd.ProcessState.ExitCode(); code != c.code || !strings.Contains(string(out), c.said) {
+			t.Errorf("%v: %d %s", c.set, code, out)
+		}
+	}
+}
+
+// Whoever starts a second process on a machine learns which setting names the address that is taken.
+func TestListenNamesTheSetting(t *testing.T) {
+	t.Parallel()
+	i := install(t, sqldbtest.SQLite(t))
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	address := taken.Addr().String()
+	for _, c := range []struct {
+		command, setting string
+		set              []string
+	}{
+		{"serve", "listen", []string{"GATEHOUSE_LISTEN=" + address}},
+		{"serve", "metrics.listen", []string{"GATEHOUSE_METRICS_LISTEN=" + address}},
+		{"demo", "--listen", nil},
+	} {
+		args := []string{c.command}
+		if c.command == "demo" {
+			args = append(args, "--listen", address)
+		}
+		cmd := i.command(args...)
+		cmd.Env = append(cmd.Env, c.set...)
+		out, err := cmd.CombinedOutput()
+		if want := "gatehouse: " + c.setting + ": another process listens at " + address; err == nil ||
+			!strings.Contains(string(out), want) {
+			t.Errorf("%s: no %q in %s", c.command, want, out)
+		}
+	}
+}
+
+// The command line says what it can do: alone, by help and --version, to shells, and as a manual page.
+func TestCommandLineHelps(t *testing.T) {
+	t.Parallel()
+	i := install(t, "sqlite:unused")
+	for _, c := range []struct {
+		args []string
+		code int
+		said string
+	}{
+		{nil, 0, "Usage: gatehouse <command>"},
+		{[]string{"help"}, 0, "Usage: gatehouse <command>"},
+		{[]string{"help", "keys", "rotate"}, 0, "Usage: gatehouse keys rotate"},
+		{[]string{"help", "nonsense"}, 2, "unexpected argument nonsense"},
+		{[]string{"--version"}, 0, "dev\n"},
+		{[]string{"version"}, 0, "dev\n"},
+		{[]string{"completion", "bash"}, 0, "complete -o default -C gatehouse gatehouse"},
+		{[]string{"completion", "csh"}, 2, "bash"},
+		{[]string{"man"}, 0, ".SS keys rotate [flags]"},
+		{[]string{"man"}, 0, ".TP\n.B GATEHOUSE_PUBLIC_URL\n"},
+		{[]string{"key", "create", "-o", "x", "--name", "x", "-p", "a:b", "--expires-in", "30x"}, 2, "20s, 12h or 30d"},
+	} {
+		out, errs, code := i.run("", c.args...)
+		if code != c.code || !strings.Contains(out+errs, c.said) {
+			t.Errorf("%v: %d %s%s", c.args, code, out, errs)
+		}
+	}
+	for line, want := range map[string]string{
+		"gatehouse ke":                      "keys\nkey\n",
+		"gatehouse keys r":                  "rotate\nrevoke\n",
+		"gatehouse keys rotate --purpose ":  "session\nlong_lived\n",
+		"gatehouse --config x.yaml keys li": "list\n",
+		"gatehouse keys rotate --f":         "--force\n",
+		"gatehouse completion z":            "zsh\n",
+		"gatehouse backup ":                 "",
+	} {
+		cmd := i.command()
+		cmd.Env = append(cmd.Env, "COMP_LINE="+line)
+		if out, err := cmd.Output(); err != nil || string(out) != want {
+			t.Errorf("%q: %q %v", line, out, err)
+		}
+	}
+}
+
+// No message shows a database address with its password, nor does any become the name of a file.
+func TestG4_NoPasswordInMessages(t *testing.T) {
+	t.Parallel()
+	for _, address := range []string{"postgress://u:quite-secret@127.0.0.1/d", `"postgres://u:quite-secret@127.0.0.1/d"`,
+		"u:quite-secret@127.0.0.1", "postgres://u:p@quite-secret@127.0.0.1/d", "postgres://u:quite-secret%zz@127.0.0.1/d",
+		"postgres://u:quite-secret@127.0.0.1:1/d", "postgres://u:1/quite-secret@127.0.0.1/d"} {
+		i := install(t, address)
+		dir := t.TempDir()
+		for _, args := range [][]string{{"config", "check"}, {"serve"}, {"migrate"}, {"doctor"}, {"backup", "x"},
+			{"restore", "x"}, {"restore", "--in-place"}, {"keys", "list"}} {
+			cmd := i.command(args...)
+			cmd.Dir = dir
+			out, err := cmd.CombinedOutput()
+			if strings.Contains(string(out), "quite-secret") ||
+				err == nil && (args[0] != "config" || !strings.Contains(address, ":1/d")) {
+				t.Errorf("%s with %s: %v %s", args, address, err, out)
+			}
+			if strings.Contains(string(out), "sqldb:") {
+				t.Errorf("%s: %s", args, out)
+			}
+		}
+		if files, err := os.ReadDir(dir); err != nil || len(files) != 0 {
+			t.Errorf("%s: %v %v", address, files, err)
+		}
+	}
+}
+
 // Migrations are shown, run once, and need a configuration.
 func TestMigrateCommand(t *testing.T) {
 	t.Parallel()
-	i := install(t, filepath.Join(t.TempDir(), "new.db"))
+	i := install(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db"))
 	if out, errs, code := i.run("", "migrate", "--plan"); code != 0 ||
 		!strings.Contains(out, "would run 00001_tables.sql") {
 		t.Errorf("plan: %d %s%s", code, out, errs)
@@ -118,7 +250,7 @@ func TestMigrateCommand(t *testing.T) {
 func TestMigrateInParallel(t *testing.T) {
 	t.Parallel()
 	for range 3 {
-		i := install(t, filepath.Join(t.TempDir(), "new.db"))
+		i := install(t, "sqlite:"+filepath.Join(t.TempDir(), "new.db"))
 		var wg sync.WaitGroup
 		var steps atomic.Int32
 		for range 4 {
@@ -135,7 +267,7 @@ func TestMigrateInParallel(t *testing.T) {
 		if int(steps.Load()) != liteSteps(t) {
 			t.Errorf("%d steps were run", steps.Load())
 		}
-		if info, err := os.Stat(i.database); err != nil || info.Mode().Perm() != 0o600 {
+		if info, err := os.Stat(sqldb.FilePath(i.database)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("the file is readable by others: %v, %v", info.Mode(), err)
 		}
 	}
@@ -271,7 +403,7 @@ func TestF5_Metrics(t *testing.T) {
 	if status, _, _ := i.get("/metrics", ""); status != 404 {
 		t.Errorf("metrics on the public listener: %d", status)
 	}
-	i.env = append(i.env, "GATEHOUSE_METRICS_LISTEN=0.0.0.0:9090")
+	i.env = append(i.env, "GATEHOUSE_METRICS_LISTEN=0.0.0.0:9464")
 	if _, errs, code := i.run("", "config", "check"); code != 2 || !strings.Contains(errs, "metrics.listen") {
 		t.Errorf("metrics for everyone: %d %s", code, errs)
 	}

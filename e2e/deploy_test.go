@@ -91,7 +91,7 @@ func TestDeployScratch(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !strings.HasPrefix(address, "postgres") {
-			address = "/data/gatehouse.db"
+			address = "sqlite:/data/gatehouse.db"
 		}
 		i := install(t, address)
 		inside := func(cmd *exec.Cmd) *exec.Cmd {
@@ -145,7 +145,7 @@ func TestDeployNginx(t *testing.T) {
 	}
 	dir := t.TempDir()
 	selfSigned(t, dir)
-	i := install(t, filepath.Join(t.TempDir(), "gatehouse.db"))
+	i := install(t, "sqlite:"+filepath.Join(t.TempDir(), "gatehouse.db"))
 	i.env = append(i.env, "GATEHOUSE_TRUSTED_PROXIES=127.0.0.1")
 	i.operator()
 	i.start()

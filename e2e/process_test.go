@@ -456,7 +456,7 @@ func TestF5_GracefulShutdown(t *testing.T) {
 // The demo is what the README promises: one JSON line, ready at once, nothing beyond loopback, gone at the end.
 func TestDemo(t *testing.T) {
 	t.Parallel()
-	i := install(t, "unused")
+	i := install(t, "sqlite:unused")
 	if _, errs, code := i.run("", "demo", "--listen", "0.0.0.0:0"); code == 0 || !strings.Contains(errs, "loopback") {
 		t.Errorf("the demo listened to the world: %d %s", code, errs)
 	}

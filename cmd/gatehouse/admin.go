@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+
+	"github.com/itsm-automation/gatehouse/internal/core/bom"
 )
 
 type adminCommand struct {
@@ -89,7 +91,7 @@ func readPassword(e *env) (string, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return "", fmt.Errorf("read password: %w", err)
 	}
-	if line = strings.TrimRight(line, "\r\n"); line == "" {
+	if line = bom.Skip(strings.TrimRight(line, "\r\n")); line == "" {
 		return "", errors.New("no password on standard input: give it as the first line")
 	}
 	return line, nil

@@ -1,12 +1,20 @@
 package main
 
 import (
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/edge/gateway"
+	"github.com/itsm-automation/gatehouse/internal/platform/certfile"
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
 	"github.com/itsm-automation/gatehouse/internal/server"
 )
@@ -18,25 +26,65 @@ type configCommand struct {
 
 type configCheckCommand struct{}
 
+// Run also looks at what the configuration names on this machine: a server would fail at it later.
 func (configCheckCommand) Run(c *cli, e *env) error {
 	cfg, err := c.load(e)
 	if err != nil {
 		return err
 	}
-	if path := cfg.Gateway.RoutesFile; path != "" {
-		if err := permission.Define(cfg.Resources); err != nil { // its rules may be about them
-			return fmt.Errorf("%w:\n  resources: %w", errConfiguration, err)
-		}
-		rules, err := gateway.LoadRules(path)
+	var faults []error
+	add := func(key string, err error) {
 		if err != nil {
-			return fmt.Errorf("%w:\n  gateway.routes_file: %w", errConfiguration, err)
+			faults = append(faults, fmt.Errorf("%s: %s", key, fault.Plain(err)))
 		}
-		for _, warning := range rules.Warnings() {
-			fmt.Fprintln(e.stderr, "warning: gateway.routes_file: "+warning)
+	}
+	warn := func(warning string) { fmt.Fprintln(e.stderr, "warning: "+warning) }
+	if address := cfg.Database.Reveal(); !sqldb.IsPostgres(address) {
+		add("database", isFolder(filepath.Dir(sqldb.FilePath(address))))
+	}
+	if cfg.TLS.CertificateFile != "" && cfg.TLS.KeyFile != "" {
+		_, err := certfile.Pair(cfg.TLS.CertificateFile, cfg.TLS.KeyFile)
+		add("tls", err)
+	}
+	if path := cfg.MTLS.CAFile; path != "" {
+		add("mtls.ca_file", certfile.AddTo(x509.NewCertPool(), path))
+	}
+	if cfg.Mail.SMTP != "" {
+		_, err := mail.NewSMTP(cfg.SMTP())
+		add("mail", err)
+	}
+	if slug := cfg.ItemPath.DefaultOrganization; slug != "" {
+		add("itempath.default_organization", organization.CheckSlug(slug))
+	}
+	if path := cfg.Gateway.RoutesFile; path != "" {
+		add("resources", permission.Define(cfg.Resources)) // the rules may be about them
+		rules, err := gateway.LoadRules(path)
+		add("gateway.routes_file", err)
+		if err == nil {
+			for _, warning := range rules.Warnings() {
+				warn("gateway.routes_file: " + warning)
+			}
 		}
+	}
+	if err := errors.Join(faults...); err != nil {
+		return configurationFaults(err)
+	}
+	if cfg.BehindUnknownProxy() {
+		warn(unknownProxy + ".")
 	}
 	fmt.Fprintln(e.stdout, "The configuration is good.")
 	return nil
+}
+
+func isFolder(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("there is no folder %s: make it, or correct the path", path)
+	case err == nil && !info.IsDir():
+		return fmt.Errorf("%s is no folder", path)
+	}
+	return err
 }
 
 type configDocsCommand struct{}

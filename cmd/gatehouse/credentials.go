@@ -256,7 +256,7 @@ type creation struct {
 	Purpose   string         `help:"What it is for; the name if left out."`
 	RateLimit *int           `name:"rate-limit" help:"Requests a minute, 1 to 100000."`
 	Address   []string       `help:"Address or network it may be used from; repeat for several."`
-	ExpiresIn *time.Duration `name:"expires-in" help:"How long it works, such as 720h; never ends if left out."`
+	ExpiresIn *time.Duration `name:"expires-in" help:"How long it works, such as 30d; never ends if left out."`
 }
 
 func (n creation) request(kind credential.Kind) (credential.Request, error) {

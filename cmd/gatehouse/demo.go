@@ -36,7 +36,7 @@ func (d demoCommand) Run(e *env) error {
 	}
 	generate := pregenerated(signingkey.DefaultBits) // runs while the database is made
 	// taken first: its port is part of the public URL
-	listener, err := (&net.ListenConfig{}).Listen(e.ctx, "tcp", d.Listen)
+	listener, err := server.Listen(e.ctx, "--listen", d.Listen)
 	if err != nil {
 		return err
 	}

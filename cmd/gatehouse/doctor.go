@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
@@ -10,10 +9,11 @@ import (
 )
 
 type doctorCommand struct {
-	JSON bool `name:"json" help:"Print JSON."`
+	JSON   bool `name:"json" help:"Print JSON."`
+	Strict bool `help:"Fail for warnings too."`
 }
 
-// Run prints what it finds, a line each, and fails if something is to be mended.
+// Run prints what it finds, a line each, and fails if something is to be repaired.
 func (d doctorCommand) Run(c *cli, e *env) error {
 	cfg, err := c.load(e)
 	if err != nil {
@@ -24,10 +24,13 @@ func (d doctorCommand) Run(c *cli, e *env) error {
 		return err
 	}
 	found := admin.Doctor(e.ctx, cfg, log)
-	bad := 0
+	bad, warnings := 0, 0
 	for _, f := range found {
-		if f.Verdict == admin.Bad {
+		switch f.Verdict {
+		case admin.Bad:
 			bad++
+		case admin.Warn:
+			warnings++
 		}
 	}
 	if d.JSON {
@@ -42,8 +45,13 @@ func (d doctorCommand) Run(c *cli, e *env) error {
 			}
 		}
 	}
-	if bad > 0 {
-		return errors.New("something is to be mended")
+	switch {
+	case bad > 0:
+		return fmt.Errorf("faults: %d, warnings: %d", bad, warnings)
+	case warnings > 0 && d.Strict:
+		return fmt.Errorf("warnings: %d", warnings)
+	case warnings > 0:
+		fmt.Fprintf(e.stderr, "Warnings: %d. They are no faults; with --strict they end doctor with 1.\n", warnings)
 	}
 	return nil
 }

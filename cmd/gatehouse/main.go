@@ -8,19 +8,23 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"reflect"
 	"runtime/debug"
-	"strings"
 	"syscall"
+	"time"
 
 	"github.com/alecthomas/kong"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
 )
 
 // version is set by the build.
 var version = "dev"
 
 type cli struct {
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version."`
+
 	Config string `short:"c" help:"Configuration file (YAML); GATEHOUSE_* variables win over it." type:"path" env:"GATEHOUSE_CONFIG"`
 
 	Demo    demoCommand        `cmd:"" help:"Run a demo on embedded storage in a temporary folder."`
@@ -40,12 +44,18 @@ type cli struct {
 	Creds   credentialsCommand `cmd:"" name:"credentials" help:"Look at all long-lived credentials."`
 	OpenAPI openapiCommand     `cmd:"" name:"openapi" help:"Print the OpenAPI document of the API."`
 	Version versionCommand     `cmd:"" help:"Print the version."`
+	Help    helpCommand        `cmd:"" help:"Show help for a command."`
+
+	Completion completionCommand `cmd:"" help:"Print what makes a shell complete commands and flags."`
+	Man        manCommand        `cmd:"" help:"Print the manual page."`
 }
 
 // env is what a command may touch of the world.
 type env struct {
 	ctx    context.Context
 	getenv func(string) string
+	set    []string // all variables, as name=value
+	parser *kong.Kong
 	stdin  io.Reader
 	stdout io.Writer
 	stderr io.Writer
@@ -60,7 +70,8 @@ func main() {
 		debug.SetGCPercent(gcPercent)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Getenv, os.Stdin, os.Stdout, os.Stderr)
+	code := run(os.Args[1:], &env{ctx: ctx, getenv: os.Getenv, set: os.Environ(), stdin: os.Stdin, stdout: os.Stdout,
+		stderr: os.Stderr})
 	stop()
 	os.Exit(code)
 }
@@ -73,50 +84,62 @@ const (
 
 var errConfiguration = errors.New("the configuration has faults")
 
-func run(ctx context.Context, args []string, getenv func(string) string, stdin io.Reader, stdout,
-	stderr io.Writer) int {
+func run(args []string, e *env) int {
 	var c cli
 	exited := -1
 	parser, err := kong.New(&c, kong.Name("gatehouse"),
 		kong.Description("Authentication and authorization for multi-tenant APIs."),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.UsageOnError(),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}))
+		kong.Writers(e.stdout, e.stderr), kong.Exit(func(code int) { exited = code }), kong.UsageOnError(),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}), kong.Vars{"version": version},
+		kong.TypeMapper(reflect.TypeFor[time.Duration](), durations))
 	if err != nil {
-		fmt.Fprintln(stderr, "gatehouse:", err)
+		fmt.Fprintln(e.stderr, "gatehouse:", err)
 		return exitFailed
 	}
-	kctx, err := parser.Parse(args)
-	if exited >= 0 {
-		return exited
-	}
-	if err != nil {
-		fmt.Fprintln(stderr, "gatehouse:", err)
-		return exitUsage
-	}
-	err = kctx.Run(&c, &env{ctx, getenv, stdin, stdout, stderr})
-	if err == nil {
+	e.parser = parser
+	if line := e.getenv("COMP_LINE"); line != "" { // a shell asks, as completionCommand told it to
+		complete(parser.Model.Node, line, e.stdout)
 		return 0
 	}
-	fmt.Fprintln(stderr, "gatehouse:", message(err))
-	if errors.Is(err, errConfiguration) {
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	kctx, err := parser.Parse(args)
+	if err == nil && exited < 0 {
+		err = kctx.Run(&c, e)
+	}
+	var usage *kong.ParseError
+	switch {
+	case exited >= 0: // it was asked for help, or for the version
+		return exited
+	case err == nil:
+		return 0
+	}
+	fmt.Fprintln(e.stderr, "gatehouse:", fault.Plain(err))
+	if errors.As(err, &usage) || errors.Is(err, errConfiguration) {
 		return exitUsage
 	}
 	return exitFailed
 }
 
-// message shows a person the sentence of a classified failure, and the whole of any other.
-func message(err error) string {
-	var f *fault.Error
-	if errors.As(err, &f) && f.Kind != fault.Internal {
-		text := strings.TrimSuffix(f.Message, ".")
-		if len(f.Fields) > 1 || len(f.Fields) == 1 && !strings.HasPrefix(f.Message, f.Fields[0].Field) {
-			for _, field := range f.Fields {
-				text += "\n  " + field.Field + ": " + field.Message
-			}
-		}
-		return text
+// durations are written as in the configuration: 12h, 30d.
+var durations kong.MapperFunc = func(ctx *kong.DecodeContext, target reflect.Value) error {
+	var text string
+	if err := ctx.Scan.PopValueInto("duration", &text); err != nil {
+		return err
 	}
-	return err.Error()
+	d, err := config.ParseDuration(text)
+	target.SetInt(int64(d))
+	return err
+}
+
+type helpCommand struct {
+	Command []string `arg:"" optional:"" help:"The command; all of them if left out."`
+}
+
+func (h helpCommand) Run(e *env) error {
+	_, err := e.parser.Parse(append(h.Command, "--help"))
+	return err
 }
 
 type versionCommand struct{}

@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"time"
+
+	"github.com/alecthomas/kong"
 
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/platform/telemetry"
@@ -17,11 +20,31 @@ type serveCommand struct{}
 // load reads the configuration; its faults are listed, one a line.
 func (c *cli) load(e *env) (config.Config, error) {
 	cfg, err := config.Load(c.Config, e.getenv)
-	if err != nil {
-		return cfg, fmt.Errorf("%w:\n  %s", errConfiguration, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+	if err = errors.Join(config.Unknown(e.set, variables(e.parser.Model.Node)), err); err != nil {
+		return cfg, configurationFaults(err)
 	}
 	return cfg, nil
 }
+
+// configurationFaults are listed one a line.
+func configurationFaults(err error) error {
+	return fmt.Errorf("%w:\n  %s", errConfiguration, strings.ReplaceAll(err.Error(), "\n", "\n  "))
+}
+
+// variables are those that flags are taken from.
+func variables(n *kong.Node) (names []string) {
+	for _, f := range n.Flags {
+		names = append(names, f.Envs...)
+	}
+	for _, child := range n.Children {
+		names = append(names, variables(child)...)
+	}
+	return names
+}
+
+// unknownProxy is what is said of a configuration that config.BehindUnknownProxy is true of.
+const unknownProxy = "public_url is https and the server speaks plain HTTP, so there is a proxy in front, and " +
+	"trusted_proxies names none: everyone seems to come from its address and shares one limit"
 
 // open builds a server for a command that does one thing.
 func (c *cli) open(e *env) (*server.Server, error) {
@@ -54,6 +77,9 @@ func (serveCommand) Run(c *cli, e *env) error {
 	log, err := telemetry.Logger(e.stderr, cfg.Log.Format, cfg.Log.Level)
 	if err != nil {
 		return err
+	}
+	if cfg.BehindUnknownProxy() {
+		log.Warn(unknownProxy)
 	}
 	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version})
 	if err != nil {
