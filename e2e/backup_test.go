@@ -551,7 +551,7 @@ func redisTroubles(t *testing.T, address string) map[string]struct{ finding, rem
 	return map[string]struct{ finding, remedy string }{
 		at("redis", name+"_gone", "/0"):                  {"WRONGPASS", "user and the password"},
 		at("redis", name, "/0"):                          {"no permissions to run the 'set' command", "ACL SETUSER"},
-		at("redis", name+"_mute", "/0"):                  {"no permissions to run the 'client|tracking' command", "ACL SETUSER"},
+		at("redis", name+"_mute", "/0"):                  {"to run the 'client|tracking' command", "ACL SETUSER"},
 		at("redis", name, "/99"):                         {"DB index is out of range", "redis://…/0"},
 		at("rediss", name, "/0"):                         {"deadline exceeded", "rediss:// needs one with TLS"},
 		"redis://:quite-secret@127.0.0.1:" + freePort(t): {"connection refused", "Check the address"},

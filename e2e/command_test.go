@@ -107,14 +107,15 @@ func TestConfigCheckLooks(t *testing.T) {
 		said string
 	}{
 		{[]string{"GATEHOUSE_DATABASE=sqlite:/nowhere/at/all/x.db"}, 2, "database: there is no folder /nowhere/at/all"},
-		{[]string{"GATEHOUSE_TLS_CERTIFICATE_FILE=/nowhere.pem", "GATEHOUSE_TLS_KEY_FILE=/nowhere.pem"}, 2, "tls: open"},
+		{[]string{"GATEHOUSE_TLS_CERTIFICATE_FILE=/nowhere.pem", "GATEHOUSE_TLS_KEY_FILE=/nowhere.pem"}, 2,
+			"tls: open"},
 		{[]string{"GATEHOUSE_MTLS_CA_FILE=/nowhere.pem"}, 2, "mtls.ca_file: open /nowhere.pem"},
 		{[]string{"GATEHOUSE_MAIL_SMTP=localhost:25", "GATEHOUSE_MAIL_FROM=a@example.com",
 			"GATEHOUSE_MAIL_CA_FILE=/nowhere.pem"}, 2, "mail: ca_file: open /nowhere.pem"},
 		{[]string{"GATEHOUSE_GATEWAY_ROUTES_FILE=/nowhere.yaml"}, 2, "gateway.routes_file: "},
 		{[]string{"GATEHOUSE_ITEMPATH_DEFAULT_ORGANIZATION=No slug"}, 2, "itempath.default_organization: slug"},
-		{[]string{"GATEHOUSE_PUBLIC_URI=https://auth.example.com"}, 2, "GATEHOUSE_PUBLIC_URI: there is no such setting; " +
-			"the nearest is GATEHOUSE_PUBLIC_URL"},
+		{[]string{"GATEHOUSE_PUBLIC_URI=https://auth.example.com"}, 2,
+			"GATEHOUSE_PUBLIC_URI: there is no such setting; the nearest is GATEHOUSE_PUBLIC_URL"},
 		{[]string{"GATEHOUSE_PUBLIC_URL=https://auth.example.com"}, 0, "trusted_proxies names none"},
 	} {
 		cmd := install(t, sqldbtest.SQLite(t)).command("config", "check")
@@ -205,7 +206,8 @@ func TestCommandLineHelps(t *testing.T) {
 func TestG4_NoPasswordInMessages(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"postgress://u:quite-secret@127.0.0.1/d", `"postgres://u:quite-secret@127.0.0.1/d"`,
-		"u:quite-secret@127.0.0.1", "postgres://u:p@quite-secret@127.0.0.1/d", "postgres://u:quite-secret%zz@127.0.0.1/d",
+		"u:quite-secret@127.0.0.1", "postgres://u:p@quite-secret@127.0.0.1/d",
+		"postgres://u:quite-secret%zz@127.0.0.1/d",
 		"postgres://u:quite-secret@127.0.0.1:1/d", "postgres://u:1/quite-secret@127.0.0.1/d"} {
 		i := install(t, address)
 		dir := t.TempDir()

@@ -18,7 +18,8 @@ type completionCommand struct {
 func (k completionCommand) Run(e *env) error {
 	fmt.Fprintln(e.stdout, map[string]string{
 		"bash": "complete -o default -C gatehouse gatehouse",
-		"zsh":  "autoload -U +X compinit && compinit; autoload -U +X bashcompinit && bashcompinit; complete -o default -C gatehouse gatehouse",
+		"zsh": "autoload -U +X compinit && compinit; autoload -U +X bashcompinit && bashcompinit; " +
+			"complete -o default -C gatehouse gatehouse",
 		"fish": "complete -c gatehouse -a '(env COMP_LINE=(commandline -cp) gatehouse)'",
 	}[k.Shell])
 	return nil

@@ -211,7 +211,7 @@ func (a *Authenticator) bySecret(ctx context.Context, c Credential, address stri
 	value := c.secret.Reveal()
 	if !credential.ClientSecret.Matches(value) {
 		if credential.ClientSecret.Matches(strings.Trim(value, " \t\r\n"+bom.Mark)) {
-			return proof, because("the secret has white space or a line end around it, as from the file it was read from")
+			return proof, because("the secret has white space or a line end around it, as a file has at its end")
 		}
 		return proof, because("not a client secret")
 	}

@@ -13,7 +13,8 @@ func TestUnmarked(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{"": "", "a": "a", "ab": "ab", "\ufeff": "", "\ufeff{}": "{}",
 		"{}\ufeff": "{}\ufeff", "\ufeff\ufeff": "\ufeff", "long enough": "long enough"} {
-		for _, slow := range []func(io.Reader) io.Reader{iotest.OneByteReader, iotest.DataErrReader, iotest.HalfReader} {
+		for _, slow := range []func(io.Reader) io.Reader{iotest.OneByteReader, iotest.DataErrReader,
+			iotest.HalfReader} {
 			u := &unmarked{ReadCloser: io.NopCloser(slow(strings.NewReader(text)))}
 			if got, err := io.ReadAll(iotest.OneByteReader(u)); err != nil || string(got) != want {
 				t.Errorf("%q became %q, %v", text, got, err)

@@ -24,7 +24,8 @@ func (c *Config) URL() (*url.URL, error) {
 func originURL(text string) (*url.URL, error) {
 	u, err := url.Parse(text)
 	if err == nil && u.Host != "" && u.Path != "" && u.Path != "/" {
-		return nil, errors.New("must have no path: Gatehouse answers at the root of its host, so give it one of its own")
+		return nil, errors.New("must have no path: Gatehouse answers at the root of its host, so give it a host " +
+			"of its own")
 	}
 	if err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || u.User != nil ||
 		(u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {

@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func (f *faults) address(key, address string) {
 	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		f.add(key, "must be host:port")
-	} else if _, err := net.LookupPort("tcp", port); err != nil {
+	} else if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		f.add(key, "must end with a port from 0 to 65535")
 	}
 }

@@ -172,19 +172,21 @@ func TestA30_RelyingParty(t *testing.T) {
 	}
 }
 
-// WEB13: a database address is one of two, in a form that can be read. No fault quotes any part of another, since nobody
-// knows where its password begins.
+// WEB13: a database address is one of two, in a form that can be read. No fault quotes any part of another, since
+// nobody knows where its password begins.
 func TestWEB13_DatabaseAddresses(t *testing.T) {
 	t.Parallel()
 	for _, good := range []string{"sqlite:x.db", "sqlite:/var/lib/gatehouse.db", "sqlite:///var/lib/gatehouse.db",
-		"postgres://u:secret@h/d", "postgresql://u:secret@h:5432/d?sslmode=require", "postgres:///d?host=/run/postgresql",
+		"postgres://u:secret@h/d", "postgresql://u:secret@h:5432/d?sslmode=require",
+		"postgres:///d?host=/run/postgresql",
 		"postgres://u:s%40cret@one:1,two:2/d?target_session_attrs=read-write", "postgres://u@[::1]/d",
 		"\ufeffpostgres://u:secret@h/d"} {
 		if _, err := Load("", required("GATEHOUSE_DATABASE", good)); err != nil {
 			t.Errorf("%s: %v", good, err)
 		}
 	}
-	for _, bad := range []string{"gatehouse.db", "/var/lib/gatehouse.db", "./x.db", "sqlite:", "sqlite3:x.db", "file:x.db",
+	for _, bad := range []string{"gatehouse.db", "/var/lib/gatehouse.db", "./x.db", "sqlite:", "sqlite3:x.db",
+		"file:x.db",
 		"postgress://u:secret@h/d", "Postgres://u:secret@h/d", "mysql://u:secret@h/d", "postgres:u:secret@h/d",
 		`"postgres://u:secret@h/d"`, "'postgres://u:secret@h/d'", `"sqlite:x.db"`, "sqlite:postgres://u:secret@h/d",
 		" postgres://u:secret@h/d", "host=h user=u password=secret", "u:secret@h/d", "u:p@secret@h",
@@ -289,7 +291,8 @@ func TestParseDuration(t *testing.T) {
 			t.Errorf("%s: %v %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "d", "30", "30 d", "-1d", "1d-1h", "1.5d", "1d1d", "999999999d", "106752d", "soon",
+	for _, text := range []string{"", "d", "30", "30 d", "-1d", "1d-1h", "1.5d", "1d1d", "999999999d",
+		"106752d", "soon",
 		"1d25h"} {
 		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("%s: %v", text, got)
