@@ -75,7 +75,8 @@ type Error struct {
 
 func (e *Error) Error() string {
 	if e.cause != nil {
-		return fmt.Sprintf("%s: %s: %v", e.Code, e.Message, e.cause)
+		cause := strings.TrimPrefix(e.cause.Error(), e.Code+": ") // of the same class: the code is said once
+		return e.Code + ": " + e.Message + ": " + cause
 	}
 	return e.Code + ": " + e.Message
 }
