@@ -215,7 +215,9 @@ func TestG4_NoPasswordInMessages(t *testing.T) {
 			{"restore", "x"}, {"restore", "--in-place"}, {"keys", "list"}} {
 			cmd := i.command(args...)
 			cmd.Dir = dir
+			served := time.AfterFunc(30*time.Second, func() { cmd.Process.Kill() })
 			out, err := cmd.CombinedOutput()
+			served.Stop()
 			if strings.Contains(string(out), "quite-secret") ||
 				err == nil && (args[0] != "config" || !strings.Contains(address, ":1/d")) {
 				t.Errorf("%s with %s: %v %s", args, address, err, out)
