@@ -95,10 +95,11 @@ func fromEnvironment(c *Config, getenv func(string) string) []error {
 	return faults
 }
 
-// notSettings are the variables of tests and measurements, and those that Kubernetes sets in every container for a
-// Service named gatehouse.
-var notSettings = regexp.MustCompile(`^GATEHOUSE_(TEST_.*|BENCH_.*|FAILPOINTS|FAULT_CLOCK|` +
-	`SERVICE_HOST|SERVICE_PORT(_.*)?|PORT(_.*)?)$`)
+// notSettings are the variables of tests and measurements, and those that Kubernetes sets in every container for
+// Services named gatehouse or gatehouse-redis: where it listens, in several ways.
+var notSettings = regexp.MustCompile(`^GATEHOUSE_((TEST_.*|BENCH_.*|FAILPOINTS|FAULT_CLOCK)=|` +
+	`([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)=|` +
+	`([A-Z0-9_]+_)?PORT=(tcp|udp|sctp)://)`)
 
 // Unknown tells which GATEHOUSE_* variables of an environment are no settings, nor among the known others: a misspelled
 // one would be ignored in silence.
@@ -113,7 +114,7 @@ func Unknown(environ, others []string) error {
 	var faults []error
 	for _, line := range environ {
 		name, _, _ := strings.Cut(line, "=")
-		if !strings.HasPrefix(name, "GATEHOUSE_") || notSettings.MatchString(name) || slices.Contains(known, name) {
+		if !strings.HasPrefix(name, "GATEHOUSE_") || notSettings.MatchString(line) || slices.Contains(known, name) {
 			continue
 		}
 		near := slices.MinFunc(known, func(a, b string) int { return distance(name, a) - distance(name, b) })
