@@ -107,6 +107,7 @@ func TestConfigCheckLooks(t *testing.T) {
 		said string
 	}{
 		{[]string{"GATEHOUSE_DATABASE=sqlite:/nowhere/at/all/x.db"}, 2, "database: there is no folder /nowhere/at/all"},
+		{[]string{"GATEHOUSE_DATABASE=sqlite:" + os.TempDir()}, 2, "is a folder: name a file in it"},
 		{[]string{"GATEHOUSE_TLS_CERTIFICATE_FILE=/nowhere.pem", "GATEHOUSE_TLS_KEY_FILE=/nowhere.pem"}, 2,
 			"tls: open"},
 		{[]string{"GATEHOUSE_MTLS_CA_FILE=/nowhere.pem"}, 2, "mtls.ca_file: open /nowhere.pem"},

@@ -40,7 +40,7 @@ func (configCheckCommand) Run(c *cli, e *env) error {
 	}
 	warn := func(warning string) { fmt.Fprintln(e.stderr, "warning: "+warning) }
 	if address := cfg.Database.Reveal(); !sqldb.IsPostgres(address) {
-		add("database", isFolder(filepath.Dir(sqldb.FilePath(address))))
+		add("database", canBeFile(sqldb.FilePath(address)))
 	}
 	if cfg.TLS.CertificateFile != "" && cfg.TLS.KeyFile != "" {
 		_, err := certfile.Pair(cfg.TLS.CertificateFile, cfg.TLS.KeyFile)
@@ -76,13 +76,18 @@ func (configCheckCommand) Run(c *cli, e *env) error {
 	return nil
 }
 
-func isFolder(path string) error {
-	info, err := os.Stat(path)
+// canBeFile tells what keeps a path from being a file that is there or can be made.
+func canBeFile(path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder: name a file in it", path)
+	}
+	folder := filepath.Dir(path)
+	info, err := os.Stat(folder)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("there is no folder %s: make it, or correct the path", path)
+		return fmt.Errorf("there is no folder %s: make it, or correct the path", folder)
 	case err == nil && !info.IsDir():
-		return fmt.Errorf("%s is no folder", path)
+		return fmt.Errorf("%s is no folder", folder)
 	}
 	return err
 }
