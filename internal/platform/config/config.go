@@ -205,8 +205,8 @@ func Load(path string, getenv func(string) string) (Config, error) {
 var errSyntax = errors.New("nothing of the file can be read")
 
 var (
-	quoted   = regexp.MustCompile(`"[^"]*"`)
-	plainKey = regexp.MustCompile(`^"[A-Za-z_.-]{1,40}"$`)
+	quoted = regexp.MustCompile(`(?s)".*"`)
+	ofAKey = regexp.MustCompile(`(unknown field|mapping key) "[A-Za-z_.-]{1,40}"( already[^"]*)?$`)
 )
 
 // Parse reads YAML over the values that are there; unknown and repeated keys are errors.
@@ -219,13 +219,14 @@ func Parse(text []byte, c *Config) error {
 	if err == nil {
 		return nil
 	}
-	said := yaml.FormatError(err, false, false) // without the source line, which may hold a secret
-	said = quoted.ReplaceAllStringFunc(said, func(key string) string {
-		if plainKey.MatchString(key) {
-			return key
-		}
-		return "“…”" // a value in the place of a key
-	})
+	var at yaml.Error
+	if !errors.As(err, &at) { // it is of a value's own type, none of which tells a secret
+		return err
+	}
+	said := at.FormatError(false, false) // without the source line, which may hold a secret
+	if !ofAKey.MatchString(said) {
+		said = quoted.ReplaceAllString(said, "“…”") // a value, perhaps in the place of a key
+	}
 	var syntax *yaml.SyntaxError
 	var node *yaml.UnexpectedNodeTypeError
 	if errors.As(err, &syntax) || errors.As(err, &node) {

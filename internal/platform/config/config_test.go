@@ -191,6 +191,7 @@ func TestWEB13_DatabaseAddresses(t *testing.T) {
 		`"postgres://u:secret@h/d"`, "'postgres://u:secret@h/d'", `"sqlite:x.db"`, "sqlite:postgres://u:secret@h/d",
 		" postgres://u:secret@h/d", "host=h user=u password=secret", "u:secret@h/d", "u:p@secret@h",
 		"postgres://u:secret%zz@h/d", "postgres://u:p@secret@h/d", "postgres://u:12/secret@h/d",
+		"postgres://u:secret?2@h/d", "postgres://u:1#secret@h/d", "postgres://u:1?secret@h/d",
 		"postgres://u:12#p/secret@h/d", "postgres://u:12/p?secret@h/d", "postgres://u:secret%h/d",
 		"postgres://u:secret@h:99999/d", "postgres://u:secret@h:x/d", "postgres://u:secret@h/d?sslmode=requre",
 		"postgres://u:secret@h/d?sslmode=verify-full&sslrootcert=/nowhere.pem",
@@ -235,18 +236,18 @@ func TestUnreadableFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	for _, text := range []string{"listen: [\n", "database: \"postgres://u:secret1@h/d\nlisten: x\n",
 		"database:postgres://u:secret1@h/d\n", "listen: none\n postgres://u:secret1@h/d: x\n", "- secret1\n",
-		"secret1: x\nsecret1: x\n"} {
+		"secret1: x\nsecret1: x\n", "mail:\n  password: *secret\n", "mail:\n  password: |secret\n"} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Load(file, env("GATEHOUSE_SIGNING_KEY_BITS", "many")); err == nil ||
-			strings.Contains(err.Error(), "is not set") || strings.Contains(err.Error(), "secret1") ||
+			strings.Contains(err.Error(), "is not set") || strings.Contains(err.Error(), "secret") ||
 			!strings.Contains(err.Error(), "GATEHOUSE_SIGNING_KEY_BITS") {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
-	for _, text := range []string{"postgres://u:secret1@h/d: x\n", "log:\n  secret1: x\n"} {
-		if err := os.WriteFile(file, []byte("databse: x\n"+text), 0o600); err != nil {
+	for _, text := range []string{"postgres://u:secret1@h/d: x\n", "log:\n  secret1: x\n", "'a\"secret1': x\n"} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Load(file, env()); err == nil || !strings.Contains(err.Error(), "database: is not set") ||
@@ -272,6 +273,10 @@ func TestWEB13_UnknownVariables(t *testing.T) {
 		"GATEHOUSE_SERVICE_PORT_HTTP=80":      "",
 		"GATEHOUSE_PORT=tcp://10.0.0.1:80":    "",
 		"GATEHOUSE_PORT_80_TCP_ADDR=10.0.0.1": "",
+		"GATEHOUSE_REDIS_SERVICE_PORT=6379":   "", // and of its neighbour gatehouse-redis
+		"GATEHOUSE_REDIS_PORT=tcp://10.0.0.2": "",
+		"GATEHOUSE_REDIS_PORT_6379_TCP=x":     "",
+		"GATEHOUSE_LISTEN_PORT=8080":          "nearest is GATEHOUSE_LISTEN",
 		"HOME=/root":                          "",
 		"GATEHOUSEKEEPING=x":                  "",
 	} {
