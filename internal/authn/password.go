@@ -26,11 +26,9 @@ func (a *Authenticator) joinPassword(ctx context.Context, s *subject) error {
 	case fault.Is(err, fault.NotFound):
 	case err != nil:
 		return err
-	case !org.Settings.BasicAuthentication:
-		return fault.New(fault.Unauthenticated, fault.CodeUnauthorized,
-			"This account takes no user names and passwords here; use an access token.")
 	default:
-		tenant = login.Tenant{ID: org.ID}
+		// Switched off is answered as a wrong password, after the same work: else trying would tell.
+		tenant = login.Tenant{ID: org.ID, Closed: !org.Settings.BasicAuthentication, Named: s.shown.account}
 	}
 	proven, err := a.Login.Prove(ctx, login.Password{Name: name, Password: password, Tenant: tenant,
 		Source: s.shown.source,

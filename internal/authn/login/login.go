@@ -83,12 +83,21 @@ func decoyHash(p password.Params) string {
 		b64(b[16:]))
 }
 
-// Tenant is the organization a sign-in names. The zero value names none; Unknown is one that does not exist, which must
-// look the same.
+// Tenant is the organization a sign-in names. The zero value names none. Unknown is one that does not exist, Closed one
+// that takes no passwords at this door: nobody is found in either, and both must look like any other.
 type Tenant struct {
 	ID      id.Organization
 	Unknown bool
-	Named   string // as it was named, if it is unknown
+	Closed  bool
+	Named   string // as it was named, if it is unknown or closed
+}
+
+// lookIn is where a name is looked for: in vain if the tenant is unknown or closed.
+func (t Tenant) lookIn() id.Organization {
+	if t.Unknown || t.Closed {
+		return unknownTenant
+	}
+	return t.ID
 }
 
 // counter is what tries at a name are counted under. A user name is somebody's in one organization, and counts there;
@@ -99,7 +108,7 @@ func (t Tenant) counter(name string) string {
 	switch {
 	case strings.Contains(name, "@"):
 		return name
-	case t.Unknown:
+	case t.Unknown || t.Closed:
 		return "?" + t.Named + "/" + name
 	}
 	return string(t.ID) + "/" + name
@@ -175,11 +184,7 @@ func (s *Service) Prove(ctx context.Context, in Password) (Proven, error) {
 		return Proven{}, err
 	}
 	defer place.Leave()
-	tenant := in.Tenant.ID
-	if in.Tenant.Unknown {
-		tenant = unknownTenant
-	}
-	u, t, found, err := s.look(ctx, counter, tenant, in.Name, in.Device, in.Source.Address)
+	u, t, found, err := s.look(ctx, counter, in.Tenant.lookIn(), in.Name, in.Device, in.Source.Address)
 	if err != nil {
 		return Proven{}, err
 	}
@@ -357,8 +362,11 @@ func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, l
 		org = operator.ID
 	}
 	details := map[string]string{"name": masked(in.Name), "locked": strconv.FormatBool(locks), "door": in.Door}
-	if secondFactor {
+	switch {
+	case secondFactor:
 		details["reason"] = "mfa_required"
+	case in.Tenant.Closed:
+		details["reason"] = "switched_off"
 	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org, Organization: org, Source: in.Source}
 	return s.DB.Tx(ctx, org, func(tx *sqldb.Tx) error {

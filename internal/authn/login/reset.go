@@ -43,11 +43,8 @@ func (s *Service) Forgotten(ctx context.Context, in Forgot) error {
 		refusal.Configured = true
 		return refusal
 	}
-	counter, tenant := in.Tenant.counter(in.Name), in.Tenant.ID
-	if in.Tenant.Unknown {
-		tenant = unknownTenant
-	}
-	u, t, found, err := s.look(ctx, counter, tenant, in.Name, in.Device, in.Source.Address)
+	counter := in.Tenant.counter(in.Name)
+	u, t, found, err := s.look(ctx, counter, in.Tenant.lookIn(), in.Name, in.Device, in.Source.Address)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,10 @@ func NewProblem(ctx context.Context, err error) *Problem {
 // RetryAfter is the whole seconds to wait, rounded up; 0: not said.
 func RetryAfter(f *fault.Error) int { return int(math.Ceil(f.RetryAfter.Seconds())) }
 
+// BasicChallenge asks for a user name and a password, or a client's id and secret, in UTF-8 (RFC 7617 §2.1): else some
+// clients send them in Latin-1.
+const BasicChallenge = `Basic realm="gatehouse", charset="UTF-8"`
+
 // Challenge is the WWW-Authenticate of a refusal (RFC 6750 §3): plain where no token was shown, invalid_token where one
 // was, insufficient_scope where the caller is known and may not.
 func Challenge(info *Info, f *fault.Error) []string {

@@ -99,6 +99,7 @@ func TestC7_Golden(t *testing.T) {
 				servertest.Bearer(s.Login(t, servertest.Manager).AccessToken))},
 			{"wrong_password", do("GET", base+"/requests", nil, servertest.Password("manager", "wrong"))},
 			{"bad_basic", do("GET", base+"/requests", nil, servertest.Header("Authorization", "Basic nonsense"))},
+			{"latin1_basic", do("GET", base+"/requests", nil, servertest.Password("manager", "gr\xfcn"))},
 			{"other_account", do("GET", "/api/v1/second-tenant/requests", nil, desk)},
 			{"unknown_account", do("GET", "/api/v1/nowhere/requests", nil, desk)},
 			{"unknown_path", do("GET", base+"/nothing", nil, desk)},
@@ -367,6 +368,47 @@ func TestC7_BasicRemembersNothing(t *testing.T) {
 		if len(sessions.Data) != 1 {
 			t.Errorf("%d sessions", len(sessions.Data))
 		}
+	})
+}
+
+// C7, C8: with Basic switched off a right password, a wrong one, an unknown name and an unknown account are one answer,
+// the one of a wrong password while it is on, and each costs one hash.
+func TestC8_SwitchedOffLooksLikeWrong(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := s.As(t, servertest.Admin)
+		ask := func(account, name, password string) string {
+			before := s.Hasher.Done()
+			r := s.Do(t, "GET", "/api/v1/"+account+"/requests", nil, servertest.Password(name, password))
+			r.Header.Del("X-Request-Id")
+			r.Header.Del("Date")
+			return fmt.Sprintf("%d hashes, %d %v %s", s.Hasher.Done()-before, r.Status, r.Header, r.Body)
+		}
+		on := ask("acme-corp", "manager", "a wrong passphrase")
+		if !strings.HasPrefix(on, "1 hashes, 401") {
+			t.Fatal(on)
+		}
+		s.Do(t, "PATCH", "/v1/organization", object{"settings": object{"basicAuthentication": false}}, admin).
+			Want(t, 200)
+		for name, off := range map[string]string{
+			"a right password":                 ask("acme-corp", "manager", demo.Password),
+			"a right password, by the address": ask("acme-corp", "manager@acme-corp.example", demo.Password),
+			"a wrong password":                 ask("acme-corp", "manager", "a wrong passphrase"),
+			"an unknown name":                  ask("acme-corp", "nobody", demo.Password),
+			"an unknown account":               ask("nowhere", "manager", demo.Password),
+		} {
+			if off != on {
+				t.Errorf("%s: %s\nwhile it is on: %s", name, off, on)
+			}
+		}
+		// The administrator learns why, and the account is not locked for its owner by a program that goes on trying.
+		events := string(s.Do(t, "GET", "/v1/audit-events?limit=1000", nil, admin).Want(t, 200).Body)
+		if !strings.Contains(events, `"switched_off"`) {
+			t.Error(events)
+		}
+		for range 6 {
+			ask("acme-corp", "manager", demo.Password)
+		}
+		s.Login(t, servertest.Manager)
 	})
 }
 

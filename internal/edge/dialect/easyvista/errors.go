@@ -28,10 +28,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	switch {
 	case status == http.StatusUnauthorized:
-		if sent := r.Header.Get("Authorization"); code != fault.CodeUnauthorized || sent == "" {
-			// who was told that it is not taken is not asked for it again
-			w.Header().Add("WWW-Authenticate", `Basic realm="gatehouse", charset="UTF-8"`)
-		}
+		w.Header().Add("WWW-Authenticate", web.BasicChallenge)
 		if code == fault.CodeUnauthorized && len(r.Header["Authorization"]) == 0 {
 			text = "Authentication is required: Authorization: Bearer <access token>, or Basic."
 		}
