@@ -481,6 +481,7 @@ func (q *requests) table() map[string]func() request {
 		"DELETE /v1/organizations/{id}":                   tenant("DELETE", 204, nil),
 		"GET /openapi.json":                               get("/openapi.json", nil),
 		"GET /.well-known/oauth-authorization-server":     get("/.well-known/oauth-authorization-server", nil),
+		"GET /.well-known/openid-configuration":           get("/.well-known/openid-configuration", nil),
 		"GET /.well-known/jwks.json":                      get("/.well-known/jwks.json", nil),
 		"GET /healthz":                                    get("/healthz", nil),
 		// the clock of this server is set forward

@@ -49,7 +49,7 @@ func errFailed() *fault.Error {
 }
 
 // Read finds the one client authentication of a request (RFC 6749 §2.3): Basic, the form, an assertion, or the
-// certificate of the connection. Two at once are refused.
+// certificate of the connection. Two at once are refused, but for a secret in the form that repeats Basic.
 func (a *Authenticator) Read(r *http.Request, form url.Values) (c Credential, err error) {
 	authorization := r.Header["Authorization"]
 	inForm, asserted := form.Get("client_secret") != "", form.Get("client_assertion") != "" ||
@@ -57,10 +57,10 @@ func (a *Authenticator) Read(r *http.Request, form url.Values) (c Credential, er
 	switch {
 	case len(authorization) > 1:
 		return c, errRequest("Authorization is repeated.")
-	case len(authorization) == 1 && (inForm || asserted), inForm && asserted:
+	case len(authorization) == 1 && asserted, inForm && asserted:
 		return c, errRequest("Use one way of client authentication, not two.")
 	case len(authorization) == 1:
-		return readBasic(authorization[0], form.Get("client_id"))
+		return readBasic(authorization[0], form.Get("client_id"), form.Get("client_secret"))
 	case asserted:
 		if form.Get("client_assertion_type") != AssertionType {
 			return c, errRequest("client_assertion_type must be " + AssertionType + ".")
@@ -83,14 +83,15 @@ type Door struct {
 	Organization string // slug; empty: any
 }
 
-// ReadBasic reads the one way that a door takes which knows no other: the Basic header (RFC 6749 §2.3.1).
-func ReadBasic(r *http.Request, named string) (c Credential, err error) {
+// ReadBasic reads the one way that a door takes which knows no other: the Basic header (RFC 6749 §2.3.1). The body may
+// repeat what it says.
+func ReadBasic(r *http.Request, bodyID, bodySecret string) (c Credential, err error) {
 	authorization := r.Header["Authorization"]
 	switch len(authorization) {
 	case 0:
 		return c, errFailed()
 	case 1:
-		return readBasic(authorization[0], named)
+		return readBasic(authorization[0], bodyID, bodySecret)
 	}
 	return c, errRequest("Authorization is repeated.")
 }
@@ -100,8 +101,9 @@ func WithSecret(clientID, value string) Credential {
 	return Credential{id: clientID, secret: secret.New(value)}
 }
 
-// readBasic reads id and secret, which are form-encoded before they are joined (RFC 6749 §2.3.1).
-func readBasic(header, named string) (c Credential, err error) {
+// readBasic reads id and secret, which are form-encoded before they are joined (RFC 6749 §2.3.1). Apache APISIX and
+// lua-resty-openidc say both again in the body. That is one way of authentication as long as it is the same pair.
+func readBasic(header, bodyID, bodySecret string) (c Credential, err error) {
 	scheme, value, _ := strings.Cut(header, " ")
 	raw, err := base64.StdEncoding.DecodeString(strings.TrimLeft(value, " "))
 	user, password, ok := strings.Cut(string(raw), ":")
@@ -113,8 +115,11 @@ func readBasic(header, named string) (c Credential, err error) {
 	if err1 != nil || err2 != nil {
 		return c, errFailed()
 	}
-	if named != "" && named != clientID {
+	if bodyID != "" && bodyID != clientID {
 		return c, errRequest("client_id and Authorization name different clients.")
+	}
+	if bodySecret != "" && bodySecret != plain {
+		return c, errRequest("client_secret and Authorization hold different secrets. Send the secret once.")
 	}
 	return Credential{id: clientID, secret: secret.New(plain)}, nil
 }

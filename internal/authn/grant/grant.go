@@ -24,6 +24,7 @@ type Request struct {
 	Type     string        // grant_type
 	Scope    string        // permissions, separated by spaces; empty: all that may be had
 	Resource string        // the audience (RFC 8707); empty: ours
+	Audience string        // the same, as clients of other products call it
 	Refresh  string        // refresh_token
 	Lifetime time.Duration // asked for; 0: the client's own
 	Source   principal.Source
@@ -80,8 +81,11 @@ func (e *Endpoint) Answer(ctx context.Context, at clientauth.Door, c clientauth.
 }
 
 func (e *Endpoint) give(ctx context.Context, proof token.ClientProof, q Request) (pair token.ClientPair, err error) {
-	if ours := token.ClientAudience(e.Issuer, proof.Door); q.Resource != "" && q.Resource != ours {
-		return pair, fault.New(fault.Invalid, CodeInvalidTarget, "The only resource is "+ours+".")
+	ours := token.ClientAudience(e.Issuer, proof.Door)
+	for _, asked := range []string{q.Resource, q.Audience} {
+		if asked != "" && asked != ours {
+			return pair, fault.New(fault.Invalid, CodeInvalidTarget, "The only resource, and audience, is "+ours+".")
+		}
 	}
 	g, err := e.grant(q.Type)
 	if err != nil {

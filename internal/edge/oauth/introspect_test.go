@@ -385,7 +385,8 @@ func TestATK29_RevocationThatFails(t *testing.T) {
 	})
 }
 
-// RFC 8414, R8414-01–03: the metadata says where everything is, and lists what truly works and nothing else.
+// RFC 8414, R8414-01–03: the metadata says where everything is, and lists what truly works and nothing else. Clients
+// that know OpenID Connect alone find the same.
 func TestE8_Metadata(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		r := s.Do(t, "GET", "/.well-known/oauth-authorization-server", nil, servertest.Host("evil.example"),
@@ -409,6 +410,18 @@ func TestE8_Metadata(t *testing.T) {
 		}
 		if r.Get("mtls_endpoint_aliases") != nil || r.Get("tls_client_certificate_bound_access_tokens") != nil {
 			t.Errorf("it claims mutual TLS, which is not set up: %s", r.Body)
+		}
+		for _, name := range []string{"authorization_endpoint", "userinfo_endpoint",
+			"id_token_signing_alg_values_supported", "scopes_supported", "subject_types_supported"} {
+			if r.Get(name) != nil {
+				t.Errorf("it claims what an OpenID provider does: %s", name)
+			}
+		}
+		twin := s.Do(t, "GET", "/.well-known/openid-configuration", nil).Want(t, 200)
+		if string(twin.Body) != string(r.Body) || twin.Header.Get("Content-Type") != "application/json" ||
+			twin.Header.Get("Cache-Control") != r.Header.Get("Cache-Control") ||
+			twin.Header.Get("Access-Control-Allow-Origin") != "*" {
+			t.Errorf("%s %v", twin.Body, twin.Header)
 		}
 	})
 }

@@ -51,6 +51,10 @@ const (
 	revokePath     = "/oauth2/revoke"
 	metadataPath   = "/.well-known/oauth-authorization-server"
 	jwksPath       = "/.well-known/jwks.json"
+
+	// openIDPath is where clients look that know OpenID Connect alone (RFC 8414 §5). The document is the same: it
+	// promises no authorization endpoint and no ID token, since there are none.
+	openIDPath = "/.well-known/openid-configuration"
 )
 
 const maxForm = 32 << 10
@@ -67,9 +71,11 @@ func Register(kit *web.Kit, d Deps) {
 	form(tokenPath, "the client authenticates itself", o.token)
 	form(introspectPath, "the client authenticates itself", o.introspect)
 	form(revokePath, "the client authenticates itself, or the caller is who holds the token", o.revoke)
-	kit.Handle(web.Route{Method: http.MethodGet, Pattern: metadataPath,
-		Public: "the description of the server, for clients that configure themselves"},
-		public("application/json", time.Hour, o.metadata()))
+	for _, path := range []string{metadataPath, openIDPath} {
+		kit.Handle(web.Route{Method: http.MethodGet, Pattern: path,
+			Public: "the description of the server, for clients that configure themselves"},
+			public("application/json", time.Hour, o.metadata()))
+	}
 	kit.Handle(web.Route{Method: http.MethodGet, Pattern: jwksPath,
 		Public: "public keys, for verifying tokens without asking"},
 		public("application/jwk-set+json", signingkey.JWKSMaxAge, func() (any, error) {

@@ -34,7 +34,7 @@ func (o *server) token(w http.ResponseWriter, r *http.Request, form url.Values) 
 	}
 	pair, limit, err := o.grants.Answer(r.Context(), clientauth.Door{Door: token.OAuth}, c,
 		grant.Request{Type: kind, Scope: form.Get("scope"), Resource: form.Get("resource"),
-			Refresh: form.Get("refresh_token"), Source: web.InfoOf(r.Context()).Source})
+			Audience: form.Get("audience"), Refresh: form.Get("refresh_token"), Source: web.InfoOf(r.Context()).Source})
 	web.WriteLimit(w.Header(), limit)
 	if err != nil {
 		return err

@@ -24,6 +24,12 @@ func TestE8_ClientCredentials(t *testing.T) {
 			"basic": s.PostForm(t, "/oauth2/token", grant, basic),
 			"post": s.PostForm(t, "/oauth2/token",
 				append(slices.Clone(grant), "client_id", c.Client, "client_secret", c.Secret)),
+			"both, as Apache APISIX": s.PostForm(t, "/oauth2/token",
+				append(slices.Clone(grant), "client_id", c.Client, "client_secret", c.Secret), basic),
+			"both, without the id": s.PostForm(t, "/oauth2/token",
+				append(slices.Clone(grant), "client_secret", c.Secret), basic),
+			"our resource and audience": s.PostForm(t, "/oauth2/token",
+				append(slices.Clone(grant), "resource", issuer+"/api", "audience", issuer+"/api"), basic),
 		} {
 			r.Want(t, 200)
 			if r.String("token_type") != "Bearer" || r.Get("expires_in") != 900.0 ||
@@ -118,10 +124,11 @@ func TestE6_InvalidClient(t *testing.T) {
 			"another scheme":       servertest.Header("Authorization", "Digest x"),
 			"a token":              servertest.Bearer(a.Value),
 			"no colon":             servertest.Header("Authorization", "Basic bm9ib2R5"),
+			"not UTF-8":            servertest.Password(a.Client, "gr\xfcn"),
 		} {
 			r := s.PostForm(t, "/oauth2/token", grant, change)
 			if r.Status != 401 || r.String("error") != "invalid_client" ||
-				r.Header.Get("WWW-Authenticate") != `Basic realm="gatehouse"` ||
+				r.Header.Get("WWW-Authenticate") != `Basic realm="gatehouse", charset="UTF-8"` ||
 				r.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s: %d %s %v", name, r.Status, r.Body, r.Header)
 			}
@@ -191,14 +198,26 @@ func TestATK35_BadRequests(t *testing.T) {
 				"invalid_request"},
 			{"two scopes", form("grant_type", "client_credentials", "scope", "a", "scope", "b"), basic,
 				"invalid_request"},
-			{"two ways", form("grant_type", "client_credentials", "client_id", c.Client, "client_secret", c.Secret),
-				basic, "invalid_request"},
+			{"another secret", form("grant_type", "client_credentials", "client_id", c.Client, "client_secret",
+				servertest.Altered(c.Secret)), basic, "invalid_request"},
+			{"another secret and no client_id", form("grant_type", "client_credentials", "client_secret",
+				servertest.Altered(c.Secret)), basic, "invalid_request"},
+			{"another client_id and the secret", form("grant_type", "client_credentials", "client_id",
+				"cli_01BX5ZZKBKACTAV9WEVGEMMVRZ", "client_secret", c.Secret), basic, "invalid_request"},
+			{"Basic and an assertion", form("grant_type", "client_credentials", "client_assertion", "x"), basic,
+				"invalid_request"},
 			{"another client_id", form("grant_type", "client_credentials", "client_id",
 				"cli_01BX5ZZKBKACTAV9WEVGEMMVRZ"), basic, "invalid_request"},
 			{"a secret and an assertion", form("grant_type", "client_credentials", "client_id", c.Client,
 				"client_secret", c.Secret, "client_assertion", "x"), nil, "invalid_request"},
 			{"another resource", form("grant_type", "client_credentials", "resource", "https://other.example"), basic,
 				"invalid_target"},
+			{"another audience", form("grant_type", "client_credentials", "audience", "https://other.example"), basic,
+				"invalid_target"},
+			{"our resource and another audience", form("grant_type", "client_credentials", "resource", issuer+"/api",
+				"audience", "https://other.example"), basic, "invalid_target"},
+			{"another resource and our audience", form("grant_type", "client_credentials", "resource",
+				"https://other.example", "audience", issuer+"/api"), basic, "invalid_target"},
 		} {
 			changes := []servertest.Change{}
 			if r.auth != nil {

@@ -27,7 +27,7 @@ func Write(w http.ResponseWriter, r *http.Request, err error) {
 		status = http.StatusBadRequest
 	case word == "invalid_client":
 		status = http.StatusUnauthorized
-		w.Header().Set("WWW-Authenticate", `Basic realm="gatehouse"`) // RFC 6749 §5.2: the scheme a client may use
+		w.Header().Set("WWW-Authenticate", web.BasicChallenge) // RFC 6749 §5.2: the scheme a client may use
 	case status == http.StatusUnauthorized: // a caller with a token of their own, where that is a way too
 		word = "invalid_token"
 		w.Header()["WWW-Authenticate"] = web.Challenge(web.InfoOf(r.Context()), fault.Of(err))

@@ -43,7 +43,8 @@ func Register(kit *web.Kit, d Deps) {
 }
 
 type request struct {
-	grant, scope, refresh, clientID string
+	grant.Request
+	clientID, secret string // what the body repeats of the Basic header
 }
 
 func bad(message string) error { return fault.New(fault.Invalid, fault.CodeValidation, message) }
@@ -58,7 +59,7 @@ func read(r *http.Request) (request, error) {
 		return request{}, fault.New(fault.TooLarge, fault.CodeTooLarge, "The body is too large, or was cut short.")
 	}
 	if strings.TrimSpace(string(body)) == "" {
-		return request{grant: grant.ClientCredentials}, nil
+		return request{Request: grant.Request{Type: grant.ClientCredentials}}, nil
 	}
 	kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil {
@@ -74,7 +75,7 @@ func read(r *http.Request) (request, error) {
 		return request{}, bad("Send no body, a JSON object (application/json) or a form " +
 			"(application/x-www-form-urlencoded).")
 	}
-	if err == nil && q.grant == "" {
+	if err == nil && q.Type == "" {
 		err = bad("grant_type is missing.")
 	}
 	return q, err
@@ -84,9 +85,11 @@ func readJSON(body []byte) (request, error) {
 	var in struct {
 		Grant     string         `json:"grant_type"`
 		Scope     string         `json:"scope"`
+		Resource  string         `json:"resource"`
+		Audience  string         `json:"audience"`
 		Refresh   string         `json:"refresh_token"`
 		ClientID  string         `json:"client_id"`
-		Secret    jsontext.Value `json:"client_secret"`
+		Secret    string         `json:"client_secret"`
 		Assertion jsontext.Value `json:"client_assertion"`
 	}
 	if body = []byte(strings.TrimSpace(string(body))); body[0] != '{' {
@@ -95,10 +98,11 @@ func readJSON(body []byte) (request, error) {
 	if err := web.DecodeJSON(body, &in); err != nil {
 		return request{}, err
 	}
-	if given(in.Secret) || given(in.Assertion) {
+	if given(in.Assertion) {
 		return request{}, errTwoWays()
 	}
-	return request{in.Grant, in.Scope, in.Refresh, in.ClientID}, nil
+	return request{grant.Request{Type: in.Grant, Scope: in.Scope, Resource: in.Resource, Audience: in.Audience,
+		Refresh: in.Refresh}, in.ClientID, in.Secret}, nil
 }
 
 // given tells whether a member has a value; an empty one is none (RFC 6749 §3.2).
@@ -116,10 +120,12 @@ func readForm(body string) (request, error) {
 			return request{}, bad("A parameter is given more than once.")
 		}
 	}
-	if form.Get("client_secret") != "" || form.Get("client_assertion") != "" {
+	if form.Get("client_assertion") != "" {
 		return request{}, errTwoWays()
 	}
-	return request{form.Get("grant_type"), form.Get("scope"), form.Get("refresh_token"), form.Get("client_id")}, nil
+	return request{grant.Request{Type: form.Get("grant_type"), Scope: form.Get("scope"),
+		Resource: form.Get("resource"), Audience: form.Get("audience"), Refresh: form.Get("refresh_token")},
+		form.Get("client_id"), form.Get("client_secret")}, nil
 }
 
 func errTwoWays() error {
@@ -139,13 +145,13 @@ func answerWith(grants *grant.Endpoint, w http.ResponseWriter, r *http.Request) 
 	if err != nil {
 		return err
 	}
-	c, err := clientauth.ReadBasic(r, q.clientID)
+	c, err := clientauth.ReadBasic(r, q.clientID, q.secret)
 	if err != nil {
 		return err
 	}
+	q.Source = web.InfoOf(r.Context()).Source
 	pair, limit, err := grants.Answer(r.Context(),
-		clientauth.Door{Door: token.SecuriThings, Organization: r.PathValue("organization")}, c,
-		grant.Request{Type: q.grant, Scope: q.scope, Refresh: q.refresh, Source: web.InfoOf(r.Context()).Source})
+		clientauth.Door{Door: token.SecuriThings, Organization: r.PathValue("organization")}, c, q.Request)
 	web.WriteLimit(w.Header(), limit)
 	if err != nil {
 		return err

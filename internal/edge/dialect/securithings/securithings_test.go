@@ -75,9 +75,20 @@ func TestE2_Golden(t *testing.T) {
 			{"scope_unknown", form("grant_type", "client_credentials", "scope", "everything")},
 			{"scope_too_wide", form("grant_type", "client_credentials", "scope", "users:read:all")},
 			{"in_address", s.Do(t, "POST", path+"?grant_type=client_credentials", nil, basic)},
-			{"two_ways", form("grant_type", "client_credentials", "client_id", c.ClientID, "client_secret",
+			{"repeated", form("grant_type", "client_credentials", "client_id", c.ClientID, "client_secret",
 				c.ClientSecret)},
-			{"two_ways_json", do(object{"grant_type": "client_credentials", "client_secret": c.ClientSecret}, basic)},
+			{"repeated_json", do(object{"grant_type": "client_credentials", "client_secret": c.ClientSecret}, basic)},
+			{"two_secrets", form("grant_type", "client_credentials", "client_id", c.ClientID, "client_secret",
+				other.ClientSecret)},
+			{"two_secrets_json", do(object{"grant_type": "client_credentials", "client_secret": other.ClientSecret},
+				basic)},
+			{"two_ways", form("grant_type", "client_credentials", "client_assertion", "x")},
+			{"two_ways_json", do(object{"grant_type": "client_credentials", "client_assertion": "x"}, basic)},
+			{"audience", form("grant_type", "client_credentials", "audience", servertest.PublicURL+"/securithings")},
+			{"audience_other", form("grant_type", "client_credentials", "audience", "https://other.example")},
+			{"audience_other_json", do(object{"grant_type": "client_credentials", "audience": "https://other.example"},
+				basic)},
+			{"resource_other", form("grant_type", "client_credentials", "resource", "https://other.example")},
 			{"empty_secret_in_form", form("grant_type", "client_credentials", "client_id", "", "client_secret", "")},
 			{"null_secret_in_json", do(object{"grant_type": "client_credentials", "client_secret": nil}, basic)},
 			{"two_ids", form("grant_type", "client_credentials", "client_id", other.ClientID)},
@@ -126,7 +137,7 @@ func TestE6_OneAnswer(t *testing.T) {
 			if first == "" {
 				first = body
 			}
-			if r.Status != 401 || body != first || r.Header.Get("WWW-Authenticate") != `Basic realm="gatehouse"` ||
+			if r.Status != 401 || body != first || r.Header.Get("WWW-Authenticate") != `Basic realm="gatehouse", charset="UTF-8"` ||
 				r.String("error") != "invalid_client" || r.Header.Get("Cache-Control") != "no-store" {
 				t.Errorf("%s: %d %v %s", name, r.Status, r.Header, r.Body)
 			}
