@@ -74,6 +74,11 @@ func (noTokens) Works(context.Context, id.Organization, id.Credential) (bool, er
 	return false, nil
 }
 
+// noSender stands in for the mail server: what is sent, is in the outbox.
+type noSender struct{}
+
+func (noSender) Send(context.Context, mail.Mail) error { return nil }
+
 // newService makes the services that a proof of a password needs. The feed does not run, so that every read asks the
 // database.
 func newService(t *testing.T, db *sqldb.DB, now func() time.Time, o hashing.Options) *login.Service {
@@ -87,7 +92,7 @@ func newService(t *testing.T, db *sqldb.DB, now func() time.Time, o hashing.Opti
 	organizations := organization.New(db, caches, organization.MFAOptional, now)
 	roles := role.New(db, caches, now)
 	mails := mail.NewOutbox(mail.Deps{DB: db, Now: now, Log: log, Ring: ring, Holder: "test",
-		Public: &url.URL{Scheme: "https", Host: "auth.example.com"}})
+		Public: &url.URL{Scheme: "https", Host: "auth.example.com"}, Sender: noSender{}})
 	users := user.New(user.Deps{DB: db, Now: now, Caches: caches, Organizations: organizations, Roles: roles,
 		OneTime: once,
 		Hasher:  pool, Mails: mails})

@@ -16,11 +16,16 @@ import (
 type reset struct {
 	user   user.User
 	source principal.Source
+	vain   bool      // nobody gets one
+	due    time.Time // not written sooner
 }
 
 // The bounds of asking for mails.
 const (
-	resetsWaiting = 256
+	resetsWaiting = 1024
+	// ResetPause is how long a mail waits, so that writing it keeps neither its own answer waiting nor the next one:
+	// that would tell that there is somebody to write to.
+	ResetPause    = 200 * time.Millisecond
 	ResetsPerHour = 5 // mails to one account
 	resetTimeout  = 5 * time.Second
 	resetAgain    = 2 * time.Second
@@ -35,8 +40,8 @@ type Forgot struct {
 }
 
 // Forgotten sends a link at which a new password can be chosen, to the address of the account that the name means.
-// Whether there is one changes nothing that the caller could see: the mail is written by somebody else, later. Asking
-// counts as a try at the account.
+// Whether there is one changes nothing that the caller could see: what is asked and written until the answer is the
+// same, and the mail is written by somebody else, later. Asking counts as a try at the account.
 func (s *Service) Forgotten(ctx context.Context, in Forgot) error {
 	if !s.Mails.Sends() {
 		refusal := fault.Unavailablef(0, "This installation sends no mail. Ask an administrator for a link.")
@@ -52,11 +57,9 @@ func (s *Service) Forgotten(ctx context.Context, in Forgot) error {
 	if err != nil {
 		return err
 	}
-	if !found || !u.HasPassword || reservation.AccountLocked {
-		return nil
-	}
+	vain := !found || !u.HasPassword || reservation.AccountLocked
 	select {
-	case s.resets <- reset{u, in.Source}:
+	case s.resets <- reset{user: u, source: in.Source, vain: vain, due: time.Now().Add(ResetPause)}:
 	default:
 		s.Log.WarnContext(ctx, "a password reset was not taken: too many wait", "requestId", in.Source.Request)
 	}
@@ -86,6 +89,13 @@ func (s *Service) MailResets(ctx context.Context) {
 
 // mailPromised tries twice: a database that fails over is back by then.
 func (s *Service) mailPromised(ctx context.Context, r reset) {
+	select {
+	case <-time.After(time.Until(r.due)):
+	case <-ctx.Done():
+	}
+	if r.vain {
+		return
+	}
 	err := s.mailReset(ctx, r)
 	if err != nil {
 		select {
