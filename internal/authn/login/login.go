@@ -247,16 +247,6 @@ func (s *Service) device(ctx context.Context, u user.User, found bool, token sec
 	return s.Factors.Device(ctx, u.Organization, u.ID, token)
 }
 
-// secondStep tells whether a user's first factor is not enough: they have a second one, or must have one. An
-// application that was exempted never needs one (A27).
-func (s *Service) secondStep(ctx context.Context, org organization.Organization, u user.User) (bool, error) {
-	if u.Kind == user.Application && u.MFAExempt {
-		return false, nil
-	}
-	must, err := s.Users.MustHaveSecondFactor(ctx, org, u)
-	return must || u.HasSecondFactor(), err
-}
-
 // prove checks the password of an account that was found or not, and counts the try. No spelling, name, hint or door
 // gives an account further tries.
 func (s *Service) prove(ctx context.Context, in Password, u user.User, found bool, t try,
@@ -280,7 +270,7 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 		if org, err = s.Organizations.Facts(ctx, u.Organization); err != nil {
 			return org, err
 		}
-		if second, err = s.secondStep(ctx, org, u); err != nil {
+		if second, err = s.Users.NeedsSecondFactor(ctx, org, u); err != nil {
 			return org, err
 		}
 	}

@@ -48,7 +48,7 @@ type Result struct {
 
 // SignIn begins a session, if the first factor is enough, and else hands out the token for the next step.
 func (s *Service) SignIn(ctx context.Context, f First) (Result, error) {
-	second, err := s.secondStep(ctx, f.Organization, f.User)
+	second, err := s.Users.NeedsSecondFactor(ctx, f.Organization, f.User)
 	if err != nil {
 		return Result{}, err
 	}

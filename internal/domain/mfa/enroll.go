@@ -155,7 +155,8 @@ func (s *Service) Confirm(ctx context.Context, p principal.Principal, factor id.
 		if _, err := s.settle(ctx, tx, u); err != nil {
 			return err
 		}
-		if err := s.renew(ctx, tx, p, org, u, amr, endOthers); err != nil {
+		ended, err := s.settleSessions(ctx, tx, p, org, u, amr, endOthers)
+		if err != nil {
 			return err
 		}
 		if err := s.tell(ctx, tx, org, u, p, mail.FactorAdded,
@@ -163,7 +164,8 @@ func (s *Service) Confirm(ctx context.Context, p principal.Principal, factor id.
 			return err
 		}
 		return s.users.Record(ctx, tx, p, u, "factor.added",
-			map[string]string{"factor": string(factor), "method": row.Method, "name": row.Name})
+			map[string]string{"factor": string(factor), "method": row.Method, "name": row.Name,
+				"sessions": fmt.Sprint(ended)})
 	})
 	return c, err
 }
@@ -229,23 +231,23 @@ func (s *Service) activate(ctx context.Context, tx *sqldb.Tx, u user.User, metho
 	return nil
 }
 
-// renew makes the principal's session one of two factors, if they have a session, and ends their others if they want
-// it. Whether the session may change factors was judged before.
-func (s *Service) renew(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org organization.Organization,
-	u user.User, amr []string, endOthers bool) error {
-	if p.Session == "" {
-		return nil
-	}
-	f, err := s.sessions.Facts(ctx, org, u.Role, p.Session)
-	if err != nil {
-		return err
-	}
-	if _, err := s.sessions.Renew(ctx, tx, f, amr, f.AuthTime); err != nil {
-		// not newer: a factor that was just made proves nothing about who made it
-		return err
+// settleSessions makes the principal's session one of two factors, if they have a session. Their others end if they
+// want it, and those that never proved a second factor in any case. Whether the session may change factors was judged
+// before.
+func (s *Service) settleSessions(ctx context.Context, tx *sqldb.Tx, p principal.Principal,
+	org organization.Organization, u user.User, amr []string, endOthers bool) (ended int, err error) {
+	if p.Session != "" {
+		f, err := s.sessions.Facts(ctx, org, u.Role, p.Session)
+		if err != nil {
+			return 0, err
+		}
+		if _, err := s.sessions.Renew(ctx, tx, f, amr, f.AuthTime); err != nil {
+			// not newer: a factor that was just made proves nothing about who made it
+			return 0, err
+		}
 	}
 	if endOthers {
-		_, err = s.sessions.EndAll(ctx, tx, org.ID, u.ID, p.Session, "factors_changed")
+		return s.sessions.EndAll(ctx, tx, org.ID, u.ID, p.Session, "factors_changed")
 	}
-	return err
+	return s.sessions.EndSingleFactor(ctx, tx, org.ID, u.ID, p.Session)
 }

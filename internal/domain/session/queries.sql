@@ -22,6 +22,11 @@ WHERE organization_id = @organization_id AND id = @id AND state = 'active' RETUR
 UPDATE sessions SET state = 'ended', end_reason = @reason, ended_at = @now
 WHERE organization_id = @organization_id AND user_id = @user_id AND state = 'active' AND id <> @keep RETURNING id;
 
+-- name: EndSingleFactor :many
+-- Those that never proved a second factor; amr holds words between spaces.
+UPDATE sessions SET state = 'ended', end_reason = @reason, ended_at = @now
+WHERE organization_id = @organization_id AND user_id = @user_id AND state = 'active' AND id <> @keep AND ' ' || amr || ' ' NOT LIKE '% mfa %' RETURNING id;
+
 -- name: EndOldest :many
 UPDATE sessions SET state = 'ended', end_reason = 'session_limit', ended_at = @now
 WHERE sessions.organization_id = @organization_id AND sessions.user_id = @user_id AND sessions.state = 'active' AND sessions.expires_at > @now AND sessions.id NOT IN (

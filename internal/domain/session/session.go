@@ -443,10 +443,27 @@ func (s *Service) EndAll(ctx context.Context, tx *sqldb.Tx, org id.Organization,
 	if err != nil {
 		return 0, fmt.Errorf("session: end all: %w", err)
 	}
+	return s.announceEnded(tx, org, ended), nil
+}
+
+// EndSingleFactor ends every session of a user that never proved a second factor, but keep, in the transaction that
+// gives them one: whoever knows the password alone may have begun it.
+func (s *Service) EndSingleFactor(ctx context.Context, tx *sqldb.Tx, org id.Organization, u id.User,
+	keep id.Session) (int, error) {
+	ended, err := sessiondb.New(tx).EndSingleFactor(ctx,
+		sessiondb.EndSingleFactorParams{Reason: "factor_added", Now: sqldb.MillisOf(s.now()), OrganizationID: org,
+			UserID: u, Keep: keep})
+	if err != nil {
+		return 0, fmt.Errorf("session: end single factor: %w", err)
+	}
+	return s.announceEnded(tx, org, ended), nil
+}
+
+func (s *Service) announceEnded(tx *sqldb.Tx, org id.Organization, ended []id.Session) int {
 	for _, session := range ended {
 		tx.Announce(s.facts.Message(key(org, session)))
 	}
-	return len(ended), nil
+	return len(ended)
 }
 
 // EndAllOf ends every session of a user: one's own, or another's with sessions:delete:all and no fewer rights.

@@ -21,7 +21,7 @@ type Standing struct {
 // tokens and introspection ask here and nowhere else.
 //
 // Unauthenticated: it has ended, by whatever way, or never was (TOKEN_REVOKED), or its user must sign in again because
-// of another device or a second factor that is demanded now (REAUTHENTICATION_REQUIRED). Forbidden: the organization is
+// of another device or a second factor that is needed now (REAUTHENTICATION_REQUIRED). Forbidden: the organization is
 // suspended. Anything else: it could not be judged.
 func (s *Service) Standing(ctx context.Context, org id.Organization, u id.User, session id.Session) (st Standing,
 	err error) {
@@ -54,16 +54,16 @@ func (st Standing) judge(now time.Time) error {
 	return nil
 }
 
-// proven refuses a session that began with less than its organization demands of its user now (A27): a password alone,
-// where a second factor must be.
+// proven refuses a session that began with less than a sign-in of its user takes now (A27): a password alone, where a
+// second factor is there or must be.
 func (s *Service) proven(ctx context.Context, st Standing) error {
 	if st.Session.MultiFactor() {
 		return nil
 	}
-	must, err := s.users.MustHaveSecondFactor(ctx, st.Organization, st.User)
-	if err == nil && must {
+	needs, err := s.users.NeedsSecondFactor(ctx, st.Organization, st.User)
+	if err == nil && needs {
 		err = fault.New(fault.Unauthenticated, fault.CodeReauthentication,
-			"A second factor is demanded now. Sign in again.")
+			"A second factor is needed now. Sign in again.")
 	}
 	return err
 }

@@ -49,6 +49,16 @@ func (s *Service) MustHaveSecondFactor(ctx context.Context, org organization.Org
 	return held.Administers(), err
 }
 
+// NeedsSecondFactor tells whether a first factor is not enough for a user: they have a second one, or must have one. An
+// application that was exempted never needs one (A27).
+func (s *Service) NeedsSecondFactor(ctx context.Context, org organization.Organization, u User) (bool, error) {
+	if u.Kind == Application && u.MFAExempt {
+		return false, nil
+	}
+	must, err := s.MustHaveSecondFactor(ctx, org, u)
+	return must || u.HasSecondFactor(), err
+}
+
 // Read gives a user as the database has it now, with what only sign-ins need.
 func (s *Service) Read(ctx context.Context, org id.Organization, user id.User) (User, error) {
 	return one(userdb.New(s.db.Tenant(org)).Get(ctx, org, user))

@@ -12,13 +12,27 @@ import (
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
-// ATK51: a session of a password alone, begun before its user had a second factor, changes nothing that matters until
-// it proves that factor: whoever knew the password then must not remove what keeps them out.
-func TestATK51_SessionBeforeTheFactor(t *testing.T) {
+const program = "program@acme-corp.example"
+
+// exempt gives an application, its id, that signs in with its password alone.
+func exempt(t *testing.T, s *servertest.Server, admin servertest.Change) string {
+	t.Helper()
+	r := s.Do(t, "POST", "/v1/users", map[string]any{"email": program, "username": "program", "role": "end_user",
+		"type": "application"}, admin).Want(t, 201)
+	_, link, _ := strings.Cut(r.String("setPasswordUrl"), "#token=")
+	s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": link, "password": demo.Password}).Want(t, 200)
+	s.Do(t, "PATCH", "/v1/users/"+r.String("id"), map[string]any{"mfaExempt": true}, admin).Want(t, 200)
+	return r.String("id")
+}
+
+// ATK51: a session of a password alone, of an application that is exempted and has a second factor all the same,
+// changes nothing that matters until it proves that factor: whoever knows the password must not remove what keeps them
+// out.
+func TestATK51_SessionWithoutTheFactor(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
-		thief := servertest.Bearer(s.Login(t, servertest.Agent).AccessToken)
-		owner := s.As(t, servertest.Agent)
-		app := s.EnrollApp(t, owner)
+		exempt(t, s, s.As(t, servertest.Admin))
+		app := s.EnrollApp(t, s.As(t, program))
+		thief := s.As(t, program)
 		for _, try := range []struct {
 			method, path string
 			body         map[string]any
@@ -34,7 +48,7 @@ func TestATK51_SessionBeforeTheFactor(t *testing.T) {
 		s.Do(t, "POST", "/v1/auth/reauthenticate", map[string]any{"method": "totp", "code": app.Code(t)}, thief).
 			Want(t, 200)
 		s.Do(t, "POST", "/v1/auth/mfa/backup-codes", nil, thief).Want(t, 201)
-		s.Mail(t, servertest.Agent, "New backup codes", 1)
+		s.Mail(t, program, "New backup codes", 1)
 	})
 }
 
@@ -199,6 +213,88 @@ func TestA32_EndOtherSessions(t *testing.T) {
 		s.Do(t, "GET", "/v1/auth/me", nil, other).Want(t, 401)
 		s.Do(t, "GET", "/v1/auth/me", nil, as).Want(t, 200)
 		s.Mail(t, servertest.Agent, "was removed", 1)
+	})
+}
+
+// A27: with a first factor the sessions end that began with a password alone, at whatever door: whoever knows the
+// password may have begun them. The session that enrolled goes on, and so do those that proved two factors.
+func TestA27_PasswordSessionsEnd(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := s.As(t, servertest.Admin)
+		refresh := func(tokens servertest.Tokens) servertest.Response {
+			return s.Do(t, "POST", "/v1/auth/refresh", map[string]any{"refreshToken": tokens.RefreshToken})
+		}
+		// gone makes sure that nothing opens with the tokens of a session, of /v1 or of ItemPath.
+		gone := func(who string, main, itemPath servertest.Tokens) {
+			t.Helper()
+			for what, r := range map[string]servertest.Response{
+				"reading": s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(main.AccessToken)),
+				"a ticket": s.Do(t, "POST", "/v1/tickets", map[string]any{"type": "task", "title": "x"},
+					servertest.Bearer(main.AccessToken)),
+				"refresh":  refresh(main),
+				"verify":   s.Do(t, "GET", "/verify", nil, servertest.Bearer(main.AccessToken)),
+				"ItemPath": s.Do(t, "GET", "/verify", nil, servertest.Bearer(itemPath.AccessToken)),
+				"ItemPath's refresh": s.Do(t, "POST", "/api/users/refresh", nil,
+					servertest.Bearer(itemPath.RefreshToken)),
+			} {
+				if r.Status != 401 {
+					t.Errorf("%s, %s: %d %s", who, what, r.Status, r.Body)
+				}
+			}
+		}
+		weak, itemPath := s.Login(t, servertest.Agent), s.ItemPath(t, "agent")
+		s.Do(t, "GET", "/verify", nil, servertest.Bearer(itemPath.AccessToken)).Want(t, 200)
+		another := s.As(t, servertest.Manager)
+		enrolling := s.Login(t, servertest.Agent)
+		app := s.EnrollApp(t, servertest.Bearer(enrolling.AccessToken))
+		gone("enrolled elsewhere", weak, itemPath)
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(enrolling.AccessToken)).Want(t, 200)
+		refresh(enrolling).Want(t, 200).Into(t, &enrolling)
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(enrolling.AccessToken)).Want(t, 200)
+		s.Do(t, "GET", "/v1/auth/me", nil, another).Want(t, 200)
+		s.Do(t, "POST", "/api/users/login", map[string]any{"username": "agent", "password": demo.Password}).
+			Want(t, 401)
+		var sessions struct{ Data []struct{ Current bool } }
+		s.Do(t, "GET", "/v1/auth/sessions", nil, servertest.Bearer(enrolling.AccessToken)).Want(t, 200).
+			Into(t, &sessions)
+		if len(sessions.Data) != 1 || !sessions.Data[0].Current {
+			t.Errorf("sessions after the enrolment: %+v", sessions)
+		}
+		// What was ended does not come back with the last factor gone.
+		s.Do(t, "DELETE", "/v1/auth/mfa/factors/"+app.ID, nil, servertest.Bearer(enrolling.AccessToken)).Want(t, 204)
+		gone("without a factor again", weak, itemPath)
+		app = s.EnrollApp(t, servertest.Bearer(enrolling.AccessToken))
+
+		// Two factors are two factors, whatever is enrolled next: by app, and by a passkey alone.
+		byApp, key := s.LoginWith(t, servertest.Agent, app), servertest.NewAuthenticator(t)
+		s.EnrollKey(t, key, servertest.Bearer(enrolling.AccessToken))
+		var byKey servertest.Tokens
+		s.PasskeyLogin(t, key).Want(t, 200).Into(t, &byKey)
+		s.EnrollKey(t, servertest.NewAuthenticator(t), servertest.Bearer(byApp.AccessToken))
+		for name, tokens := range map[string]servertest.Tokens{"app": byApp, "passkey": byKey, "first": enrolling} {
+			if r := s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(tokens.AccessToken)); r.Status != 200 {
+				t.Errorf("a session by %s ended: %d %s", name, r.Status, r.Body)
+			}
+		}
+		// Enrolled in the middle of a sign-in.
+		weak, itemPath = s.Login(t, servertest.EndUser), s.ItemPath(t, "enduser")
+		require := func(required bool) {
+			s.Do(t, "PATCH", "/v1/users/"+s.FindUser(t, admin, servertest.EndUser)+"/mfa",
+				map[string]any{"required": required}, admin).Want(t, 200)
+		}
+		require(true)
+		s.EnrollApp(t, servertest.Bearer(s.FirstStep(t, servertest.EndUser)))
+		require(false)
+		gone("enrolled while signing in", weak, itemPath)
+
+		// An exempted application signs in with its password alone, until it is exempted no more.
+		id := exempt(t, s, admin)
+		s.EnrollApp(t, s.As(t, program))
+		weak, itemPath = s.Login(t, program), s.ItemPath(t, "program")
+		s.Do(t, "GET", "/v1/auth/me", nil, servertest.Bearer(weak.AccessToken)).Want(t, 200)
+		s.Do(t, "GET", "/verify", nil, servertest.Bearer(itemPath.AccessToken)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/users/"+id, map[string]any{"mfaExempt": false}, admin).Want(t, 200)
+		gone("exempted no more", weak, itemPath)
 	})
 }
 

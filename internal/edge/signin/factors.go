@@ -182,7 +182,7 @@ type confirmInput struct {
 	Body struct {
 		Code             string         `json:"code,omitempty" maxLength:"64" doc:"For totp: a code of the app"`
 		Credential       credentialJSON `json:"credential,omitempty" doc:"For webauthn: the browser's PublicKeyCredential"`
-		EndOtherSessions bool           `json:"endOtherSessions,omitempty" doc:"End your other sessions, which were begun without it"`
+		EndOtherSessions bool           `json:"endOtherSessions,omitempty" doc:"End your other sessions too, also those that proved two factors; those of a password alone end in any case"`
 	}
 }
 

@@ -101,6 +101,46 @@ func (q *Queries) EndOldest(ctx context.Context, now sqldb.Millis, organizationI
 	return items, nil
 }
 
+const endSingleFactor = `-- name: EndSingleFactor :many
+UPDATE sessions SET state = 'ended', end_reason = $1, ended_at = $2
+WHERE organization_id = $3 AND user_id = $4 AND state = 'active' AND id <> $5 AND ' ' || amr || ' ' NOT LIKE '% mfa %' RETURNING id
+`
+
+type EndSingleFactorParams struct {
+	Reason         string
+	Now            sqldb.Millis
+	OrganizationID id.Organization
+	UserID         id.User
+	Keep           id.Session
+}
+
+// Those that never proved a second factor; amr holds words between spaces.
+func (q *Queries) EndSingleFactor(ctx context.Context, arg EndSingleFactorParams) ([]id.Session, error) {
+	rows, err := q.db.Query(ctx, endSingleFactor,
+		arg.Reason,
+		arg.Now,
+		arg.OrganizationID,
+		arg.UserID,
+		arg.Keep,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []id.Session{}
+	for rows.Next() {
+		var id id.Session
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const extend = `-- name: Extend :execrows
 UPDATE sessions SET last_used_at = $1, expires_at = $2, address = $3
 WHERE organization_id = $4 AND id = $5 AND state = 'active' AND expires_at > $1
