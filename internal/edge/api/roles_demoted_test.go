@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/authn"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
@@ -75,6 +76,60 @@ func TestA41_WhereItLags(t *testing.T) {
 	if !slices.Equal(lag, want) {
 		t.Errorf("%q, want %q", lag, want)
 	}
+}
+
+// A41, ATK10: the role of the moment is that of the change, not that of the first byte: a request that was let in and
+// keeps its body back, until its user has lost the role, changes nothing. Nor does one of a key or a session that has
+// ended.
+func TestA41_DemotedBeforeTheBody(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		admin := s.As(t, servertest.Admin)
+		id, as := member(t, s, "tenant_admin", admin)
+		agent := s.FindUser(t, admin, servertest.Agent)
+		team := s.Do(t, "POST", "/v1/teams", map[string]any{"name": "x"}, admin).Want(t, 201).String("id")
+		requests := []struct{ method, path, body string }{
+			{"POST", "/v1/users", `{"email":"more@acme-corp.example","role":"tenant_admin"}`},
+			{"PATCH", "/v1/users/" + agent, `{"email":"moved@acme-corp.example"}`},
+			{"PATCH", "/v1/users/" + agent + "/mfa", `{"required":true}`},
+			{"POST", "/v1/invitations", `{"email":"more@acme-corp.example","role":"tenant_admin"}`},
+			{"POST", "/v1/roles", `{"name":"more","permissions":["users:manage:all"]}`},
+			{"POST", "/v1/api-keys", `{"name":"more","permissions":["users:manage:all"]}`},
+			{"POST", "/v1/clients", `{"name":"more","permissions":["users:manage:all"]}`},
+			{"POST", "/v1/teams", `{"name":"more"}`},
+			{"PATCH", "/v1/teams/" + team, `{"name":"another"}`},
+			{"PATCH", "/v1/organization", `{"settings":{"allowedOrigins":["https://evil.example"]}}`},
+		}
+		var finish []func() string
+		for _, r := range requests {
+			finish = append(finish, s.Halfway(t, r.method, r.path, r.body, as))
+		}
+		ticket := `{"title":"late","type":"incident"}`
+		key := s.Key(t, admin, s.Organization("acme-corp"), "tickets:manage:all")
+		byKey := s.Halfway(t, "POST", "/v1/tickets", ticket, key.Send())
+		byDialect := s.Halfway(t, "POST", "/api/v1/acme-corp/tokens", `{"name":"late"}`, servertest.Demo("admin"))
+		session := s.Login(t, servertest.Manager)
+		bySession := s.Halfway(t, "POST", "/v1/tickets", ticket, servertest.Bearer(session.AccessToken))
+		kept := s.Halfway(t, "POST", "/v1/tickets", ticket, s.As(t, servertest.Agent))
+		s.Do(t, "PATCH", "/v1/users/"+id, map[string]any{"role": "end_user"}, admin).Want(t, 200)
+		s.Do(t, "DELETE", "/v1/api-keys/"+key.ID, nil, admin).Want(t, 204)
+		s.PostForm(t, "/oauth2/revoke", []string{"token", session.RefreshToken},
+			servertest.Bearer(session.AccessToken)).Want(t, 200)
+		s.Do(t, "PATCH", "/v1/organization", map[string]any{"settings": map[string]any{"basicAuthentication": false}},
+			admin).Want(t, 200)
+		time.Sleep(web.LateBody)
+		for i, r := range requests {
+			if status := finish[i](); status != "403" {
+				t.Errorf("%s %s: %s", r.method, r.path, status)
+			}
+		}
+		for name, c := range map[string]struct{ got, want string }{"a revoked key": {byKey(), "401"},
+			"an ended session": {bySession(), "401"}, "Basic that was switched off": {byDialect(), "401"},
+			"a session that goes on": {kept(), "201"}} {
+			if c.got != c.want {
+				t.Errorf("%s: %s", name, c.got)
+			}
+		}
+	})
 }
 
 // member makes a user in the organization of an administrator and signs them in.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
@@ -50,6 +51,9 @@ func (k *Kit) guard(route Route, next http.Handler) http.Handler {
 		if err := limitBody(w, r, route); err != nil {
 			route.WriteError(w, r, err)
 			return
+		}
+		if route.Public == "" && r.ContentLength != 0 {
+			r.Body = &admitted{r.Body, time.Now(), func() error { return k.admit(w, r, info, wanted) }}
 		}
 		next.ServeHTTP(w, r)
 	})

@@ -71,3 +71,24 @@ func (b *incoming) takeRest(connection *http.ResponseController) bool {
 	}
 	return connection.SetReadDeadline(time.Time{}) == nil // the next request sets its own
 }
+
+// LateBody is how long after its head the body of a request may end without the request being judged again.
+const LateBody = 50 * time.Millisecond
+
+// admitted is the body of a request that was let in. Whoever keeps the end of it back until they have lost a right, or
+// their session has ended, must not use that right (A41): the body ends with the refusal then, for whoever reads it.
+type admitted struct {
+	io.ReadCloser
+	since time.Time
+	again func() error
+}
+
+func (b *admitted) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if errors.Is(err, io.EOF) && time.Since(b.since) > LateBody {
+		if refusal := b.again(); refusal != nil {
+			return n, refusal
+		}
+	}
+	return n, err
+}

@@ -76,6 +76,8 @@ func readJSON(r *http.Request, v any, options ...json.Options) error {
 	case errors.As(err, &tooLarge):
 		return fault.New(fault.TooLarge, fault.CodeTooLarge,
 			fmt.Sprintf("The body may have at most %d bytes.", tooLarge.Limit))
+	case err != nil && fault.Of(err).Kind != fault.Internal: // refused at its end
+		return err
 	case err != nil:
 		return fault.Invalidf("body", "could not be read").Because(err)
 	case len(bytes.TrimSpace(body)) == 0:
