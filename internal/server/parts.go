@@ -150,7 +150,7 @@ func sessionsPart(_ context.Context, s *Server) error {
 }
 
 func machinesPart(_ context.Context, s *Server) error {
-	s.Clients = client.New(s.DB, s.caches, s.Organizations, s.Users, s.now)
+	s.Clients = client.New(s.DB, s.caches, s.Organizations, s.now)
 	s.Credentials = credential.New(credential.Deps{DB: s.DB, Now: s.now, Caches: s.caches, Ring: s.ring,
 		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Clients: s.Clients})
 	s.own(s.Clients, s.Credentials)
@@ -183,7 +183,6 @@ func deskPart(_ context.Context, s *Server) error {
 
 // knots ties what must call upward: a domain calls what is built on it through an interface of its own.
 func knots(_ context.Context, s *Server) error {
-	s.Roles.UsePresent(s.Users.Present)
 	s.Users.UseSessions(s.Sessions)
 	s.Users.UseCredentials(s.Credentials)
 	s.Credentials.UseMinter(s.Tokens)

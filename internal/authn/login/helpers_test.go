@@ -96,7 +96,6 @@ func newService(t *testing.T, db *sqldb.DB, now func() time.Time, o hashing.Opti
 	users := user.New(user.Deps{DB: db, Now: now, Caches: caches, Organizations: organizations, Roles: roles,
 		OneTime: once,
 		Hasher:  pool, Mails: mails})
-	roles.UsePresent(users.Present)
 	users.UseSessions(noSessions{})
 	users.UseCredentials(noTokens{})
 	return login.New(login.Services{DB: db, Now: now, Log: log, Hasher: pool, Attempts: attempt.New(db, ring, limits,

@@ -33,23 +33,24 @@ var invalid = faulttest.Invalid
 type world struct {
 	*Service
 	t              *testing.T
+	users          *user.Service
 	acme, platform id.Organization
 	admin          user.User // of acme
 }
 
 // newService makes the services. The feed does not run, so that every read asks the database.
-func newService(db *sqldb.DB) *Service {
+func newService(db *sqldb.DB) (*Service, *user.Service) {
 	caches := &cache.Group{Feed: invalidation.New(db, slog.New(slog.DiscardHandler))}
 	organizations := organization.New(db, caches, organization.MFAOptional, time.Now)
 	roles := role.New(db, caches, time.Now)
 	users := user.New(user.Deps{DB: db, Now: time.Now, Caches: caches, Organizations: organizations, Roles: roles})
-	roles.UsePresent(users.Present)
-	return New(db, caches, organizations, users, time.Now)
+	return New(db, caches, organizations, time.Now), users
 }
 
 func newWorld(t *testing.T, db *sqldb.DB) *world {
 	t.Helper()
-	w := &world{t: t, Service: newService(db)}
+	w := &world{t: t}
+	w.Service, w.users = newService(db)
 	organize := func(slug string, platform bool) id.Organization {
 		o, err := w.organizations.Create(t.Context(), principal.NewSystem("test", ""),
 			organization.NewOrganization{Slug: slug, Name: slug, Platform: platform})

@@ -17,7 +17,6 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/client/clientdb"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
-	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	"github.com/itsm-automation/gatehouse/internal/platform/cache"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -32,7 +31,6 @@ type Service struct {
 	db            *sqldb.DB
 	now           func() time.Time
 	organizations *organization.Service
-	users         *user.Service
 
 	facts *cache.Cache[Client]
 	homes *cache.Cache[id.Organization]
@@ -40,9 +38,9 @@ type Service struct {
 }
 
 // New makes the service.
-func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service, users *user.Service,
+func New(db *sqldb.DB, caches *cache.Group, organizations *organization.Service,
 	now func() time.Time) *Service {
-	return &Service{db: db, now: now, organizations: organizations, users: users,
+	return &Service{db: db, now: now, organizations: organizations,
 		facts: cache.NewShared(caches, "client", 100_000, cache.Plain[Client]()),
 		homes: cache.New[id.Organization](caches, "client_home", 100_000),
 		uses:  stamp.New[time.Time](stampEvery)}
@@ -181,13 +179,10 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields,
 	if err := c.check(); err != nil {
 		return Client{}, err
 	}
-	p, err := s.users.Present(ctx, p)
-	if err != nil {
-		return Client{}, err
-	}
 	if err := checkScope(p, "create"); err != nil {
 		return Client{}, err
 	}
+	var err error
 	if c.Permissions, err = s.checkGrant(ctx, p, f.PermissionList); err != nil {
 		return Client{}, err
 	}
@@ -302,10 +297,6 @@ var stateActs = map[State]string{Active: "client.enabled", Off: "client.disabled
 
 func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client, change func(f *Fields),
 	within func(tx *sqldb.Tx) error) (Client, error) {
-	p, err := s.users.Present(ctx, p)
-	if err != nil {
-		return Client{}, err
-	}
 	before, err := s.Get(ctx, p, c)
 	if err != nil {
 		return Client{}, err

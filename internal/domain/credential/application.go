@@ -26,11 +26,8 @@ func (s *Service) asApplication(ctx context.Context, p principal.Principal) (pri
 
 // IssueOwn makes an application token for the application that asks, in a session of its own.
 func (s *Service) IssueOwn(ctx context.Context, p principal.Principal, name string) (Issued, error) {
-	p, err := s.users.Present(ctx, p)
+	p, err := s.asApplication(ctx, p)
 	if err != nil {
-		return Issued{}, err
-	}
-	if p, err = s.asApplication(ctx, p); err != nil {
 		return Issued{}, err
 	}
 	return s.issue(ctx, p, Request{Kind: ApplicationToken, Name: name, Owner: &Owner{OwnedByUser, string(p.UserID())}})

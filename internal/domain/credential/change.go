@@ -34,10 +34,6 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, kind Kind, 
 
 func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, c id.Credential,
 	change func(ch *Change) error) (Credential, error) {
-	p, err := s.users.Present(ctx, p)
-	if err != nil {
-		return Credential{}, err
-	}
 	before, err := s.readable(ctx, p, kind, c, "update")
 	if err != nil {
 		return Credential{}, err
@@ -226,10 +222,6 @@ func (s *Service) Rotate(ctx context.Context, p principal.Principal, kind Kind, 
 
 func (s *Service) rotate(ctx context.Context, p principal.Principal, kind Kind, c id.Credential,
 	overlap time.Duration) (Issued, error) {
-	p, err := s.users.Present(ctx, p)
-	if err != nil {
-		return Issued{}, err
-	}
 	before, err := s.readable(ctx, p, kind, c, "update")
 	if err != nil {
 		return Issued{}, err

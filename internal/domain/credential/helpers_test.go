@@ -65,9 +65,8 @@ func newService(t *testing.T, db *sqldb.DB, now func() time.Time) *Service {
 	roles := role.New(db, caches, now)
 	users := user.New(user.Deps{DB: db, Now: now, Caches: caches, Organizations: organizations, Roles: roles,
 		OneTime: onetime.New(db, ring)})
-	roles.UsePresent(users.Present)
 	users.UseSessions(noSessions{})
-	clients := client.New(db, caches, organizations, users, now)
+	clients := client.New(db, caches, organizations, now)
 	s := New(Deps{DB: db, Now: now, Caches: caches, Ring: ring, Organizations: organizations, Roles: roles,
 		Users:   users,
 		Clients: clients})

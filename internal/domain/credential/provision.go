@@ -89,10 +89,6 @@ const slugTries = 5
 // without a slug gets one from its name. It needs organizations:create:all.
 func (s *Service) Provision(ctx context.Context, p principal.Principal, n organization.NewOrganization) (Provisioned,
 	error) {
-	p, err := s.users.Present(ctx, p)
-	if err != nil {
-		return Provisioned{}, err
-	}
 	if p.Scope(permission.PlatformResource, "create") < permission.All {
 		return Provisioned{}, fault.Forbiddenf("This needs organizations:create:all.")
 	}

@@ -43,20 +43,14 @@ var namePattern = regexp.MustCompile(`^[a-z][a-z0-9_]{1,49}$`)
 
 // Service owns the roles.
 type Service struct {
-	db      *sqldb.DB
-	now     func() time.Time
-	facts   *cache.Cache[Role]
-	present func(ctx context.Context, p principal.Principal) (principal.Principal, error)
+	db    *sqldb.DB
+	now   func() time.Time
+	facts *cache.Cache[Role]
 }
 
 // New makes the service.
 func New(db *sqldb.DB, caches *cache.Group, now func() time.Time) *Service {
 	return &Service{db: db, now: now, facts: cache.NewShared(caches, "role", 100_000, cache.Plain[Role]())}
-}
-
-// UsePresent names who knows what a principal holds now; users build on roles.
-func (s *Service) UsePresent(present func(ctx context.Context, p principal.Principal) (principal.Principal, error)) {
-	s.present = present
 }
 
 // Builtins lists the five in order of their reach.
@@ -205,10 +199,6 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, f Fields) (
 	if _, taken := permission.BuiltinRole(f.Name); taken {
 		return Role{}, fault.Conflictf("%s is a built-in role.", f.Name)
 	}
-	p, err := s.present(ctx, p)
-	if err != nil {
-		return Role{}, err
-	}
 	set, err := f.check(p)
 	if err != nil {
 		return Role{}, err
@@ -272,12 +262,8 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, role id.Rol
 		return Role{},
 			fault.Conflictf("A built-in role cannot be changed. Make a role of your own from the same permissions.")
 	}
-	p, err := s.present(ctx, p)
-	if err != nil {
-		return Role{}, err
-	}
 	var r Role
-	err = sqldb.Retry(func() error {
+	err := sqldb.Retry(func() error {
 		return s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error { return s.update(ctx, tx, p, role, change, &r) })
 	})
 	return r, err

@@ -87,7 +87,6 @@ func newService(t *testing.T, db *sqldb.DB, hasher Hasher, now func() time.Time)
 		Public: &url.URL{Scheme: "https", Host: "auth.example.com"}})
 	s := New(Deps{DB: db, Now: now, Caches: caches, Organizations: organizations, Roles: roles,
 		OneTime: onetime.New(db, ring), Hasher: hasher, Mails: mails})
-	roles.UsePresent(s.Present)
 	return s
 }
 
