@@ -34,6 +34,7 @@ type Request struct {
 	Method  string
 	Path    string        // the matched pattern, for the audit log
 	Lags    bool          // what a session's role has lost may count until its token expires (A41)
+	Counted bool          // it was let in before, and counts no second time against the credential's limit
 	HTTP    *http.Request // asked for a client certificate only by credentials that are bound to one
 }
 
@@ -179,7 +180,7 @@ func (a *Authenticator) admit(ctx context.Context, s *subject, r Request) (res R
 				"The path names another account than the credential's.")
 		}
 	}
-	if perMinute > 0 {
+	if perMinute > 0 && !r.Counted {
 		res.Limit = a.Limiter.Take(ctx, invalidation.Key{Organization: p.Home, ID: p.ID}, perMinute, now)
 		if !res.Limit.Allowed {
 			return res, fault.Limitedf(fault.CodeRateLimited, res.Limit.Reset,

@@ -107,12 +107,12 @@ func (k *Kit) Identify(w http.ResponseWriter, r *http.Request, info *Info, metho
 	}
 	res, err := k.o.Authenticator.Authenticate(r.Context(), c, info.Route.Accepts,
 		authn.Request{Source: info.Source, TenantSlug: slug, Account: r.PathValue(AccountParameter), Method: method,
-			Path: info.Route.Pattern, Lags: info.Route.Lags, HTTP: r})
+			Path: info.Route.Pattern, Lags: info.Route.Lags, Counted: info.counted, HTTP: r})
 	WriteLimit(w.Header(), res.Limit)
 	if err != nil {
 		return err
 	}
-	info.Principal, info.Cookie = res.Principal, c.FromCookie
+	info.Principal, info.Cookie, info.counted = res.Principal, c.FromCookie, true
 	return k.checkOrigin(w, r, info, c.Kind == authn.Password, method)
 }
 

@@ -55,8 +55,9 @@ type Info struct {
 	Cookie    bool          // the credential came by cookie
 	Request   *http.Request // for the few handlers of cookies and origins
 
-	path   string
-	logger *slog.Logger
+	path    string
+	counted bool // against the limit of its credential
+	logger  *slog.Logger
 }
 
 func (i *Info) log() *slog.Logger {
