@@ -217,8 +217,8 @@ func authnPart(_ context.Context, s *Server) error {
 // kitPart is what every route is served by.
 func kitPart(_ context.Context, s *Server) error {
 	s.Kit = web.New(web.Options{PublicURL: s.Public, TenantHosts: s.Config.TenantHosts, TrustedProxies: s.proxies,
-		Log: s.log, Organizations: s.Organizations, Metrics: s.Metrics, Authenticator: s.authenticator,
-		MaxRequests: s.Config.MaxRequests, Now: s.now})
+		Forwarded: s.Config.Forwarded, Log: s.log, Organizations: s.Organizations, Metrics: s.Metrics,
+		Authenticator: s.authenticator, MaxRequests: s.Config.MaxRequests, Now: s.now})
 	s.cursors = web.NewCursors(s.ring.Subkey("list cursors"))
 	s.Handler = s.Kit
 	return nil

@@ -133,6 +133,53 @@ func TestA5_AddressLock(t *testing.T) {
 	})
 }
 
+// WEB07, A5: who is told by a proxy and cannot be read has limits of their own, whatever the port. The proxy's address is
+// not locked by them, nor is anybody else. The audit log shows what was told, and a counter that there is such.
+func TestWEB07_UnreadableForwards(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		from := func(text string) servertest.Change { return servertest.Header("Forwarded", "for="+text) }
+		for i := range 10 {
+			if r := try(s, fmt.Sprintf("nobody%d@acme-corp.example", i), "wrong",
+				from(fmt.Sprintf("_hidden:%d", 17085+i))); r.Status != 401 {
+				t.Fatalf("failure %d: %d", i, r.Status)
+			}
+		}
+		for who, want := range map[string]int{"_hidden:1": 429, "_hidden": 429, "_other": 200, "unknown": 200,
+			"127.0.0.1": 200, "203.0.113.9:17085": 200} {
+			if r := try(s, servertest.Agent, pw, from(who)); r.Status != want {
+				t.Errorf("from %s: %d, want %d", who, r.Status, want)
+			}
+		}
+		if r := try(s, servertest.Agent, pw); r.Status != 200 {
+			t.Errorf("the proxy itself: %d", r.Status)
+		}
+		as := s.As(t, servertest.Admin)
+		s.Do(t, "POST", "/v1/teams", map[string]any{"name": "x"}, as, from("_other:1")).Want(t, 201)
+		s.Do(t, "POST", "/v1/teams", map[string]any{"name": "y"}, as, from("203.0.113.9:17085"),
+			servertest.Header("X-Forwarded-For", "198.51.100.1")).Want(t, 201)
+		events := string(s.Do(t, "GET", "/v1/audit-events?act=team.created", nil, as).Body)
+		for _, want := range []string{`"address":"unreadable: _other"`, `"address":"203.0.113.9"`} {
+			if !strings.Contains(events, want) {
+				t.Errorf("no %s in %s", want, events)
+			}
+		}
+		families, err := s.Metrics.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range families {
+			if f.GetName() == "gatehouse_forwarded_unreadable_total" && f.GetMetric()[0].GetCounter().GetValue() == 15 {
+				return
+			}
+		}
+		t.Error("what could not be read is not counted, or is not 15")
+	}, func(c *config.Config, o *server.Options) {
+		o.Limits = attempt.DefaultLimits
+		o.Limits.AddressFailures = 10
+		c.TrustedProxies, c.Forwarded = []string{"127.0.0.1"}, "Forwarded"
+	})
+}
+
 // WEB07: X-Forwarded-For counts from a trusted proxy only, and then its right-most untrusted entry.
 func TestWEB07_ForwardedFor(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {

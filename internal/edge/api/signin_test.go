@@ -217,6 +217,7 @@ func TestA42_TenantHints(t *testing.T) {
 			{"unknown tenant under a tenant host", servertest.Header("Origin", "https://nobody.apps.example.com"), 401},
 			{"the server's own origin", servertest.Header("Origin", servertest.PublicURL), 200},
 			{"tenant host", servertest.Host("second-tenant.apps.example.com"), 401},
+			{"tenant host in another spelling", servertest.Host("Second-Tenant.APPS.example.com.:443"), 401},
 			{"other host", servertest.Host("second-tenant.evil.example"), 200},
 			{"unknown tenant host", servertest.Host("nobody.apps.example.com"), 401},
 			{"a domain that names nobody, at another tenant's host", func(r *httpRequest) {

@@ -17,14 +17,15 @@ const maxCertificateHeader = 16 << 10
 
 // ClientCertificates gives the certificates of the other end of the connection, the leaf first: of the TLS connection
 // itself, or, where a proxy that is trusted ends TLS, the one it tells in the configured header: a Structured Field
-// byte sequence (RFC 9440) or URL-encoded PEM. From anybody else that header is nothing.
+// byte sequence (RFC 9440) or URL-encoded PEM. From anybody else that header is nothing. With the header, a certificate
+// by which the proxy itself connects is no client's.
 func ClientCertificates(header string, trusted []netip.Prefix) func(r *http.Request) ([]*x509.Certificate, error) {
 	return func(r *http.Request) ([]*x509.Certificate, error) {
-		if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-			return r.TLS.PeerCertificates, nil
-		}
 		if header == "" || !fromTrusted(r, trusted) {
-			return nil, nil
+			if r.TLS == nil {
+				return nil, nil
+			}
+			return r.TLS.PeerCertificates, nil
 		}
 		values := r.Header.Values(header)
 		switch {
@@ -33,8 +34,8 @@ func ClientCertificates(header string, trusted []netip.Prefix) func(r *http.Requ
 		case len(values) > 1 || len(values[0]) > maxCertificateHeader:
 			return nil, errCertificateHeader(header)
 		}
-		der, err := certificateBytes(values[0])
-		if err != nil {
+		der, ok := certificateBytes(values[0])
+		if !ok {
 			return nil, errCertificateHeader(header)
 		}
 		leaf, err := x509.ParseCertificate(der)
@@ -50,25 +51,28 @@ func errCertificateHeader(header string) error {
 		"The header "+header+" does not hold one certificate.")
 }
 
-func certificateBytes(text string) ([]byte, error) {
+// certificateBytes reads one certificate with nothing before, in or after it.
+func certificateBytes(text string) ([]byte, bool) {
 	if inner, ok := strings.CutPrefix(text, ":"); ok {
-		return base64.StdEncoding.DecodeString(strings.TrimSuffix(inner, ":"))
+		inner, ok = strings.CutSuffix(inner, ":")
+		der, err := base64.StdEncoding.Strict().DecodeString(inner)
+		return der, ok && err == nil
 	}
 	plain, err := url.PathUnescape(text) // a plus sign in base64 is itself
-	if err != nil {
-		return nil, err
+	if err != nil || !strings.HasPrefix(plain, "-----BEGIN CERTIFICATE-----") {
+		return nil, false
 	}
 	block, rest := pem.Decode([]byte(plain))
-	if block == nil || block.Type != "CERTIFICATE" || strings.TrimSpace(string(rest)) != "" {
-		return nil, errCertificateHeader("")
+	if block == nil || block.Type != "CERTIFICATE" || len(block.Headers) > 0 || strings.TrimSpace(string(rest)) != "" {
+		return nil, false
 	}
-	return block.Bytes, nil
+	return block.Bytes, true
 }
 
 // fromTrusted tells whether the peer of the connection itself is a trusted proxy.
 func fromTrusted(r *http.Request, trusted []netip.Prefix) bool {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && contains(trusted, peer.Addr().Unmap())
+	return err == nil && contains(trusted, peer.Addr().Unmap().WithZone(""))
 }
 
 // FromTrustedProxy tells whether what the request says about an earlier hop may be believed.

@@ -23,7 +23,8 @@ import (
 type Options struct {
 	PublicURL      *url.URL
 	TenantHosts    []string       // host names whose first label is a tenant's slug
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed; none by default
+	TrustedProxies []netip.Prefix // whose word about other addresses is believed; none by default
+	Forwarded      string         // ForwardedFor or Forwarded: where they tell the client's address
 	Log            *slog.Logger
 	Authenticator  *authn.Authenticator
 	Organizations  *organization.Service
@@ -43,6 +44,7 @@ type Kit struct {
 	duration *prometheus.HistogramVec
 	inFlight prometheus.Gauge
 	ignored  prometheus.Counter
+	unread   prometheus.Counter
 	bound    bound
 	shed     prometheus.Counter
 }
@@ -95,9 +97,11 @@ func New(o Options) *Kit {
 		shed: prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_http_requests_shed_total",
 			Help: "Requests sent away because too many were being answered."}),
 		ignored: prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_forwarded_ignored_total",
-			Help: "Requests whose X-Forwarded-For came from an address that is not trusted."})}
+			Help: "Requests whose client address was told by a peer that is not trusted."}),
+		unread: prometheus.NewCounter(prometheus.CounterOpts{Name: "gatehouse_forwarded_unreadable_total",
+			Help: "Requests whose client address was told by a trusted proxy and could not be read."})}
 	if o.Metrics != nil {
-		o.Metrics.MustRegister(k.duration, k.inFlight, k.ignored, k.shed)
+		o.Metrics.MustRegister(k.duration, k.inFlight, k.ignored, k.unread, k.shed)
 	}
 	k.mux.HandleFunc("/", k.unmatched)
 	return k

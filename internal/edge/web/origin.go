@@ -123,6 +123,7 @@ func (k *Kit) subdomain(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h
 	}
+	host = strings.ToLower(strings.TrimSuffix(host, ".")) // DNS makes no difference
 	for _, base := range k.o.TenantHosts {
 		if slug, ok := strings.CutSuffix(host, "."+base); ok && !strings.Contains(slug, ".") {
 			return slug

@@ -28,10 +28,13 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if counted {
 		defer k.bound.leave()
 	}
+	address, readable := ClientAddress(r, k.o.Forwarded, k.o.TrustedProxies)
 	info := &Info{Route: noRoute, Source: principal.Source{Request: id.New[id.Request](),
-		Address: ClientAddress(r, k.o.TrustedProxies), UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(),
-		logger: k.o.Log}
-	if len(r.Header["X-Forwarded-For"]) > 0 && !fromTrusted(r, k.o.TrustedProxies) {
+		Address: address, UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(), logger: k.o.Log}
+	if !readable {
+		k.unread.Inc()
+	}
+	if len(r.Header[k.o.Forwarded]) > 0 && !fromTrusted(r, k.o.TrustedProxies) {
 		k.ignored.Inc()
 	}
 	rec := &recorder{ResponseWriter: w, status: http.StatusOK}

@@ -83,6 +83,7 @@ func (c *Config) check() faults {
 	c.Log.check(&f)
 	_, err := c.Proxies()
 	f.of("trusted_proxies", err)
+	f.choice("forwarded_header", c.Forwarded, "X-Forwarded-For", "Forwarded")
 	for i, h := range c.TenantHosts {
 		if h == "" || strings.ContainsAny(h, ":/ ") || h != strings.ToLower(h) {
 			f.add(fmt.Sprintf("tenant_hosts[%d]", i), "must be a host name in lower case, without scheme and port")
@@ -161,6 +162,9 @@ func (t TLS) check(f *faults) {
 
 func (t TLS) complete() bool { return t.CertificateFile != "" && t.KeyFile != "" }
 
+// Underscores are none: servers drop names that have them, or take them for hyphens.
+var headerName = regexp.MustCompile(`^[A-Za-z0-9-]+$`)
+
 func (m MTLS) check(f *faults, t TLS, behindProxy bool) {
 	f.address("mtls.listen", m.Listen)
 	if m.Listen != "" && (!t.complete() || m.PublicURL == "") {
@@ -170,6 +174,9 @@ func (m MTLS) check(f *faults, t TLS, behindProxy bool) {
 		if u, err := originURL(m.PublicURL); err != nil || u.Scheme != "https" {
 			f.add("mtls.public_url", "must be https and a host, such as https://mtls.auth.example.com")
 		}
+	}
+	if m.CertificateHeader != "" && !headerName.MatchString(m.CertificateHeader) {
+		f.add("mtls.certificate_header", "must be the name of a header, such as X-Client-Cert")
 	}
 	if m.CertificateHeader != "" && !behindProxy {
 		f.add("mtls.certificate_header", "is believed from trusted_proxies only, and there are none")

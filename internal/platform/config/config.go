@@ -33,7 +33,8 @@ type Config struct {
 	Metrics        Metrics         `yaml:"metrics"`
 	Tracing        Tracing         `yaml:"tracing"`
 	Log            Log             `yaml:"log"`
-	TrustedProxies []string        `yaml:"trusted_proxies" doc:"Addresses or networks (10.0.0.0/8) whose X-Forwarded-For is believed. None by default."`
+	TrustedProxies []string        `yaml:"trusted_proxies" doc:"Addresses or networks (10.0.0.0/8) of the proxies in front, whose word about the client's address, request and certificate is believed. None by default."`
+	Forwarded      string          `yaml:"forwarded_header" doc:"The header in which trusted proxies tell the client's address: X-Forwarded-For, or Forwarded (RFC 7239). The other one is not read: a proxy that does not write it may pass on what the client sent."`
 	TenantHosts    []string        `yaml:"tenant_hosts" doc:"Host names under which each organization has a subdomain named by its slug; a sign-in from there means that organization."`
 	Resources      []string        `yaml:"resources" doc:"Resources of the APIs behind forward authentication, such as stations: permissions like stations:read:all exist for each, and tenant administrators hold them."`
 	Gateway        Gateway         `yaml:"gateway"`
@@ -157,7 +158,7 @@ func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d)
 
 // Default is what holds where nothing is said.
 func Default() Config {
-	return Config{Listen: "127.0.0.1:8080", RedisPrefix: "gatehouse:",
+	return Config{Listen: "127.0.0.1:8080", RedisPrefix: "gatehouse:", Forwarded: "X-Forwarded-For",
 		Metrics: Metrics{Listen: "127.0.0.1:9464"}, Log: Log{"info", "json"}, Signing: Signing{KeyBits: 2048},
 		Mail: Mail{Security: mail.StartTLS}, DefaultMFA: "administrators", Hashing: Hashing{MaxWaiting: 256},
 		DatabasePool: 16, MaxRequests: 1000, ShutdownGrace: Duration(20 * time.Second), Failover: SignInAgain,

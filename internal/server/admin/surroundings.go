@@ -139,11 +139,18 @@ func (d *doctor) public() {
 // limits.
 func (d *doctor) proxies() {
 	remedy := "Name the proxy in trusted_proxies, such as 127.0.0.1 or its network."
-	if ignored, ok := d.ignoredForwards(); ok && ignored > 0 {
+	if n, ok := d.counted("gatehouse_forwarded_unreadable_total"); ok && n > 0 {
+		d.say("proxy headers", Warn, "Have the proxy write the client's address into "+d.c.Forwarded+
+			", with or without a port, or set forwarded_header to the header that it writes.",
+			"%.0f requests came from a trusted proxy that told no address which can be read: they are on no list of "+
+				"addresses", n)
+		return
+	}
+	if ignored, ok := d.counted("gatehouse_forwarded_ignored_total"); ok && ignored > 0 {
 		d.say("proxy headers", Warn,
 			remedy+" If there is no proxy, clients invented the header, and it was rightly ignored.",
-			"%.0f requests came with X-Forwarded-For from an address that is not trusted: if that is a proxy, "+
-				"everyone counts as one client", ignored)
+			"%.0f requests came with %s from an address that is not trusted: if that is a proxy, everyone counts as "+
+				"one client", ignored, d.c.Forwarded)
 		return
 	}
 	if d.c.BehindUnknownProxy() {
@@ -154,8 +161,8 @@ func (d *doctor) proxies() {
 	d.say("proxy headers", Good, "", "%d trusted", len(d.c.TrustedProxies))
 }
 
-// ignoredForwards asks a running server's metrics.
-func (d *doctor) ignoredForwards() (n float64, ok bool) {
+// counted asks a running server's metrics for a counter.
+func (d *doctor) counted(name string) (n float64, ok bool) {
 	if d.c.Metrics.Listen == "" {
 		return 0, false
 	}
@@ -175,7 +182,7 @@ func (d *doctor) ignoredForwards() (n float64, ok bool) {
 		return 0, false
 	}
 	for line := range strings.Lines(string(body)) {
-		if rest, found := strings.CutPrefix(line, "gatehouse_forwarded_ignored_total "); found {
+		if rest, found := strings.CutPrefix(line, name+" "); found {
 			_, err := fmt.Sscan(rest, &n)
 			return n, err == nil
 		}
