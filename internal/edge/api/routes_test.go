@@ -520,3 +520,41 @@ func TestG6_Lists(t *testing.T) {
 		}
 	})
 }
+
+// G6: a parameter of the query that is given twice is refused at every operation of the document that has one, whether
+// its values agree or not; so is one that there is not.
+func TestG6_ParametersOnce(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		var document struct {
+			Paths map[string]map[string]struct {
+				Parameters []struct{ Name, In string }
+			}
+		}
+		s.Do(t, "GET", "/openapi.json", nil).Want(t, 200).Into(t, &document)
+		as, asked := s.As(t, servertest.Operator), 0
+		inPath := regexp.MustCompile(`\{[^}]+\}`)
+		for path, operations := range document.Paths {
+			for method, o := range operations {
+				path, method := inPath.ReplaceAllString(path, "x"), strings.ToUpper(method)
+				for _, p := range o.Parameters {
+					if p.In != "query" {
+						continue
+					}
+					asked++
+					for _, query := range []string{"1&" + p.Name + "=1", "&" + p.Name + "=2"} {
+						r := s.Do(t, method, path+"?"+p.Name+"="+query, nil, as)
+						if r.Status != 400 || !strings.Contains(string(r.Body), `"is given more than once"`) {
+							t.Errorf("%s %s, %s twice: %d %s", method, path, p.Name, r.Status, r.Body)
+						}
+					}
+				}
+				if r := s.Do(t, method, path+"?nothing=1", nil, as); method == "GET" && r.Status != 400 {
+					t.Errorf("%s %s, an unknown parameter: %d %s", method, path, r.Status, r.Body)
+				}
+			}
+		}
+		if asked < 30 {
+			t.Errorf("only %d parameters", asked)
+		}
+	})
+}

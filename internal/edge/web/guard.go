@@ -48,6 +48,10 @@ func (k *Kit) guard(route Route, next http.Handler) http.Handler {
 				return
 			}
 		}
+		if err := checkQuery(r, route.Query); err != nil {
+			route.WriteError(w, r, err)
+			return
+		}
 		if err := limitBody(w, r, route); err != nil {
 			route.WriteError(w, r, err)
 			return

@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -19,6 +20,31 @@ func oddQuery(raw string) bool {
 	}
 	q, err := url.QueryUnescape(raw)
 	return err != nil || !utf8.ValidString(q) || strings.IndexByte(q, 0) >= 0
+}
+
+// checkQuery refuses a parameter that is given twice, of which two parsers take another, and one that the route does not
+// take: it was meant to narrow the answer, and dropped in silence it would widen it.
+func checkQuery(r *http.Request, takes []string) error {
+	if r.URL.RawQuery == "" {
+		return nil
+	}
+	var wrong []fault.Field
+	for name, values := range r.URL.Query() {
+		switch {
+		case takes != nil && !slices.Contains(takes, name) && len(takes) == 0:
+			wrong = append(wrong, fault.Field{Field: printable(name), Message: "is no parameter here; there are none"})
+		case takes != nil && !slices.Contains(takes, name):
+			wrong = append(wrong, fault.Field{Field: printable(name),
+				Message: "is no parameter here; there are " + strings.Join(takes, ", ")})
+		case len(values) > 1:
+			wrong = append(wrong, fault.Field{Field: printable(name), Message: "is given more than once"})
+		}
+	}
+	if wrong == nil {
+		return nil
+	}
+	slices.SortFunc(wrong, func(a, b fault.Field) int { return strings.Compare(a.Field, b.Field) })
+	return fault.InvalidFields(wrong)
 }
 
 // oddPath finds paths that two parsers could read differently. No route of ours needs them, so they are nothing.

@@ -30,6 +30,7 @@ type Route struct {
 	Accepts    []authn.Kind // kinds of credential
 	MaxBody    int64        // bytes; 0: DefaultMaxBody
 	BodyTypes  []string     // media types of a body; nil: application/json
+	Query      []string     // parameters; any other is refused. nil: the handler judges which there are
 	WriteError ErrorWriter  // nil: problem documents
 
 	observers *[len(usual)]atomic.Pointer[prometheus.Observer] // of the usual statuses

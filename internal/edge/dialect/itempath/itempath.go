@@ -40,6 +40,7 @@ var (
 	sessions    = []authn.Kind{authn.ItemPathToken}
 	readers     = []authn.Kind{authn.ItemPathToken, authn.ApplicationToken}
 	anyBody     = []string{"*"} // read by nobody
+	nothing     = []string{}    // in the query
 )
 
 // Register adds the routes.
@@ -53,17 +54,18 @@ func Register(kit *web.Kit, s Deps) {
 		kit.HandleFunc(route, h)
 	}
 	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/login",
-		Public: "signing in is how a credential is got", WriteError: writeLoginError}, d.login)
+		Public: "signing in is how a credential is got", Query: nothing, WriteError: writeLoginError},
+		d.login)
 	for _, method := range []string{http.MethodPost, http.MethodGet} {
 		handle(web.Route{Method: method, Pattern: prefix + "/refresh", Self: "the refresh token's own session goes on",
-			Accepts: refreshOnly, BodyTypes: anyBody}, d.refresh)
+			Accepts: refreshOnly, Query: nothing, BodyTypes: anyBody}, d.refresh)
 	}
 	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/application-token",
-		Self: "an application's own token", Accepts: refreshOnly, BodyTypes: anyBody}, d.issue)
+		Self: "an application's own token", Accepts: refreshOnly, Query: nothing, BodyTypes: anyBody}, d.issue)
 	handle(web.Route{Method: http.MethodGet, Pattern: tokensPath, Self: "an application's own tokens",
-		Accepts: readers}, d.list)
+		Accepts: readers, Query: []string{"limit", "cursor"}}, d.list)
 	handle(web.Route{Method: http.MethodDelete, Pattern: tokensPath + "/{id}", Self: "an application's own token",
-		Accepts: sessions}, d.revoke)
+		Accepts: sessions, Query: nothing}, d.revoke)
 }
 
 // date writes an instant as ItemPath does, in UTC.

@@ -102,6 +102,11 @@ func TestB1_Golden(t *testing.T) {
 			{"list_revoked", get(list, ended.AccessToken)},
 			{"list_bad_limit", get(list+"?limit=0", program.AccessToken)},
 			{"list_bad_cursor", get(list+"?cursor=abc", program.AccessToken)},
+			{"list_limit_twice", get(list+"?limit=1&limit=2", program.AccessToken)},
+			{"list_unknown_parameter", get(list+"?revoked=false", program.AccessToken)},
+			{"refresh_unknown_parameter", get("/api/users/refresh?expires=60", program.RefreshToken)},
+			{"login_unknown_parameter", s.Do(t, "POST", "/api/users/login?organization=second-tenant", object{
+				"username": "admin", "password": demo.Password})},
 			{"revoke", s.Do(t, "DELETE", list+"/"+s.Seeds.ApplicationTokens[0].ID, nil, bearer(program.AccessToken))},
 			{"revoke_unknown", s.Do(t, "DELETE", list+"/app_01BX5ZZKBKACTAV9WEVGEMMVRZ", nil,
 				bearer(program.AccessToken))},

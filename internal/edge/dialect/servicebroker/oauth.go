@@ -36,7 +36,7 @@ func (s Deps) accessToken(w http.ResponseWriter, r *http.Request) error {
 		GrantType    string         `json:"GrantType"`
 		ExpiresIn    jsontext.Value `json:"ExpiresInSeconds"`
 	}
-	if err := web.ReadJSON(r, &in); err != nil {
+	if err := web.ReadExactly(r, &in); err != nil { // what was meant to narrow the token must not be dropped
 		return err
 	}
 	switch {

@@ -31,6 +31,7 @@ const prefix = "/up/v5"
 var (
 	accepts = []authn.Kind{authn.SystemToken, authn.BrokerToken}
 	oauth   = []authn.Kind{authn.BrokerToken}
+	nothing = []string{} // in the query
 )
 
 // Register adds the routes.
@@ -40,8 +41,10 @@ func Register(kit *web.Kit, s Deps) {
 		route.Pattern, route.WriteError = prefix+route.Pattern, writeError
 		kit.HandleFunc(route, h)
 	}
-	guarded := func(method, pattern, permission string, h func(w http.ResponseWriter, r *http.Request) error) {
-		handle(web.Route{Method: method, Pattern: pattern, Permission: permission, Accepts: accepts}, h)
+	guarded := func(method, pattern, permission string, h func(w http.ResponseWriter, r *http.Request) error,
+		query ...string) {
+		handle(web.Route{Method: method, Pattern: pattern, Permission: permission, Accepts: accepts,
+			Query: append(nothing, query...)}, h)
 	}
 	guarded(http.MethodGet, "/entityToken", "system_tokens:read", s.listTokens)
 	guarded(http.MethodPost, "/entityToken", "system_tokens:create", s.createToken)
@@ -51,16 +54,16 @@ func Register(kit *web.Kit, s Deps) {
 	guarded(http.MethodPost, "/entity", "organizations:create", s.createEntity)
 	for _, path := range []string{"/entity", "/entity/{id}"} {
 		// the id in the path, as EntityId in the query or (to change it) the body, or one's own
-		guarded(http.MethodGet, path, "entity:read|organizations:read", s.getEntity)
-		guarded(http.MethodPut, path, "entity:update|organizations:update", s.updateEntity)
-		guarded(http.MethodDelete, path, "organizations:delete", s.deleteEntity)
+		guarded(http.MethodGet, path, "entity:read|organizations:read", s.getEntity, "EntityId")
+		guarded(http.MethodPut, path, "entity:update|organizations:update", s.updateEntity, "EntityId")
+		guarded(http.MethodDelete, path, "organizations:delete", s.deleteEntity, "EntityId")
 	}
 
 	handle(web.Route{Method: http.MethodPost, Pattern: "/oauth2/accessToken",
-		Public: "the client authenticates itself"}, s.accessToken)
+		Public: "the client authenticates itself", Query: nothing}, s.accessToken)
 	for _, method := range []string{http.MethodGet, http.MethodPost} {
 		handle(web.Route{Method: method, Pattern: "/oauth2/userInfo", Self: "who the caller is", Accepts: oauth,
-			BodyTypes: []string{"*"}}, s.userInfo)
+			Query: nothing, BodyTypes: []string{"*"}}, s.userInfo)
 	}
 }
 

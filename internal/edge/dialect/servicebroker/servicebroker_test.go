@@ -452,3 +452,38 @@ func TestD2_AllOrNothing(t *testing.T) {
 		}
 	})
 }
+
+// D6: a parameter that is misspelled, of something else or given twice never makes the caller's own entity of another,
+// and what was meant to narrow a token or a list is not dropped.
+func TestD6_ParametersThatAreNone(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		field := s.Provision(t, "Field Service", "OAuth2")
+		master, own := s.Master(), servertest.Bearer(s.Seeds.SystemAccessTokens[0].Token)
+		for _, c := range []struct {
+			method, path string
+			body         any
+			by           servertest.Change
+		}{
+			{"GET", entity + "?entityId=" + field.EntityID, nil, master},
+			{"GET", entity + "?EntityId=" + field.EntityID + "&EntityId=" + field.EntityID, nil, master},
+			{"GET", entity + "/" + field.EntityID + "?Active=false", nil, master},
+			{"PUT", entity + "?entityid=" + field.EntityID, object{"Name": "Renamed"}, master},
+			{"POST", entity + "?Name=x", object{"Name": "Another"}, master},
+			{"DELETE", entity + "/" + field.EntityID + "?force=1", nil, master},
+			{"GET", token + "?EntityId=" + field.EntityID, nil, own},
+			{"GET", token + "?Active=true", nil, own},
+			{"GET", token + "?limit=1", nil, own},
+			{"POST", access + "?scope=tickets:read:all", grant(field, nil), own},
+			{"POST", access, grant(field, object{"Scope": "tickets:read:all"}), own},
+		} {
+			if r := s.Do(t, c.method, c.path, c.body, c.by); r.Status != 400 || r.String("Code") == "" {
+				t.Errorf("%s %s: %d %s", c.method, c.path, r.Status, r.Body)
+			}
+		}
+		for _, path := range []string{entity, entity + "?EntityId=" + field.EntityID} {
+			if r := s.Do(t, "GET", path, nil, master).Want(t, 200); r.String("Name") == "Renamed" {
+				t.Errorf("%s: %s", path, r.Body)
+			}
+		}
+	})
+}
