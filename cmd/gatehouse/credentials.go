@@ -140,7 +140,7 @@ func (t inTenant) listing(c *cli, e *env, kinds ...credential.Kind) error {
 		for _, k := range kinds {
 			var after id.Credential
 			for {
-				page, err := s.Credentials.List(e.ctx, p, k, credential.Filter{After: after, Limit: pageSize})
+				page, err := s.Credentials.List(e.ctx, p, k, credential.Filter{Past: after, Limit: pageSize})
 				if err != nil {
 					return err
 				}

@@ -40,7 +40,7 @@ func (s *Service) ListOwn(ctx context.Context, p principal.Principal, after id.C
 	if err != nil {
 		return nil, err
 	}
-	return s.List(ctx, p, ApplicationToken, Filter{Owner: string(p.UserID()), After: after, Limit: limit})
+	return s.List(ctx, p, ApplicationToken, Filter{Owner: string(p.UserID()), Past: after, Limit: limit})
 }
 
 // RevokeOwn ends an application token of the application that asks.

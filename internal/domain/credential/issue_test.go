@@ -28,11 +28,11 @@ func issueAll(t *testing.T, w *world, cases []issuing) {
 			if c.ask.Name == "" {
 				c.ask.Name = "a name"
 			}
-			before, _ := w.Count(t.Context(), w.system, c.ask.Kind)
+			before, _ := w.Count(t.Context(), w.system, c.ask.Kind, "")
 			got, err := w.Issue(t.Context(), c.p, c.ask)
 			faulttest.Check(t, err, c.want)
 			if err != nil {
-				if after, _ := w.Count(t.Context(), w.system, c.ask.Kind); after != before {
+				if after, _ := w.Count(t.Context(), w.system, c.ask.Kind, ""); after != before {
 					t.Error("what was refused was made")
 				}
 				return

@@ -14,9 +14,15 @@ SELECT p.organization_id, p.id FROM credentials p WHERE p.previous_digest = $1 A
 
 -- name: List :many
 SELECT * FROM credentials
-WHERE organization_id = @organization_id AND kind = @kind AND id > @after
+WHERE organization_id = @organization_id AND kind = @kind AND id > @past
     AND (CAST(@state AS TEXT) = '' OR state = @state) AND (CAST(@owner AS TEXT) = '' OR owner_id = @owner)
-ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+ORDER BY id LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
+
+-- name: ListNewestFirst :many
+SELECT * FROM credentials
+WHERE organization_id = @organization_id AND kind = @kind AND id < @past
+    AND (CAST(@state AS TEXT) = '' OR state = @state) AND (CAST(@owner AS TEXT) = '' OR owner_id = @owner)
+ORDER BY id DESC LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
 
 -- name: Count :one
 SELECT CAST(count(*) AS BIGINT) FROM credentials

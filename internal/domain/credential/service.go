@@ -480,40 +480,60 @@ func (s *Service) withUse(c Credential) Credential {
 
 // Filter narrows a listing; zero fields do not.
 type Filter struct {
-	State State
-	Owner string
-	After id.Credential
-	Limit int
+	State       State
+	Owner       string
+	NewestFirst bool
+	Past        id.Credential // the last one that was listed already, in that order
+	Offset      int           // how many to leave out
+	Limit       int
+}
+
+// last sorts behind every id.
+const last = id.Credential("~")
+
+// own narrows a listing to what the principal may read; false: that is nothing.
+func (f *Filter) own(p principal.Principal, kind Kind) bool {
+	if p.Scope(kind.Resource(), "read") == permission.All {
+		return true
+	}
+	if p.UserID() == "" || p.Abroad() || f.Owner != "" && f.Owner != string(p.UserID()) {
+		return false
+	}
+	f.Owner = string(p.UserID())
+	return true
 }
 
 // List pages through the credentials of a kind that the principal may read, by id.
 func (s *Service) List(ctx context.Context, p principal.Principal, kind Kind, f Filter) ([]Credential, error) {
-	if p.Scope(kind.Resource(), "read") < permission.All {
-		if p.UserID() == "" || p.Abroad() || f.Owner != "" && f.Owner != string(p.UserID()) {
-			return nil, nil
-		}
-		f.Owner = string(p.UserID())
+	if !f.own(p, kind) {
+		return nil, nil
 	}
-	rows, err := credentialdb.New(s.db.Tenant(p.Organization)).
-		List(ctx, credentialdb.ListParams{OrganizationID: p.Organization, Kind: string(kind), After: f.After,
-			State: string(f.State),
-			Owner: f.Owner, RowLimit: int64(f.Limit)})
+	q := credentialdb.New(s.db.Tenant(p.Organization))
+	var rows []credentialdb.Credential
+	var err error
+	params := credentialdb.ListParams{OrganizationID: p.Organization, Kind: string(kind), Past: f.Past,
+		State: string(f.State), Owner: f.Owner, RowLimit: int64(f.Limit), RowOffset: int64(f.Offset)}
+	if !f.NewestFirst {
+		rows, err = q.List(ctx, params)
+	} else {
+		if f.Past == "" {
+			params.Past = last
+		}
+		rows, err = q.ListNewestFirst(ctx, credentialdb.ListNewestFirstParams(params))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("credential: list: %w", err)
 	}
 	return s.fromRows(rows)
 }
 
-// Count is how many of a kind List gives in all.
-func (s *Service) Count(ctx context.Context, p principal.Principal, kind Kind) (int64, error) {
-	owner := ""
-	if p.Scope(kind.Resource(), "read") < permission.All {
-		if p.UserID() == "" || p.Abroad() {
-			return 0, nil
-		}
-		owner = string(p.UserID())
+// Count is how many of an owner, or of all, List gives in all.
+func (s *Service) Count(ctx context.Context, p principal.Principal, kind Kind, owner string) (int64, error) {
+	f := Filter{Owner: owner}
+	if !f.own(p, kind) {
+		return 0, nil
 	}
-	n, err := credentialdb.New(s.db.Tenant(p.Organization)).Count(ctx, p.Organization, string(kind), owner)
+	n, err := credentialdb.New(s.db.Tenant(p.Organization)).Count(ctx, p.Organization, string(kind), f.Owner)
 	if err != nil {
 		return 0, fmt.Errorf("credential: count: %w", err)
 	}

@@ -5,25 +5,60 @@ VALUES ($1, $2, $3, $4, $5, $6, 'new', $7, $8, $9, $10, $11, $11);
 -- name: ListTickets :many
 -- What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
 SELECT t.* FROM tickets t
-WHERE t.organization_id = @organization_id AND t.id < @before
+WHERE t.organization_id = @organization_id AND t.id < @past
   AND (CAST(@status AS TEXT) = '' OR t.status = @status)
   AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
+  AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
+  AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
+  AND (CAST(@id AS TEXT) = '' OR t.id = @id)
   AND (t.requester_id = @user_id
     OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
     OR (CAST(@see_team AS BOOLEAN) AND (
         t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = @organization_id AND m.user_id = @user_id)
         OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
                              WHERE m.organization_id = @organization_id AND m.user_id = @user_id))))
-ORDER BY t.id DESC LIMIT CAST(@row_limit AS BIGINT);
+ORDER BY t.id DESC LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
+
+-- name: ListTicketsOldestFirst :many
+-- ListTickets the other way round.
+SELECT t.* FROM tickets t
+WHERE t.organization_id = @organization_id AND t.id > @past
+  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
+  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
+  AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
+  AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
+  AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
+  AND (CAST(@id AS TEXT) = '' OR t.id = @id)
+  AND (t.requester_id = @user_id
+    OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
+    OR (CAST(@see_team AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = @organization_id AND m.user_id = @user_id)
+        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
+                             WHERE m.organization_id = @organization_id AND m.user_id = @user_id))))
+ORDER BY t.id LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
 
 -- name: ListAllTickets :many
 SELECT * FROM tickets
-WHERE organization_id = @organization_id AND id < @before
+WHERE organization_id = @organization_id AND id < @past
   AND (CAST(@status AS TEXT) = '' OR status = @status)
   AND (CAST(@priority AS TEXT) = '' OR priority = @priority)
   AND (CAST(@assignee_id AS TEXT) = '' OR assignee_id = @assignee_id)
-ORDER BY id DESC LIMIT CAST(@row_limit AS BIGINT);
+  AND (CAST(@requester_id AS TEXT) = '' OR requester_id = @requester_id)
+  AND (CAST(@team_id AS TEXT) = '' OR team_id = @team_id)
+  AND (CAST(@id AS TEXT) = '' OR id = @id)
+ORDER BY id DESC LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
+
+-- name: ListAllTicketsOldestFirst :many
+SELECT * FROM tickets
+WHERE organization_id = @organization_id AND id > @past
+  AND (CAST(@status AS TEXT) = '' OR status = @status)
+  AND (CAST(@priority AS TEXT) = '' OR priority = @priority)
+  AND (CAST(@assignee_id AS TEXT) = '' OR assignee_id = @assignee_id)
+  AND (CAST(@requester_id AS TEXT) = '' OR requester_id = @requester_id)
+  AND (CAST(@team_id AS TEXT) = '' OR team_id = @team_id)
+  AND (CAST(@id AS TEXT) = '' OR id = @id)
+ORDER BY id LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
 
 -- name: CountVisibleTickets :one
 -- How many a caller may see; as ListTickets.
@@ -32,6 +67,9 @@ WHERE t.organization_id = @organization_id
   AND (CAST(@status AS TEXT) = '' OR t.status = @status)
   AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
+  AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
+  AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
+  AND (CAST(@id AS TEXT) = '' OR t.id = @id)
   AND (t.requester_id = @user_id
     OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
     OR (CAST(@see_team AS BOOLEAN) AND (
@@ -44,7 +82,10 @@ SELECT CAST(count(*) AS BIGINT) FROM tickets
 WHERE organization_id = @organization_id
   AND (CAST(@status AS TEXT) = '' OR status = @status)
   AND (CAST(@priority AS TEXT) = '' OR priority = @priority)
-  AND (CAST(@assignee_id AS TEXT) = '' OR assignee_id = @assignee_id);
+  AND (CAST(@assignee_id AS TEXT) = '' OR assignee_id = @assignee_id)
+  AND (CAST(@requester_id AS TEXT) = '' OR requester_id = @requester_id)
+  AND (CAST(@team_id AS TEXT) = '' OR team_id = @team_id)
+  AND (CAST(@id AS TEXT) = '' OR id = @id);
 
 -- name: GetTicket :one
 SELECT * FROM tickets WHERE organization_id = $1 AND id = $2;

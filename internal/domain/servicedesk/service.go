@@ -57,31 +57,53 @@ func (s *Service) within(ctx context.Context, q *servicedeskdb.Queries, p princi
 
 // Filter narrows a listing; zero fields do not.
 type Filter struct {
-	Status, Priority, Assignee string
-	Before                     id.Ticket
-	Limit                      int
+	Ticket                    id.Ticket
+	Status, Priority          string
+	Assignee, Requester, Team string // ids
+	OldestFirst               bool
+	Past                      id.Ticket // the last one that was listed already, in that order
+	Offset                    int       // how many to leave out
+	Limit                     int
 }
 
-// List gives the tickets the principal may read, newest first. It needs tickets:read.
+// check refuses to look for two people, or a person and a team, at once: an index finds the tickets of one.
+func (f Filter) check() error {
+	if f.Assignee != "" && (f.Requester != "" || f.Team != "") || f.Requester != "" && f.Team != "" {
+		return fault.Invalidf("search", "takes one of assignee, requester and team at a time")
+	}
+	return nil
+}
+
+// List gives the tickets the principal may read, newest first unless the filter says otherwise. It needs tickets:read.
 func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]Ticket, error) {
-	if f.Before == "" {
-		f.Before = newest
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	if f.Past == "" && !f.OldestFirst {
+		f.Past = newest
 	}
 	q := servicedeskdb.New(s.db.Tenant(p.Organization))
 	var rows []servicedeskdb.Ticket
 	var err error
 	scope := p.Scope("tickets", "read")
+	all := servicedeskdb.ListAllTicketsParams{OrganizationID: p.Organization, Past: f.Past, Status: f.Status,
+		Priority: f.Priority, AssigneeID: f.Assignee, RequesterID: f.Requester, TeamID: f.Team, ID: string(f.Ticket),
+		RowLimit: int64(f.Limit), RowOffset: int64(f.Offset)}
+	visible := servicedeskdb.ListTicketsParams{OrganizationID: p.Organization, Past: f.Past, Status: f.Status,
+		Priority: f.Priority, AssigneeID: f.Assignee, RequesterID: f.Requester, TeamID: f.Team, ID: string(f.Ticket),
+		UserID: p.UserID(), SeeAssigned: seesAssigned(p), SeeTeam: scope == permission.Team,
+		RowLimit: int64(f.Limit), RowOffset: int64(f.Offset)}
 	switch {
+	case scope == permission.All && f.OldestFirst:
+		rows, err = q.ListAllTicketsOldestFirst(ctx, servicedeskdb.ListAllTicketsOldestFirstParams(all))
 	case scope == permission.All:
-		rows, err = q.ListAllTickets(ctx, servicedeskdb.ListAllTicketsParams{OrganizationID: p.Organization,
-			Before: f.Before, Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee, RowLimit: int64(f.Limit)})
+		rows, err = q.ListAllTickets(ctx, all)
 	case p.UserID() == "" || p.Abroad():
 		return nil, nil
+	case f.OldestFirst:
+		rows, err = q.ListTicketsOldestFirst(ctx, servicedeskdb.ListTicketsOldestFirstParams(visible))
 	default:
-		rows, err = q.ListTickets(ctx, servicedeskdb.ListTicketsParams{OrganizationID: p.Organization, Before: f.Before,
-			Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee,
-			UserID: p.UserID(), SeeAssigned: seesAssigned(p), SeeTeam: scope == permission.Team,
-			RowLimit: int64(f.Limit)})
+		rows, err = q.ListTickets(ctx, visible)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ticket: list: %w", err)
@@ -99,13 +121,15 @@ func (s *Service) Count(ctx context.Context, p principal.Principal, f Filter) (n
 	scope := p.Scope("tickets", "read")
 	switch {
 	case scope == permission.All:
-		n, err = q.CountAllTickets(ctx, p.Organization, f.Status, f.Priority, f.Assignee)
+		n, err = q.CountAllTickets(ctx, servicedeskdb.CountAllTicketsParams{OrganizationID: p.Organization,
+			Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee, RequesterID: f.Requester, TeamID: f.Team,
+			ID: string(f.Ticket)})
 	case p.UserID() == "" || p.Abroad():
 		return 0, nil
 	default:
 		n, err = q.CountVisibleTickets(ctx, servicedeskdb.CountVisibleTicketsParams{OrganizationID: p.Organization,
-			Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee,
-			UserID: p.UserID(), SeeAssigned: seesAssigned(p), SeeTeam: scope == permission.Team})
+			Status: f.Status, Priority: f.Priority, AssigneeID: f.Assignee, RequesterID: f.Requester, TeamID: f.Team,
+			ID: string(f.Ticket), UserID: p.UserID(), SeeAssigned: seesAssigned(p), SeeTeam: scope == permission.Team})
 	}
 	if err != nil {
 		return 0, fmt.Errorf("ticket: count: %w", err)

@@ -283,7 +283,7 @@ func (a *routes) listSecrets(ctx context.Context, c v1.Call, in *secretsInput) (
 		return nil, err
 	}
 	rows, err := a.Credentials.List(ctx, c.Principal, credential.ClientSecret,
-		credential.Filter{Owner: string(owner.ID), State: credential.State(in.State), After: id.Credential(after),
+		credential.Filter{Owner: string(owner.ID), State: credential.State(in.State), Past: id.Credential(after),
 			Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err

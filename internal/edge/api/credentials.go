@@ -318,7 +318,7 @@ func registerKind[I, V any](a *routes, kind credential.Kind, path string, makers
 				return nil, err
 			}
 			rows, err := a.Credentials.List(ctx, c.Principal, kind,
-				credential.Filter{State: credential.State(in.State), Owner: in.Owner, After: id.Credential(after),
+				credential.Filter{State: credential.State(in.State), Owner: in.Owner, Past: id.Credential(after),
 					Limit: in.Limit + 1})
 			if err != nil {
 				return nil, err

@@ -55,7 +55,7 @@ func (a *routes) listTickets(ctx context.Context, c v1.Call, in *listTicketsInpu
 		return nil, err
 	}
 	rows, err := a.Desk.List(ctx, c.Principal, servicedesk.Filter{Status: in.Status, Priority: in.Priority,
-		Assignee: in.AssigneeID, Before: id.Ticket(before), Limit: in.Limit + 1})
+		Assignee: in.AssigneeID, Past: id.Ticket(before), Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}

@@ -119,15 +119,16 @@ const list = `-- name: List :many
 SELECT organization_id, id, kind, digest, previous_digest, overlap_until, name, purpose, owner_kind, owner_id, permissions, resources, state, rate_limit, allowed_addresses, created_by, created_at, updated_at, expires_at, last_used_at, rotated_at, revoked_at FROM credentials
 WHERE organization_id = $1 AND kind = $2 AND id > $3
     AND (CAST($4 AS TEXT) = '' OR state = $4) AND (CAST($5 AS TEXT) = '' OR owner_id = $5)
-ORDER BY id LIMIT CAST($6 AS BIGINT)
+ORDER BY id LIMIT CAST($7 AS BIGINT) OFFSET CAST($6 AS BIGINT)
 `
 
 type ListParams struct {
 	OrganizationID id.Organization
 	Kind           string
-	After          id.Credential
+	Past           id.Credential
 	State          string
 	Owner          string
+	RowOffset      int64
 	RowLimit       int64
 }
 
@@ -135,9 +136,78 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]Credential, error
 	rows, err := q.db.Query(ctx, list,
 		arg.OrganizationID,
 		arg.Kind,
-		arg.After,
+		arg.Past,
 		arg.State,
 		arg.Owner,
+		arg.RowOffset,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Credential{}
+	for rows.Next() {
+		var i Credential
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Kind,
+			&i.Digest,
+			&i.PreviousDigest,
+			&i.OverlapUntil,
+			&i.Name,
+			&i.Purpose,
+			&i.OwnerKind,
+			&i.OwnerID,
+			&i.Permissions,
+			&i.Resources,
+			&i.State,
+			&i.RateLimit,
+			&i.AllowedAddresses,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.ExpiresAt,
+			&i.LastUsedAt,
+			&i.RotatedAt,
+			&i.RevokedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listNewestFirst = `-- name: ListNewestFirst :many
+SELECT organization_id, id, kind, digest, previous_digest, overlap_until, name, purpose, owner_kind, owner_id, permissions, resources, state, rate_limit, allowed_addresses, created_by, created_at, updated_at, expires_at, last_used_at, rotated_at, revoked_at FROM credentials
+WHERE organization_id = $1 AND kind = $2 AND id < $3
+    AND (CAST($4 AS TEXT) = '' OR state = $4) AND (CAST($5 AS TEXT) = '' OR owner_id = $5)
+ORDER BY id DESC LIMIT CAST($7 AS BIGINT) OFFSET CAST($6 AS BIGINT)
+`
+
+type ListNewestFirstParams struct {
+	OrganizationID id.Organization
+	Kind           string
+	Past           id.Credential
+	State          string
+	Owner          string
+	RowOffset      int64
+	RowLimit       int64
+}
+
+func (q *Queries) ListNewestFirst(ctx context.Context, arg ListNewestFirstParams) ([]Credential, error) {
+	rows, err := q.db.Query(ctx, listNewestFirst,
+		arg.OrganizationID,
+		arg.Kind,
+		arg.Past,
+		arg.State,
+		arg.Owner,
+		arg.RowOffset,
 		arg.RowLimit,
 	)
 	if err != nil {

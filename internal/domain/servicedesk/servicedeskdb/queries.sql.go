@@ -18,14 +18,30 @@ WHERE organization_id = $1
   AND (CAST($2 AS TEXT) = '' OR status = $2)
   AND (CAST($3 AS TEXT) = '' OR priority = $3)
   AND (CAST($4 AS TEXT) = '' OR assignee_id = $4)
+  AND (CAST($5 AS TEXT) = '' OR requester_id = $5)
+  AND (CAST($6 AS TEXT) = '' OR team_id = $6)
+  AND (CAST($7 AS TEXT) = '' OR id = $7)
 `
 
-func (q *Queries) CountAllTickets(ctx context.Context, organizationID id.Organization, status string, priority string, assigneeID string) (int64, error) {
+type CountAllTicketsParams struct {
+	OrganizationID id.Organization
+	Status         string
+	Priority       string
+	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
+}
+
+func (q *Queries) CountAllTickets(ctx context.Context, arg CountAllTicketsParams) (int64, error) {
 	row := q.db.QueryRow(ctx, countAllTickets,
-		organizationID,
-		status,
-		priority,
-		assigneeID,
+		arg.OrganizationID,
+		arg.Status,
+		arg.Priority,
+		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
 	)
 	var column_1 int64
 	err := row.Scan(&column_1)
@@ -68,12 +84,15 @@ WHERE t.organization_id = $1
   AND (CAST($2 AS TEXT) = '' OR t.status = $2)
   AND (CAST($3 AS TEXT) = '' OR t.priority = $3)
   AND (CAST($4 AS TEXT) = '' OR t.assignee_id = $4)
-  AND (t.requester_id = $5
-    OR (CAST($6 AS BOOLEAN) AND t.assignee_id = $5)
-    OR (CAST($7 AS BOOLEAN) AND (
-        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $5)
+  AND (CAST($5 AS TEXT) = '' OR t.requester_id = $5)
+  AND (CAST($6 AS TEXT) = '' OR t.team_id = $6)
+  AND (CAST($7 AS TEXT) = '' OR t.id = $7)
+  AND (t.requester_id = $8
+    OR (CAST($9 AS BOOLEAN) AND t.assignee_id = $8)
+    OR (CAST($10 AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $8)
         OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
-                             WHERE m.organization_id = $1 AND m.user_id = $5))))
+                             WHERE m.organization_id = $1 AND m.user_id = $8))))
 `
 
 type CountVisibleTicketsParams struct {
@@ -81,6 +100,9 @@ type CountVisibleTicketsParams struct {
 	Status         string
 	Priority       string
 	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
 	UserID         id.User
 	SeeAssigned    bool
 	SeeTeam        bool
@@ -93,6 +115,9 @@ func (q *Queries) CountVisibleTickets(ctx context.Context, arg CountVisibleTicke
 		arg.Status,
 		arg.Priority,
 		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
 		arg.UserID,
 		arg.SeeAssigned,
 		arg.SeeTeam,
@@ -180,25 +205,106 @@ WHERE organization_id = $1 AND id < $2
   AND (CAST($3 AS TEXT) = '' OR status = $3)
   AND (CAST($4 AS TEXT) = '' OR priority = $4)
   AND (CAST($5 AS TEXT) = '' OR assignee_id = $5)
-ORDER BY id DESC LIMIT CAST($6 AS BIGINT)
+  AND (CAST($6 AS TEXT) = '' OR requester_id = $6)
+  AND (CAST($7 AS TEXT) = '' OR team_id = $7)
+  AND (CAST($8 AS TEXT) = '' OR id = $8)
+ORDER BY id DESC LIMIT CAST($10 AS BIGINT) OFFSET CAST($9 AS BIGINT)
 `
 
 type ListAllTicketsParams struct {
 	OrganizationID id.Organization
-	Before         id.Ticket
+	Past           id.Ticket
 	Status         string
 	Priority       string
 	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
+	RowOffset      int64
 	RowLimit       int64
 }
 
 func (q *Queries) ListAllTickets(ctx context.Context, arg ListAllTicketsParams) ([]Ticket, error) {
 	rows, err := q.db.Query(ctx, listAllTickets,
 		arg.OrganizationID,
-		arg.Before,
+		arg.Past,
 		arg.Status,
 		arg.Priority,
 		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
+		arg.RowOffset,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Ticket{}
+	for rows.Next() {
+		var i Ticket
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Type,
+			&i.Title,
+			&i.Description,
+			&i.Classification,
+			&i.Status,
+			&i.Priority,
+			&i.RequesterID,
+			&i.AssigneeID,
+			&i.TeamID,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listAllTicketsOldestFirst = `-- name: ListAllTicketsOldestFirst :many
+SELECT organization_id, id, type, title, description, classification, status, priority, requester_id, assignee_id, team_id, created_at, updated_at FROM tickets
+WHERE organization_id = $1 AND id > $2
+  AND (CAST($3 AS TEXT) = '' OR status = $3)
+  AND (CAST($4 AS TEXT) = '' OR priority = $4)
+  AND (CAST($5 AS TEXT) = '' OR assignee_id = $5)
+  AND (CAST($6 AS TEXT) = '' OR requester_id = $6)
+  AND (CAST($7 AS TEXT) = '' OR team_id = $7)
+  AND (CAST($8 AS TEXT) = '' OR id = $8)
+ORDER BY id LIMIT CAST($10 AS BIGINT) OFFSET CAST($9 AS BIGINT)
+`
+
+type ListAllTicketsOldestFirstParams struct {
+	OrganizationID id.Organization
+	Past           id.Ticket
+	Status         string
+	Priority       string
+	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
+	RowOffset      int64
+	RowLimit       int64
+}
+
+func (q *Queries) ListAllTicketsOldestFirst(ctx context.Context, arg ListAllTicketsOldestFirstParams) ([]Ticket, error) {
+	rows, err := q.db.Query(ctx, listAllTicketsOldestFirst,
+		arg.OrganizationID,
+		arg.Past,
+		arg.Status,
+		arg.Priority,
+		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
+		arg.RowOffset,
 		arg.RowLimit,
 	)
 	if err != nil {
@@ -269,24 +375,31 @@ WHERE t.organization_id = $1 AND t.id < $2
   AND (CAST($3 AS TEXT) = '' OR t.status = $3)
   AND (CAST($4 AS TEXT) = '' OR t.priority = $4)
   AND (CAST($5 AS TEXT) = '' OR t.assignee_id = $5)
-  AND (t.requester_id = $6
-    OR (CAST($7 AS BOOLEAN) AND t.assignee_id = $6)
-    OR (CAST($8 AS BOOLEAN) AND (
-        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $6)
+  AND (CAST($6 AS TEXT) = '' OR t.requester_id = $6)
+  AND (CAST($7 AS TEXT) = '' OR t.team_id = $7)
+  AND (CAST($8 AS TEXT) = '' OR t.id = $8)
+  AND (t.requester_id = $9
+    OR (CAST($10 AS BOOLEAN) AND t.assignee_id = $9)
+    OR (CAST($11 AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $9)
         OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
-                             WHERE m.organization_id = $1 AND m.user_id = $6))))
-ORDER BY t.id DESC LIMIT CAST($9 AS BIGINT)
+                             WHERE m.organization_id = $1 AND m.user_id = $9))))
+ORDER BY t.id DESC LIMIT CAST($13 AS BIGINT) OFFSET CAST($12 AS BIGINT)
 `
 
 type ListTicketsParams struct {
 	OrganizationID id.Organization
-	Before         id.Ticket
+	Past           id.Ticket
 	Status         string
 	Priority       string
 	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
 	UserID         id.User
 	SeeAssigned    bool
 	SeeTeam        bool
+	RowOffset      int64
 	RowLimit       int64
 }
 
@@ -294,13 +407,100 @@ type ListTicketsParams struct {
 func (q *Queries) ListTickets(ctx context.Context, arg ListTicketsParams) ([]Ticket, error) {
 	rows, err := q.db.Query(ctx, listTickets,
 		arg.OrganizationID,
-		arg.Before,
+		arg.Past,
 		arg.Status,
 		arg.Priority,
 		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
 		arg.UserID,
 		arg.SeeAssigned,
 		arg.SeeTeam,
+		arg.RowOffset,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Ticket{}
+	for rows.Next() {
+		var i Ticket
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Type,
+			&i.Title,
+			&i.Description,
+			&i.Classification,
+			&i.Status,
+			&i.Priority,
+			&i.RequesterID,
+			&i.AssigneeID,
+			&i.TeamID,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listTicketsOldestFirst = `-- name: ListTicketsOldestFirst :many
+SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
+WHERE t.organization_id = $1 AND t.id > $2
+  AND (CAST($3 AS TEXT) = '' OR t.status = $3)
+  AND (CAST($4 AS TEXT) = '' OR t.priority = $4)
+  AND (CAST($5 AS TEXT) = '' OR t.assignee_id = $5)
+  AND (CAST($6 AS TEXT) = '' OR t.requester_id = $6)
+  AND (CAST($7 AS TEXT) = '' OR t.team_id = $7)
+  AND (CAST($8 AS TEXT) = '' OR t.id = $8)
+  AND (t.requester_id = $9
+    OR (CAST($10 AS BOOLEAN) AND t.assignee_id = $9)
+    OR (CAST($11 AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $9)
+        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
+                             WHERE m.organization_id = $1 AND m.user_id = $9))))
+ORDER BY t.id LIMIT CAST($13 AS BIGINT) OFFSET CAST($12 AS BIGINT)
+`
+
+type ListTicketsOldestFirstParams struct {
+	OrganizationID id.Organization
+	Past           id.Ticket
+	Status         string
+	Priority       string
+	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
+	UserID         id.User
+	SeeAssigned    bool
+	SeeTeam        bool
+	RowOffset      int64
+	RowLimit       int64
+}
+
+// ListTickets the other way round.
+func (q *Queries) ListTicketsOldestFirst(ctx context.Context, arg ListTicketsOldestFirstParams) ([]Ticket, error) {
+	rows, err := q.db.Query(ctx, listTicketsOldestFirst,
+		arg.OrganizationID,
+		arg.Past,
+		arg.Status,
+		arg.Priority,
+		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
+		arg.UserID,
+		arg.SeeAssigned,
+		arg.SeeTeam,
+		arg.RowOffset,
 		arg.RowLimit,
 	)
 	if err != nil {

@@ -3,6 +3,7 @@ package easyvista_test
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -313,6 +314,149 @@ func TestC9_Pages(t *testing.T) {
 		}
 		s.Do(t, "GET", "/api/v1/second-tenant/requests?cursor="+cursor, nil,
 			servertest.Bearer(s.Seeds.AccessTokens[1].Token)).Want(t, 400)
+	})
+}
+
+// C9: offset, max_rows, sort and search give what they ask for, and what is not honoured is refused; nothing that narrows
+// a list is dropped in silence. What is denied is told before what is misspelled (C8).
+func TestC9_Parameters(t *testing.T) {
+	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
+		boss := servertest.Demo("admin")
+		manager, agent := s.UserID(t, servertest.Manager), s.UserID(t, servertest.Agent)
+		for i := range 3 {
+			s.Do(t, "POST", "/v1/tickets", object{"type": "task", "title": fmt.Sprint("task ", i), "priority": "low",
+				"assigneeId": agent}, s.As(t, servertest.Manager)).Want(t, 201)
+			s.Do(t, "POST", base+"/tokens", object{"name": fmt.Sprint("token ", i), "user": "manager"}, boss).
+				Want(t, 201)
+		}
+		type page struct {
+			Count   int `json:"record_count"`
+			Total   int `json:"total_record_count"`
+			Records []map[string]any
+			Next    string `json:"@next"`
+		}
+		get := func(path string, by servertest.Change) (p page) {
+			t.Helper()
+			s.Do(t, "GET", path, nil, by).Want(t, 200).Into(t, &p)
+			return p
+		}
+		ids := func(p page) string {
+			var list []string
+			for _, r := range p.Records {
+				list = append(list, r["id"].(string))
+			}
+			return strings.Join(list, " ")
+		}
+		follow := func(path string) string { // all ids behind an address, by @next
+			var list []string
+			for pages := 0; path != "" && pages < 50; pages++ {
+				p := get(path, boss)
+				list = append(list, ids(p))
+				if path = p.Next; path != "" {
+					path = local(t, path)
+				}
+			}
+			return strings.Join(list, " ")
+		}
+		for _, name := range []string{"/requests", "/tokens"} {
+			whole := get(base+name, boss)
+			all := strings.Fields(ids(whole))
+			backwards := slices.Clone(all)
+			slices.Reverse(backwards)
+			ascending := slices.Clone(all)
+			slices.Sort(ascending)
+			descending := slices.Clone(ascending)
+			slices.Reverse(descending)
+			// As public clients walk: by offset, until there is no @next.
+			var seen []string
+			for offset := 0; offset < 50; offset++ {
+				p := get(fmt.Sprint(base, name, "?max_rows=1&offset=", offset), boss)
+				seen = append(seen, strings.Fields(ids(p))...)
+				if p.Count != 1 || p.Total != whole.Total {
+					t.Errorf("%s from %d: %d of %d", name, offset, p.Count, p.Total)
+				}
+				if p.Next == "" {
+					break
+				}
+			}
+			if !slices.Equal(seen, all) {
+				t.Errorf("%s by offset: %v, want %v", name, seen, all)
+			}
+			if p := get(fmt.Sprint(base, name, "?offset=", len(all)), boss); p.Count != 0 || p.Next != "" ||
+				p.Total != whole.Total || p.Records == nil {
+				t.Errorf("%s behind the end: %+v", name, p)
+			}
+			for query, want := range map[string][]string{"offset=2&max_rows=2": all[2:], "sort=created_at": ascending,
+				"sort=created_at+asc&max_rows=3": ascending, "sort=CREATED_AT%20DESC&max_rows=2": descending,
+				"sort=id+desc": descending, "sort=id&max_rows=2&offset=1": ascending[1:]} {
+				if got := follow(base + name + "?" + query); got != strings.Join(want, " ") {
+					t.Errorf("%s?%s: %s, want %v", name, query, got, want)
+				}
+			}
+			for _, query := range []string{"offset=-1", "offset=x", "offset=100001", "offset=99999999999999999999",
+				"offset=1.5", "max_rows=0", "max_rows=1&max_rows=2", "offset=1&offset=1", "sort=title", "sort=id+up",
+				"sort=id+asc,created_at", "search=title", "search=title:x", "search=:x", "search=id:", "search=x",
+				"search=" + url.QueryEscape(`user:"manager`), "search=" + url.QueryEscape(`user:"manager"x`), "fields=id",
+				"formatDate=x", "page=2", "Status=new", "nothing="} {
+				r := s.Do(t, "GET", base+name+"?"+query, nil, boss)
+				if r.Status != 400 || r.String("error_code") != "VALIDATION_ERROR" {
+					t.Errorf("%s?%s: %d %s", name, query, r.Status, r.Body)
+				}
+			}
+			u, err := url.Parse(get(base+name+"?max_rows=1", boss).Next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cursor := u.Query().Get("cursor")
+			for _, query := range []string{"offset=1", "offset=0", "sort=id"} { // for another order it is no position
+				s.Do(t, "GET", base+name+"?"+query+"&cursor="+cursor, nil, boss).Want(t, 400)
+			}
+			s.Do(t, "GET", base+name+"/"+all[0]+"?fields=id", nil, boss).Want(t, 400)
+		}
+		ticket := get(base+"/requests?search=priority:low&max_rows=1", boss).Records[0]["id"].(string)
+		for query, want := range map[string]int{"search=status:new": 7, "search=Priority:low": 4,
+			`search=id:"` + ticket + `"`: 1, "search=assignee_id:" + agent: 4,
+			`search=priority:"low",assignee_id:` + agent: 3, "search=priority:low,requester_id:" + manager: 3,
+			"search=id:tkt_01BX5ZZKBKACTAV9WEVGEMMVRZ": 0, "search=team_id:team_01BX5ZZKBKACTAV9WEVGEMMVRZ": 0,
+			"status=new&search=priority:low": 4} {
+			path := base + "/requests?max_rows=2&" + strings.ReplaceAll(query, `"`, "%22")
+			if p, n := get(path, boss), len(strings.Fields(follow(path))); p.Total != n {
+				t.Errorf("%s: %d in all, %d by @next", query, p.Total, n)
+			} else if n != want {
+				t.Errorf("%s: %d, want %d", query, n, want)
+			}
+			if p := get(path, servertest.Demo("enduser")); p.Total > 2 || p.Count > p.Total {
+				t.Errorf("an end user finds %d by %s", p.Total, query)
+			}
+		}
+		for _, query := range []string{"search=status:lost", "search=status:!new", "search=assignee_id:is_null",
+			"search=id~tkt", "search=status:new,status:open", "status=new&search=status:new", "search=title:task",
+			"search=type:task", "status=new&status=new",
+			"search=requester_id:" + manager + ",assignee_id:" + agent, "status=lost"} {
+			s.Do(t, "GET", base+"/requests?"+query, nil, boss).Want(t, 400)
+		}
+		for query, want := range map[string]int{"user:manager": 4, `user:"` + servertest.Manager + `"`: 4,
+			"user:" + manager: 4, "user:admin": 0, "user:nobody": 0} {
+			if p := get(base+"/tokens?search="+url.QueryEscape(query), boss); p.Total != want || p.Count != want {
+				t.Errorf("%s: %d of %d, want %d", query, p.Count, p.Total, want)
+			}
+		}
+		// Whoever sees their own alone learns nothing of others, nor whether there are such people.
+		own := servertest.Demo("manager")
+		for _, query := range []string{"user:admin", "user:nobody"} {
+			r := s.Do(t, "GET", base+"/tokens?search="+query, nil, own)
+			if r.Status == 200 && r.Get("total_record_count") != 0.0 {
+				t.Errorf("%s by a manager: %s", query, r.Body)
+			}
+		}
+		// What is denied, and what does not exist, is one answer, however it is asked for.
+		denied := servertest.Demo("enduser")
+		for _, path := range []string{"/tokens", "/nothing", "/nothing?x=1&x=2", "/tokens?x=1&x=2", "/tokens?offset=-1",
+			"/nothing?offset=-1"} {
+			if r := s.Do(t, "GET", base+path, nil, denied); r.Status != 403 || r.String("error_code") != "FORBIDDEN" {
+				t.Errorf("%s: %d %s", path, r.Status, r.Body)
+			}
+		}
 	})
 }
 

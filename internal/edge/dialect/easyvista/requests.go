@@ -1,11 +1,7 @@
 package easyvista
 
 import (
-	"errors"
 	"net/http"
-	"net/url"
-	"slices"
-	"strings"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
@@ -44,25 +40,21 @@ func (s Deps) request(r *http.Request, t servicedesk.Ticket) requestRecord {
 		Team: text(string(t.Team)), CreatedAt: moment(t.CreatedAt), UpdatedAt: moment(t.UpdatedAt)}
 }
 
-// oneOf checks a filter; none is good.
-func oneOf(name, value string, words []string) error {
-	if value == "" || slices.Contains(words, value) {
-		return nil
-	}
-	return fault.Invalidf(name, "must be one of %s", strings.Join(words, ", "))
-}
+// requestFields have an index each.
+var requestFields = searchable{"id": idOf[id.Ticket]("id"), "status": oneOf("status", servicedesk.Statuses),
+	"priority": oneOf("priority", servicedesk.Priorities), "requester_id": idOf[id.User]("requester_id"),
+	"assignee_id": idOf[id.User]("assignee_id"), "team_id": idOf[id.Team]("team_id")}
 
 func (s Deps) listRequests(w http.ResponseWriter, r *http.Request) error {
-	ctx, p, q := r.Context(), web.InfoOf(r.Context()).Principal, r.URL.Query()
-	filters := url.Values{"status": {q.Get("status")}, "priority": {q.Get("priority")}}
-	most, err1 := rows(r)
-	before, err2 := s.position(r, "requests", filters)
-	if err := errors.Join(err1, err2, oneOf("status", q.Get("status"), servicedesk.Statuses),
-		oneOf("priority", q.Get("priority"), servicedesk.Priorities)); err != nil {
+	ctx, p := r.Context(), web.InfoOf(r.Context()).Principal
+	a, err := s.read(r, "requests", true, requestFields, "status", "priority")
+	if err != nil {
 		return err
 	}
-	f := servicedesk.Filter{Status: q.Get("status"), Priority: q.Get("priority"), Before: id.Ticket(before),
-		Limit: most + 1}
+	f := servicedesk.Filter{Ticket: id.Ticket(a.fields["id"]), Status: a.fields["status"],
+		Priority: a.fields["priority"], Requester: a.fields["requester_id"], Assignee: a.fields["assignee_id"],
+		Team: a.fields["team_id"], OldestFirst: !a.newest, Past: id.Ticket(a.position), Offset: a.offset,
+		Limit: a.rows + 1}
 	found, err := s.Desk.List(ctx, p, f)
 	if err != nil {
 		return err
@@ -71,9 +63,7 @@ func (s Deps) listRequests(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeList(s, w, r, "requests", filters, found, most, total, func(t servicedesk.Ticket) string {
-		return string(t.ID)
-	},
+	return writeList(s, w, r, a, found, total, func(t servicedesk.Ticket) string { return string(t.ID) },
 		func(t servicedesk.Ticket) (requestRecord, error) { return s.request(r, t), nil })
 }
 

@@ -3,7 +3,6 @@ package easyvista
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -56,26 +55,36 @@ func (s Deps) show(r *http.Request, zone *time.Location, c credential.Credential
 	return t, nil
 }
 
+// tokenFields: a user is named as where a token is made. One who does not exist has no tokens, as one whose tokens the
+// caller may not see.
+var tokenFields = searchable{"user": func(string) error { return nil }}
+
 func (s Deps) listTokens(w http.ResponseWriter, r *http.Request) error {
 	ctx, p := r.Context(), web.InfoOf(r.Context()).Principal
-	most, err1 := rows(r)
-	after, err2 := s.position(r, "tokens", nil)
-	zone, err3 := s.zone(r, p)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	a, err1 := s.read(r, "tokens", false, tokenFields)
+	zone, err2 := s.zone(r, p)
+	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	found, err := s.Credentials.List(ctx, p, credential.AccessToken,
-		credential.Filter{After: id.Credential(after), Limit: most + 1})
+	f := credential.Filter{NewestFirst: a.newest, Past: id.Credential(a.position), Offset: a.offset, Limit: a.rows + 1}
+	if name := a.fields["user"]; name != "" {
+		owner, err := s.owner(r, p, name)
+		if err != nil {
+			return err
+		}
+		if f.Owner = owner.ID; f.Owner == "" {
+			f.Owner = name // nobody's id
+		}
+	}
+	found, err := s.Credentials.List(ctx, p, credential.AccessToken, f)
 	if err != nil {
 		return err
 	}
-	total, err := s.Credentials.Count(ctx, p, credential.AccessToken)
+	total, err := s.Credentials.Count(ctx, p, credential.AccessToken, f.Owner)
 	if err != nil {
 		return err
 	}
-	return writeList(s, w, r, "tokens", url.Values{}, found, most, total, func(c credential.Credential) string {
-		return string(c.ID)
-	},
+	return writeList(s, w, r, a, found, total, func(c credential.Credential) string { return string(c.ID) },
 		func(c credential.Credential) (tokenRecord, error) { return s.show(r, zone, c) })
 }
 

@@ -36,7 +36,7 @@ func (s Deps) listTokens(w http.ResponseWriter, r *http.Request) error {
 	for _, state := range []credential.State{credential.Active, credential.Off} {
 		for after := id.Credential(""); ; {
 			page, err := s.Credentials.List(r.Context(), p, credential.SystemToken,
-				credential.Filter{State: state, After: after, Limit: tokenPage})
+				credential.Filter{State: state, Past: after, Limit: tokenPage})
 			if err != nil {
 				return err
 			}
