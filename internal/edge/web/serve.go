@@ -13,6 +13,9 @@ import (
 	"time"
 	"unicode"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
@@ -33,6 +36,10 @@ func (k *Kit) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		Address: address, UserAgent: printable(r.UserAgent())}, path: r.URL.EscapedPath(), logger: k.o.Log}
 	if !readable {
 		k.unread.Inc()
+	}
+	if span := trace.SpanFromContext(r.Context()); span.IsRecording() {
+		// instead of what is in X-Forwarded-For, whoever wrote that
+		span.SetAttributes(attribute.String("client.address", address))
 	}
 	if len(r.Header[k.o.Forwarded]) > 0 && !fromTrusted(r, k.o.TrustedProxies) {
 		k.ignored.Inc()

@@ -8,12 +8,17 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
+	"log/slog"
 	"math/big"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 )
 
 // ATK60, G6: only a cursor that was made for a list is read there, whatever comes.
@@ -172,6 +177,31 @@ func TestWEB07_ProxyCertificate(t *testing.T) {
 		got, err := read(r)
 		if (err != nil) != c.bad || (len(got) == 1) != (c.want != nil) || len(got) == 1 && !got[0].Equal(c.want) {
 			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+// WEB07: spans tell the address that everything else goes by, and not what anybody wrote into X-Forwarded-For.
+func TestWEB07_Spans(t *testing.T) {
+	t.Parallel()
+	recorder := tracetest.NewSpanRecorder()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
+	kit := New(Options{PublicURL: &url.URL{Scheme: "https", Host: "auth.example.com"}, Log: slog.New(slog.DiscardHandler),
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Forwarded: ForwardedFor})
+	for peer, want := range map[string]string{"203.0.113.1:5": "203.0.113.1", "10.0.0.1:5": "198.51.100.8"} {
+		r := httptest.NewRequest("GET", "/nothing", nil)
+		r.RemoteAddr = peer
+		r.Header.Set("X-Forwarded-For", "198.51.100.7, 198.51.100.8:17085")
+		otelhttp.NewHandler(kit, "x", otelhttp.WithTracerProvider(provider)).ServeHTTP(httptest.NewRecorder(), r)
+		spans := recorder.Ended()
+		got := ""
+		for _, a := range spans[len(spans)-1].Attributes() {
+			if a.Key == "client.address" {
+				got = a.Value.AsString()
+			}
+		}
+		if got != want {
+			t.Errorf("from %s: %q, want %q", peer, got, want)
 		}
 	}
 }
