@@ -22,8 +22,8 @@ func oddQuery(raw string) bool {
 	return err != nil || !utf8.ValidString(q) || strings.IndexByte(q, 0) >= 0
 }
 
-// checkQuery refuses a parameter that is given twice, of which two parsers take another, and one that the route does not
-// take: it was meant to narrow the answer, and dropped in silence it would widen it.
+// checkQuery refuses a parameter that is given twice, since two parsers take two of its values, and one that the route
+// does not know: it was meant to narrow the answer, and dropped in silence it would widen it.
 func checkQuery(r *http.Request, takes []string) error {
 	if r.URL.RawQuery == "" {
 		return nil

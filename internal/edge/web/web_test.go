@@ -165,8 +165,8 @@ func TestWEB07_ProxyCertificate(t *testing.T) {
 		"not closed":       {"10.0.0.1:5", []string{":" + encoded}, nil, true},
 		"something before": {"10.0.0.1:5", []string{url.PathEscape("x\n" + text)}, nil, true},
 		"something behind": {"10.0.0.1:5", []string{url.PathEscape(text + text)}, nil, true},
-		"with a header": {"10.0.0.1:5", []string{url.PathEscape(strings.Replace(text, "-----\n", "-----\nA: b\n\n", 1))},
-			nil, true},
+		"with a header": {"10.0.0.1:5",
+			[]string{url.PathEscape(strings.Replace(text, "-----\n", "-----\nA: b\n\n", 1))}, nil, true},
 		"from elsewhere": {"203.0.113.1:5", []string{":" + encoded + ":"}, proxys, false},
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
@@ -186,8 +186,8 @@ func TestWEB07_Spans(t *testing.T) {
 	t.Parallel()
 	recorder := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
-	kit := New(Options{PublicURL: &url.URL{Scheme: "https", Host: "auth.example.com"}, Log: slog.New(slog.DiscardHandler),
-		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Forwarded: ForwardedFor})
+	kit := New(Options{PublicURL: &url.URL{Scheme: "https", Host: "auth.example.com"},
+		Log: slog.New(slog.DiscardHandler), TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Forwarded: ForwardedFor})
 	for peer, want := range map[string]string{"203.0.113.1:5": "203.0.113.1", "10.0.0.1:5": "198.51.100.8"} {
 		r := httptest.NewRequest("GET", "/nothing", nil)
 		r.RemoteAddr = peer

@@ -317,8 +317,8 @@ func TestC9_Pages(t *testing.T) {
 	})
 }
 
-// C9: offset, max_rows, sort and search give what they ask for, and what is not honoured is refused; nothing that narrows
-// a list is dropped in silence. What is denied is told before what is misspelled (C8).
+// C9: offset, max_rows, sort and search give what they ask for, and what is not honoured is refused; nothing that
+// narrows a list is dropped in silence. What is denied is told before what is misspelled (C8).
 func TestC9_Parameters(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		boss := servertest.Demo("admin")

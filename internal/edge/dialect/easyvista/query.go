@@ -95,7 +95,7 @@ func readSort(text string, newestFirst bool) (newest bool, err error) {
 func (a *asked) readSearch(text string, can searchable) error {
 	for rest := text; rest != ""; {
 		field, value, ok := strings.Cut(rest, ":")
-		if rest = ""; !ok {
+		if !ok {
 			return errSearch()
 		}
 		if quoted, is := strings.CutPrefix(value, `"`); is {
