@@ -187,7 +187,8 @@ func TestWEB07_Spans(t *testing.T) {
 	recorder := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(recorder))
 	kit := New(Options{PublicURL: &url.URL{Scheme: "https", Host: "auth.example.com"},
-		Log: slog.New(slog.DiscardHandler), TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, Forwarded: ForwardedFor})
+		Log: slog.New(slog.DiscardHandler), Forwarded: ForwardedFor,
+		TrustedProxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}})
 	for peer, want := range map[string]string{"203.0.113.1:5": "203.0.113.1", "10.0.0.1:5": "198.51.100.8"} {
 		r := httptest.NewRequest("GET", "/nothing", nil)
 		r.RemoteAddr = peer
