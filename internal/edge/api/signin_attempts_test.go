@@ -133,8 +133,8 @@ func TestA5_AddressLock(t *testing.T) {
 	})
 }
 
-// WEB07, A5: who is told by a proxy and cannot be read has limits of their own, whatever the port. The proxy's address is
-// not locked by them, nor is anybody else. The audit log shows what was told, and a counter that there is such.
+// WEB07, A5: who is told by a proxy and cannot be read has limits of their own, whatever the port. The proxy's address
+// is not locked by them, nor is anybody else. The audit log shows what was told, and a counter that there is such.
 func TestWEB07_UnreadableForwards(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
 		from := func(text string) servertest.Change { return servertest.Header("Forwarded", "for="+text) }
