@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 
@@ -86,7 +88,7 @@ func (serveCommand) Run(c *cli, e *env) error {
 		return err
 	}
 	defer closeServer(s, log)
-	link, err := s.SetupLink(e.ctx)
+	link, until, err := s.SetupLink(e.ctx)
 	if err != nil {
 		return err
 	}
@@ -95,8 +97,31 @@ func (serveCommand) Run(c *cli, e *env) error {
 		log.Info("ready", "address", address, "publicURL", s.Public.String(), "engine", s.DB.Engine(), "version",
 			version)
 		if !link.IsZero() {
-			fmt.Fprintf(e.stderr, "There is no operator yet. Make the first one within 24 hours at\n  %s\nor with: "+
-				"gatehouse admin create\n", link.Reveal())
+			fmt.Fprintf(e.stderr, "There is no operator yet. Make the first one at this link, which works once, until %s:\n"+
+				"  %s\nor with this command, which asks for a password:\n  %s admin create --email %s\n",
+				until.Format(time.RFC3339), link.Reveal(), c.self(), exampleOperator)
 		}
 	})
+}
+
+// exampleOperator stands in printed commands for the reader's own address.
+const exampleOperator = "operator@example.com"
+
+// self is how a shell calls this program again, with the same configuration file.
+func (c *cli) self() string {
+	line := shellWord(os.Args[0])
+	if c.Config != "" {
+		line += " --config " + shellWord(c.Config)
+	}
+	return line
+}
+
+// shellWord quotes what a POSIX shell would read as more than one plain word.
+func shellWord(s string) string {
+	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+:@", r)
+	}) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

@@ -37,26 +37,22 @@ func (s *Server) EnsurePlatform(ctx context.Context) (organization.Organization,
 	return o, err
 }
 
-// SetupLink gives a single-use link at which the first operator is made, or nothing if there is one already. A new link
-// ends the former.
-func (s *Server) SetupLink(ctx context.Context) (secret.Secret, error) {
+// SetupLink gives the link at which the first operator is made, and until when it works, or nothing if there is one
+// already. It is the same on every node and at every start, until it is used or a day old.
+func (s *Server) SetupLink(ctx context.Context) (link secret.Secret, until time.Time, err error) {
 	platform, err := s.EnsurePlatform(ctx)
 	if err != nil {
-		return secret.Secret{}, err
+		return link, until, err
 	}
 	if n, err := s.Users.Operators(ctx); err != nil || n > 0 {
-		return secret.Secret{}, err
+		return link, until, err
 	}
-	var token secret.Secret
-	err = s.DB.Tx(ctx, platform.ID, func(tx *sqldb.Tx) error {
-		token, err = s.OneTime.Issue(ctx, tx, platform.ID, purposeSetup, setupSubject, "", s.now(),
-			s.now().Add(setupLifetime))
-		return err
-	})
+	token, until, err := s.OneTime.Stand(ctx, platform.ID, purposeSetup, setupSubject, s.now(),
+		s.now().Add(setupLifetime))
 	if err != nil {
-		return secret.Secret{}, err
+		return link, until, err
 	}
-	return secret.New(s.Public.JoinPath("setup").String() + "#token=" + token.Reveal()), nil
+	return secret.New(s.Public.JoinPath("setup").String() + "#token=" + token.Reveal()), until, nil
 }
 
 // CompleteSetup makes the first operator with a set-up link. It works once, and only while there is no operator.

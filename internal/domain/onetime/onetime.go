@@ -21,13 +21,14 @@ const secretBytes = 32
 
 // Service issues and consumes.
 type Service struct {
-	db  *sqldb.DB
-	key []byte
+	db   *sqldb.DB
+	ring *keyring.Ring
+	key  []byte
 }
 
 // New makes the service.
 func New(db *sqldb.DB, ring *keyring.Ring) *Service {
-	return &Service{db: db, key: ring.Subkey("one-time secrets")}
+	return &Service{db: db, ring: ring, key: ring.Subkey("one-time secrets")}
 }
 
 func (s *Service) digest(purpose string, value secret.Secret) string {
@@ -50,6 +51,36 @@ func (s *Service) Add(ctx context.Context, tx *sqldb.Tx, org id.Organization, pu
 	return s.add(ctx, onetimedb.New(tx), org, purpose, "", subject, payload, now, expires)
 }
 
+// Stand gives the one secret of a subject that every node shows again and again, until it is used or too old: then it
+// makes another, which works until expires. It is the only kind that is kept, sealed.
+func (s *Service) Stand(ctx context.Context, org id.Organization, purpose, subject string, now,
+	expires time.Time) (value secret.Secret, until time.Time, err error) {
+	place := "onetime " + string(org) + " " + purpose + " " + subject
+	err = s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
+		q := onetimedb.New(tx)
+		if err := q.Hold(ctx, org); err != nil {
+			return fmt.Errorf("link: hold: %w", err)
+		}
+		row, err := q.Standing(ctx, org, purpose, subject, sqldb.MillisOf(now))
+		if err == nil {
+			plain, err := s.ring.Open(row.Payload, place)
+			if err == nil {
+				value, until = secret.New(string(plain)), row.ExpiresAt.Time()
+				return nil
+			}
+			// sealed by an encryption key that is gone, or not at all: another takes its place
+		} else if !errors.Is(err, sqldb.ErrNoRows) {
+			return fmt.Errorf("link: standing: %w", err)
+		}
+		if err := q.Withdraw(ctx, org, purpose, subject); err != nil {
+			return fmt.Errorf("link: withdraw: %w", err)
+		}
+		value, until = secret.Token("", secretBytes), expires
+		return s.insert(ctx, q, org, purpose, value, subject, s.ring.Seal([]byte(value.Reveal()), place), now, expires)
+	})
+	return value, until, err
+}
+
 // Begin makes a secret that stands for something begun, whose state is the payload. Beside it others of the same
 // subject go on.
 func (s *Service) Begin(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, prefix, subject,
@@ -60,13 +91,21 @@ func (s *Service) Begin(ctx context.Context, tx *sqldb.Tx, org id.Organization, 
 func (s *Service) add(ctx context.Context, q *onetimedb.Queries, org id.Organization, purpose, prefix, subject,
 	payload string, now, expires time.Time) (secret.Secret, error) {
 	value := secret.Token(prefix, secretBytes)
+	if err := s.insert(ctx, q, org, purpose, value, subject, payload, now, expires); err != nil {
+		return secret.Secret{}, err
+	}
+	return value, nil
+}
+
+func (s *Service) insert(ctx context.Context, q *onetimedb.Queries, org id.Organization, purpose string,
+	value secret.Secret, subject, payload string, now, expires time.Time) error {
 	err := q.Insert(ctx, onetimedb.InsertParams{OrganizationID: org, Purpose: purpose, Digest: s.digest(purpose, value),
 		Subject: subject, Payload: payload,
 		CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
 	if err != nil {
-		return secret.Secret{}, fmt.Errorf("link: issue: %w", err)
+		return fmt.Errorf("link: issue: %w", err)
 	}
-	return value, nil
+	return nil
 }
 
 // Withdraw makes the unused secrets of a subject worthless.

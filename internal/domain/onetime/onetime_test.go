@@ -92,3 +92,80 @@ func TestATK25_PurposesApart(t *testing.T) {
 		}
 	})
 }
+
+// One standing secret of a subject is the same for every node, until it is used or too old; the database alone gives it
+// to nobody.
+func TestStand(t *testing.T) {
+	t.Parallel()
+	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
+		ctx, now := t.Context(), time.UnixMilli(1_700_000_000_000)
+		org := id.Organization("org_01BX5ZZKBKACTAV9WEVGEMMVRZ")
+		db := sqldbtest.Open(t, address)
+		err := db.PlatformTx(ctx, "an organization for a test", func(tx *sqldb.Tx) error {
+			_, err := tx.Exec(ctx, `INSERT INTO organizations (id, slug, name, state, settings, created_at, updated_at)
+				VALUES ($1, 'platform', 'Platform', 'active', '{}', 1, 1)`, org)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		first := keyring.Generate()
+		node := func(keys ...secret.Secret) *Service {
+			ring, err := keyring.New(keys)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return New(sqldbtest.Open(t, address), ring)
+		}
+		stand := func(s *Service, now time.Time) (string, time.Time) {
+			t.Helper()
+			value, until, err := s.Stand(ctx, org, "setup", "first operator", now, now.Add(24*time.Hour))
+			if err != nil {
+				t.Fatal(err)
+			}
+			return value.Reveal(), until
+		}
+		var wg sync.WaitGroup
+		got := make([]string, 4)
+		for i := range got {
+			s := node(first)
+			wg.Go(func() { got[i], _ = stand(s, now) })
+		}
+		wg.Wait()
+		for _, other := range got[1:] {
+			if other != got[0] {
+				t.Fatalf("nodes that start at once disagree: %q", got)
+			}
+		}
+		s := node(first)
+		if again, until := stand(s, now.Add(23*time.Hour)); again != got[0] || !until.Equal(now.Add(24*time.Hour)) {
+			t.Errorf("a later start shows another, or one that works longer: %v", until)
+		}
+		var rows, clear int
+		if err := db.Platform("look for the value").QueryRow(ctx, `SELECT count(*),
+			COALESCE(SUM(CASE WHEN payload LIKE $1 OR digest LIKE $1 THEN 1 ELSE 0 END), 0) FROM onetime`,
+			"%"+got[0]+"%").Scan(&rows, &clear); err != nil || rows != 1 || clear != 0 {
+			t.Errorf("%d rows, %d with the value in clear: %v", rows, clear, err)
+		}
+		if another, _ := stand(node(keyring.Generate(), first), now); another != got[0] {
+			t.Error("a further encryption key changes it")
+		}
+		if _, _, err := s.Find(ctx, "setup", secret.New(got[0]), now.Add(24*time.Hour)); err == nil {
+			t.Error("it works after its day")
+		}
+		next, until := stand(s, now.Add(24*time.Hour))
+		if next == got[0] || !until.Equal(now.Add(48*time.Hour)) {
+			t.Errorf("after its day there is no new one: %v", until)
+		}
+		err = db.Tx(ctx, org, func(tx *sqldb.Tx) error {
+			_, err := s.Consume(ctx, tx, org, "setup", secret.New(next), now.Add(25*time.Hour))
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if third, _ := stand(s, now.Add(25*time.Hour)); third == next {
+			t.Error("one that was used is shown again")
+		}
+	})
+}

@@ -29,6 +29,16 @@ func (q *Queries) Consume(ctx context.Context, now sqldb.Millis, organizationID 
 	return subject, err
 }
 
+const hold = `-- name: Hold :exec
+UPDATE organizations SET updated_at = updated_at WHERE id = $1
+`
+
+// Changes nothing and holds the organization until the transaction ends: of nodes that start at once one makes what stands.
+func (q *Queries) Hold(ctx context.Context, organizationID id.Organization) error {
+	_, err := q.db.Exec(ctx, hold, organizationID)
+	return err
+}
+
 const insert = `-- name: Insert :exec
 INSERT INTO onetime (organization_id, purpose, digest, subject, payload, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 `
@@ -115,6 +125,28 @@ func (q *Queries) PlatformPurge(ctx context.Context, before sqldb.Millis, rowLim
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const standing = `-- name: Standing :one
+SELECT payload, expires_at FROM onetime WHERE organization_id = $1 AND purpose = $2 AND subject = $3 AND used_at = 0 AND expires_at > $4
+ORDER BY expires_at DESC LIMIT 1
+`
+
+type StandingRow struct {
+	Payload   string
+	ExpiresAt sqldb.Millis
+}
+
+func (q *Queries) Standing(ctx context.Context, organizationID id.Organization, purpose string, subject string, now sqldb.Millis) (StandingRow, error) {
+	row := q.db.QueryRow(ctx, standing,
+		organizationID,
+		purpose,
+		subject,
+		now,
+	)
+	var i StandingRow
+	err := row.Scan(&i.Payload, &i.ExpiresAt)
+	return i, err
 }
 
 const try = `-- name: Try :execrows
