@@ -63,33 +63,46 @@ func (a *Authenticator) joinCredential(ctx context.Context, s *subject) error {
 }
 
 // unknownLimit is how many values a minute one network may present that look right and are nobody's: each costs a
-// question to the database. Values that are known, of whoever shares the address, go on.
+// question to the database. Credentials that are known, of whoever shares the address, go on.
 const unknownLimit = 300
 
 // LookUp finds the credential of a digest that was shown from an address; empty: by an authenticated client, which asks
 // about tokens of others.
-func (s *Services) LookUp(ctx context.Context, digest, address string) (credential.Credential, error) {
+func (s *Services) LookUp(ctx context.Context, digest, address string) (c credential.Credential, err error) {
 	if address == "" || s.Credentials.Known(digest) {
 		return s.Credentials.Find(ctx, digest)
 	}
+	err = s.sparing(ctx, "credentials", address, fault.NotFound, func() error {
+		if c, err = s.Credentials.Find(ctx, digest); err == nil {
+			s.Credentials.Remember(digest)
+		}
+		return err
+	})
+	return c, err
+}
+
+// TryLink does what the secret of a link allows, or only tells, for a caller at an address.
+func (s *Services) TryLink(ctx context.Context, address string, try func() error) error {
+	return s.sparing(ctx, "links", address, fault.Unauthenticated, try)
+}
+
+// sparing asks about a value that anybody may show, unless too many of a network were nobody's, which the answer is then
+// a failure of the kind nobodys.
+func (s *Services) sparing(ctx context.Context, what, address string, nobodys fault.Kind, ask func() error) error {
 	operator, err := s.Organizations.Operator(ctx)
-	if fault.Is(err, fault.NotFound) { // not set up: there are no credentials
-		return s.Credentials.Find(ctx, digest)
+	if fault.Is(err, fault.NotFound) { // not set up: there is nothing to guess
+		return ask()
 	}
 	if err != nil {
-		return credential.Credential{}, err
+		return err
 	}
-	k, now := ratelimit.Key(operator.ID, "unknown credentials from "+attempt.Network(address)), s.Now()
+	k, now := ratelimit.Key(operator.ID, "unknown "+what+" from "+attempt.Network(address)), s.Now()
 	if left, spent := s.Limiter.Spent(k, unknownLimit, now); spent {
-		return credential.Credential{}, fault.Limitedf(fault.CodeRateLimited, left,
-			"Too many unknown credentials from this address.")
+		return fault.Limitedf(fault.CodeRateLimited, left, "Too many unknown %s from this address.", what)
 	}
-	c, err := s.Credentials.Find(ctx, digest)
-	switch {
-	case err == nil:
-		s.Credentials.Remember(digest)
-	case fault.Is(err, fault.NotFound):
+	err = ask()
+	if fault.Is(err, nobodys) {
 		s.Limiter.Take(ctx, k, unknownLimit, now)
 	}
-	return c, err
+	return err
 }

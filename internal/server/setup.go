@@ -55,22 +55,28 @@ func (s *Server) SetupLink(ctx context.Context) (link secret.Secret, until time.
 	return secret.New(s.Public.JoinPath("setup").String() + "#token=" + token.Reveal()), until, nil
 }
 
+// AtSetup tells the organization in which a set-up link makes the first operator, and uses nothing up.
+func (s *Server) AtSetup(ctx context.Context, token secret.Secret) (organization.Organization, error) {
+	org, _, err := s.OneTime.Find(ctx, purposeSetup, token, s.now())
+	if err != nil {
+		return organization.Organization{}, err
+	}
+	if n, err := s.Users.Operators(ctx); err != nil {
+		return organization.Organization{}, err
+	} else if n > 0 {
+		return organization.Organization{}, fault.Conflictf("There is an operator already.")
+	}
+	return s.Organizations.Facts(ctx, org)
+}
+
 // CompleteSetup makes the first operator with a set-up link. It works once, and only while there is no operator.
 func (s *Server) CompleteSetup(ctx context.Context, source principal.Source, token secret.Secret, email, name,
 	password string) (user.User, error) {
-	org, _, err := s.OneTime.Find(ctx, purposeSetup, token, s.now())
+	platform, err := s.AtSetup(ctx, token)
 	if err != nil {
 		return user.User{}, err
 	}
-	if n, err := s.Users.Operators(ctx); err != nil {
-		return user.User{}, err
-	} else if n > 0 {
-		return user.User{}, fault.Conflictf("There is an operator already.")
-	}
-	platform, err := s.Organizations.Facts(ctx, org)
-	if err != nil {
-		return user.User{}, err
-	}
+	org := platform.ID
 	n := user.NewUser{Email: email, Name: name, Role: permission.RoleSuperUser}
 	if n.PasswordHash, err = s.hash(ctx, source.Address, platform, n, password); err != nil {
 		return user.User{}, err

@@ -334,6 +334,11 @@ func (q *requests) table() map[string]func() request {
 			return request{method: "POST", path: "/v1/auth/invitations/accept",
 				body: object{"token": token, "password": servertest.TestPassword, "name": "Somebody"}, good: 201}
 		},
+		"POST /v1/auth/links/inspect": func() request {
+			token := linkToken(q.made("/v1/users", object{"email": q.email(), "role": "end_user"}), "setPasswordUrl")
+			return request{method: "POST", path: "/v1/auth/links/inspect",
+				body: object{"page": "set-password", "token": token}, good: 200}
+		},
 		"POST /v1/setup": func() request { // it is set up; refusing is what it can do
 			return request{method: "POST", path: "/v1/setup",
 				body: object{"token": "nobody's", "email": "x@platform.example", "name": "x",
@@ -494,6 +499,8 @@ func (q *requests) table() map[string]func() request {
 		"GET /setup":                                get("/setup", nil),
 		"GET /assets/link.js":                       get("/assets/link.js", nil),
 		"GET /assets/link.css":                      get("/assets/link.css", nil),
+		"GET /assets/icon.svg":                      get("/assets/icon.svg", nil),
+		"GET /{$}":                                  get("/", nil),
 		"any /verify":                               get("/verify?permission=tickets:read", &q.agent),
 		"GET " + "/api/v1/{account}/requests":       get(ev+"/requests", &boss),
 		"GET " + "/api/v1/{account}/tokens":         get(ev+"/tokens", &boss),

@@ -14,7 +14,6 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
-	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -317,22 +316,11 @@ func (s *Service) revoke(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 // teams it names.
 func (s *Service) Accept(ctx context.Context, source principal.Source, token secret.Secret, name, plain string) (User,
 	error) {
-	link, from, err := s.openLink(ctx, purposeInvitation, token)
+	org, inv, from, err := s.atInvitation(ctx, token)
 	if err != nil {
 		return User{}, err
 	}
-	orgID, subject := link.Organization, link.Subject
-	org, err := s.organizations.Facts(ctx, orgID)
-	if err != nil {
-		return User{}, err
-	}
-	if org.State != organization.Active {
-		return User{}, fault.Forbiddenf("The organization is not active.")
-	}
-	inv, err := s.oneInvitation(userdb.New(s.db.Tenant(orgID)).GetInvitation(ctx, orgID, id.Invitation(subject)))
-	if err != nil {
-		return User{}, err
-	}
+	orgID := org.ID
 	if name == "" {
 		name = inv.Name
 	}
@@ -341,7 +329,8 @@ func (s *Service) Accept(ctx context.Context, source principal.Source, token sec
 	if err != nil {
 		return User{}, err
 	}
-	invitee := principal.Principal{Kind: principal.User, ID: subject, Home: orgID, Organization: orgID, Source: source}
+	invitee := principal.Principal{Kind: principal.User, ID: string(inv.ID), Home: orgID, Organization: orgID,
+		Source: source}
 	var u User
 	err = s.db.Tx(ctx, orgID, func(tx *sqldb.Tx) error {
 		// as it stands now: it may have been changed while the password was hashed
@@ -355,7 +344,7 @@ func (s *Service) Accept(ctx context.Context, source principal.Source, token sec
 		if _, err := s.onetime.Consume(ctx, tx, orgID, purposeInvitation, token, s.now()); err != nil {
 			return err
 		}
-		if err := s.onetime.Withdraw(ctx, tx, orgID, purposeInvitation, subject); err != nil { // the other link
+		if err := s.onetime.Withdraw(ctx, tx, orgID, purposeInvitation, string(inv.ID)); err != nil { // the other link
 			return err
 		}
 		if u, err = s.insert(ctx, tx, invitee, NewUser{Email: inv.Email, Name: name, Kind: Person, Role: inv.Role,

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
@@ -78,4 +80,61 @@ func (s *Service) openLink(ctx context.Context, purpose string, token secret.Sec
 		}
 	}
 	return f, from, nil
+}
+
+// Link is what a link stands for, told to whoever holds it before they use it.
+type Link struct {
+	Organization organization.Organization
+	Email        string
+	Name         string
+	MinLength    int // of the password that is chosen there
+}
+
+// AtLink tells what a link stands for and uses nothing up. One that was used, is too old or never existed is refused as
+// it would be where it is used.
+func (s *Service) AtLink(ctx context.Context, page string, token secret.Secret) (Link, error) {
+	if page == "accept-invitation" {
+		org, inv, _, err := s.atInvitation(ctx, token)
+		return Link{org, inv.Email, inv.Name, s.policy(org, User{Kind: Person}).MinLength}, err
+	}
+	purpose := purposeSetPassword
+	if page == "reset-password" {
+		purpose = purposeReset
+	}
+	org, u, _, err := s.atPasswordLink(ctx, purpose, token)
+	return Link{org, u.Email, u.Name, s.policy(org, u).MinLength}, err
+}
+
+// atPasswordLink finds whose password is chosen at a link.
+func (s *Service) atPasswordLink(ctx context.Context, purpose string, token secret.Secret) (org organization.Organization,
+	u User, from origin, err error) {
+	f, from, err := s.openLink(ctx, purpose, token)
+	if err != nil {
+		return org, u, from, err
+	}
+	if org, err = s.organizations.Facts(ctx, f.Organization); err != nil {
+		return org, u, from, err
+	}
+	u, err = one(userdb.New(s.db.Tenant(org.ID)).Get(ctx, org.ID, id.User(f.Subject)))
+	if err == nil && (org.State != organization.Active || u.State != Active) {
+		err = fault.Forbiddenf("The account is not active.")
+	}
+	return org, u, from, err
+}
+
+// atInvitation finds the invitation of a link.
+func (s *Service) atInvitation(ctx context.Context, token secret.Secret) (org organization.Organization, inv Invitation,
+	from origin, err error) {
+	f, from, err := s.openLink(ctx, purposeInvitation, token)
+	if err != nil {
+		return org, inv, from, err
+	}
+	if org, err = s.organizations.Facts(ctx, f.Organization); err != nil {
+		return org, inv, from, err
+	}
+	if org.State != organization.Active {
+		return org, inv, from, fault.Forbiddenf("The organization is not active.")
+	}
+	inv, err = s.oneInvitation(userdb.New(s.db.Tenant(org.ID)).GetInvitation(ctx, org.ID, id.Invitation(f.Subject)))
+	return org, inv, from, err
 }

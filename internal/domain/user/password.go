@@ -267,22 +267,11 @@ func (s *Service) ResetPassword(ctx context.Context, source principal.Source, to
 
 func (s *Service) setByLink(ctx context.Context, source principal.Source, purpose string, token secret.Secret, plain,
 	act string, within Within) (User, error) {
-	link, from, err := s.openLink(ctx, purpose, token)
+	org, u, from, err := s.atPasswordLink(ctx, purpose, token)
 	if err != nil {
 		return User{}, err
 	}
-	orgID := link.Organization
-	org, err := s.organizations.Facts(ctx, orgID)
-	if err != nil {
-		return User{}, err
-	}
-	u, err := one(userdb.New(s.db.Tenant(orgID)).Get(ctx, orgID, id.User(link.Subject)))
-	if err != nil {
-		return User{}, err
-	}
-	if org.State != organization.Active || u.State != Active {
-		return User{}, fault.Forbiddenf("The account is not active.")
-	}
+	orgID := org.ID
 	hash, err := s.hashNew(ctx, source.Address, "password", org, u, plain)
 	if err != nil {
 		return User{}, err

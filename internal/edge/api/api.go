@@ -58,4 +58,5 @@ func Register(to *v1.API, d Deps) {
 	a.registerTickets()
 	a.registerReports()
 	a.registerSetup()
+	a.registerLinks()
 }

@@ -5,12 +5,14 @@ import (
 	"net/http"
 
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
 func (a *routes) registerInvitations() {
 	v1.Register(a.API, v1.Public(http.MethodPost, "/v1/auth/invitations/accept", "the link is the credential"),
-		v1.Created("Accept an invitation", http.StatusUnauthorized, http.StatusForbidden), a.acceptInvitation)
+		v1.Created("Accept an invitation", http.StatusUnauthorized, http.StatusForbidden,
+			http.StatusTooManyRequests), a.acceptInvitation)
 }
 
 type acceptInvitationInput struct {
@@ -24,7 +26,11 @@ type acceptInvitationInput struct {
 func (a *routes) acceptInvitation(ctx context.Context, c v1.Call,
 	in *acceptInvitationInput) (*v1.CreatedOutput[v1.UserBody],
 	error) {
-	u, err := a.Users.Accept(ctx, c.Info.Source, secret.New(in.Body.Token), in.Body.Name, in.Body.Password)
+	var u user.User
+	err := a.Kit.TryLink(ctx, func() (err error) {
+		u, err = a.Users.Accept(ctx, c.Info.Source, secret.New(in.Body.Token), in.Body.Name, in.Body.Password)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

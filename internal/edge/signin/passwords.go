@@ -6,6 +6,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
@@ -15,14 +16,15 @@ func (a *routes) registerPasswords() {
 	change.StepUp = true
 	v1.Register(a.API, change, v1.Op("Change my password", http.StatusTooManyRequests), a.changePassword)
 	v1.Register(a.API, v1.Public(http.MethodPost, "/v1/auth/password/set", "the link is the credential"),
-		v1.Op("Choose a password at a link", http.StatusUnauthorized, http.StatusForbidden), a.setPassword)
+		v1.Op("Choose a password at a link", http.StatusUnauthorized, http.StatusForbidden,
+			http.StatusTooManyRequests), a.setPassword)
 	v1.Register(a.API, v1.Public(http.MethodPost, "/v1/auth/password/forgot",
 		"who forgot their password has no credential"),
 		v1.Accepted("Ask for a mail with a link to choose another password (503 where no mail server is configured)",
 			http.StatusTooManyRequests), a.forgotPassword)
 	v1.Register(a.API, v1.Public(http.MethodPost, "/v1/auth/password/reset", "the mailed link is the credential"),
-		v1.Op("Choose another password at a mailed link", http.StatusUnauthorized, http.StatusForbidden),
-		a.resetPassword)
+		v1.Op("Choose another password at a mailed link", http.StatusUnauthorized, http.StatusForbidden,
+			http.StatusTooManyRequests), a.resetPassword)
 }
 
 type changePasswordInput struct {
@@ -55,7 +57,11 @@ type setPasswordInput struct {
 }
 
 func (a *routes) setPassword(ctx context.Context, c v1.Call, in *setPasswordInput) (*v1.Output[v1.UserBody], error) {
-	u, err := a.Login.SetPassword(ctx, c.Info.Source, secret.New(in.Body.Token), in.Body.Password)
+	var u user.User
+	err := a.Kit.TryLink(ctx, func() (err error) {
+		u, err = a.Login.SetPassword(ctx, c.Info.Source, secret.New(in.Body.Token), in.Body.Password)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +71,11 @@ func (a *routes) setPassword(ctx context.Context, c v1.Call, in *setPasswordInpu
 // resetPassword signs nobody in, and tells nothing but that it is done.
 func (a *routes) resetPassword(ctx context.Context, c v1.Call, in *setPasswordInput) (*v1.Output[passwordReset],
 	error) {
-	if _, err := a.Login.ResetPassword(ctx, c.Info.Source, secret.New(in.Body.Token), in.Body.Password); err != nil {
+	err := a.Kit.TryLink(ctx, func() error {
+		_, err := a.Login.ResetPassword(ctx, c.Info.Source, secret.New(in.Body.Token), in.Body.Password)
+		return err
+	})
+	if err != nil {
 		return nil, err
 	}
 	return v1.Out(passwordReset{true}), nil

@@ -185,3 +185,8 @@ func (k *Kit) serveRaw(w http.ResponseWriter, r *http.Request, info *Info) bool 
 	}
 	return false
 }
+
+// TryLink does what the secret of a link allows, unless too many from the caller's network were nobody's.
+func (k *Kit) TryLink(ctx context.Context, try func() error) error {
+	return k.o.Authenticator.TryLink(ctx, InfoOf(ctx).Source.Address, try)
+}
