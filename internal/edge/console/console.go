@@ -1,5 +1,6 @@
-// Package console serves the pages that links lead to: choosing a password, choosing another one, accepting an
-// invitation, making the first operator. They are static, embedded, and use nothing but the public API.
+// Package console serves the pages that links lead to (choosing a password, choosing another one, accepting an
+// invitation, making the first operator) and a start page. They are static, embedded, and use nothing but the public
+// API.
 package console
 
 import (
@@ -17,7 +18,7 @@ var static embed.FS
 var pages = []string{"/set-password", "/reset-password", "/accept-invitation", "/setup"}
 
 var assets = []struct{ path, contentType string }{{"/assets/link.js", "text/javascript; charset=utf-8"},
-	{"/assets/link.css", "text/css; charset=utf-8"}}
+	{"/assets/link.css", "text/css; charset=utf-8"}, {"/assets/icon.svg", "image/svg+xml"}}
 
 // policy allows the page's own script and style and the API, nothing else, and no frame around it.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
@@ -28,6 +29,7 @@ func Register(kit *web.Kit) {
 	for _, p := range pages {
 		serve(kit, p, "static/link.html", "text/html; charset=utf-8")
 	}
+	serve(kit, "/{$}", "static/start.html", "text/html; charset=utf-8")
 	for _, a := range assets {
 		serve(kit, a.path, "static"+strings.TrimPrefix(a.path, "/assets"), a.contentType)
 	}
@@ -39,7 +41,7 @@ func serve(kit *web.Kit, path, file, contentType string) {
 		panic(err) // embedded
 	}
 	kit.Handle(web.Route{Method: http.MethodGet, Pattern: path,
-		Public: "a static page; its secret is in the fragment and never sent"},
+		Public: "a static page; the secret of a link is in the fragment, which browsers do not send"},
 		http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", contentType)
 			w.Header().Set("Content-Security-Policy", policy)
