@@ -8,7 +8,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 .PHONY: run build lint test test-all check generate fuzz bench faults clean
 
 run: build
-	./bin/gatehouse demo
+	./bin/gatehouse demo --settings bin/demo.yaml
 
 build:
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/gatehouse ./cmd/gatehouse

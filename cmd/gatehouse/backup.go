@@ -18,7 +18,7 @@ type backupCommand struct {
 
 // Run copies the SQLite database while the server runs.
 func (b backupCommand) Run(c *cli, e *env) error {
-	cfg, err := c.load(e)
+	cfg, err := c.find(e)
 	if err != nil {
 		return err
 	}
@@ -53,7 +53,7 @@ func (r restoreCommand) Run(c *cli, e *env) error {
 	if (r.From == "") != r.InPlace {
 		return fmt.Errorf("%w: give the file to restore, or --in-place", errConfiguration)
 	}
-	cfg, err := c.load(e)
+	cfg, err := c.find(e)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -21,6 +22,8 @@ import (
 type demoCommand struct {
 	Listen string `default:"127.0.0.1:8080" help:"Loopback address to listen on; port 0 takes a free one."`
 	JSON   bool   `name:"json" help:"Print one JSON line with every address and credential instead of the text."`
+
+	Settings string `type:"path" placeholder:"FILE" help:"Where the demo's settings are written for other commands (--config); in the temporary folder if left out."`
 
 	PostmanEnvironment string `name:"postman-environment" placeholder:"FILE" help:"Write the demo's address and credentials as a Postman environment for the collection in postman/."`
 }
@@ -69,13 +72,23 @@ func (d demoCommand) Run(e *env) error {
 		}
 		defer os.Remove(d.PostmanEnvironment) // what it opens is gone with the demo
 	}
+	if d.Settings == "" {
+		d.Settings = filepath.Join(dir, "gatehouse.yaml")
+	}
+	if err := writeSettings(d.Settings, demoSettings(cfg, listener.Addr().String())); err != nil {
+		return err
+	}
+	defer os.Remove(d.Settings)
 	s.Start()
 	return s.ServeOn(e.ctx, listener, func() {
 		if d.JSON {
-			json.NewEncoder(e.stdout).Encode(seeds)
+			json.NewEncoder(e.stdout).Encode(struct {
+				demo.Seeds
+				Config string `json:"config"`
+			}{seeds, d.Settings})
 			return
 		}
-		printDemo(e.stdout, seeds)
+		printDemo(e.stdout, seeds, d.Settings)
 	})
 }
 
@@ -102,7 +115,7 @@ func pregenerated(bits int) signingkey.Generator {
 	}
 }
 
-func printDemo(w io.Writer, d demo.Seeds) {
+func printDemo(w io.Writer, d demo.Seeds, settings string) {
 	fmt.Fprintf(w, "Gatehouse demo at %s (data in a temporary folder, gone when you stop it)\n\n", d.URL)
 	fmt.Fprintf(w, "  %-34s %-22s %s\n", "e-mail", "role", "organization")
 	for _, u := range d.Users {
@@ -143,11 +156,16 @@ Integrations of other products change the host name and nothing else:
 
 The second tenant has its own; --json prints all of them, and --postman-environment writes them for the collection in postman/.
 
+Other commands work beside it, in another shell that knows its settings:
+
+  export GATEHOUSE_CONFIG=%[10]s
+  %[11]s credentials report -o acme-corp
+
 Mails, such as links to choose a password, are shown here, on standard error:
 
   curl -s %[1]s/v1/auth/password/forgot -H 'Content-Type: application/json' -d '{"email":"%[2]s"}'
 
 Nobody needs a second factor here; docs/second-factors.md shows how to add one. Ctrl-C stops it.
 `, d.URL, agent.Email, agent.Password, d.APIKeys[0].Key, d.AccessTokens[0].Token, d.Clients[0].ClientID,
-		d.Clients[0].ClientSecret, d.SystemAccessTokens[0].Token, d.ApplicationTokens[0].Token)
+		d.Clients[0].ClientSecret, d.SystemAccessTokens[0].Token, d.ApplicationTokens[0].Token, shellWord(settings), shellWord(os.Args[0]))
 }

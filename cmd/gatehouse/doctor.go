@@ -15,7 +15,7 @@ type doctorCommand struct {
 
 // Run prints what it finds, a line each, and fails if something is to be repaired.
 func (d doctorCommand) Run(c *cli, e *env) error {
-	cfg, err := c.load(e)
+	cfg, err := c.find(e)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,7 @@ type migrateCommand struct {
 }
 
 func (m migrateCommand) Run(c *cli, e *env) error {
-	cfg, err := c.load(e)
+	cfg, err := c.find(e)
 	if err != nil {
 		return err
 	}

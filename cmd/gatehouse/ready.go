@@ -15,7 +15,7 @@ type readyCommand struct{}
 
 // Run asks the server of this configuration, on this machine, whether it is ready: for containers that have no curl.
 func (readyCommand) Run(c *cli, e *env) error {
-	cfg, err := c.load(e)
+	cfg, err := c.find(e)
 	if err != nil {
 		return err
 	}

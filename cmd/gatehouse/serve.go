@@ -50,7 +50,7 @@ const unknownProxy = "public_url is https and the server speaks plain HTTP, so t
 
 // open builds a server for a command that does one thing.
 func (c *cli) open(e *env) (*server.Server, error) {
-	cfg, err := c.load(e)
+	cfg, err := c.find(e)
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +88,9 @@ func (serveCommand) Run(c *cli, e *env) error {
 		return err
 	}
 	defer closeServer(s, log)
+	if err := leaveSettings(cfg); err != nil {
+		log.Warn("commands in other shells will not find the settings of this server", "error", err)
+	}
 	link, until, err := s.SetupLink(e.ctx)
 	if err != nil {
 		return err
