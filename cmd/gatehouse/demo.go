@@ -167,5 +167,6 @@ Mails, such as links to choose a password, are shown here, on standard error:
 
 Nobody needs a second factor here; docs/second-factors.md shows how to add one. Ctrl-C stops it.
 `, d.URL, agent.Email, agent.Password, d.APIKeys[0].Key, d.AccessTokens[0].Token, d.Clients[0].ClientID,
-		d.Clients[0].ClientSecret, d.SystemAccessTokens[0].Token, d.ApplicationTokens[0].Token, shellWord(settings), shellWord(os.Args[0]))
+		d.Clients[0].ClientSecret, d.SystemAccessTokens[0].Token, d.ApplicationTokens[0].Token, shellWord(settings),
+		shellWord(os.Args[0]))
 }

@@ -100,8 +100,8 @@ func (serveCommand) Run(c *cli, e *env) error {
 		log.Info("ready", "address", address, "publicURL", s.Public.String(), "engine", s.DB.Engine(), "version",
 			version)
 		if !link.IsZero() {
-			fmt.Fprintf(e.stderr, "There is no operator yet. Make the first one at this link, which works once, until %s:\n"+
-				"  %s\nor with this command, which asks for a password:\n  %s admin create --email %s\n",
+			fmt.Fprintf(e.stderr, "There is no operator yet. Make the first one at this link, which works once, "+
+				"until %s:\n  %s\nor with this command, which asks for a password:\n  %s admin create --email %s\n",
 				until.Format(time.RFC3339), link.Reveal(), c.self(), exampleOperator)
 		}
 	})
@@ -121,9 +121,11 @@ func (c *cli) self() string {
 
 // shellWord quotes what a POSIX shell would read as more than one plain word.
 func shellWord(s string) string {
-	if s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+:@", r)
-	}) {
+	special := func(r rune) bool {
+		return r > unicode.MaxASCII ||
+			!unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("/._-+:@", r)
+	}
+	if s != "" && !strings.ContainsFunc(s, special) {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

@@ -86,8 +86,8 @@ func (s *Services) TryLink(ctx context.Context, address string, try func() error
 	return s.sparing(ctx, "links", address, fault.Unauthenticated, try)
 }
 
-// sparing asks about a value that anybody may show, unless too many of a network were nobody's, which the answer is then
-// a failure of the kind nobodys.
+// sparing asks about a value that anybody may show, unless too many of a network were nobody's. The answer to one of
+// those is a failure of the kind nobodys.
 func (s *Services) sparing(ctx context.Context, what, address string, nobodys fault.Kind, ask func() error) error {
 	operator, err := s.Organizations.Operator(ctx)
 	if fault.Is(err, fault.NotFound) { // not set up: there is nothing to guess

@@ -74,8 +74,8 @@ func Parse(s string) (Permission, error) {
 	}
 	actions, ok := current.Load().words[parts[0]]
 	if !ok {
-		return Permission{}, fmt.Errorf("permission %q: unknown resource %q; those of your own APIs stand in the setting "+
-			"resources", s, parts[0])
+		return Permission{}, fmt.Errorf("permission %q: unknown resource %q; those of your own APIs stand in the "+
+			"setting resources", s, parts[0])
 	}
 	scopes, ok := actions[parts[1]]
 	if !ok {

@@ -38,7 +38,8 @@ func TestInspectLink(t *testing.T) {
 			return r.String("id"), tokenOf(r.String("url"))
 		}
 		s.Do(t, "PATCH", "/v1/organization",
-			object{"settings": object{"allowedOrigins": []string{"https://desk.acme-corp.example"}}}, admin).Want(t, 200)
+			object{"settings": object{"allowedOrigins": []string{"https://desk.acme-corp.example"}}}, admin).
+			Want(t, 200)
 		_, set := user("set")
 		_, invited := invite("invited")
 		s.Do(t, "POST", "/v1/auth/password/forgot", object{"email": servertest.Agent}).Want(t, 202)
