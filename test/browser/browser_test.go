@@ -245,7 +245,7 @@ func TestA12_ResetPage(t *testing.T) {
 	}
 	look(t, ctx, "reset-error")
 	if r := fill(t, ctx, map[string]any{"password": "another fine passphrase"}); r["title"] != "Done" ||
-		r["leads"] != s.origin+"/" {
+		r["leads"] != s.origin+"/start" {
 		t.Errorf("%v", r)
 	}
 	look(t, ctx, "reset-done")
@@ -294,7 +294,7 @@ func TestLinkPages(t *testing.T) {
 		{"invitation", invited, "Accept the invitation", "Acme Corp", "asked@acme-corp.example", "name", nil,
 			"https://desk.acme-corp.example/"},
 		{"setup", setup.Reveal(), "Make the first operator", "Platform", "a new one", "email",
-			map[string]any{"email": "first@platform.example"}, s.origin + "/"},
+			map[string]any{"email": "first@platform.example"}, s.origin + "/start"},
 	} {
 		at := opened(t, ctx, c.link)
 		if at["title"] != c.title || at["organization"] != c.organization || at["account"] != c.account ||
@@ -315,7 +315,7 @@ func TestLinkPages(t *testing.T) {
 		}
 		look(t, ctx, c.name+"-done")
 		if r := opened(t, ctx, c.link); r["form"] != false || r["title"] != "This link does not work" ||
-			r["leads"] != s.origin+"/" {
+			r["leads"] != s.origin+"/start" {
 			t.Errorf("%s, used: %v", c.name, r)
 		}
 		page, _, _ := strings.Cut(c.link, "#")
@@ -327,7 +327,7 @@ func TestLinkPages(t *testing.T) {
 			t.Errorf("%s, incomplete: %v", c.name, r)
 		}
 	}
-	if err := chromedp.Do(ctx, chromedp.Navigate(s.origin+"/")); err != nil {
+	if err := chromedp.Do(ctx, chromedp.Navigate(s.origin+"/start")); err != nil {
 		t.Fatal(err)
 	}
 	look(t, ctx, "start")

@@ -500,7 +500,7 @@ func (q *requests) table() map[string]func() request {
 		"GET /assets/link.js":                       get("/assets/link.js", nil),
 		"GET /assets/link.css":                      get("/assets/link.css", nil),
 		"GET /assets/icon.svg":                      get("/assets/icon.svg", nil),
-		"GET /{$}":                                  get("/", nil),
+		"GET /start":                                get("/start", nil),
 		"any /verify":                               get("/verify?permission=tickets:read", &q.agent),
 		"GET " + "/api/v1/{account}/requests":       get(ev+"/requests", &boss),
 		"GET " + "/api/v1/{account}/tokens":         get(ev+"/tokens", &boss),

@@ -29,7 +29,7 @@ func Register(kit *web.Kit) {
 	for _, p := range pages {
 		serve(kit, p, "static/link.html", "text/html; charset=utf-8")
 	}
-	serve(kit, "/{$}", "static/start.html", "text/html; charset=utf-8")
+	serve(kit, "/start", "static/start.html", "text/html; charset=utf-8")
 	for _, a := range assets {
 		serve(kit, a.path, "static"+strings.TrimPrefix(a.path, "/assets"), a.contentType)
 	}

@@ -34,10 +34,10 @@
     say(title, lead);
     $("form").remove();
     $("for").hidden = !link;
-    for (const to of applications.length ? applications : ["/"]) {
+    for (const to of applications.length ? applications : ["/start"]) {
       const a = document.createElement("a");
       a.href = to;
-      a.textContent = to === "/" ? "Where to sign in" : "Go on to " + new URL(to).host;
+      a.textContent = to === "/start" ? "Where to sign in" : "Go on to " + new URL(to).host;
       $("next").appendChild(document.createElement("li")).append(a);
     }
     $("next").hidden = false;
