@@ -55,7 +55,8 @@ type (
 // Who has which method. A signature that changes, or a name that is mistyped, does not compile.
 var (
 	_ = []purger{(*onetime.Service)(nil), (*attempt.Service)(nil), (*session.Service)(nil), (*token.Service)(nil),
-		(*user.Service)(nil), (*mfa.Service)(nil), (*mail.Outbox)(nil), (*ratelimit.Limiter)(nil)}
+		(*user.Service)(nil), (*mfa.Service)(nil), (*mail.Outbox)(nil), (*ratelimit.Limiter)(nil),
+		(*organization.Service)(nil)}
 	_ = []flusher{(*session.Service)(nil), (*credential.Service)(nil), (*client.Service)(nil)}
 	_ = []voider{(*onetime.Service)(nil), (*session.Service)(nil), (*token.Service)(nil), (*client.Service)(nil),
 		(*credential.Service)(nil), (*user.Service)(nil), (*mfa.Service)(nil), (*signingkey.Service)(nil),
@@ -126,6 +127,30 @@ func (s *Server) Start() {
 
 // settle is done once in a process: tests build hundreds of servers.
 var settle sync.Once
+
+// auditSizePart tells how much the audit log holds.
+func auditSizePart(_ context.Context, s *Server) error {
+	gauge := func(name, help string) prometheus.Gauge {
+		g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
+		s.Metrics.MustRegister(g)
+		return g
+	}
+	events := gauge("gatehouse_audit_events", "Events in the audit log; on PostgreSQL an estimate.")
+	bytes := gauge("gatehouse_audit_bytes", "What the audit log takes on disk, with its indexes.")
+	measure := func(ctx context.Context) error {
+		size, err := s.Audit.Size(ctx)
+		events.Set(float64(size.Rows))
+		bytes.Set(float64(size.Bytes))
+		return err
+	}
+	s.run(func(ctx context.Context) {
+		if err := measure(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("the audit log was not measured", "error", err)
+		}
+	})
+	s.every("audit size", time.Hour, measure)
+	return nil
+}
 
 const (
 	purgeBatch = 1000

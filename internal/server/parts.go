@@ -56,7 +56,7 @@ var parts = []func(context.Context, *Server) error{
 	peoplePart, keysPart, sessionsPart, machinesPart, tokensPart, factorsPart, deskPart, knots,
 	authnPart, kitPart,
 	v1Part, oauthPart, gatewayPart, dialectsPart, pagesPart, healthPart, tracingPart,
-	housekeepingPart,
+	housekeepingPart, auditSizePart,
 }
 
 // feedPart hears of changes that other processes make. Redis makes it quicker, and carries shared facts.
@@ -128,6 +128,7 @@ func peoplePart(_ context.Context, s *Server) error {
 	s.Audit = audit.New(s.DB)
 	s.OneTime = onetime.New(s.DB, s.ring)
 	s.Organizations = organization.New(s.DB, s.caches, organization.MFAPolicy(s.Config.DefaultMFA), s.now)
+	s.Organizations.UseRetention(time.Duration(s.Config.AuditRetention))
 	s.Roles = role.New(s.DB, s.caches, s.now)
 	s.Users = user.New(user.Deps{DB: s.DB, Now: s.now, Caches: s.caches, Organizations: s.Organizations,
 		Roles: s.Roles, OneTime: s.OneTime, Hasher: s.Hasher, Mails: s.Mails})

@@ -42,7 +42,8 @@ func TestReadOnlyDatabase(t *testing.T) {
 			t.Helper()
 			for _, d := range admin.Doctor(t.Context(), s.Config, slog.New(slog.DiscardHandler)) {
 				if d.Check == "database writes" {
-					if !found || d.Verdict != admin.Bad || !strings.Contains(d.Finding, "default_transaction_read_only") {
+					if !found || d.Verdict != admin.Bad ||
+						!strings.Contains(d.Finding, "default_transaction_read_only") {
 						t.Errorf("doctor: %+v", d)
 					}
 					return

@@ -58,6 +58,9 @@ func TestAuditRetention(t *testing.T) {
 				}
 			}
 		}
+		if size, err := s.Audit.Size(t.Context()); err != nil || size.Bytes <= 0 {
+			t.Errorf("size %+v: %v", size, err)
+		}
 		for _, org := range orgs {
 			write(org, 400*day, many)
 			write(org, 100*day, 3)

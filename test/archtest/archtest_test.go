@@ -134,19 +134,20 @@ func TestImportsGoDownward(t *testing.T) {
 // platformCallers may ask across organizations. Whoever joins the list says why in the call. Removing what expired does
 // so by its nature: a Purge in a life.go needs no place here.
 var platformCallers = map[string]int{
-	"internal/authn/authn.go":                  1, // an operator acts in a tenant: recorded in both
-	"internal/domain/attempt/attempt.go":       6, // counters belong to names and addresses, not to organizations
-	"internal/domain/attempt/mails.go":         1, // the mails of all organizations are bounded together
-	"internal/domain/client/service.go":        1, // a token request names its client by client_id alone
-	"internal/domain/credential/use.go":        2, // a credential's digest is all there is; how old all are
-	"internal/platform/ratelimit/ratelimit.go": 1, // forget past minutes
-	"internal/server/admin/installation.go":    1, // an announcement, to see that it is heard
-	"internal/platform/jobs/lease.go":          2, // leases belong to the installation
-	"internal/platform/mail/outbox.go":         3, // what is due, and purge
-	"internal/domain/onetime/onetime.go":       1, // a secret's digest is all there is
-	"internal/domain/organization/service.go":  7, // organizations themselves
-	"internal/domain/signingkey/service.go":    6, // keys serve all; since when tokens count
-	"internal/domain/user/service.go":          2, // a sign-in name without an organization; is there an operator
+	"internal/authn/authn.go":                   1, // an operator acts in a tenant: recorded in both
+	"internal/domain/attempt/attempt.go":        6, // counters belong to names and addresses, not to organizations
+	"internal/domain/attempt/mails.go":          1, // the mails of all organizations are bounded together
+	"internal/domain/organization/retention.go": 1, // housekeeping goes over all organizations
+	"internal/domain/client/service.go":         1, // a token request names its client by client_id alone
+	"internal/domain/credential/use.go":         2, // a credential's digest is all there is; how old all are
+	"internal/platform/ratelimit/ratelimit.go":  1, // forget past minutes
+	"internal/server/admin/installation.go":     1, // an announcement, to see that it is heard
+	"internal/platform/jobs/lease.go":           2, // leases belong to the installation
+	"internal/platform/mail/outbox.go":          3, // what is due, and purge
+	"internal/domain/onetime/onetime.go":        1, // a secret's digest is all there is
+	"internal/domain/organization/service.go":   7, // organizations themselves
+	"internal/domain/signingkey/service.go":     6, // keys serve all; since when tokens count
+	"internal/domain/user/service.go":           2, // a sign-in name without an organization; is there an operator
 }
 
 func TestPlatformCallers(t *testing.T) {

@@ -37,3 +37,8 @@ func Purge(ctx context.Context, tx *sqldb.Tx, org id.Organization, before time.T
 	}
 	return n, nil
 }
+
+// Size is how much the audit log holds.
+func (s *Service) Size(ctx context.Context) (sqldb.Size, error) {
+	return s.db.TableSize(ctx, "audit_events")
+}

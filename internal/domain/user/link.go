@@ -46,8 +46,8 @@ func (s *Service) issueLinks(ctx context.Context, tx *sqldb.Tx, p principal.Prin
 	if p.Kind != principal.User && !p.IsSystem() {
 		from.Machine = id.Credential(p.ID)
 	}
-	if l.handed, err = s.onetime.Issue(ctx, tx, org.ID, purpose, subject, from.payload(), s.now(), expires); err != nil ||
-		!s.mails.Sends() {
+	l.handed, err = s.onetime.Issue(ctx, tx, org.ID, purpose, subject, from.payload(), s.now(), expires)
+	if err != nil || !s.mails.Sends() {
 		return l, err
 	}
 	from.Proves = true
@@ -106,8 +106,8 @@ func (s *Service) AtLink(ctx context.Context, page string, token secret.Secret) 
 }
 
 // atPasswordLink finds whose password is chosen at a link.
-func (s *Service) atPasswordLink(ctx context.Context, purpose string, token secret.Secret) (org organization.Organization,
-	u User, from origin, err error) {
+func (s *Service) atPasswordLink(ctx context.Context, purpose string,
+	token secret.Secret) (org organization.Organization, u User, from origin, err error) {
 	f, from, err := s.openLink(ctx, purpose, token)
 	if err != nil {
 		return org, u, from, err

@@ -296,7 +296,8 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 	}
 	u := User{ID: row.ID, Organization: p.Organization, Email: email, Username: username, Name: name, Kind: n.Kind,
 		Role: n.Role, State: Active,
-		HasPassword: n.PasswordHash != "", EmailVerified: n.verified, CreatedAt: row.CreatedAt.Time(), UpdatedAt: row.CreatedAt.Time()}
+		HasPassword: n.PasswordHash != "", EmailVerified: n.verified,
+		CreatedAt: row.CreatedAt.Time(), UpdatedAt: row.CreatedAt.Time()}
 	return u, s.changed(ctx, tx, p, u, "user.created", map[string]string{"role": u.Role, "type": string(u.Kind)})
 }
 

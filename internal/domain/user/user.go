@@ -69,7 +69,8 @@ func (u User) PasswordHash() string { return u.passwordHash }
 func fromRow(r userdb.User) User {
 	return User{ID: r.ID, Organization: r.OrganizationID, Email: r.Email, Username: r.Username, Name: r.Name,
 		Kind: Kind(r.Kind), Role: r.Role,
-		State: State(r.State), HasPassword: r.PasswordHash != "", EmailVerified: r.EmailVerified, MFAExempt: r.MfaExempt, MFARequired: r.MfaRequired,
+		State: State(r.State), HasPassword: r.PasswordHash != "", EmailVerified: r.EmailVerified,
+		MFAExempt: r.MfaExempt, MFARequired: r.MfaRequired,
 		SecondFactors: strings.Fields(r.SecondFactors), CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(),
 		passwordHash: r.PasswordHash, passwordChangedAt: r.PasswordChangedAt.Time()}
 }

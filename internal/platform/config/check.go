@@ -105,6 +105,9 @@ func (c *Config) check() faults {
 	if every := time.Duration(c.Housekeeping); every < time.Second || every > 24*time.Hour {
 		f.add("housekeeping_every", "must be from 1s to 24h")
 	}
+	if kept := time.Duration(c.AuditRetention); kept != 0 && kept < 30*24*time.Hour {
+		f.add("audit_retention", "must be 0s (for ever) or at least 30d")
+	}
 	for key, d := range map[string]Duration{"shutdown_delay": c.ShutdownDelay, "shutdown_grace": c.ShutdownGrace} {
 		if d < 0 || time.Duration(d) > 10*time.Minute {
 			f.add(key, "must be from 0s to 10m")

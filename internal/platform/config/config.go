@@ -48,6 +48,7 @@ type Config struct {
 	DatabasePool   int             `yaml:"database_connections" doc:"Most connections to PostgreSQL, or readers of the SQLite file."`
 	MaxRequests    int             `yaml:"max_requests" doc:"Most requests at once; more are answered 503, before anything is done."`
 	Housekeeping   Duration        `yaml:"housekeeping_every" doc:"How often one of the nodes removes what has expired."`
+	AuditRetention Duration        `yaml:"audit_retention" doc:"How long events of the audit log are kept, at least 30d; 0s keeps them for ever. An organization may keep its own for a shorter time."`
 	ShutdownDelay  Duration        `yaml:"shutdown_delay" doc:"How long a node that is told to stop goes on serving while /readyz says that it is stopping, so that load balancers send nothing more."`
 	ShutdownGrace  Duration        `yaml:"shutdown_grace" doc:"How long running requests may finish when the server stops."`
 }

@@ -47,6 +47,8 @@ func TestWEB13_Faults(t *testing.T) {
 		{"GATEHOUSE_OUTBOUND_ALLOWED_NETWORKS", "one,two", "outbound.allowed_networks: \"two\" is"},
 		{"GATEHOUSE_METRICS_LISTEN", "0.0.0.0:9464", "metrics.listen"},
 		{"GATEHOUSE_METRICS_LISTEN", ":9464", "metrics.listen"},
+		{"GATEHOUSE_AUDIT_RETENTION", "29d", "audit_retention"},
+		{"GATEHOUSE_AUDIT_RETENTION", "-1s", "audit_retention"},
 		{"GATEHOUSE_FORWARDED_HEADER", "X-Real-IP", "forwarded_header"},
 		{"GATEHOUSE_MTLS_CERTIFICATE_HEADER", "X Client Cert", "mtls.certificate_header: must be the name"},
 		{"GATEHOUSE_TLS_LISTEN", "0.0.0.0:443", "tls"},

@@ -94,8 +94,9 @@ func (d *doctor) database() bool {
 		d.roles(db)
 	}
 	if err := db.CheckWrites(d.ctx); err != nil {
-		d.say("database writes", Bad, "Point `database` at the primary, or let it write again (default_transaction_read_only"+
-			", free disk space): until then nobody signs in and nothing can be revoked.", "%v", err)
+		d.say("database writes", Bad, "Point `database` at the primary, or let it write again "+
+			"(default_transaction_read_only, free disk space): until then nobody signs in and nothing can be revoked.",
+			"%v", err)
 	}
 	d.clock(db)
 	steps, err := db.Migrations(d.ctx)

@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
@@ -45,7 +46,27 @@ func (d *doctor) installation() {
 		d.say("credentials", Good, "", "of %d that work none is over a year old or unused for 90 days; %d never expire",
 			a.Active, a.NeverExpire)
 	}
+	d.audit(s)
 	d.feed(s)
+}
+
+// manyEvents in the audit log, which nobody said for how long to keep, are worth a word.
+const manyEvents = 10_000_000
+
+func (d *doctor) audit(s *server.Server) {
+	size, err := s.Audit.Size(d.ctx)
+	if err != nil {
+		d.say("audit log", Bad, "", "%v", err)
+		return
+	}
+	kept, verdict, remedy := "kept for ever", Good, ""
+	if days := time.Duration(d.c.AuditRetention) / (24 * time.Hour); days > 0 {
+		kept = fmt.Sprintf("kept for %d days", days)
+	} else if size.Rows > manyEvents {
+		verdict, remedy = Warn, "Say with audit_retention for how long events are kept."
+	}
+	d.say("audit log", verdict, remedy, "%d events, %d MiB, %s unless an organization keeps its own for a shorter time",
+		size.Rows, size.Bytes>>20, kept)
 }
 
 func (d *doctor) keys(s *server.Server) {
