@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
@@ -50,7 +51,7 @@ func TestSettingsAreFound(t *testing.T) {
 			t.Errorf("%v: %d %s%s", args, code, out, errs)
 		}
 	}
-	file := i.database + ".settings.yaml"
+	file := sqldb.FilePath(i.database) + ".settings.yaml"
 	text, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)

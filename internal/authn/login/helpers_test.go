@@ -91,15 +91,15 @@ func newService(t *testing.T, db *sqldb.DB, now func() time.Time, o hashing.Opti
 	caches := &cache.Group{Feed: invalidation.New(db, log)}
 	organizations := organization.New(db, caches, organization.MFAOptional, now)
 	roles := role.New(db, caches, now)
+	attempts := attempt.New(db, ring, limits, now)
 	mails := mail.NewOutbox(mail.Deps{DB: db, Now: now, Log: log, Ring: ring, Holder: "test",
-		Public: &url.URL{Scheme: "https", Host: "auth.example.com"}, Sender: noSender{}})
+		Public: &url.URL{Scheme: "https", Host: "auth.example.com"}, Sender: noSender{}, Count: attempts.CountMail})
 	users := user.New(user.Deps{DB: db, Now: now, Caches: caches, Organizations: organizations, Roles: roles,
 		OneTime: once,
 		Hasher:  pool, Mails: mails})
 	users.UseSessions(noSessions{})
 	users.UseCredentials(noTokens{})
-	return login.New(login.Services{DB: db, Now: now, Log: log, Hasher: pool, Attempts: attempt.New(db, ring, limits,
-		now),
+	return login.New(login.Services{DB: db, Now: now, Log: log, Hasher: pool, Attempts: attempts,
 		Organizations: organizations, Users: users, OneTime: once, Mails: mails,
 		Factors: mfa.New(mfa.Deps{DB: db, Now: now, Ring: ring, Organizations: organizations, Users: users,
 			OneTime: once,

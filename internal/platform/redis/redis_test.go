@@ -28,7 +28,7 @@ func TestG4_Trouble(t *testing.T) {
 		}
 		t.Cleanup(func() { l.Close() })
 		go answering(l, c.answer)
-		trouble, logged := troubleAt(t, "redis://u:quite-secret@"+l.Addr().String())
+		trouble, logged := troubleAt(t, "redis://u:quite-secret@"+l.Addr().String(), c.want)
 		if !strings.Contains(trouble, c.want) || strings.Contains(trouble+logged, "quite-secret") {
 			t.Errorf("%s: %s, logged %s", c.answer, trouble, logged)
 		}
@@ -41,7 +41,7 @@ func TestG4_Trouble(t *testing.T) {
 	}
 	t.Cleanup(func() { l.Close() })
 	go answering(l, "ERR never asked")
-	if trouble, _ := troubleAt(t, "rediss://"+l.Addr().String()); !strings.Contains(trouble, "unknown authority") {
+	if trouble, _ := troubleAt(t, "rediss://"+l.Addr().String(), "unknown authority"); !strings.Contains(trouble, "unknown authority") {
 		t.Error(trouble)
 	}
 }
@@ -72,7 +72,9 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func troubleAt(t *testing.T, address string) (trouble, logged string) {
+// troubleAt waits for the trouble that is wanted, and gives what it is: on a busy machine the first may be a connection
+// that took too long.
+func troubleAt(t *testing.T, address, want string) (trouble, logged string) {
 	t.Helper()
 	var b buffer
 	c, err := New(address, "test:", slog.New(slog.NewTextHandler(&b, nil)), func([]string) {})
@@ -83,9 +85,10 @@ func troubleAt(t *testing.T, address string) (trouble, logged string) {
 	defer c.Close()
 	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if err, said := c.Trouble(), b.text.Load(); err != nil && said != nil {
-			return err.Error(), *said
+			if trouble, logged = err.Error(), *said; strings.Contains(trouble, want) {
+				return trouble, logged
+			}
 		}
 	}
-	t.Fatal("there is no trouble")
-	return "", ""
+	return trouble, logged
 }
