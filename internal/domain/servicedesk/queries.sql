@@ -2,10 +2,12 @@
 INSERT INTO tickets (organization_id, id, type, title, description, classification, status, priority, requester_id, assignee_id, team_id, created_at, updated_at)
 VALUES ($1, $2, $3, $4, $5, $6, 'new', $7, $8, $9, $10, $11, $11);
 
--- name: ListTickets :many
+-- name: WalkTickets :many
 -- What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
+-- Looks at the newest tickets, however few of them these are.
 SELECT t.* FROM tickets t
-WHERE t.organization_id = @organization_id AND t.id < @past
+JOIN (SELECT w.id FROM tickets w WHERE w.organization_id = @organization_id AND w.id < @past ORDER BY w.id DESC LIMIT CAST(@walked AS BIGINT)) n ON n.id = t.id
+WHERE t.organization_id = @organization_id
   AND (CAST(@status AS TEXT) = '' OR t.status = @status)
   AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
@@ -18,24 +20,44 @@ WHERE t.organization_id = @organization_id AND t.id < @past
         t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = @organization_id AND m.user_id = @user_id)
         OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
                              WHERE m.organization_id = @organization_id AND m.user_id = @user_id))))
+ORDER BY t.id DESC LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: GatherTickets :many
+-- The same of all tickets: reads whatever the user may see. CROSS JOIN tells SQLite to begin at the user's teams.
+SELECT t.* FROM tickets t
+WHERE t.organization_id = @organization_id
+  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
+  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
+  AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
+  AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
+  AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
+  AND (CAST(@id AS TEXT) = '' OR t.id = @id)
+  AND t.id IN (
+    SELECT r.id FROM tickets r WHERE r.organization_id = @organization_id AND r.requester_id = @user_id AND r.id < @past
+    UNION SELECT a.id FROM tickets a WHERE a.organization_id = @organization_id AND a.assignee_id = @user_id AND a.id < @past AND CAST(@see_assigned AS BOOLEAN)
+    UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
+        WHERE x.organization_id = @organization_id AND x.team_id = m.team_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND x.id < @past AND CAST(@see_team AS BOOLEAN)
+    UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
+        WHERE o.organization_id = @organization_id AND o.team_id = m.team_id AND y.organization_id = @organization_id AND y.assignee_id = o.user_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND y.id < @past AND CAST(@see_team AS BOOLEAN))
 ORDER BY t.id DESC LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
 
--- name: ListTicketsOldestFirst :many
--- ListTickets the other way round.
+-- name: GatherTicketsOldestFirst :many
+-- GatherTickets the other way round.
 SELECT t.* FROM tickets t
-WHERE t.organization_id = @organization_id AND t.id > @past
+WHERE t.organization_id = @organization_id
   AND (CAST(@status AS TEXT) = '' OR t.status = @status)
   AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
   AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
   AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
   AND (CAST(@id AS TEXT) = '' OR t.id = @id)
-  AND (t.requester_id = @user_id
-    OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
-    OR (CAST(@see_team AS BOOLEAN) AND (
-        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = @organization_id AND m.user_id = @user_id)
-        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
-                             WHERE m.organization_id = @organization_id AND m.user_id = @user_id))))
+  AND t.id IN (
+    SELECT r.id FROM tickets r WHERE r.organization_id = @organization_id AND r.requester_id = @user_id AND r.id > @past
+    UNION SELECT a.id FROM tickets a WHERE a.organization_id = @organization_id AND a.assignee_id = @user_id AND a.id > @past AND CAST(@see_assigned AS BOOLEAN)
+    UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
+        WHERE x.organization_id = @organization_id AND x.team_id = m.team_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND x.id > @past AND CAST(@see_team AS BOOLEAN)
+    UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
+        WHERE o.organization_id = @organization_id AND o.team_id = m.team_id AND y.organization_id = @organization_id AND y.assignee_id = o.user_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND y.id > @past AND CAST(@see_team AS BOOLEAN))
 ORDER BY t.id LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
 
 -- name: ListAllTickets :many
@@ -61,7 +83,7 @@ WHERE organization_id = @organization_id AND id > @past
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
 
 -- name: CountVisibleTickets :one
--- How many a caller may see; as ListTickets.
+-- How many a caller may see; as GatherTickets.
 SELECT CAST(count(*) AS BIGINT) FROM tickets t
 WHERE t.organization_id = @organization_id
   AND (CAST(@status AS TEXT) = '' OR t.status = @status)
@@ -70,12 +92,13 @@ WHERE t.organization_id = @organization_id
   AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
   AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
   AND (CAST(@id AS TEXT) = '' OR t.id = @id)
-  AND (t.requester_id = @user_id
-    OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
-    OR (CAST(@see_team AS BOOLEAN) AND (
-        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = @organization_id AND m.user_id = @user_id)
-        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
-                             WHERE m.organization_id = @organization_id AND m.user_id = @user_id))));
+  AND t.id IN (
+    SELECT r.id FROM tickets r WHERE r.organization_id = @organization_id AND r.requester_id = @user_id
+    UNION SELECT a.id FROM tickets a WHERE a.organization_id = @organization_id AND a.assignee_id = @user_id AND CAST(@see_assigned AS BOOLEAN)
+    UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
+        WHERE x.organization_id = @organization_id AND x.team_id = m.team_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND CAST(@see_team AS BOOLEAN)
+    UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
+        WHERE o.organization_id = @organization_id AND o.team_id = m.team_id AND y.organization_id = @organization_id AND y.assignee_id = o.user_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND CAST(@see_team AS BOOLEAN));
 
 -- name: CountAllTickets :one
 SELECT CAST(count(*) AS BIGINT) FROM tickets

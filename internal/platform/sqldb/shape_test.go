@@ -50,19 +50,20 @@ func TestShape(t *testing.T) {
 
 // What reads more than a page or the rows it answers, and why it may.
 var readsMore = map[string]string{
-	"signingkey.PlatformList":            "a handful of rows in all",
-	"servicedesk.CountTickets":           "a report counts every ticket",
-	"servicedesk.ListTickets":            "walks from the newest on until the page is full",
-	"servicedesk.ListTicketsOldestFirst": "as ListTickets",
-	"servicedesk.CountVisibleTickets":    "counts what one user sees",
-	"servicedesk.CountAllTickets":        "counts them all",
-	"servicedesk.ListPolicies":           "four rows at most",
-	"credential.Report":                  "a walk over all of an organization's, page by page",
-	"credential.Count":                   "counts all of a kind",
-	"audit.CountByDay":                   "a report groups the events of one act in its days",
-	"mfa.CountMethods":                   "groups the few factors of one user",
-	"user.PlatformByEmail":               "sorts the two or three users of one address",
-	"user.RolesInTeam":                   "reads a whole team when somebody joins it",
+	"signingkey.PlatformList":              "a handful of rows in all",
+	"servicedesk.CountTickets":             "a report counts every ticket",
+	"servicedesk.WalkTickets":              "walks from the newest on until the page is full, for a thousand at most",
+	"servicedesk.GatherTickets":            "sorts what one user sees, who sees little",
+	"servicedesk.GatherTicketsOldestFirst": "as GatherTickets",
+	"servicedesk.CountVisibleTickets":      "counts what one user sees",
+	"servicedesk.CountAllTickets":          "counts them all",
+	"servicedesk.ListPolicies":             "four rows at most",
+	"credential.Report":                    "a walk over all of an organization's, page by page",
+	"credential.Count":                     "counts all of a kind",
+	"audit.CountByDay":                     "a report groups the events of one act in its days",
+	"mfa.CountMethods":                     "groups the few factors of one user",
+	"user.PlatformByEmail":                 "sorts the two or three users of one address",
+	"user.RolesInTeam":                     "reads a whole team when somebody joins it",
 }
 
 // neverSent are shapes that the service refuses: no index holds two of these fields.

@@ -87,12 +87,13 @@ WHERE t.organization_id = $1
   AND (CAST($5 AS TEXT) = '' OR t.requester_id = $5)
   AND (CAST($6 AS TEXT) = '' OR t.team_id = $6)
   AND (CAST($7 AS TEXT) = '' OR t.id = $7)
-  AND (t.requester_id = $8
-    OR (CAST($9 AS BOOLEAN) AND t.assignee_id = $8)
-    OR (CAST($10 AS BOOLEAN) AND (
-        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $8)
-        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
-                             WHERE m.organization_id = $1 AND m.user_id = $8))))
+  AND t.id IN (
+    SELECT r.id FROM tickets r WHERE r.organization_id = $1 AND r.requester_id = $8
+    UNION SELECT a.id FROM tickets a WHERE a.organization_id = $1 AND a.assignee_id = $8 AND CAST($9 AS BOOLEAN)
+    UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
+        WHERE x.organization_id = $1 AND x.team_id = m.team_id AND m.organization_id = $1 AND m.user_id = $8 AND CAST($10 AS BOOLEAN)
+    UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
+        WHERE o.organization_id = $1 AND o.team_id = m.team_id AND y.organization_id = $1 AND y.assignee_id = o.user_id AND m.organization_id = $1 AND m.user_id = $8 AND CAST($10 AS BOOLEAN))
 `
 
 type CountVisibleTicketsParams struct {
@@ -108,7 +109,7 @@ type CountVisibleTicketsParams struct {
 	SeeTeam        bool
 }
 
-// How many a caller may see; as ListTickets.
+// How many a caller may see; as GatherTickets.
 func (q *Queries) CountVisibleTickets(ctx context.Context, arg CountVisibleTicketsParams) (int64, error) {
 	row := q.db.QueryRow(ctx, countVisibleTickets,
 		arg.OrganizationID,
@@ -125,6 +126,174 @@ func (q *Queries) CountVisibleTickets(ctx context.Context, arg CountVisibleTicke
 	var column_1 int64
 	err := row.Scan(&column_1)
 	return column_1, err
+}
+
+const gatherTickets = `-- name: GatherTickets :many
+SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
+WHERE t.organization_id = $1
+  AND (CAST($2 AS TEXT) = '' OR t.status = $2)
+  AND (CAST($3 AS TEXT) = '' OR t.priority = $3)
+  AND (CAST($4 AS TEXT) = '' OR t.assignee_id = $4)
+  AND (CAST($5 AS TEXT) = '' OR t.requester_id = $5)
+  AND (CAST($6 AS TEXT) = '' OR t.team_id = $6)
+  AND (CAST($7 AS TEXT) = '' OR t.id = $7)
+  AND t.id IN (
+    SELECT r.id FROM tickets r WHERE r.organization_id = $1 AND r.requester_id = $8 AND r.id < $9
+    UNION SELECT a.id FROM tickets a WHERE a.organization_id = $1 AND a.assignee_id = $8 AND a.id < $9 AND CAST($10 AS BOOLEAN)
+    UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
+        WHERE x.organization_id = $1 AND x.team_id = m.team_id AND m.organization_id = $1 AND m.user_id = $8 AND x.id < $9 AND CAST($11 AS BOOLEAN)
+    UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
+        WHERE o.organization_id = $1 AND o.team_id = m.team_id AND y.organization_id = $1 AND y.assignee_id = o.user_id AND m.organization_id = $1 AND m.user_id = $8 AND y.id < $9 AND CAST($11 AS BOOLEAN))
+ORDER BY t.id DESC LIMIT CAST($13 AS BIGINT) OFFSET CAST($12 AS BIGINT)
+`
+
+type GatherTicketsParams struct {
+	OrganizationID id.Organization
+	Status         string
+	Priority       string
+	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
+	UserID         id.User
+	Past           id.Ticket
+	SeeAssigned    bool
+	SeeTeam        bool
+	RowOffset      int64
+	RowLimit       int64
+}
+
+// The same of all tickets: reads whatever the user may see. CROSS JOIN tells SQLite to begin at the user's teams.
+func (q *Queries) GatherTickets(ctx context.Context, arg GatherTicketsParams) ([]Ticket, error) {
+	rows, err := q.db.Query(ctx, gatherTickets,
+		arg.OrganizationID,
+		arg.Status,
+		arg.Priority,
+		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
+		arg.UserID,
+		arg.Past,
+		arg.SeeAssigned,
+		arg.SeeTeam,
+		arg.RowOffset,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Ticket{}
+	for rows.Next() {
+		var i Ticket
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Type,
+			&i.Title,
+			&i.Description,
+			&i.Classification,
+			&i.Status,
+			&i.Priority,
+			&i.RequesterID,
+			&i.AssigneeID,
+			&i.TeamID,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const gatherTicketsOldestFirst = `-- name: GatherTicketsOldestFirst :many
+SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
+WHERE t.organization_id = $1
+  AND (CAST($2 AS TEXT) = '' OR t.status = $2)
+  AND (CAST($3 AS TEXT) = '' OR t.priority = $3)
+  AND (CAST($4 AS TEXT) = '' OR t.assignee_id = $4)
+  AND (CAST($5 AS TEXT) = '' OR t.requester_id = $5)
+  AND (CAST($6 AS TEXT) = '' OR t.team_id = $6)
+  AND (CAST($7 AS TEXT) = '' OR t.id = $7)
+  AND t.id IN (
+    SELECT r.id FROM tickets r WHERE r.organization_id = $1 AND r.requester_id = $8 AND r.id > $9
+    UNION SELECT a.id FROM tickets a WHERE a.organization_id = $1 AND a.assignee_id = $8 AND a.id > $9 AND CAST($10 AS BOOLEAN)
+    UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
+        WHERE x.organization_id = $1 AND x.team_id = m.team_id AND m.organization_id = $1 AND m.user_id = $8 AND x.id > $9 AND CAST($11 AS BOOLEAN)
+    UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
+        WHERE o.organization_id = $1 AND o.team_id = m.team_id AND y.organization_id = $1 AND y.assignee_id = o.user_id AND m.organization_id = $1 AND m.user_id = $8 AND y.id > $9 AND CAST($11 AS BOOLEAN))
+ORDER BY t.id LIMIT CAST($13 AS BIGINT) OFFSET CAST($12 AS BIGINT)
+`
+
+type GatherTicketsOldestFirstParams struct {
+	OrganizationID id.Organization
+	Status         string
+	Priority       string
+	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
+	UserID         id.User
+	Past           id.Ticket
+	SeeAssigned    bool
+	SeeTeam        bool
+	RowOffset      int64
+	RowLimit       int64
+}
+
+// GatherTickets the other way round.
+func (q *Queries) GatherTicketsOldestFirst(ctx context.Context, arg GatherTicketsOldestFirstParams) ([]Ticket, error) {
+	rows, err := q.db.Query(ctx, gatherTicketsOldestFirst,
+		arg.OrganizationID,
+		arg.Status,
+		arg.Priority,
+		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
+		arg.UserID,
+		arg.Past,
+		arg.SeeAssigned,
+		arg.SeeTeam,
+		arg.RowOffset,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Ticket{}
+	for rows.Next() {
+		var i Ticket
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Type,
+			&i.Title,
+			&i.Description,
+			&i.Classification,
+			&i.Status,
+			&i.Priority,
+			&i.RequesterID,
+			&i.AssigneeID,
+			&i.TeamID,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
 
 const getTicket = `-- name: GetTicket :one
@@ -369,172 +538,6 @@ func (q *Queries) ListPolicies(ctx context.Context, organizationID id.Organizati
 	return items, nil
 }
 
-const listTickets = `-- name: ListTickets :many
-SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
-WHERE t.organization_id = $1 AND t.id < $2
-  AND (CAST($3 AS TEXT) = '' OR t.status = $3)
-  AND (CAST($4 AS TEXT) = '' OR t.priority = $4)
-  AND (CAST($5 AS TEXT) = '' OR t.assignee_id = $5)
-  AND (CAST($6 AS TEXT) = '' OR t.requester_id = $6)
-  AND (CAST($7 AS TEXT) = '' OR t.team_id = $7)
-  AND (CAST($8 AS TEXT) = '' OR t.id = $8)
-  AND (t.requester_id = $9
-    OR (CAST($10 AS BOOLEAN) AND t.assignee_id = $9)
-    OR (CAST($11 AS BOOLEAN) AND (
-        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $9)
-        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
-                             WHERE m.organization_id = $1 AND m.user_id = $9))))
-ORDER BY t.id DESC LIMIT CAST($13 AS BIGINT) OFFSET CAST($12 AS BIGINT)
-`
-
-type ListTicketsParams struct {
-	OrganizationID id.Organization
-	Past           id.Ticket
-	Status         string
-	Priority       string
-	AssigneeID     string
-	RequesterID    string
-	TeamID         string
-	ID             string
-	UserID         id.User
-	SeeAssigned    bool
-	SeeTeam        bool
-	RowOffset      int64
-	RowLimit       int64
-}
-
-// What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
-func (q *Queries) ListTickets(ctx context.Context, arg ListTicketsParams) ([]Ticket, error) {
-	rows, err := q.db.Query(ctx, listTickets,
-		arg.OrganizationID,
-		arg.Past,
-		arg.Status,
-		arg.Priority,
-		arg.AssigneeID,
-		arg.RequesterID,
-		arg.TeamID,
-		arg.ID,
-		arg.UserID,
-		arg.SeeAssigned,
-		arg.SeeTeam,
-		arg.RowOffset,
-		arg.RowLimit,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Ticket{}
-	for rows.Next() {
-		var i Ticket
-		if err := rows.Scan(
-			&i.OrganizationID,
-			&i.ID,
-			&i.Type,
-			&i.Title,
-			&i.Description,
-			&i.Classification,
-			&i.Status,
-			&i.Priority,
-			&i.RequesterID,
-			&i.AssigneeID,
-			&i.TeamID,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listTicketsOldestFirst = `-- name: ListTicketsOldestFirst :many
-SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
-WHERE t.organization_id = $1 AND t.id > $2
-  AND (CAST($3 AS TEXT) = '' OR t.status = $3)
-  AND (CAST($4 AS TEXT) = '' OR t.priority = $4)
-  AND (CAST($5 AS TEXT) = '' OR t.assignee_id = $5)
-  AND (CAST($6 AS TEXT) = '' OR t.requester_id = $6)
-  AND (CAST($7 AS TEXT) = '' OR t.team_id = $7)
-  AND (CAST($8 AS TEXT) = '' OR t.id = $8)
-  AND (t.requester_id = $9
-    OR (CAST($10 AS BOOLEAN) AND t.assignee_id = $9)
-    OR (CAST($11 AS BOOLEAN) AND (
-        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $9)
-        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
-                             WHERE m.organization_id = $1 AND m.user_id = $9))))
-ORDER BY t.id LIMIT CAST($13 AS BIGINT) OFFSET CAST($12 AS BIGINT)
-`
-
-type ListTicketsOldestFirstParams struct {
-	OrganizationID id.Organization
-	Past           id.Ticket
-	Status         string
-	Priority       string
-	AssigneeID     string
-	RequesterID    string
-	TeamID         string
-	ID             string
-	UserID         id.User
-	SeeAssigned    bool
-	SeeTeam        bool
-	RowOffset      int64
-	RowLimit       int64
-}
-
-// ListTickets the other way round.
-func (q *Queries) ListTicketsOldestFirst(ctx context.Context, arg ListTicketsOldestFirstParams) ([]Ticket, error) {
-	rows, err := q.db.Query(ctx, listTicketsOldestFirst,
-		arg.OrganizationID,
-		arg.Past,
-		arg.Status,
-		arg.Priority,
-		arg.AssigneeID,
-		arg.RequesterID,
-		arg.TeamID,
-		arg.ID,
-		arg.UserID,
-		arg.SeeAssigned,
-		arg.SeeTeam,
-		arg.RowOffset,
-		arg.RowLimit,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Ticket{}
-	for rows.Next() {
-		var i Ticket
-		if err := rows.Scan(
-			&i.OrganizationID,
-			&i.ID,
-			&i.Type,
-			&i.Title,
-			&i.Description,
-			&i.Classification,
-			&i.Status,
-			&i.Priority,
-			&i.RequesterID,
-			&i.AssigneeID,
-			&i.TeamID,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
 const putPolicy = `-- name: PutPolicy :exec
 INSERT INTO sla_policies (organization_id, priority, response_minutes, resolution_minutes, updated_at) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (organization_id, priority) DO UPDATE SET response_minutes = $3, resolution_minutes = $4, updated_at = $5
@@ -631,4 +634,89 @@ func (q *Queries) UserState(ctx context.Context, organizationID id.Organization,
 	var state string
 	err := row.Scan(&state)
 	return state, err
+}
+
+const walkTickets = `-- name: WalkTickets :many
+SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
+JOIN (SELECT w.id FROM tickets w WHERE w.organization_id = $1 AND w.id < $2 ORDER BY w.id DESC LIMIT CAST($3 AS BIGINT)) n ON n.id = t.id
+WHERE t.organization_id = $1
+  AND (CAST($4 AS TEXT) = '' OR t.status = $4)
+  AND (CAST($5 AS TEXT) = '' OR t.priority = $5)
+  AND (CAST($6 AS TEXT) = '' OR t.assignee_id = $6)
+  AND (CAST($7 AS TEXT) = '' OR t.requester_id = $7)
+  AND (CAST($8 AS TEXT) = '' OR t.team_id = $8)
+  AND (CAST($9 AS TEXT) = '' OR t.id = $9)
+  AND (t.requester_id = $10
+    OR (CAST($11 AS BOOLEAN) AND t.assignee_id = $10)
+    OR (CAST($12 AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $10)
+        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
+                             WHERE m.organization_id = $1 AND m.user_id = $10))))
+ORDER BY t.id DESC LIMIT CAST($13 AS BIGINT)
+`
+
+type WalkTicketsParams struct {
+	OrganizationID id.Organization
+	Past           id.Ticket
+	Walked         int64
+	Status         string
+	Priority       string
+	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
+	UserID         id.User
+	SeeAssigned    bool
+	SeeTeam        bool
+	RowLimit       int64
+}
+
+// What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
+// Looks at the newest tickets, however few of them these are.
+func (q *Queries) WalkTickets(ctx context.Context, arg WalkTicketsParams) ([]Ticket, error) {
+	rows, err := q.db.Query(ctx, walkTickets,
+		arg.OrganizationID,
+		arg.Past,
+		arg.Walked,
+		arg.Status,
+		arg.Priority,
+		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
+		arg.UserID,
+		arg.SeeAssigned,
+		arg.SeeTeam,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Ticket{}
+	for rows.Next() {
+		var i Ticket
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Type,
+			&i.Title,
+			&i.Description,
+			&i.Classification,
+			&i.Status,
+			&i.Priority,
+			&i.RequesterID,
+			&i.AssigneeID,
+			&i.TeamID,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
 }
