@@ -112,6 +112,11 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 	if err != nil {
 		return Invitation{}, secret.Secret{}, fmt.Errorf("invitation: teams: %w", err)
 	}
+	if has, err := s.hasAddress(ctx, p.Organization, key); err != nil { // before the mail is counted
+		return Invitation{}, secret.Secret{}, err
+	} else if has {
+		return Invitation{}, secret.Secret{}, errHasUser()
+	}
 	permit, err := s.permitMail(ctx, p, mail.Invitation, email)
 	if err != nil {
 		return Invitation{}, secret.Secret{}, err
@@ -120,10 +125,10 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 	inv := Invitation{ID: id.New[id.Invitation](), Email: email, Name: name, Role: n.Role, Teams: n.Teams,
 		State: Pending, InvitedBy: p.ID, CreatedAt: now, ExpiresAt: now.Add(LinkLifetime)}
 	var link secret.Secret
-	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+	invite := func(tx *sqldb.Tx) error {
 		q := userdb.New(tx)
 		if _, err := q.GetByEmail(ctx, p.Organization, key); err == nil {
-			return fault.Conflictf("There is a user with this e-mail address already.")
+			return errHasUser()
 		} else if !errors.Is(err, sqldb.ErrNoRows) {
 			return fmt.Errorf("invitation: user: %w", err)
 		}
@@ -134,10 +139,12 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 			Email: email, EmailKey: key, Name: name, Role: n.Role,
 			TeamIds: string(teams), InvitedBy: p.ID, CreatedAt: sqldb.MillisOf(now),
 			ExpiresAt: sqldb.MillisOf(inv.ExpiresAt)})
-		if err != nil {
+		if sqldb.IsUnique(err) { // another was made at the same time
+			return sqldb.ErrStale
+		} else if err != nil {
 			return fmt.Errorf("invitation: insert: %w", err)
 		}
-		l, err := s.issueLinks(ctx, tx, p, org, purposeInvitation, string(inv.ID), inv.ExpiresAt)
+		l, err := s.issueLinks(ctx, tx, p, org, purposeInvitation, string(inv.ID), origin{}, inv.ExpiresAt)
 		if err != nil {
 			return err
 		}
@@ -149,8 +156,13 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 		}
 		return s.recordInvitation(ctx, tx, p, inv.ID, "invitation.created",
 			map[string]string{"email": email, "role": n.Role})
-	})
+	}
+	err = sqldb.Retry(func() error { return s.db.Tx(ctx, p.Organization, invite) })
 	return inv, link, err
+}
+
+func errHasUser() error {
+	return fault.Conflictf("There is a user with this e-mail address already.")
 }
 
 // GetInvitation finds one. It needs invitations:read:all.
@@ -244,7 +256,9 @@ func (s *Service) updateInvitation(ctx context.Context, p principal.Principal, i
 		}
 		if _, err := userdb.New(tx).UpdateInvitation(ctx,
 			userdb.UpdateInvitationParams{Role: inv.Role, Name: inv.Name, ExpiresAt: sqldb.MillisOf(inv.ExpiresAt),
-				OrganizationID: p.Organization, ID: i}); err != nil {
+				OrganizationID: p.Organization, ID: i}); sqldb.IsUnique(err) {
+			return sqldb.ErrStale
+		} else if err != nil {
 			return fmt.Errorf("invitation: update: %w", err)
 		}
 		return s.recordInvitation(ctx, tx, p, i, "invitation.updated", map[string]string{"role": inv.Role})

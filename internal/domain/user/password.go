@@ -12,6 +12,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/hashing"
@@ -65,6 +66,9 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, pla
 		return 0, err
 	}
 	err = s.db.Tx(ctx, p.Home, func(tx *sqldb.Tx) error {
+		if err := s.withdrawLinks(ctx, tx, u); err != nil { // before the user is held, as everybody does
+			return err
+		}
 		if same, err := s.Confirm(ctx, tx, u); err != nil {
 			return err
 		} else if !same { // another was set while this one was looked at
@@ -177,7 +181,7 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 	}
 	expires = s.now().Add(LinkLifetime)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(user), expires)
+		l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(user), origin{}.of(u), expires)
 		if err != nil {
 			return err
 		}
@@ -225,8 +229,8 @@ func (s *Service) mailReset(ctx context.Context, source principal.Source, home i
 	now := s.now()
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org.ID, Organization: org.ID, Source: source}
 	return s.db.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
-		token, err := s.onetime.Issue(ctx, tx, org.ID, purposeReset, string(u.ID), origin{Proves: true}.payload(), now,
-			now.Add(ResetLifetime))
+		token, err := s.onetime.Issue(ctx, tx, org.ID, purposeReset, string(u.ID), origin{Proves: true}.of(u).payload(),
+			now, now.Add(ResetLifetime))
 		if err != nil {
 			return err
 		}
@@ -280,6 +284,13 @@ func (s *Service) setByLink(ctx context.Context, source principal.Source, purpos
 	err = s.db.Tx(ctx, orgID, func(tx *sqldb.Tx) error {
 		if _, err := s.onetime.Consume(ctx, tx, orgID, purpose, token, s.now()); err != nil {
 			return err
+		}
+		now, err := s.Hold(ctx, tx, orgID, u.ID)
+		if err != nil {
+			return err
+		}
+		if !from.fits(now) {
+			return onetime.ErrUnknown()
 		}
 		if _, err := s.setPassword(ctx, tx, p, u, hash, "", act); err != nil {
 			return err

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -218,8 +219,15 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 	}
 	var permit mail.Permit
 	if n.PasswordHash == "" {
-		if n.Email, _, err = checkEmail(n.Email); err != nil {
+		var key string
+		if n.Email, key, err = checkEmail(n.Email); err != nil {
 			return Created{}, err
+		}
+		// before the mail is counted; who adds one at the same time is found out when it is written
+		if taken, err := s.hasAddress(ctx, p.Organization, key); err != nil {
+			return Created{}, err
+		} else if taken {
+			return Created{}, errTaken()
 		}
 		if permit, err = s.permitMail(ctx, p, mail.ChoosePassword, n.Email); err != nil {
 			return Created{}, err
@@ -240,7 +248,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 		}
 		if n.PasswordHash == "" {
 			c.LinkExpires = s.now().Add(LinkLifetime)
-			l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(u.ID), c.LinkExpires)
+			l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(u.ID), origin{}.of(u),
+				c.LinkExpires)
 			if err != nil {
 				return err
 			}
@@ -251,6 +260,22 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 		return nil
 	})
 	return c, err
+}
+
+// hasAddress tells whether a user of the organization has an address.
+func (s *Service) hasAddress(ctx context.Context, org id.Organization, key string) (bool, error) {
+	_, err := userdb.New(s.db.Tenant(org)).GetByEmail(ctx, org, key)
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("address of user: %w", err)
+	}
+	return true, nil
+}
+
+func errTaken() error {
+	return fault.Conflictf("The e-mail address or the user name is taken in this organization.")
 }
 
 // insert validates and writes a user with its teams, announces it and records it.
@@ -283,7 +308,7 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 		PasswordChangedAt: sqldb.MillisOf(now), CreatedAt: sqldb.MillisOf(now), EmailVerified: n.verified}
 	q := userdb.New(tx)
 	if err := q.Insert(ctx, row); sqldb.IsUnique(err) {
-		return User{}, fault.Conflictf("The e-mail address or the user name is taken in this organization.")
+		return User{}, errTaken()
 	} else if err != nil {
 		return User{}, fmt.Errorf("user: insert: %w", err)
 	}
@@ -431,7 +456,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 		if row.Email, row.EmailKey, err = checkEmail(u.Email); err != nil {
 			return User{}, err
 		}
-		u.EmailVerified = vouches(p, org)
+		if row.EmailKey != CanonicalName(before.Email) { // else it is the same in another spelling
+			u.EmailVerified = vouches(p, org)
+		}
 	}
 	row.EmailVerified = u.EmailVerified
 	if u.Username == before.Username && CanonicalName(before.Username) == CanonicalName(before.Email) {
@@ -468,7 +495,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 		n, err := userdb.New(tx).Update(ctx, row)
 		switch {
 		case sqldb.IsUnique(err):
-			return fault.Conflictf("The e-mail address or the user name is taken in this organization.")
+			return errTaken()
 		case err != nil:
 			return fmt.Errorf("user: update: %w", err)
 		case n == 0:

@@ -1,0 +1,11 @@
+-- +goose Up
+-- A later invitation of an address and role replaces the one that waits.
+SET LOCAL ROLE gatehouse_platform; -- row-level security hides all rows from the login
+UPDATE invitations SET state = 'revoked' WHERE state = 'pending' AND EXISTS (
+    SELECT 1 FROM invitations l WHERE l.organization_id = invitations.organization_id AND l.email_key = invitations.email_key
+        AND l.role = invitations.role AND l.state = 'pending' AND l.id > invitations.id);
+SET LOCAL ROLE NONE;
+CREATE UNIQUE INDEX invitations_pending ON invitations (organization_id, email_key, role) WHERE state = 'pending';
+
+-- +goose Down
+DROP INDEX invitations_pending;
