@@ -5,7 +5,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 -- name: List :many
 SELECT * FROM audit_events
 WHERE organization_id = @organization_id
-  AND id >= @from_id AND id < @before
+  AND id BETWEEN @from_id AND @before AND id <> @before
   AND (CAST(@actor AS TEXT) = '' OR actor_id = @actor)
   AND (CAST(@target AS TEXT) = '' OR target_id = @target)
   AND (CAST(@act AS TEXT) = '' OR act = @act)
@@ -18,5 +18,5 @@ DELETE FROM audit_events WHERE audit_events.organization_id = @organization_id A
 
 -- name: CountByDay :many
 SELECT CAST(at / 86400000 AS BIGINT) AS day, act, outcome, CAST(count(*) AS BIGINT) AS total FROM audit_events
-WHERE organization_id = @organization_id AND act = @act AND id >= @from_id AND id < @before AND at >= @since AND at < @until
+WHERE organization_id = @organization_id AND act = @act AND id BETWEEN @from_id AND @before AND at >= @since AND at < @until
 GROUP BY 1, 2, 3 ORDER BY 1, 3;

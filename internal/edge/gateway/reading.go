@@ -116,10 +116,10 @@ func (r *Rules) ambiguous(q Request, found *Rule) bool {
 			}
 		}
 	}
-	var stems [2]string // the last name without its suffix, unless the rule itself names it with one
+	var stems []string // the last name without its suffix, unless the rule itself names it with one
 	last := len(names) - 1
 	if named := last < len(found.shape.names) && found.shape.names[last] != ""; !r.suffixes && !named {
-		if stems = r.stems(names[last]); stems[0] != "" {
+		if stems = r.stems(names[last]); len(stems) > 0 {
 			candidates = r.list
 		}
 	}
@@ -138,30 +138,30 @@ func (r *Rules) ambiguous(q Request, found *Rule) bool {
 func (s shape) closing(names int) bool { return (s.open || s.end) && len(s.names) == names }
 
 // reaches tells whether some reading of a path, which is given by its folded names, is one of the rule.
-func (r *Rules) reaches(rule *Rule, names []string, stems [2]string, closing bool) bool {
+func (r *Rules) reaches(rule *Rule, names, stems []string, closing bool) bool {
 	s := rule.shape
 	if len(names) < len(s.names) || len(names) > len(s.names) && !s.open ||
 		r.slashes && len(names) == len(s.names) && closing != s.closing(len(names)) {
 		return false
 	}
 	for i, want := range s.names {
-		if want != "" && want != names[i] && (i != len(names)-1 || want != stems[0] && want != stems[1]) {
+		if want != "" && want != names[i] && (i != len(names)-1 || !slices.Contains(stems, want)) {
 			return false
 		}
 	}
 	return true
 }
 
-// stems gives a folded name without its suffix (Rails, Spring: a format): all that follows the first dot, or the last.
-// Where no rule names such a stem, it gives none.
-func (r *Rules) stems(name string) (stems [2]string) {
-	first := strings.IndexByte(name, '.')
-	if first <= 0 {
-		return stems
-	}
-	stems[0], stems[1] = r.fold(name[:first]), r.fold(name[:strings.LastIndexByte(name, '.')])
-	if !r.names[stems[0]] && !r.names[stems[1]] {
-		return [2]string{}
+// stems gives what some rule names of a folded name without its suffix (Rails, Spring: a format): all that follows one of
+// its dots.
+func (r *Rules) stems(name string) (stems []string) {
+	for i := 1; i < len(name); i++ {
+		if name[i] != '.' {
+			continue
+		}
+		if stem := r.fold(name[:i]); r.names[stem] {
+			stems = append(stems, stem)
+		}
 	}
 	return stems
 }
@@ -199,6 +199,9 @@ func isASCII(s string) bool {
 func (r *Rules) fold(name string) string {
 	if !isASCII(name) {
 		name = letters(name)
+		if i := strings.IndexAny(name, ended); i >= 0 {
+			name = name[:i]
+		}
 	}
 	name = strings.TrimRight(strings.TrimLeft(name, " "), " .") // as Windows and IIS do
 	if r.caseSensitive {
@@ -209,6 +212,9 @@ func (r *Rules) fold(name string) string {
 	}
 	return strings.ToLower(strings.ToUpper(name))
 }
+
+// ended are the characters at which a name ends for who takes full-width ones for them.
+const ended = ";%?#"
 
 // letters gives the plain letters for those that normalization (UAX #15, NFKC), a database's collation or a reader
 // takes for the same: without accents, without what nobody sees, and with Latin letters for their look-alikes

@@ -43,6 +43,7 @@ const guarded = `routes:
   - {host: "files.example.com", path: "/{name}", permission: "tickets:read"}
   - {host: "files.example.com", path: "/group/{rest...}", permission: "teams:manage"}
   - {host: "files.example.com", path: "/share/{rest...}", public: true}
+  - {path: "/.env", permission: "users:manage"}
   - {path: "/café", permission: "users:manage"}
   - {path: "/{rest...}", authenticated: true}
 `
@@ -128,7 +129,13 @@ var readings = []struct{ uri, usual, caseSensitive, slashes string }{
 	{"/Reports%2FSummary", "unclean", "", ""},
 	// what becomes a separator, a step or nothing
 	{"/other%EF%BC%8Fadmin", "unclean", "", ""}, // full-width slash
-	{"/other%EF%BC%9Badmin", "unclean", "", ""},
+	{"/.env.json", "invalid_path", "", ""},
+	{"/admin.a.b.c", "invalid_path", "", ""},
+	{"/admin%EF%BC%9Bx", "invalid_path", "", ""}, // a full-width semicolon, question mark, percent sign
+	{"/admin%EF%BC%9Fx", "invalid_path", "", ""},
+	{"/admin%EF%BC%85x", "invalid_path", "", ""},
+	{"/wiki/%E3%81%AA%E3%81%9C%EF%BC%9F", "/{rest...}", "", ""}, // a title, which is nothing else to anybody
+	{"/files/100%EF%BC%85.pdf", "/{rest...}", "", ""},
 	{"/other/%E2%80%A5/admin", "unclean", "", ""}, // two dots in one character
 	{"/other/%20/admin", "unclean", "", ""},
 	{"/other/..%20/admin", "unclean", "", ""},

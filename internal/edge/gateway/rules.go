@@ -344,7 +344,7 @@ func cleanPath(escaped string) (string, bool) {
 			continue
 		}
 		if !isASCII(part) {
-			if part = letters(part); strings.ContainsAny(part, separators+"/") ||
+			if part = letters(part); strings.ContainsAny(part, "/\\") ||
 				strings.ContainsFunc(part, unicode.IsControl) {
 				return "", false
 			}

@@ -14,7 +14,7 @@ import (
 
 const countByDay = `-- name: CountByDay :many
 SELECT CAST(at / 86400000 AS BIGINT) AS day, act, outcome, CAST(count(*) AS BIGINT) AS total FROM audit_events
-WHERE organization_id = $1 AND act = $2 AND id >= $3 AND id < $4 AND at >= $5 AND at < $6
+WHERE organization_id = $1 AND act = $2 AND id BETWEEN $3 AND $4 AND at >= $5 AND at < $6
 GROUP BY 1, 2, 3 ORDER BY 1, 3
 `
 
@@ -111,7 +111,7 @@ func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
 const list = `-- name: List :many
 SELECT organization_id, id, at, act, outcome, actor_kind, actor_id, actor_home, target_kind, target_id, address, user_agent, request_id, details FROM audit_events
 WHERE organization_id = $1
-  AND id >= $2 AND id < $3
+  AND id BETWEEN $2 AND $3 AND id <> $3
   AND (CAST($4 AS TEXT) = '' OR actor_id = $4)
   AND (CAST($5 AS TEXT) = '' OR target_id = $5)
   AND (CAST($6 AS TEXT) = '' OR act = $6)
