@@ -21,9 +21,8 @@ import (
 // next spreads the limit's commits over rows, so that they do not wait for each other.
 var next atomic.Int64
 
-func signIn(ctx context.Context, w *worker, s *process, email string) (access, refresh string, err error) {
-	body, _ := json.Marshal(map[string]string{"email": email, "password": s.Data["password"]})
-	raw, err := w.send(ctx, "POST", s.URL+"/v1/auth/login", "", body)
+func signIn(base, email, password string) (access, refresh string, err error) {
+	raw, err := send("POST", base+"/v1/auth/login", "", credentials(email, password))
 	if err != nil {
 		return "", "", err
 	}
@@ -32,118 +31,97 @@ func signIn(ctx context.Context, w *worker, s *process, email string) (access, r
 	return t.AccessToken, t.RefreshToken, err
 }
 
-// withToken signs a worker in once and gives its access token.
-func withToken(ctx context.Context, w *worker, s *process) (string, error) {
-	if w.state["access"] == "" {
-		var err error
-		if w.state["access"], w.state["refresh"], err = signIn(ctx, w, s, s.Data["email"]); err != nil {
-			return "", err
-		}
-	}
-	return w.state["access"], nil
+func credentials(email, password string) []byte {
+	body, _ := json.Marshal(map[string]string{"email": email, "password": password})
+	return body
 }
 
 func cases(server, limit *process) []benchCase {
-	get := func(path string) func(ctx context.Context, w *worker) error {
-		return func(ctx context.Context, w *worker) error {
-			token, err := withToken(ctx, w, server)
-			if err == nil {
-				_, err = w.send(ctx, "GET", server.URL+path, token, nil)
-			}
-			return err
-		}
-	}
+	password := server.Data["password"]
 	// The bare handler gets the same request, token and all, and does not look at it.
-	bare := func(method, path string, body []byte) func(ctx context.Context, w *worker) error {
-		return func(ctx context.Context, w *worker) error {
-			token := ""
-			if method == "GET" {
-				var err error
-				if token, err = withToken(ctx, w, server); err != nil {
-					return err
-				}
+	withSession := func(base, path string) start {
+		return func(w *worker) (func() error, error) {
+			access, _, err := signIn(server.URL, server.Data["email"], password)
+			if err != nil {
+				return nil, err
 			}
-			_, err := w.send(ctx, method, limit.URL+path, token, body)
-			return err
+			return inTurn(prepare("GET", base+path, access, nil))(w)
 		}
 	}
 	// A worker takes turns with several keys, so that none runs into its limit.
 	keys := strings.Fields(server.Data["keys"])
-	byKey := func(base, path string) func(ctx context.Context, w *worker) error {
-		return func(ctx context.Context, w *worker) error {
-			w.turn++
-			_, err := w.send(ctx, "GET", base+path, "X-API-Key: "+keys[(w.number*8+w.turn)%len(keys)], nil)
-			return err
+	withKeys := func(base, path string) start {
+		var list []request
+		for _, key := range keys {
+			list = append(list, prepare("GET", base+path, "X-API-Key: "+key, nil))
 		}
+		return inTurn(list...)
 	}
-	asClient := func(base, path, body string) func(ctx context.Context, w *worker) error {
-		return func(ctx context.Context, w *worker) error {
-			_, err := w.send(ctx, "POST", base+path, "Authorization: "+server.Data["basic"], []byte(body))
-			return err
-		}
+	asClient := func(base, path, body string) start {
+		return inTurn(prepare("POST", base+path, "Authorization: "+server.Data["basic"], []byte(body)))
 	}
+	signature := asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")
+	hash := inTurn(prepare("POST", limit.URL+"/hash", "", []byte("{}")))
 	return []benchCase{
 		{"api-key", "GET /v1/auth/me with an API key and its rate limit, against a bare handler", 0.7,
-			byKey(server.URL, "/v1/auth/me"), byKey(limit.URL, "/me")},
+			withKeys(server.URL, "/v1/auth/me"), withKeys(limit.URL, "/me-of-key")},
 		{"verify", "GET /verify with an API key, against a bare handler", 0.7,
-			byKey(server.URL, "/verify?permission=tickets:read"), byKey(limit.URL, "/verify?permission=tickets:read")},
+			withKeys(server.URL, "/verify?permission=tickets:read"),
+			withKeys(limit.URL, "/verify?permission=tickets:read")},
 		{"client", "POST /oauth2/token (client credentials) against one RS256 signature", 0.85,
-			asClient(server.URL, "/oauth2/token", "grant_type=client_credentials"),
-			asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")},
+			asClient(server.URL, "/oauth2/token", "grant_type=client_credentials"), signature},
 		{"token-door", "POST /token/{organization} against one RS256 signature", 0.85,
-			asClient(server.URL, "/token/acme-corp", `{"grant_type":"client_credentials"}`),
-			asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")},
+			asClient(server.URL, "/token/acme-corp", `{"grant_type":"client_credentials"}`), signature},
 		{"reusable", "POST /api/users/refresh against one RS256 signature", 0.85,
-			func(ctx context.Context, w *worker) error {
-				if w.state["reusable"] == "" {
-					body, _ := json.Marshal(map[string]string{"username": "integration",
-						"password": server.Data["password"]})
-					raw, err := w.send(ctx, "POST", server.URL+"/api/users/login", "", body)
+			func(w *worker) (func() error, error) {
+				body, _ := json.Marshal(map[string]string{"username": "integration", "password": password})
+				raw, err := send("POST", server.URL+"/api/users/login", "", body)
+				if err != nil {
+					return nil, err
+				}
+				var t struct{ RefreshToken string }
+				if err := json.Unmarshal(raw, &t); err != nil {
+					return nil, err
+				}
+				return inTurn(prepare("POST", server.URL+"/api/users/refresh", t.RefreshToken, nil))(w)
+			}, signature},
+		{"basic", "GET /api/v1/{account}/requests with user name and password against argon2id alone", 0.8,
+			func(w *worker) (func() error, error) {
+				accounts := strings.Fields(server.Data["basics"])
+				return inTurn(prepare("GET", server.URL+"/api/v1/acme-corp/requests?max_rows=1",
+					"Authorization: Basic "+accounts[w.number%len(accounts)], nil))(w)
+			}, hash},
+		{"introspect", "POST /oauth2/introspect of an API key against a bare handler", 0.55,
+			asClient(server.URL, "/oauth2/introspect", "token="+keys[0]),
+			asClient(limit.URL, "/oauth2/introspect", "token="+keys[0])},
+		{"me", "GET /v1/auth/me against a bare handler", 0.7, withSession(server.URL, "/v1/auth/me"),
+			withSession(limit.URL, "/me")},
+		{"tickets", "GET /v1/tickets against a bare handler with the same query", 0.6,
+			withSession(server.URL, "/v1/tickets"),
+			withSession(limit.URL, "/tickets/"+server.Data["organization"])},
+		{"sign-in", "POST /v1/auth/login against argon2id alone", 0.9, func(w *worker) (func() error, error) {
+			accounts := strings.Fields(server.Data["emails"])
+			return inTurn(prepare("POST", server.URL+"/v1/auth/login", "",
+				credentials(accounts[w.number%len(accounts)], password)))(w)
+		}, hash},
+		{"refresh", "POST /v1/auth/refresh against two RS256 signatures and one commit", 0.8,
+			func(w *worker) (func() error, error) {
+				_, token, err := signIn(server.URL, server.Data["email"], password)
+				if err != nil {
+					return nil, err
+				}
+				return func() error {
+					body := []byte(`{"refreshToken":"` + token + `"}`)
+					raw, err := w.conn.exchange(prepare("POST", server.URL+"/v1/auth/refresh", "", body))
 					if err != nil {
 						return err
 					}
 					var t struct{ RefreshToken string }
-					if err := json.Unmarshal(raw, &t); err != nil {
-						return err
-					}
-					w.state["reusable"] = t.RefreshToken
-				}
-				_, err := w.send(ctx, "POST", server.URL+"/api/users/refresh", w.state["reusable"], nil)
-				return err
-			}, asClient(limit.URL, "/oauth2/token", "grant_type=client_credentials")},
-		{"basic", "GET /api/v1/{account}/requests with user name and password against argon2id alone", 0.8,
-			func(ctx context.Context, w *worker) error {
-				accounts := strings.Fields(server.Data["basics"])
-				_, err := w.send(ctx, "GET", server.URL+"/api/v1/acme-corp/requests?max_rows=1",
-					"Authorization: Basic "+accounts[w.number%len(accounts)], nil)
-				return err
-			}, bare("POST", "/hash", []byte("{}"))},
-		{"introspect", "POST /oauth2/introspect of an API key against a bare handler", 0.5,
-			asClient(server.URL, "/oauth2/introspect", "token="+keys[0]),
-			asClient(limit.URL, "/oauth2/introspect", "token="+keys[0])},
-		{"me", "GET /v1/auth/me against a bare handler", 0.7, get("/v1/auth/me"), bare("GET", "/me", nil)},
-		{"tickets", "GET /v1/tickets against a bare handler with the same query", 0.6, get("/v1/tickets"),
-			bare("GET", "/tickets/"+server.Data["organization"], nil)},
-		{"sign-in", "POST /v1/auth/login against argon2id alone", 0.9, func(ctx context.Context, w *worker) error {
-			accounts := strings.Fields(server.Data["emails"])
-			_, _, err := signIn(ctx, w, server, accounts[w.number%len(accounts)])
-			return err
-		}, bare("POST", "/hash", []byte("{}"))},
-		{"refresh", "POST /v1/auth/refresh against two RS256 signatures and one commit", 0.8,
-			func(ctx context.Context, w *worker) error {
-				if _, err := withToken(ctx, w, server); err != nil {
+					err = json.Unmarshal(raw, &t)
+					token = t.RefreshToken
 					return err
-				}
-				body, _ := json.Marshal(map[string]string{"refreshToken": w.state["refresh"]})
-				raw, err := w.send(ctx, "POST", server.URL+"/v1/auth/refresh", "", body)
-				if err != nil {
-					return err
-				}
-				var t struct{ RefreshToken string }
-				err = json.Unmarshal(raw, &t)
-				w.state["refresh"] = t.RefreshToken
-				return err
-			}, bare("POST", "/rotate", []byte("{}"))},
+				}, w.connect(strings.TrimPrefix(server.URL, "http://"))
+			}, inTurn(prepare("POST", limit.URL+"/rotate", "", []byte("{}")))},
 	}
 }
 
@@ -181,7 +159,6 @@ func startUp(database string) error {
 	binary := filepath.Join("bin", "gatehouse")
 	var times []time.Duration
 	var memory int64
-	w := &worker{client: httpClient()}
 	for i := range *rounds + 1 {
 		cmd := exec.Command(binary, "serve")
 		cmd.Env = env
@@ -190,7 +167,7 @@ func startUp(database string) error {
 			return err
 		}
 		for time.Since(begin) < 20*time.Second {
-			if _, err := w.send(context.Background(), "GET", "http://127.0.0.1:18462/healthz", "", nil); err == nil {
+			if _, err := send("GET", "http://127.0.0.1:18462/healthz", "", nil); err == nil {
 				break
 			}
 			time.Sleep(time.Millisecond)

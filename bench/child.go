@@ -7,6 +7,7 @@ import (
 	"database/sql"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net"
@@ -21,9 +22,11 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/jwt"
 	"github.com/itsm-automation/gatehouse/internal/core/password"
+	"github.com/itsm-automation/gatehouse/internal/core/permission"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -31,11 +34,8 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/server/demo"
 )
 
-// sameAnswer names the variable with the body that the bare handler answers: the server's own.
-const sameAnswer = "GATEHOUSE_BENCH_ANSWER"
-
-// sameHeaders names the variable with the headers that the bare handler of forward authentication answers.
-const sameHeaders = "GATEHOUSE_BENCH_HEADERS"
+// sameAnswers names the variable with what the bare handlers answer: what the server does.
+const sameAnswers = "GATEHOUSE_BENCH_ANSWERS"
 
 // child is the server under test, or the handlers that do the least that could answer the same.
 func child(role, database string) error {
@@ -82,12 +82,16 @@ func child(role, database string) error {
 	if err != nil {
 		return err
 	}
+	emails, err := manyPeople(s, seeds)
+	if err != nil {
+		return err
+	}
 	s.Start()
 	client := seeds.Clients[0]
 	return s.ServeOn(context.Background(), l, func() {
 		ready(url, map[string]string{"keys": keys,
 			"basic":  "Basic " + base64.StdEncoding.EncodeToString([]byte(client.ClientID+":"+client.ClientSecret)),
-			"emails": emails(seeds), "basics": basics(seeds), "email": seeds.Users[3].Email,
+			"emails": emails, "basics": basics(seeds), "email": seeds.Users[3].Email,
 			"password": seeds.Users[3].Password, "organization": seeds.Organizations[0].ID})
 	})
 }
@@ -109,13 +113,24 @@ func manyKeys(s *server.Server, d demo.Seeds) (string, error) {
 	return strings.Join(list, " "), nil
 }
 
-// emails lists the accounts: sign-ins of many people, not of one.
-func emails(d demo.Seeds) string {
+// manyPeople makes accounts, so that no two clients sign in to the same at once.
+func manyPeople(s *server.Server, d demo.Seeds) (string, error) {
+	ctx := context.Background()
+	hash, err := s.Hasher.Hash(ctx, "bench", demo.Password)
+	if err != nil {
+		return "", err
+	}
 	var list []string
-	for _, u := range d.Users {
+	for i := range 64 {
+		u, err := s.Users.Create(ctx, principal.NewSystem("bench", id.Organization(d.Organizations[0].ID)),
+			user.NewUser{Email: fmt.Sprintf("bench-%d@acme-corp.example", i), Role: permission.RoleManager,
+				PasswordHash: hash})
+		if err != nil {
+			return "", err
+		}
 		list = append(list, u.Email)
 	}
-	return strings.Join(list, " ")
+	return strings.Join(list, " "), nil
 }
 
 // basics lists user name and password of the accounts of the demo's tenant, as Basic has them.
@@ -256,10 +271,14 @@ func limits(database string) (http.Handler, error) {
 	private := jwt.PrivateKey{ID: "bench", Algorithm: jwt.RS256, Signer: key}
 	payload := make([]byte, 400)
 	debug.SetGCPercent(200) // as the server has it
-	me := []byte(os.Getenv(sameAnswer))
+	var same map[string]answer
+	if err := json.Unmarshal([]byte(os.Getenv(sameAnswers)), &same); err != nil {
+		return nil, err
+	}
+	me := same["GET /me"].Body
 	slots := make(chan struct{}, 2)
 	mux := http.NewServeMux()
-	answer := func(w http.ResponseWriter, err error, body []byte) {
+	write := func(w http.ResponseWriter, err error, body []byte) {
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusInternalServerError)
 			return
@@ -267,28 +286,27 @@ func limits(database string) (http.Handler, error) {
 		w.Header().Set("Content-Type", "application/json")
 		w.Write(body)
 	}
-	mux.HandleFunc("GET /me", func(w http.ResponseWriter, r *http.Request) { answer(w, nil, me) })
+	for pattern, a := range same {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			maps.Copy(w.Header(), a.Header)
+			w.Write(a.Body)
+		})
+	}
 	mux.HandleFunc("GET /tickets/{org}", func(w http.ResponseWriter, r *http.Request) {
 		list, err := db.tickets(r.Context(), r.PathValue("org"))
 		body, _ := json.Marshal(list)
-		answer(w, err, body)
+		write(w, err, body)
 	})
-	var headers map[string][]string
-	if err := json.Unmarshal([]byte(os.Getenv(sameHeaders)), &headers); err != nil {
-		return nil, err
-	}
-	mux.HandleFunc("GET /verify", func(w http.ResponseWriter, r *http.Request) { maps.Copy(w.Header(), headers) })
 	mux.HandleFunc("POST /oauth2/token", func(w http.ResponseWriter, r *http.Request) {
 		token, err := jwt.Sign(private, jwt.TypeAccess, payload)
-		answer(w, err, []byte(token))
+		write(w, err, []byte(token))
 	})
-	mux.HandleFunc("POST /oauth2/introspect", func(w http.ResponseWriter, r *http.Request) { answer(w, nil, me) })
 	mux.HandleFunc("POST /hash", func(w http.ResponseWriter, r *http.Request) {
 		slots <- struct{}{}
 		argon2.IDKey([]byte("a password to be hashed"), make([]byte, 16), password.Default.Iterations,
 			password.Default.MemoryKiB, password.Default.Parallelism, 32)
 		<-slots
-		answer(w, nil, me)
+		write(w, nil, me)
 	})
 	mux.HandleFunc("POST /rotate", func(w http.ResponseWriter, r *http.Request) {
 		err := db.commit(r.Context())
@@ -297,7 +315,7 @@ func limits(database string) (http.Handler, error) {
 				err = e
 			}
 		}
-		answer(w, err, me)
+		write(w, err, me)
 	})
 	return mux, nil
 }

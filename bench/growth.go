@@ -101,23 +101,13 @@ func measureGrown(database, key string, g grown) (map[string]time.Duration, erro
 			return nil, err
 		}
 		time.Sleep(300 * time.Millisecond)
-		w := &worker{client: httpClient(), state: map[string]string{}}
-		if _, err := w.send(context.Background(), "GET", s.URL+"/healthz", "", nil); err != nil {
-			// the connection is not measured
-			return nil, err
-		}
-		for kind, list := range [][]string{g.Keys, g.Sessions} {
-			for _, value := range list[:used/4] {
-				if kind == 0 {
-					value = "X-API-Key: " + value
-				}
-				begin := time.Now()
-				if _, err := w.send(context.Background(), "GET", s.URL+"/v1/auth/me", value, nil); err != nil {
-					s.stop()
-					return nil, err
-				}
-				cold[kind] = append(cold[kind], time.Since(begin))
+		for kind, list := range [][]request{asksMe(s, "X-API-Key: ", g.Keys), asksMe(s, "", g.Sessions)} {
+			times, err := once(list[:used/4])
+			if err != nil {
+				s.stop()
+				return nil, err
 			}
+			cold[kind] = append(cold[kind], times...)
 		}
 		s.stop()
 	}
@@ -129,36 +119,50 @@ func measureGrown(database, key string, g grown) (map[string]time.Duration, erro
 	}
 	defer s.stop()
 	time.Sleep(300 * time.Millisecond)
-	for path, fn := range map[string]func(ctx context.Context, w *worker) error{
-		"API key, again": func(ctx context.Context, w *worker) error {
-			w.turn++
-			_, err := w.send(ctx, "GET", s.URL+"/v1/auth/me", "X-API-Key: "+g.Keys[(w.number*125+w.turn)%len(g.Keys)],
-				nil)
-			return err
-		},
-		"session, again": func(ctx context.Context, w *worker) error {
-			w.turn++
-			_, err := w.send(ctx, "GET", s.URL+"/v1/auth/me", g.Sessions[(w.number*125+w.turn)%len(g.Sessions)], nil)
-			return err
-		},
-		"client credentials": func(ctx context.Context, w *worker) error {
-			_, err := w.send(ctx, "POST", s.URL+"/oauth2/token", "Authorization: "+g.Basic,
-				[]byte("grant_type=client_credentials"))
-			return err
-		},
+	for path, fn := range map[string]start{
+		"API key, again": inTurn(asksMe(s, "X-API-Key: ", g.Keys)...),
+		"session, again": inTurn(asksMe(s, "", g.Sessions)...),
+		"client credentials": inTurn(prepare("POST", s.URL+"/oauth2/token", "Authorization: "+g.Basic,
+			[]byte("grant_type=client_credentials"))),
 	} {
-		var list []sample
+		var times []time.Duration
 		for range *rounds {
 			got, err := load(fn, s.cmd.Process.Pid)
 			if err != nil {
 				return nil, err
 			}
-			list = append(list, got)
+			times = append(times, got.p50)
 		}
-		slices.SortFunc(list, func(a, b sample) int { return int(a.p50 - b.p50) })
-		out[path] = list[len(list)/2].p50
+		out[path] = middle(times)
 	}
 	return out, nil
+}
+
+// asksMe asks with each credential who it is of.
+func asksMe(s *process, header string, credentials []string) []request {
+	list := make([]request, len(credentials))
+	for i, c := range credentials {
+		list[i] = prepare("GET", s.URL+"/v1/auth/me", header+c, nil)
+	}
+	return list
+}
+
+// once sends each request once, one after the other, and tells how long each took.
+func once(list []request) ([]time.Duration, error) {
+	c, err := dial(list[0].host)
+	if err != nil {
+		return nil, err
+	}
+	defer c.tcp.Close()
+	times := make([]time.Duration, len(list))
+	for i, r := range list {
+		begin := time.Now()
+		if _, err := c.exchange(r); err != nil {
+			return nil, err
+		}
+		times[i] = time.Since(begin)
+	}
+	return times, nil
 }
 
 func middle(list []time.Duration) time.Duration {

@@ -2,10 +2,7 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -17,42 +14,34 @@ import (
 // worker is one closed-loop client: it sends the next request when it has the answer to the last.
 type worker struct {
 	number int
-	turn   int
-	client *http.Client
-	state  map[string]string // what it carries from one request to the next
+	conn   *conn
 }
 
-// form is the type of the bodies of OAuth.
-const form = "application/x-www-form-urlencoded"
+// start makes ready what a worker sends, and gives what sends one request and reads its answer: that is measured.
+type start func(w *worker) (func() error, error)
 
-// send makes a request and wants 200. A credential is a bearer token unless it names its header ("X-API-Key: …").
-func (w *worker) send(ctx context.Context, method, url, credential string, body []byte) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
-	if err != nil {
-		return nil, err
+// connect opens the connection that the worker keeps.
+func (w *worker) connect(host string) (err error) {
+	w.conn, err = dial(host)
+	return err
+}
+
+func (w *worker) close() {
+	if w.conn != nil {
+		w.conn.tcp.Close()
 	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
+}
+
+// inTurn sends requests to one host in turn. Workers begin at different ones.
+func inTurn(requests ...request) start {
+	return func(w *worker) (func() error, error) {
+		turn := w.number * len(requests) / *clients
+		return func() error {
+			turn++
+			_, err := w.conn.exchange(requests[turn%len(requests)])
+			return err
+		}, w.connect(requests[0].host)
 	}
-	switch name, value, named := strings.Cut(credential, ": "); {
-	case named:
-		req.Header.Set(name, value)
-	case credential != "":
-		req.Header.Set("Authorization", "Bearer "+credential)
-	}
-	if strings.Contains(url, "/oauth2/") {
-		req.Header.Set("Content-Type", form)
-	}
-	res, err := w.client.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	raw, err := io.ReadAll(res.Body)
-	if err == nil && res.StatusCode != http.StatusOK {
-		err = fmt.Errorf("%s %s: %d %.200s", method, url, res.StatusCode, raw)
-	}
-	return raw, err
 }
 
 type sample struct {
@@ -61,30 +50,36 @@ type sample struct {
 	cpu      float64 // µs of the process a request
 }
 
-// load runs fn in a closed loop and measures it, and the CPU of the process that serves it.
-func load(fn func(ctx context.Context, w *worker) error, pid int) (sample, error) {
-	transport := &http.Transport{MaxIdleConnsPerHost: *clients}
-	defer transport.CloseIdleConnections()
+// load measures a closed loop, and the CPU of the process that serves it.
+func load(begin start, pid int) (sample, error) {
+	loops := make([]func() error, *clients)
+	for n := range loops {
+		w := &worker{number: n}
+		defer w.close()
+		var err error
+		if loops[n], err = begin(w); err != nil {
+			return sample{}, err
+		}
+	}
 	var mu sync.Mutex
 	var times []time.Duration
 	var failed error
 	before := cpuOf(pid)
-	begin := time.Now()
-	end := begin.Add(*duration)
+	began := time.Now()
+	end := began.Add(*duration)
 	var wg sync.WaitGroup
-	for n := range *clients {
+	for _, exchange := range loops {
 		wg.Go(func() {
-			w := &worker{number: n, client: &http.Client{Transport: transport}, state: map[string]string{}}
 			var own []time.Duration
 			for time.Now().Before(end) {
-				start := time.Now()
-				if err := fn(context.Background(), w); err != nil {
+				sent := time.Now()
+				if err := exchange(); err != nil {
 					mu.Lock()
 					failed = err
 					mu.Unlock()
 					return
 				}
-				own = append(own, time.Since(start))
+				own = append(own, time.Since(sent))
 			}
 			mu.Lock()
 			times = append(times, own...)
@@ -92,7 +87,7 @@ func load(fn func(ctx context.Context, w *worker) error, pid int) (sample, error
 		})
 	}
 	wg.Wait()
-	took := time.Since(begin)
+	took := time.Since(began)
 	if failed != nil {
 		return sample{}, failed
 	}
@@ -135,5 +130,3 @@ func residentMB(pid int) int64 {
 	}
 	return 0
 }
-
-func httpClient() *http.Client { return &http.Client{Timeout: 10 * time.Second} }

@@ -5,11 +5,9 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +18,7 @@ import (
 var (
 	rounds   = flag.Int("rounds", 5, "rounds; the median counts")
 	duration = flag.Duration("duration", 2*time.Second, "length of one measurement")
-	clients  = flag.Int("clients", 8, "closed-loop clients")
+	clients  = flag.Int("clients", 16, "closed-loop clients, each with a connection of its own")
 	growth   = flag.Bool("growth", false, "measure how the paths grow with tenants, credentials and sessions instead")
 	small    = flag.Int("small", 1000, "growth: credentials and sessions of the small database")
 	large    = flag.Int("large", 1_000_000, "growth: credentials and sessions of the large one")
@@ -79,8 +77,8 @@ func run() error {
 		}
 		return nil
 	}
-	fmt.Printf("%d rounds of %v, %d clients, alternating; ratio = subject / limit in requests per second\n\n", *rounds,
-		*duration, *clients)
+	fmt.Printf("%d rounds of %v, alternating; %d clients, each a bare keep-alive connection that writes prepared "+
+		"requests;\nratio = subject / limit in requests per second\n\n", *rounds, *duration, *clients)
 	for _, d := range databases {
 		if err := benchEngine(d.name, d.address); err != nil {
 			return fmt.Errorf("%s: %w", d.name, err)
@@ -126,8 +124,8 @@ func (p *process) stop() {
 type benchCase struct {
 	name, what string
 	aim        float64
-	subject    func(ctx context.Context, w *worker) error
-	limit      func(ctx context.Context, w *worker) error
+	subject    start
+	limit      start
 }
 
 func benchEngine(name, database string) error {
@@ -136,20 +134,11 @@ func benchEngine(name, database string) error {
 		return err
 	}
 	defer server.stop()
-	w := &worker{client: httpClient(), state: map[string]string{}}
-	token, err := withToken(context.Background(), w, server)
+	answers, err := answersOf(server)
 	if err != nil {
 		return err
 	}
-	answer, err := w.send(context.Background(), "GET", server.URL+"/v1/auth/me", token, nil)
-	if err != nil {
-		return err
-	}
-	headers, err := verifyHeaders(w.client, server)
-	if err != nil {
-		return err
-	}
-	limit, err := spawn("limit", database, sameAnswer+"="+string(answer), sameHeaders+"="+headers)
+	limit, err := spawn("limit", database, sameAnswers+"="+answers)
 	if err != nil {
 		return err
 	}
@@ -168,21 +157,33 @@ func benchEngine(name, database string) error {
 	return nil
 }
 
-// verifyHeaders asks once and gives the headers of the answer as JSON: the bare handler shall give the same.
-func verifyHeaders(c *http.Client, server *process) (string, error) {
-	req, err := http.NewRequest(http.MethodGet, server.URL+"/verify?permission=tickets:read", nil)
+// answersOf asks once for what the bare handlers shall answer: the same headers and the same body.
+func answersOf(server *process) (string, error) {
+	token, _, err := signIn(server.URL, server.Data["email"], server.Data["password"])
 	if err != nil {
 		return "", err
 	}
-	req.Header.Set("X-API-Key", strings.Fields(server.Data["keys"])[0])
-	res, err := c.Do(req)
-	if err != nil {
-		return "", err
+	value := strings.Fields(server.Data["keys"])[0]
+	key, client := "X-API-Key: "+value, "Authorization: "+server.Data["basic"]
+	all := make(map[string]answer)
+	for _, of := range []struct {
+		pattern, method, path, credential string
+		body                              []byte
+	}{
+		{"GET /me", "GET", "/v1/auth/me", token, nil},
+		{"GET /me-of-key", "GET", "/v1/auth/me", key, nil},
+		{"GET /verify", "GET", "/verify?permission=tickets:read", key, nil},
+		{"POST /oauth2/introspect", "POST", "/oauth2/introspect", client, []byte("token=" + value)},
+	} {
+		a, err := ask(of.method, server.URL+of.path, of.credential, of.body)
+		if err != nil {
+			return "", err
+		}
+		a.Header.Del("Date") // net/http writes these two
+		a.Header.Del("Content-Length")
+		all[of.pattern] = a
 	}
-	res.Body.Close()
-	res.Header.Del("Date")
-	res.Header.Del("Content-Length")
-	raw, err := json.Marshal(res.Header)
+	raw, err := json.Marshal(all)
 	return string(raw), err
 }
 

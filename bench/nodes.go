@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -28,8 +27,8 @@ func measureNodes(address string) error {
 		return errors.New("-nodes needs PostgreSQL and Redis: scripts/with-servers")
 	}
 	key := benchKey + "=" + keyring.Generate().Reveal()
-	fmt.Printf("PostgreSQL and Redis: %d rounds of %v, %d clients, alternating; ratio to one node without Redis\n\n",
-		*rounds, *duration, *clients)
+	fmt.Printf("PostgreSQL and Redis: %d rounds of %v, %d bare connections, alternating; ratio to one node without "+
+		"Redis\n\n", *rounds, *duration, *clients)
 	first, err := spawn("server", address, key, benchPublic+"="+publicOfBoth)
 	if err != nil {
 		return err
@@ -51,15 +50,15 @@ func measureNodes(address string) error {
 		}
 		one := cases(with[0], with[0])[i]
 		other := cases(with[1], with[1])[i]
-		both := func(ctx context.Context, w *worker) error {
+		both := func(w *worker) (func() error, error) {
 			if w.number%2 == 0 {
-				return one.subject(ctx, w)
+				return one.subject(w)
 			}
-			return other.subject(ctx, w)
+			return other.subject(w)
 		}
 		var samples [3][]sample
 		for range *rounds {
-			for k, fn := range []func(ctx context.Context, w *worker) error{c.subject, one.subject, both} {
+			for k, fn := range []start{c.subject, one.subject, both} {
 				s, err := load(fn, []int{first.cmd.Process.Pid, with[0].cmd.Process.Pid, with[0].cmd.Process.Pid}[k])
 				if err != nil {
 					return fmt.Errorf("%s: %w", c.name, err)
