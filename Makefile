@@ -32,7 +32,7 @@ generate:
 	scripts/generate
 
 bench: build
-	GATEHOUSE_TEST_FSYNC=on scripts/with-servers sh -c '$(GO) run ./bench && $(GO) run ./bench -nodes -rounds 3 && $(GO) run ./bench -growth -rounds 3'
+	GATEHOUSE_TEST_FSYNC=on scripts/with-servers sh -c '$(GO) run ./bench && $(GO) run ./bench -nodes -rounds 3 && $(GO) run ./bench -growth -rounds 3 -duration 1s'
 
 faults:
 	scripts/with-servers $(GO) test -tags faults -count=1 -timeout 90m -v ./test/faults

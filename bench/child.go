@@ -45,7 +45,7 @@ func child(role, database string) error {
 	}
 	url := "http://" + l.Addr().String()
 	switch role {
-	case "fill", "grown":
+	case "fill", "fill-lists", "grown":
 		return growthChild(role, url, database, l)
 	case "limit":
 		h, err := limits(database)

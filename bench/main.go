@@ -1,7 +1,7 @@
 // Command bench measures the hot paths beside their limits: the server as a process of its own against the least work
 // that could give the same answer, alternating in one run, median of five rounds. It prints requests per second, p50,
 // p99, the server's CPU per request and the ratio to the limit, on SQLite and, where GATEHOUSE_TEST_POSTGRES names a
-// server, on PostgreSQL.
+// server, on PostgreSQL. With -growth it compares small databases with large ones instead.
 package main
 
 import (
@@ -19,19 +19,25 @@ var (
 	rounds   = flag.Int("rounds", 5, "rounds; the median counts")
 	duration = flag.Duration("duration", 2*time.Second, "length of one measurement")
 	clients  = flag.Int("clients", 16, "closed-loop clients, each with a connection of its own")
-	growth   = flag.Bool("growth", false, "measure how the paths grow with tenants, credentials and sessions instead")
-	small    = flag.Int("small", 1000, "growth: credentials and sessions of the small database")
-	large    = flag.Int("large", 1_000_000, "growth: credentials and sessions of the large one")
-	nodes    = flag.Bool("nodes", false, "measure PostgreSQL with Redis, one node and two, instead")
-	rotate   = flag.Int("rotations", 0,
+	growth   = flag.Bool("growth", false,
+		"measure how paths grow with tenants, credentials and sessions, and lists with their tables, instead")
+	small = flag.Int("small", 1000, "growth: rows of each table of the small database")
+	large = flag.Int("large", 1_000_000, "growth: rows of each table of the large one")
+	smoke = flag.Bool("smoke", false,
+		"see in a minute that everything runs: one short round, and 20000 rows in the large database")
+	nodes  = flag.Bool("nodes", false, "measure PostgreSQL with Redis, one node and two, instead")
+	rotate = flag.Int("rotations", 0,
 		"rotate refresh families so many times and show what became of the table, instead")
-	only    = flag.String("only", "", "run only the case of this name")
+	only    = flag.String("only", "", "run only the case of this name; growth: credentials or lists")
 	role    = flag.String("role", "", "internal: what a child process is")
 	address = flag.String("database", "", "internal: the database of a child process")
 )
 
 func main() {
 	flag.Parse()
+	if *smoke {
+		*rounds, *duration, *large = 1, 100*time.Millisecond, 20_000
+	}
 	if *role != "" {
 		if err := child(*role, *address); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
@@ -71,8 +77,13 @@ func run() error {
 	}
 	if *growth {
 		for _, d := range databases {
-			if err := measureGrowth(d.name, d.address); err != nil {
-				return fmt.Errorf("%s: %w", d.name, err)
+			for _, part := range growthParts {
+				if *only != "" && *only != part.name {
+					continue
+				}
+				if err := part.measure(d.name, d.address); err != nil {
+					return fmt.Errorf("%s: %s: %w", d.name, part.name, err)
+				}
 			}
 		}
 		return nil
