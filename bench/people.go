@@ -33,6 +33,9 @@ type people struct {
 // few is how many rows of a table calm has, whatever its size: more than a page.
 const few = 40
 
+// fewest is how many rows a table has at least: of fewer, some filters would not find a page.
+const fewest = 1000
+
 // each tells whether row i is one of few that are spread over n, another choice for each k.
 func each(i, k, n int) bool { return i%(n/few) == k }
 
@@ -45,8 +48,8 @@ func (p people) at(i int) time.Time {
 func makePeople(ctx context.Context, s *server.Server, rows int) (people, error) {
 	now := time.Now().Truncate(time.Second)
 	p := people{Since: now.Add(-20 * 24 * time.Hour), Until: now, Rows: rows, IDs: make(map[string]id.User)}
-	if rows < 6*few {
-		return p, fmt.Errorf("-small and -large are at least %d where lists are measured", 6*few)
+	if rows < fewest {
+		return p, fmt.Errorf("-small and -large are at least %d where lists are measured", fewest)
 	}
 	if _, err := s.EnsurePlatform(ctx); err != nil {
 		return p, err
