@@ -19,7 +19,7 @@ import (
 )
 
 // A41: whoever may not see all tickets gets exactly those of their scope, page by page, whether a page is found among
-// the newest tickets or gathered, in both orders, from every offset, narrowed or not; and the count is that of the list.
+// the newest tickets or gathered, in both orders, from every offset, narrowed or not. The count is that of the list.
 func TestVisibleTickets(t *testing.T) {
 	t.Parallel()
 	sqldbtest.Each(t, func(t *testing.T, db *sqldb.DB) {

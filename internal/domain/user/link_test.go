@@ -41,8 +41,8 @@ func (w *world) whileHeld(u User, acts ...func()) {
 	all.Wait()
 }
 
-// ATK53: a link that is made while its user becomes somebody else opens nothing: not for the clerk who asked for it when
-// the user had few rights, and not in the former mailbox.
+// ATK53: a link that is made while its user becomes somebody else opens nothing: not for the clerk who asked for it
+// when the user had few rights, and not in the former mailbox.
 func TestATK53_LinkOfWhoTheUserWas(t *testing.T) {
 	t.Parallel()
 	for name, change := range map[string]func(u *User){
@@ -93,7 +93,8 @@ func TestPasswordAndLinkAtOnce(t *testing.T) {
 				return
 			}
 			defer place.Leave()
-			_, changed = w.ChangePassword(t.Context(), w.as(w.idle), place, good, "an otter on the seventh train", nothing)
+			_, changed = w.ChangePassword(t.Context(), w.as(w.idle), place, good, "an otter on the seventh train",
+				nothing)
 		}, func() { _, set = w.SetPasswordByLink(t.Context(), principal.Source{}, link, chosen, nothing) })
 		for _, err := range []error{changed, set} {
 			if fault.Is(err, fault.Unavailable) {

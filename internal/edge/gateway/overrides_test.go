@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// WEB08: Envoy tells only the headers that are named to it. The page names every one by which an API may be told another
-// method or address, twice: so that it is judged, and so that it is removed.
+// WEB08: Envoy tells only the headers that are named to it. The page names every one by which an API may be told
+// another method or address, twice: so that it is judged, and so that it is removed.
 func TestWEB08_EnvoyNamesOverrides(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "forward-auth.md"))

@@ -152,8 +152,8 @@ func (r *Rules) reaches(rule *Rule, names, stems []string, closing bool) bool {
 	return true
 }
 
-// stems gives what some rule names of a folded name without its suffix (Rails, Spring: a format): all that follows one of
-// its dots.
+// stems gives what some rule names of a folded name without its suffix (Rails, Spring: a format): all that follows one
+// of its dots.
 func (r *Rules) stems(name string) (stems []string) {
 	for i := 1; i < len(name); i++ {
 		if name[i] != '.' {

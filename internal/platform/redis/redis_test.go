@@ -41,7 +41,8 @@ func TestG4_Trouble(t *testing.T) {
 	}
 	t.Cleanup(func() { l.Close() })
 	go answering(l, "ERR never asked")
-	if trouble, _ := troubleAt(t, "rediss://"+l.Addr().String(), "unknown authority"); !strings.Contains(trouble, "unknown authority") {
+	const want = "unknown authority"
+	if trouble, _ := troubleAt(t, "rediss://"+l.Addr().String(), want); !strings.Contains(trouble, want) {
 		t.Error(trouble)
 	}
 }
