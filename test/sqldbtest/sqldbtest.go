@@ -205,6 +205,30 @@ func drop(server, name string) error {
 	}
 }
 
+// EmptyPostgres gives the address of a database without any table and drops it with the test. Until then nobody else
+// migrates an empty one: the roles belong to all databases.
+func EmptyPostgres(t testing.TB) string {
+	t.Helper()
+	migrated.postgres.by(t, func() (string, error) { return migrated.fillPostgres(os.Getenv(PostgresEnv)) })
+	server, name := os.Getenv(PostgresEnv), fmt.Sprintf("t_%d_%d", os.Getpid(), databases.Add(1))
+	conn, err := pgx.Connect(context.Background(), server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close(context.Background()) }) // and with it the lock
+	for _, statement := range []string{`SELECT pg_advisory_lock(20417)`, `CREATE DATABASE ` + name} {
+		if _, err := conn.Exec(context.Background(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Cleanup(func() {
+		if err := drop(server, name); err != nil {
+			t.Error(err)
+		}
+	})
+	return withDatabase(server, name)
+}
+
 func (p *Template) fillPostgres(server string) (string, error) {
 	name := fmt.Sprintf("template_%d_%d", os.Getpid(), databases.Add(1))
 	if err := makePostgres(server, name); err != nil {
