@@ -210,6 +210,9 @@ func (s *Server) open(ctx context.Context) (err error) {
 	if s.DB, err = OpenDatabase(ctx, s.Config, s.Config.DatabasePool); err != nil {
 		return err
 	}
+	if err := s.DB.CheckListen(ctx); err != nil {
+		return err
+	}
 	_, err = s.DB.Migrate(ctx)
 	return err
 }
@@ -218,6 +221,7 @@ func (s *Server) open(ctx context.Context) (err error) {
 // void what must be.
 func OpenDatabase(ctx context.Context, c config.Config, connections int) (*sqldb.DB, error) {
 	return sqldb.Open(ctx, c.Database.Reveal(), sqldb.Options{MaxConns: connections,
+		Listen:            c.DatabaseListen.Reveal(),
 		KeepAfterFailover: c.Failover == config.Keep,
 		OnFailover:        []sqldb.OnFailover{onetime.FailedOver, audit.FailedOver}})
 }

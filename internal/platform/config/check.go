@@ -138,6 +138,17 @@ func (c *Config) checkStorage(f *faults) {
 	} else {
 		f.of("database", sqldb.CheckAddress(c.Database.Reveal()))
 	}
+	if listen := c.DatabaseListen.Reveal(); listen != "" {
+		switch {
+		case !sqldb.IsPostgres(listen):
+			f.add("database_listen", "must begin with postgres://: it is the address of the database without the "+
+				"pooler")
+		case !sqldb.IsPostgres(c.Database.Reveal()):
+			f.add("database_listen", "is for a PostgreSQL database behind a pooler, and database names none")
+		default:
+			f.of("database_listen", sqldb.CheckAddress(listen))
+		}
+	}
 	f.within("database_connections", c.DatabasePool, 2, 1000)
 	f.choice("database_failover", c.Failover, SignInAgain, Keep)
 	_, err := keyring.New(c.EncryptionKeys)

@@ -61,6 +61,7 @@ func TestWEB13_Faults(t *testing.T) {
 		{"GATEHOUSE_SIGNING_KEY_BITS", "1024", "signing.key_bits"},
 		{"GATEHOUSE_SIGNING_KEY_BITS", "many", "GATEHOUSE_SIGNING_KEY_BITS"},
 		{"GATEHOUSE_DATABASE_CONNECTIONS", "0x10", "GATEHOUSE_DATABASE_CONNECTIONS"},
+		{"GATEHOUSE_DATABASE_LISTEN", "postgres://u@h/d", "database_listen: is for a PostgreSQL database"},
 		{"GATEHOUSE_SHUTDOWN_GRACE", "soon", "GATEHOUSE_SHUTDOWN_GRACE"},
 		{"GATEHOUSE_TENANT_HOSTS", "https://x.example", "tenant_hosts[0]"},
 		{"GATEHOUSE_TRACING_OTLP_ENDPOINT", "collector:4318", "tracing.otlp_endpoint"},
@@ -202,6 +203,13 @@ func TestWEB13_DatabaseAddresses(t *testing.T) {
 		"postgres://u:secret@h/d?pool_max_conns=many"} {
 		_, err := Load("", required("GATEHOUSE_DATABASE", bad))
 		if err == nil || !strings.Contains(err.Error(), "database: ") || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+	for _, bad := range []string{"sqlite:x.db", "u:secret@h/d", `"postgres://u:secret@h/d"`, "postgres://u:secret%zz@h/d",
+		"mysql://u:secret@h/d"} {
+		_, err := Load("", required("GATEHOUSE_DATABASE", "postgres://u@h/d", "GATEHOUSE_DATABASE_LISTEN", bad))
+		if err == nil || !strings.Contains(err.Error(), "database_listen: ") || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}

@@ -56,15 +56,12 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 	if err := failpoint.Hit(ctx, "listen"); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	conn, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
+	conn, err := p.connectDirect(ctx)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
 	defer func() { hangUp(conn) }()
-	if err := p.line.check(ctx, conn); err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	beating, err := pgx.ConnectConfig(ctx, p.pool.Config().ConnConfig)
+	beating, err := pgx.ConnectConfig(ctx, p.direct)
 	if err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
@@ -73,6 +70,11 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 	beatChannel := "gatehouse_beat_" + strings.ToLower(rand.Text())
 	if _, err := conn.Exec(ctx, "LISTEN "+Channel+"; LISTEN "+beatChannel); err != nil {
 		return fmt.Errorf("listen: %w", err)
+	}
+	if p.pooled {
+		if err := p.prove(ctx, conn, beatChannel); err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
 	}
 	l.Reset()
 	start := time.Now() // beats carry the time since, so that the wall clock does not matter
@@ -106,10 +108,14 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 			}
 		}
 	}()
+	heard := false
 	for last := time.Now(); ; {
 		waiting, done := context.WithDeadline(ctx, last.Add(silence))
 		n, err := conn.WaitForNotification(waiting)
 		done()
+		if err != nil && !heard && errors.Is(waiting.Err(), context.DeadlineExceeded) {
+			return errDeaf
+		}
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
@@ -117,7 +123,7 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 			return errors.New("listen: the database was failed over")
 		}
 		if n.Channel == beatChannel {
-			last = time.Now()
+			last, heard = time.Now(), true
 			if since, err := strconv.ParseInt(n.Payload, 10, 64); err == nil {
 				l.Current(start.Add(time.Duration(since)))
 			}
@@ -126,6 +132,10 @@ func (p *postgres) listen(ctx context.Context, l Listener) error {
 		l.Messages(strings.Split(n.Payload, "\n"))
 	}
 }
+
+// errDeaf is told where LISTEN succeeds and nothing follows.
+var errDeaf = errors.New("listen: not even what this node announces itself is heard: if a connection pooler stands " +
+	"before PostgreSQL, set database_listen (GATEHOUSE_DATABASE_LISTEN) to an address without it")
 
 // hangUp ends a connection without waiting for a server that may be gone.
 func hangUp(conn *pgx.Conn) {

@@ -23,16 +23,16 @@ const Channel = "gatehouse"
 // maxNotifyBytes stays under PostgreSQL's limit of 8000 bytes a payload.
 const maxNotifyBytes = 7000
 
-// The first statement of every batch: it holds for the batch's implicit transaction and is gone after it.
-const (
-	asTenant   = `SELECT set_config('role', 'gatehouse_app', true), set_config('app.organization_id', $1, true)`
-	asPlatform = `SELECT set_config('role', 'gatehouse_platform', true), set_config('app.organization_id', $1, true)`
-)
+// asRole is the first statement of every batch: it holds for the batch's implicit transaction and is gone after it.
+const asRole = `SELECT set_config('role', $1, true), set_config('app.organization_id', $2, true)`
 
 type postgres struct {
 	pool    *pgxpool.Pool
 	reserve *pgxpool.Pool // for what must get through when the pool is exhausted
 	line    *timeline
+
+	direct *pgx.ConnConfig // for what needs a session of its own: LISTEN, and the locks of migrations
+	pooled bool            // statements go by way of a pooler, and direct does not
 }
 
 // connectTimeout bounds what a dead address may cost a request; a longer wait is not better than an answer.
@@ -49,8 +49,23 @@ func openPostgres(ctx context.Context, url string, o Options, broken func()) (*p
 	if cfg.ConnConfig.ConnectTimeout == 0 {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	p := &postgres{direct: cfg.ConnConfig.Copy()}
+	if o.Listen != "" {
+		listen, err := parsePostgres(o.Listen)
+		if err != nil {
+			return nil, fmt.Errorf("database_listen %w", err)
+		}
+		p.direct, p.pooled = listen.ConnConfig, true
+		if !strings.Contains(url, "default_query_exec_mode=") {
+			// A statement that was prepared by name is in one of the pooler's connections, the next one goes by another.
+			cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
+		}
+		if p.direct.ConnectTimeout == 0 {
+			p.direct.ConnectTimeout = connectTimeout
+		}
+	}
 	var opened, kept atomic.Pointer[pgxpool.Pool]
-	line := &timeline{keep: o.KeepAfterFailover, do: o.OnFailover, broken: func() {
+	p.line = &timeline{keep: o.KeepAfterFailover, do: o.OnFailover, broken: func() {
 		if pool := opened.Load(); pool != nil {
 			go func() {
 				pool.Reset()
@@ -61,7 +76,15 @@ func openPostgres(ctx context.Context, url string, o Options, broken func()) (*p
 		}
 		broken()
 	}}
-	cfg.AfterConnect = line.check
+	var alone atomic.Bool // nothing stands before PostgreSQL; the first connection tells, and later ones are like it
+	cfg.AfterConnect = func(ctx context.Context, conn *pgx.Conn) error {
+		if p.pooled || alone.Load() {
+			return p.line.check(ctx, conn)
+		}
+		err := p.checkDirect(ctx, conn)
+		alone.Store(err == nil)
+		return err
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	opened.Store(pool)
 	if err != nil {
@@ -79,14 +102,15 @@ func openPostgres(ctx context.Context, url string, o Options, broken func()) (*p
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
 	kept.Store(reserve)
-	return &postgres{pool, reserve, line}, nil
+	p.pool, p.reserve = pool, reserve
+	return p, nil
 }
 
 // reserved is how many connections are kept for urgent work.
 const reserved = 2
 
-func (p *postgres) tenant(org id.Organization) Queryer { return scoped{p, asTenant, string(org)} }
-func (p *postgres) platform() Queryer                  { return scoped{p, asPlatform, ""} }
+func (p *postgres) tenant(org id.Organization) Queryer { return scoped{p, roleApp, string(org)} }
+func (p *postgres) platform() Queryer                  { return scoped{p, rolePlatform, ""} }
 func (p *postgres) ping(ctx context.Context) error     { return p.pool.Ping(ctx) }
 func (p *postgres) now(ctx context.Context) (t time.Time, err error) {
 	err = p.pool.QueryRow(ctx, `SELECT clock_timestamp()`).Scan(&t)
@@ -97,7 +121,7 @@ func (p *postgres) close() { p.pool.Close(); p.reserve.Close() }
 // scoped sends the role, the organization and one statement in a single round trip.
 type scoped struct {
 	from *postgres
-	set  string
+	role string
 	org  string
 }
 
@@ -110,13 +134,13 @@ func (s scoped) send(ctx context.Context, sql string, args []any) (pgx.BatchResu
 		return nil, err
 	}
 	b := &pgx.Batch{}
-	b.Queue(s.set, s.org)
+	s.from.queueScope(b, s.role, s.org)
 	b.Queue(sql, args...)
 	ctx, cancel := within(ctx)
 	br := bounded{conn.SendBatch(ctx, b), func() { cancel(); conn.Release() }}
 	if _, err := br.Exec(); err != nil {
 		br.Close()
-		return nil, trouble(err)
+		return nil, trouble(s.from.scopeError(err))
 	}
 	return br, nil
 }
@@ -270,16 +294,16 @@ func (r *batchRows) Err() error {
 
 func (p *postgres) begin(_ context.Context, org id.Organization) (engineTx, error) {
 	if org == "" {
-		return &postgresTx{from: p, set: asPlatform}, nil
+		return &postgresTx{from: p, role: rolePlatform}, nil
 	}
-	return &postgresTx{from: p, set: asTenant, org: string(org)}, nil
+	return &postgresTx{from: p, role: roleApp, org: string(org)}, nil
 }
 
 // postgresTx begins with its first statement: BEGIN, the role and organization, and the statement travel in one round
 // trip.
 type postgresTx struct {
 	from   *postgres
-	set    string
+	role   string
 	org    string
 	conn   *pgxpool.Conn // nil until the first statement
 	queued []statement   // to go with the next round trip
@@ -309,7 +333,7 @@ func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.Batc
 		}
 		t.conn = conn
 		b.Queue("begin")
-		b.Queue(t.set, t.org)
+		t.from.queueScope(b, t.role, t.org)
 	}
 	for _, q := range t.queued {
 		b.Queue(q.sql, q.args...)
@@ -322,7 +346,7 @@ func (t *postgresTx) send(ctx context.Context, sql string, args []any) (pgx.Batc
 	for range before {
 		if _, err := br.Exec(); err != nil {
 			br.Close()
-			t.failed = trouble(err) // it may not even have begun
+			t.failed = trouble(t.from.scopeError(err)) // it may not even have begun
 			return nil, t.failed
 		}
 	}

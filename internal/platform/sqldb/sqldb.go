@@ -38,6 +38,10 @@ var ErrNoRows = pgx.ErrNoRows
 type Options struct {
 	MaxConns int // PostgreSQL: connections of the pool, default 16; SQLite: readers, default 4
 
+	// Listen is the address of the same PostgreSQL database without the pooler that the other address leads to, for
+	// LISTEN and what else needs a session of its own. Empty: there is no pooler.
+	Listen string
+
 	// KeepAfterFailover leaves tokens good when PostgreSQL was failed over or restored: for synchronous replication,
 	// where nothing is lost.
 	KeepAfterFailover bool

@@ -23,6 +23,9 @@ type timeline struct {
 	highest atomic.Pointer[string]
 }
 
+// timelineNow is the number of a server's timeline, in SQL. A standby has none.
+const timelineNow = `substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)`
+
 // Failover is a change of PostgreSQL's timeline, as this node saw it.
 type Failover struct {
 	At       time.Time
@@ -53,7 +56,7 @@ func (l *timeline) check(ctx context.Context, conn *pgx.Conn) error {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	var now string
-	err := conn.QueryRow(ctx, `SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)`).Scan(&now)
+	err := conn.QueryRow(ctx, `SELECT `+timelineNow, pgx.QueryExecModeExec).Scan(&now) // asked once, never prepared
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code {
@@ -95,10 +98,18 @@ func (l *timeline) record(ctx context.Context, conn *pgx.Conn, now string) (void
 	}
 	defer tx.Rollback(context.WithoutCancel(ctx)) // after a commit there is nothing left to do
 	var there bool
-	if err := tx.QueryRow(ctx, `SELECT to_regclass('installation') IS NOT NULL`).Scan(&there); err != nil || !there {
-		return false, err // before the first migration there is nothing to void
+	var here string
+	err = tx.QueryRow(ctx, `SELECT to_regclass('installation') IS NOT NULL, `+timelineNow).Scan(&there, &here)
+	if err != nil {
+		return false, err
 	}
-	if _, err := tx.Exec(ctx, asPlatform, ""); err != nil {
+	if here != now { // a pooler may have asked one server and begun the transaction on another
+		return false, errMoved
+	}
+	if !there {
+		return false, nil // before the first migration there is nothing to void
+	}
+	if _, err := tx.Exec(ctx, asRole, rolePlatform, ""); err != nil {
 		return false, err
 	}
 	var before string

@@ -90,6 +90,13 @@ func (d *doctor) database() bool {
 	}
 	defer db.Close()
 	d.say("database", Good, "", "%s answers", db.Engine())
+	if err := db.CheckListen(d.ctx); err != nil {
+		d.say("database_listen", Bad, "Let `database_listen` be the address of the same database as `database`, at "+
+			"PostgreSQL itself.", "%v", err)
+		return false
+	} else if !d.c.DatabaseListen.IsZero() {
+		d.say("database_listen", Good, "", "what is announced by way of `database` is heard there")
+	}
 	if db.Engine() == sqldb.Postgres {
 		d.roles(db)
 	}
@@ -134,6 +141,11 @@ func openRemedy(err error, reason string) string {
 		return "Wait until the server has started."
 	}
 	switch {
+	case sqldb.IsPooler(err):
+		return "Set `database_listen` to the address of the same database at PostgreSQL itself, or let `database` be " +
+			"that address."
+	case strings.Contains(reason, "unsupported startup parameter"):
+		return "Take the parameter out of `database`, or let PgBouncer ignore it (ignore_startup_parameters)."
 	case sqldb.Code(err) != "": // the server's own words say it
 	case strings.Contains(reason, "certificate"):
 		return "Name the file with the certificate of who signed the server's, in `database`: ?sslrootcert=/path."

@@ -1,0 +1,177 @@
+package sqldb
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/itsm-automation/gatehouse/internal/core/urgent"
+)
+
+// A pooler in transaction mode gives each transaction whichever connection is free. So nothing of ours may outlast a
+// transaction on that way: the role and the organization do not (asRole), and no statement is prepared by name. What
+// cannot do without a session of its own, LISTEN and the locks of migrations, goes by a direct connection.
+
+// errPooler refuses to work through a pooler that nobody told of: LISTEN would seem to succeed and hear nothing.
+var errPooler = errors.New("a connection pooler in transaction mode stands before PostgreSQL")
+
+// IsPooler tells whether that is why a database was not opened.
+func IsPooler(err error) bool { return errors.Is(err, errPooler) }
+
+// checkDirect is asked about a new connection that must be a session of its own.
+func (p *postgres) checkDirect(ctx context.Context, conn *pgx.Conn) error {
+	shared, err := isShared(ctx, conn)
+	switch {
+	case err != nil:
+		return err
+	case shared && p.pooled:
+		return fmt.Errorf("%w at database_listen too, so that no announcement would arrive: give the address of "+
+			"PostgreSQL itself there", errPooler)
+	case shared:
+		return fmt.Errorf("%w, so that no announcement would arrive: set database_listen "+
+			"(GATEHOUSE_DATABASE_LISTEN) to the address of the same database at PostgreSQL itself", errPooler)
+	}
+	return p.line.check(ctx, conn)
+}
+
+// isShared tells whether statements of one connection run on whichever connection of a pooler is free. Who talks to
+// PostgreSQL itself is told the number of the process that serves them, as the key to cancel by; a pooler makes up keys
+// of its own. Then a second connection must be given another process, while the first keeps its own.
+func isShared(ctx context.Context, conn *pgx.Conn) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	first, err := process(ctx, conn)
+	if err != nil || first == conn.PgConn().PID() {
+		return false, err
+	}
+	if again, err := process(ctx, conn); err != nil || again != first {
+		return again != first, err
+	}
+	// While another is in a transaction, nobody else can be given its process. If there is no room for another, the
+	// silence of LISTEN will tell (errDeaf).
+	other, err := pgx.ConnectConfig(ctx, conn.Config())
+	if err != nil {
+		return false, nil
+	}
+	defer hangUp(other)
+	if _, err := other.PgConn().Exec(ctx, `BEGIN`).ReadAll(); err != nil {
+		return false, nil
+	}
+	held, err := process(ctx, other)
+	if err != nil || held == first {
+		return err == nil, nil
+	}
+	last, err := process(ctx, conn)
+	return err == nil && last != first, err
+}
+
+// process is the number of the server's process that runs a statement. It is asked for without a prepared statement.
+func process(ctx context.Context, conn *pgx.Conn) (pid uint32, err error) {
+	err = conn.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeExec).Scan(&pid)
+	return pid, err
+}
+
+// CheckListen tells whether what is announced by the one address is heard at the other, Options.Listen: whether both
+// lead to the same database, and the latter without a pooler.
+func (db *DB) CheckListen(ctx context.Context) error {
+	p, ok := db.engine.(*postgres)
+	if !ok || !p.pooled {
+		return nil
+	}
+	conn, err := p.connectDirect(ctx)
+	if err != nil {
+		return fmt.Errorf("database_listen: %w", err)
+	}
+	defer hangUp(conn)
+	channel := "gatehouse_proof_" + strings.ToLower(rand.Text())
+	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+		return fmt.Errorf("database_listen: %w", err)
+	}
+	return p.prove(ctx, conn, channel)
+}
+
+// connectDirect makes a connection that is a session of its own.
+func (p *postgres) connectDirect(ctx context.Context) (*pgx.Conn, error) {
+	conn, err := pgx.ConnectConfig(ctx, p.direct)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.checkDirect(ctx, conn); err != nil {
+		hangUp(conn)
+		return nil, err
+	}
+	return conn, nil
+}
+
+// prove announces something by way of the pool, for a connection that listens to the channel.
+func (p *postgres) prove(ctx context.Context, listening *pgx.Conn, channel string) error {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	sending, err := p.acquire(urgent.With(ctx))
+	if err != nil {
+		return err
+	}
+	_, err = sending.Exec(ctx, `SELECT pg_notify($1, '')`, channel)
+	sending.Release()
+	if err != nil {
+		return trouble(err)
+	}
+	for {
+		n, err := listening.WaitForNotification(ctx)
+		switch {
+		case err != nil && ctx.Err() == context.DeadlineExceeded:
+			return fmt.Errorf("database_listen: what is announced by the address in database does not arrive within "+
+				"%v: both must lead to the same database of the same server", time.Duration(silence))
+		case err != nil:
+			return fmt.Errorf("database_listen: %w", err)
+		case n.Channel == channel:
+			return nil
+		}
+	}
+}
+
+// errMoved says that a pooler leads to another server than before, which nobody has looked at yet.
+var errMoved = errors.New("the PostgreSQL server behind the pooler is another than before")
+
+// movedRole is nobody: to become it fails.
+const movedRole = "gatehouse_moved"
+
+// asRoleHere is asRole where a pooler may connect to another server at any moment without our seeing it. It fails, and
+// the whole batch with it, on a server of another timeline than the one that was looked at: what was revoked may be
+// good there, until the check of a new connection has made void what it must.
+const asRoleHere = `SELECT set_config('role', CASE ` + timelineNow + ` WHEN $3 THEN $1 ELSE '` + movedRole + `' END,
+	true), set_config('app.organization_id', $2, true)`
+
+// queueScope begins a batch: what follows runs as the role, inside the organization.
+func (p *postgres) queueScope(b *pgx.Batch, role, org string) {
+	if line := p.line.known(); p.pooled && line != "" {
+		b.Queue(asRoleHere, role, org, line)
+		return
+	}
+	b.Queue(asRole, role, org)
+}
+
+// scopeError looks whether that is why a batch failed. New connections are then asked where they lead.
+func (p *postgres) scopeError(err error) error {
+	var refused *pgconn.PgError
+	if !p.pooled || !errors.As(err, &refused) {
+		return err
+	}
+	moved := errMoved
+	switch {
+	case refused.Code == "22023" && strings.Contains(refused.Message, movedRole):
+	case refused.Code == "55000" && p.line.known() != "": // recovery is in progress
+		moved = errStandby
+	default:
+		return err
+	}
+	p.pool.Reset()
+	p.reserve.Reset()
+	return moved
+}
