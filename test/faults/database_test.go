@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
 // through gives a database address by way of a proxy.
@@ -141,11 +143,11 @@ func TestFLT05_PostgresRestart(t *testing.T) {
 // FLT06: the primary is lost and the standby promoted. With asynchronous replication acknowledged commits are lost: no
 // token from before works then, so that no rotation or revocation that is lost comes back to life. With synchronous
 // replication nothing is lost and, where the operator says so, all goes on. The former primary, come back, is not
-// believed.
-func TestFLT06_Failover(t *testing.T) {
+// believed. F11: behind a pooler, which connects to the new primary while the connections of the nodes stay what they
+// were, not even before a node has another direct connection.
+func TestFLT06_F11_Failover(t *testing.T) {
 	t.Parallel()
-	for _, synchronous := range []bool{false, true} {
-		name := map[bool]string{false: "asynchronous", true: "synchronous"}[synchronous]
+	for name, synchronous := range map[string]bool{"asynchronous": false, "synchronous": true, "pooled": false} {
 		t.Run(name, func(t *testing.T) {
 			primary := startPostgres(t)
 			link := newProxy(t, primary.address()) // of replication
@@ -155,7 +157,12 @@ func TestFLT06_Failover(t *testing.T) {
 				primary.sql("SELECT pg_reload_conf()")
 			}
 			front := newProxy(t, primary.address())
+			side := newProxy(t, primary.address()) // of the direct connections, where a pooler has the others
 			l := open(t, through(t, primary.url(), front))
+			if name == "pooled" {
+				l.database = sqldbtest.StartPooler(t, l.database).Through(l.database)
+				l.env = append(l.env, "GATEHOUSE_DATABASE_LISTEN="+through(t, primary.url(), side))
+			}
 			if synchronous {
 				l.env = append(l.env, "GATEHOUSE_DATABASE_FAILOVER=keep")
 			}
@@ -179,6 +186,7 @@ func TestFLT06_Failover(t *testing.T) {
 
 			start := time.Now()
 			front.cut()
+			side.cut()
 			syscall.Kill(primary.pid(), syscall.SIGSTOP) // frozen, not dead: it comes back
 			link.cut()
 			front.move(standby.address()) // a standby that is none yet is not believed
@@ -193,6 +201,14 @@ func TestFLT06_Failover(t *testing.T) {
 				standby.sql("SELECT pg_reload_conf()")
 			}
 			front.move(standby.address())
+			for end := time.Now().Add(2 * time.Second); name == "pooled" && time.Now().Before(end); {
+				for _, n := range nodes {
+					if n.call("GET", "/v1/auth/me", ended.access, nil).status == 200 {
+						t.Fatal("I3: an access token of an ended session works by way of the pooler")
+					}
+				}
+			}
+			side.move(standby.address())
 			for _, n := range nodes {
 				n.waitReady(20 * time.Second)
 			}
@@ -224,6 +240,7 @@ func TestFLT06_Failover(t *testing.T) {
 
 			syscall.Kill(primary.pid(), syscall.SIGCONT) // the former primary comes back and is in the way
 			front.move(primary.address())
+			side.move(primary.address())
 			time.Sleep(1500 * time.Millisecond)
 			for _, n := range nodes {
 				if n.call("GET", "/v1/audit-events", l.admin, nil).status == 200 {
@@ -231,6 +248,7 @@ func TestFLT06_Failover(t *testing.T) {
 				}
 			}
 			front.move(standby.address())
+			side.move(standby.address())
 			for _, n := range nodes {
 				n.waitReady(10 * time.Second)
 			}
