@@ -2,9 +2,13 @@ package sqldb_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -159,6 +163,77 @@ func TestF11_DatabaseListen(t *testing.T) {
 			}
 		})
 	}
+}
+
+// F11: where something in between passes everything on but announcements, and cannot be told from PostgreSQL, the
+// reason why a node is not ready is named all the same.
+func TestF11_SilenceIsNamed(t *testing.T) {
+	t.Parallel()
+	if os.Getenv(sqldbtest.PostgresEnv) == "" {
+		t.Skip("PostgreSQL only")
+	}
+	db := sqldbtest.Open(t, deaf(t, sqldbtest.Postgres(t)))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	err := db.Listen(ctx, sqldb.Listener{Reset: func() {}, Messages: func([]string) {},
+		Current: func(time.Time) { t.Error("trusted what it does not hear") }})
+	if err == nil || !strings.Contains(err.Error(), "set database_listen") {
+		t.Errorf("listen: %v", err)
+	}
+}
+
+// deaf is a database address by way of a proxy that drops what LISTEN is answered by: messages of type A.
+func deaf(t *testing.T, address string) string {
+	t.Helper()
+	u, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	target := u.Host
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	serve := func(client net.Conn) {
+		defer client.Close()
+		server, err := net.Dial("tcp", target)
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		go func() {
+			io.Copy(server, client)
+			server.Close()
+		}()
+		head := make([]byte, 5) // the type and the length of all but the type
+		for {
+			if _, err := io.ReadFull(server, head); err != nil {
+				return
+			}
+			body := make([]byte, binary.BigEndian.Uint32(head[1:])-4)
+			if _, err := io.ReadFull(server, body); err != nil {
+				return
+			}
+			if head[0] == 'A' {
+				continue
+			}
+			if _, err := client.Write(append(head, body...)); err != nil {
+				return
+			}
+		}
+	}
+	go func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go serve(client)
+		}
+	}()
+	u.Host = l.Addr().String()
+	return u.String()
 }
 
 // F11: an empty database is migrated through a pooler, by several nodes at once.
