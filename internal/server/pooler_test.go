@@ -16,8 +16,8 @@ import (
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
-// F11: two nodes behind PgBouncer in transaction mode do all that nodes do: what one revokes stops on the other at once,
-// and both heal when the pooler was restarted. Doctor says that it is well, and else what is wrong.
+// F11: two nodes behind PgBouncer in transaction mode do all that nodes do: what one revokes stops on the other at
+// once, and both heal when the pooler was restarted. Doctor says that it is well, and else what is wrong.
 func TestF11_NodesBehindPooler(t *testing.T) {
 	t.Parallel()
 	if os.Getenv(sqldbtest.PostgresEnv) == "" {

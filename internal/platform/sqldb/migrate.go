@@ -201,7 +201,8 @@ func (db *DB) provider() (*goose.Provider, func(), error) {
 		p, err := goose.NewProvider(goose.DialectSQLite3, db.engine.(*lite).writer.DB, files)
 		return p, func() {}, err
 	}
-	conn := stdlib.OpenDB(*db.engine.(*postgres).direct, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
+	direct := db.engine.(*postgres).direct
+	conn := stdlib.OpenDB(*direct, stdlib.OptionAfterConnect(func(ctx context.Context, c *pgx.Conn) error {
 		_, err := c.Exec(ctx, fmt.Sprintf(`SET lock_timeout = %d`, migrationLockWait.Milliseconds()))
 		return err
 	}))

@@ -57,7 +57,7 @@ func openPostgres(ctx context.Context, url string, o Options, broken func()) (*p
 		}
 		p.direct, p.pooled = listen.ConnConfig, true
 		if !strings.Contains(url, "default_query_exec_mode=") {
-			// A statement that was prepared by name is in one of the pooler's connections, the next one goes by another.
+			// A statement that was prepared by name is in one of the pooler's connections; the next goes by another.
 			cfg.ConnConfig.DefaultQueryExecMode = pgx.QueryExecModeCacheDescribe
 		}
 		if p.direct.ConnectTimeout == 0 {

@@ -94,7 +94,8 @@ func isTrouble(err error) bool {
 	var connect *pgconn.ConnectError
 	var network net.Error
 	return errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, errNoConnection) ||
-		errors.Is(err, errStandby) || errors.Is(err, errMoved) || errors.Is(err, errPooler) || errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, errStandby) || errors.Is(err, errMoved) || errors.Is(err, errPooler) ||
+		errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
 		pgconn.Timeout(err) || strings.Contains(err.Error(), "conn closed")
 }

@@ -107,8 +107,8 @@ func (d *doctor) feed(s *server.Server) {
 	done := make(chan struct{})
 	go func() { defer close(done); feed.Run(ctx) }()
 	defer func() { cancel(); <-done }()
-	const remedy = "Set `database_listen` to the address of the database at PostgreSQL itself: a pooler in transaction " +
-		"mode passes no announcement on."
+	const remedy = "Set `database_listen` to the address of the database at PostgreSQL itself: a pooler in " +
+		"transaction mode passes no announcement on."
 	for end := time.Now().Add(wait); !feed.Trusted(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			d.say("invalidation feed", Bad, remedy, "nothing is heard: the server asks the database for every request")
