@@ -3,6 +3,7 @@ package server_test
 import (
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -87,6 +88,28 @@ func TestF11_NodesBehindPooler(t *testing.T) {
 	for _, check := range []string{"database", "database_listen", "row-level security", "invalidation feed"} {
 		if d := doctor(a.Config, check); d.Verdict != admin.Good {
 			t.Errorf("%+v", d)
+		}
+	}
+	// PgBouncer refuses in its own words, all under one code.
+	address := a.Config.Database.Reveal()
+	users := filepath.Join(t.TempDir(), "userlist.txt")
+	if err := os.WriteFile(users, []byte(`"tester" "another"`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	withUsers := []string{"auth_file = /etc/pgbouncer/userlist.txt", "auth_file = " + users + "\nunix_socket_dir =",
+		"auth_type = scram-sha-256"}
+	strict := sqldbtest.StartPooler(t, direct, append(withUsers, "auth_type = scram-sha-256")...)
+	unnamed := sqldbtest.StartPooler(t, direct, append(withUsers, "auth_type = trust",
+		"gatehouse = host=10.0.0.5 port=5432 dbname=gatehouse", "other = host=127.0.0.1 dbname=other")...)
+	for database, remedy := range map[string]string{
+		address + "&statement_timeout=5000": "ignore_startup_parameters",
+		unnamed.Through(address):            "[databases]",
+		strict.Through(address):             "auth_file",
+	} {
+		c := a.Config
+		c.Database = secret.New(database)
+		if d := doctor(c, "database"); d.Verdict != admin.Bad || !strings.Contains(d.Remedy, remedy) {
+			t.Errorf("%+v, want %q", d, remedy)
 		}
 	}
 	untold, elsewhere, pooled := a.Config, a.Config, a.Config

@@ -146,6 +146,10 @@ func openRemedy(err error, reason string) string {
 			"that address."
 	case strings.Contains(reason, "unsupported startup parameter"):
 		return "Take the parameter out of `database`, or let PgBouncer ignore it (ignore_startup_parameters)."
+	case strings.Contains(reason, "SASL authentication failed"), strings.Contains(reason, "no such user"):
+		return "Correct the user and the password in `database`, or PgBouncer's auth_file."
+	case strings.Contains(reason, "no such database"):
+		return "Correct the name in `database`, or add it to PgBouncer's [databases]."
 	case sqldb.Code(err) != "": // the server's own words say it
 	case strings.Contains(reason, "certificate"):
 		return "Name the file with the certificate of who signed the server's, in `database`: ?sslrootcert=/path."
