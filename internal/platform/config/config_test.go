@@ -209,7 +209,8 @@ func TestWEB13_DatabaseAddresses(t *testing.T) {
 	for _, bad := range []string{"sqlite:x.db", "u:secret@h/d", `"postgres://u:secret@h/d"`,
 		"postgres://u:secret%zz@h/d", "mysql://u:secret@h/d"} {
 		_, err := Load("", required("GATEHOUSE_DATABASE", "postgres://u@h/d", "GATEHOUSE_DATABASE_LISTEN", bad))
-		if err == nil || !strings.Contains(err.Error(), "database_listen: ") || strings.Contains(err.Error(), "secret") {
+		if err == nil || !strings.Contains(err.Error(), "database_listen: ") ||
+			strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v", bad, err)
 		}
 	}
