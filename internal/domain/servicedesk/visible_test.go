@@ -18,7 +18,7 @@ import (
 	"github.com/itsm-automation/gatehouse/test/sqldbtest"
 )
 
-// A41: whoever may not see all tickets gets exactly those of their scope, page by page, whether a page is found among
+// A41: whoever may not see all tickets gets exactly those of their scope, page by page, whether it is found among
 // the newest tickets or gathered, in both orders, from every offset, narrowed or not. The count is that of the list.
 func TestVisibleTickets(t *testing.T) {
 	t.Parallel()
