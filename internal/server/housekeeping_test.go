@@ -25,7 +25,7 @@ func TestHousekeepingRemoves(t *testing.T) {
 			"sessions":       `INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, ended_at, device, fingerprint, address) VALUES ($1, $2, '` + user + `', 'ended', true, 1, 1, 1, 1, 0, 1, '', '', '')`,
 			"client_grants":  `INSERT INTO client_grants (organization_id, id, client_id, credential_id, permissions, thumbprint, current_jti, state, created_at, expires_at) VALUES ($1, $2, '` + client + `', '', '[]', '', 'x', 'active', 1, 1)`,
 			"revoked_tokens": `INSERT INTO revoked_tokens (organization_id, jti, subject, created_at, expires_at) VALUES ($1, $2, 'x', 1, 1)`,
-			"invitations":    `INSERT INTO invitations (organization_id, id, email, email_key, name, role, team_ids, state, invited_by, user_id, created_at, expires_at) VALUES ($1, $2, 'x', 'x', '', 'end_user', '[]', 'pending', '', '', 1, 1)`,
+			"invitations":    `INSERT INTO invitations (organization_id, id, email, email_key, name, role, team_ids, state, invited_by, user_id, created_at, expires_at) VALUES ($1, $2, 'x', $2, '', 'end_user', '[]', 'pending', '', '', 1, 1)`,
 			"rate_counts":    `INSERT INTO rate_counts (organization_id, id, minute, used) VALUES ($1, $2, 1, 1)`,
 			"login_attempts": `INSERT INTO login_attempts (digest, failures, locks, locked_until, updated_at) SELECT $2, 1, 0, 0, 1 WHERE $1 <> ''`,
 		}
