@@ -30,7 +30,7 @@ func (s *Service) IssueOwn(ctx context.Context, p principal.Principal, name stri
 	if err != nil {
 		return Issued{}, err
 	}
-	return s.issue(ctx, p, Request{Kind: ApplicationToken, Name: name, Owner: &Owner{OwnedByUser, string(p.UserID())}})
+	return s.Issue(ctx, p, Request{Kind: ApplicationToken, Name: name, Owner: &Owner{OwnedByUser, string(p.UserID())}})
 }
 
 // ListOwn pages through the application tokens of the application that asks.

@@ -112,10 +112,6 @@ type Issued struct {
 // Issue makes a credential. It needs <resource>:create in the scope that the owner demands: own for oneself, all for
 // anyone else and for the organization.
 func (s *Service) Issue(ctx context.Context, p principal.Principal, n Request) (Issued, error) {
-	return s.issue(ctx, p, n)
-}
-
-func (s *Service) issue(ctx context.Context, p principal.Principal, n Request) (Issued, error) {
 	c, err := s.prepare(ctx, p, n)
 	if err != nil {
 		return Issued{}, err

@@ -66,7 +66,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 			return Created{}, err
 		}
 		// before the mail is counted; who adds one at the same time is found out when it is written
-		if taken, err := s.hasAddress(ctx, p.Organization, key); err != nil {
+		q := userdb.New(s.db.Tenant(p.Organization))
+		if taken, err := hasAddress(ctx, q, p.Organization, key); err != nil {
 			return Created{}, err
 		} else if taken {
 			return Created{}, errTaken()
@@ -105,8 +106,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 }
 
 // hasAddress tells whether a user of the organization has an address.
-func (s *Service) hasAddress(ctx context.Context, org id.Organization, key string) (bool, error) {
-	_, err := userdb.New(s.db.Tenant(org)).GetByEmail(ctx, org, key)
+func hasAddress(ctx context.Context, q *userdb.Queries, org id.Organization, key string) (bool, error) {
+	_, err := q.GetByEmail(ctx, org, key)
 	if errors.Is(err, sqldb.ErrNoRows) {
 		return false, nil
 	}

@@ -112,10 +112,14 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 	if err != nil {
 		return Invitation{}, secret.Secret{}, fmt.Errorf("invitation: teams: %w", err)
 	}
-	if has, err := s.hasAddress(ctx, p.Organization, key); err != nil { // before the mail is counted
+	free := func(q *userdb.Queries) error {
+		if has, err := hasAddress(ctx, q, p.Organization, key); err != nil || !has {
+			return err
+		}
+		return fault.Conflictf("There is a user with this e-mail address already.")
+	}
+	if err := free(userdb.New(s.db.Tenant(p.Organization))); err != nil { // before the mail is counted
 		return Invitation{}, secret.Secret{}, err
-	} else if has {
-		return Invitation{}, secret.Secret{}, errHasUser()
 	}
 	permit, err := s.permitMail(ctx, p, mail.Invitation, email)
 	if err != nil {
@@ -127,10 +131,8 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 	var link secret.Secret
 	invite := func(tx *sqldb.Tx) error {
 		q := userdb.New(tx)
-		if _, err := q.GetByEmail(ctx, p.Organization, key); err == nil {
-			return errHasUser()
-		} else if !errors.Is(err, sqldb.ErrNoRows) {
-			return fmt.Errorf("invitation: user: %w", err)
+		if err := free(q); err != nil {
+			return err
 		}
 		if err := s.replacePending(ctx, tx, p, inv); err != nil {
 			return err
@@ -159,10 +161,6 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 	}
 	err = sqldb.Retry(func() error { return s.db.Tx(ctx, p.Organization, invite) })
 	return inv, link, err
-}
-
-func errHasUser() error {
-	return fault.Conflictf("There is a user with this e-mail address already.")
 }
 
 // GetInvitation finds one. It needs invitations:read:all.

@@ -1,4 +1,3 @@
-// Package certfile reads the certificates and keys in PEM that configuration names.
 package certfile
 
 import (
