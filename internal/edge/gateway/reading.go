@@ -198,10 +198,7 @@ func isASCII(s string) bool {
 // fold gives the one name for all spellings that an API may take for it.
 func (r *Rules) fold(name string) string {
 	if !isASCII(name) {
-		name = letters(name)
-		if i := strings.IndexAny(name, ended); i >= 0 {
-			name = name[:i]
-		}
+		name = beforeEnd(letters(name))
 	}
 	name = strings.TrimRight(strings.TrimLeft(name, " "), " .") // as Windows and IIS do
 	if r.caseSensitive {
@@ -213,8 +210,13 @@ func (r *Rules) fold(name string) string {
 	return strings.ToLower(strings.ToUpper(name))
 }
 
-// ended are the characters at which a name ends for who takes full-width ones for them.
-const ended = ";%?#"
+// beforeEnd gives the name for who takes the plain letter of a full-width ; % ? or # for its end.
+func beforeEnd(name string) string {
+	if i := strings.IndexAny(name, ";%?#"); i >= 0 {
+		return name[:i]
+	}
+	return name
+}
 
 // letters gives the plain letters for those that normalization (UAX #15, NFKC), a database's collation or a reader
 // takes for the same: without accents, without what nobody sees, and with Latin letters for their look-alikes

@@ -134,6 +134,17 @@ var readings = []struct{ uri, usual, caseSensitive, slashes string }{
 	{"/admin%EF%BC%9Bx", "invalid_path", "", ""}, // a full-width semicolon, question mark, percent sign
 	{"/admin%EF%BC%9Fx", "invalid_path", "", ""},
 	{"/admin%EF%BC%85x", "invalid_path", "", ""},
+	{"/admin%EF%BC%9F/y/z", "unclean", "", ""}, // a query, and a fragment, that more follows
+	{"/admin%EF%BC%9F/", "unclean", "", ""},
+	{"/admin%EF%BC%83/y", "unclean", "", ""},
+	{"/admin/%EF%BC%9F", "unclean", "", ""}, // nothing before the end
+	{"/admin/%EF%BC%9Bx", "unclean", "", ""},
+	{"/%EF%BC%9Bq/admin", "unclean", "", ""},
+	{"/other/..%EF%BC%9B/admin", "unclean", "", ""}, // a step upward before it
+	{"/%EF%BC%8561dmin", "unclean", "", ""},         // an escaped letter, slash, dot
+	{"/other%EF%BC%852F..%EF%BC%852fadmin", "unclean", "", ""},
+	{"/%EF%BC%852e%EF%BC%852e/admin", "unclean", "", ""},
+	{"/api%CD%BE/stations/me", "invalid_path", "", ""},          // a Greek question mark
 	{"/wiki/%E3%81%AA%E3%81%9C%EF%BC%9F", "/{rest...}", "", ""}, // a title, which is nothing else to anybody
 	{"/files/100%EF%BC%85.pdf", "/{rest...}", "", ""},
 	{"/other/%E2%80%A5/admin", "unclean", "", ""}, // two dots in one character

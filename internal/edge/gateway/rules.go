@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -339,15 +340,16 @@ func cleanPath(escaped string) (string, bool) {
 	if !odd {
 		return path, true
 	}
-	for part := range strings.SplitSeq(path, "/") {
+	parts := strings.Split(path, "/")
+	for i, part := range parts {
 		if part == "" {
 			continue
 		}
 		if !isASCII(part) {
-			if part = letters(part); strings.ContainsAny(part, "/\\") ||
-				strings.ContainsFunc(part, unicode.IsControl) {
+			if part = letters(part); unclear(part, i == len(parts)-1) {
 				return "", false
 			}
+			part = beforeEnd(part)
 		}
 		if strings.Trim(part, " .") == "" { // a step upward, or nothing, for who drops outer spaces and dots
 			return "", false
@@ -355,5 +357,14 @@ func cleanPath(escaped string) (string, bool) {
 	}
 	return path, true
 }
+
+// unclear tells whether a name, in plain letters, moves the borders of names for who takes full-width characters for
+// separators: by a slash, by an escaped character, or by a query or fragment that other names follow.
+func unclear(name string, last bool) bool {
+	return strings.ContainsAny(name, "/\\") || strings.ContainsFunc(name, unicode.IsControl) ||
+		!last && strings.ContainsAny(name, "?#") || escapedCharacter.MatchString(name)
+}
+
+var escapedCharacter = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 
 const separators = "\\;%?#"
