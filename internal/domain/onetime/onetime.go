@@ -12,6 +12,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/onetime/onetimedb"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
@@ -58,8 +59,8 @@ func (s *Service) Stand(ctx context.Context, org id.Organization, purpose, subje
 	place := "onetime " + string(org) + " " + purpose + " " + subject
 	err = s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
 		q := onetimedb.New(tx)
-		if err := q.Hold(ctx, org); err != nil {
-			return fmt.Errorf("link: hold: %w", err)
+		if err := organization.Hold(ctx, tx, org); err != nil { // nodes that start at once take turns
+			return err
 		}
 		row, err := q.Standing(ctx, org, purpose, subject, sqldb.MillisOf(now))
 		if err == nil {

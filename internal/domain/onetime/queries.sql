@@ -21,10 +21,6 @@ DELETE FROM onetime WHERE (purpose, digest) IN (SELECT o.purpose, o.digest FROM 
 -- name: Mark :execrows
 INSERT INTO onetime (organization_id, purpose, digest, subject, created_at, expires_at, used_at) VALUES ($1, $2, $3, $4, $5, $6, $5) ON CONFLICT DO NOTHING;
 
--- name: Hold :exec
--- Changes nothing and holds the organization until the transaction ends: of nodes that start at once one makes what stands.
-UPDATE organizations SET updated_at = updated_at WHERE id = @organization_id;
-
 -- name: Standing :one
 SELECT payload, expires_at FROM onetime WHERE organization_id = @organization_id AND purpose = @purpose AND subject = @subject AND used_at = 0 AND expires_at > @now
 ORDER BY expires_at DESC LIMIT 1;

@@ -27,6 +27,10 @@ SELECT id, settings FROM organizations WHERE id > @after ORDER BY id LIMIT CAST(
 UPDATE organizations SET name = @name, settings = @settings, account_number = @account_number, profile = @profile, machine_credential = @machine_credential, updated_at = @now
 WHERE id = @organization_id AND state <> 'deleted' AND updated_at = @was;
 
+-- name: Hold :exec
+-- Changes nothing, and holds the organization until the transaction ends.
+UPDATE organizations SET updated_at = updated_at WHERE id = @organization_id;
+
 -- name: SetState :execrows
 UPDATE organizations SET state = @state, updated_at = @now WHERE id = @organization_id AND state <> 'deleted';
 

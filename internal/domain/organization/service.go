@@ -45,6 +45,15 @@ func New(db *sqldb.DB, caches *cache.Group, mfa MFAPolicy, now func() time.Time)
 	}
 }
 
+// Hold makes whoever else holds the organization wait until the transaction ends: for what only one at a time may do in
+// it. It comes before all other locks.
+func Hold(ctx context.Context, tx *sqldb.Tx, org id.Organization) error {
+	if err := organizationdb.New(tx).Hold(ctx, org); err != nil {
+		return fmt.Errorf("organization: hold: %w", err)
+	}
+	return nil
+}
+
 func fromRow(r organizationdb.Organization) (Organization, error) {
 	o := Organization{ID: r.ID, Slug: r.Slug, AccountNumber: r.AccountNumber, Name: r.Name, Platform: r.Platform,
 		State: State(r.State), MachineCredential: MachineCredential(r.MachineCredential),

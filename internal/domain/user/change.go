@@ -131,13 +131,6 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 		}
 	}
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		if u.Role != before.Role || u.Email != before.Email {
-			// whoever holds a link made for the former role, or mailed to the former address, gets nothing of the new
-			// one
-			if err := s.withdrawLinks(ctx, tx, before); err != nil {
-				return err
-			}
-		}
 		n, err := userdb.New(tx).Update(ctx, row)
 		switch {
 		case sqldb.IsUnique(err):
@@ -146,6 +139,13 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 			return fmt.Errorf("user: update: %w", err)
 		case n == 0:
 			return sqldb.ErrStale
+		}
+		if u.Role != before.Role || u.Email != before.Email {
+			// whoever holds a link made for the former role, or mailed to the former address, gets nothing of the new
+			// one
+			if err := s.withdrawLinks(ctx, tx, before); err != nil {
+				return err
+			}
 		}
 		if u.State == Disabled && before.State != Disabled {
 			if _, err := s.sessions.EndAll(ctx, tx, p.Organization, user, "", "user_disabled"); err != nil {

@@ -91,8 +91,7 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 		}
 		if n.PasswordHash == "" {
 			c.LinkExpires = s.now().Add(LinkLifetime)
-			l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(u.ID), origin{}.of(u),
-				c.LinkExpires)
+			l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(u.ID), c.LinkExpires)
 			if err != nil {
 				return err
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -129,8 +130,11 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 	inv := Invitation{ID: id.New[id.Invitation](), Email: email, Name: name, Role: n.Role, Teams: n.Teams,
 		State: Pending, InvitedBy: p.ID, CreatedAt: now, ExpiresAt: now.Add(LinkLifetime)}
 	var link secret.Secret
-	invite := func(tx *sqldb.Tx) error {
+	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		q := userdb.New(tx)
+		if err := organization.Hold(ctx, tx, p.Organization); err != nil { // of two at once the later replaces the other
+			return err
+		}
 		if err := free(q); err != nil {
 			return err
 		}
@@ -141,12 +145,10 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 			Email: email, EmailKey: key, Name: name, Role: n.Role,
 			TeamIds: string(teams), InvitedBy: p.ID, CreatedAt: sqldb.MillisOf(now),
 			ExpiresAt: sqldb.MillisOf(inv.ExpiresAt)})
-		if sqldb.IsUnique(err) { // another was made at the same time
-			return sqldb.ErrStale
-		} else if err != nil {
+		if err != nil {
 			return fmt.Errorf("invitation: insert: %w", err)
 		}
-		l, err := s.issueLinks(ctx, tx, p, org, purposeInvitation, string(inv.ID), origin{}, inv.ExpiresAt)
+		l, err := s.issueLinks(ctx, tx, p, org, purposeInvitation, string(inv.ID), inv.ExpiresAt)
 		if err != nil {
 			return err
 		}
@@ -158,8 +160,7 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 		}
 		return s.recordInvitation(ctx, tx, p, inv.ID, "invitation.created",
 			map[string]string{"email": email, "role": n.Role})
-	}
-	err = sqldb.Retry(func() error { return s.db.Tx(ctx, p.Organization, invite) })
+	})
 	return inv, link, err
 }
 
@@ -235,6 +236,9 @@ func (s *Service) updateInvitation(ctx context.Context, p principal.Principal, i
 	}
 	var inv Invitation
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
+		if err := organization.Hold(ctx, tx, p.Organization); err != nil { // as who invites
+			return err
+		}
 		if inv, err = s.holdPending(ctx, tx, p.Organization, i); err != nil {
 			return err
 		}
@@ -254,9 +258,7 @@ func (s *Service) updateInvitation(ctx context.Context, p principal.Principal, i
 		}
 		if _, err := userdb.New(tx).UpdateInvitation(ctx,
 			userdb.UpdateInvitationParams{Role: inv.Role, Name: inv.Name, ExpiresAt: sqldb.MillisOf(inv.ExpiresAt),
-				OrganizationID: p.Organization, ID: i}); sqldb.IsUnique(err) {
-			return sqldb.ErrStale
-		} else if err != nil {
+				OrganizationID: p.Organization, ID: i}); err != nil {
 			return fmt.Errorf("invitation: update: %w", err)
 		}
 		return s.recordInvitation(ctx, tx, p, i, "invitation.updated", map[string]string{"role": inv.Role})

@@ -23,20 +23,6 @@ type origin struct {
 	// Machine is the credential that asked for the link. It ends with it: else a key that was lent for an hour would
 	// leave accounts behind.
 	Machine id.Credential `json:"machine,omitempty"`
-	// For and Role are the address and the role of the user for whom a link was made. One that was made while they
-	// changed opens nothing: neither a former mailbox nor a clerk gets what the user has become.
-	For  string `json:"for,omitempty"`
-	Role string `json:"role,omitempty"`
-}
-
-func (o origin) of(u User) origin {
-	o.For, o.Role = CanonicalName(u.Email), u.Role
-	return o
-}
-
-// fits tells whether the user is still as when the link was made. Links of an earlier version do not say it.
-func (o origin) fits(u User) bool {
-	return o.For == "" || o.For == CanonicalName(u.Email) && o.Role == u.Role
 }
 
 func (o origin) payload() string {
@@ -53,10 +39,10 @@ type links struct {
 	mailed secret.Secret // to the address, and nobody else
 }
 
-// issueLinks makes the links of a subject; earlier ones stop working. from says whose they are.
+// issueLinks makes the links of a subject; earlier ones stop working.
 func (s *Service) issueLinks(ctx context.Context, tx *sqldb.Tx, p principal.Principal, org organization.Organization,
-	purpose, subject string, from origin, expires time.Time) (l links, err error) {
-	from.Proves = vouches(p, org)
+	purpose, subject string, expires time.Time) (l links, err error) {
+	from := origin{Proves: vouches(p, org)}
 	if p.Kind != principal.User && !p.IsSystem() {
 		from.Machine = id.Credential(p.ID)
 	}
@@ -132,9 +118,6 @@ func (s *Service) atPasswordLink(ctx context.Context, purpose string,
 	u, err = one(userdb.New(s.db.Tenant(org.ID)).Get(ctx, org.ID, id.User(f.Subject)))
 	if err == nil && (org.State != organization.Active || u.State != Active) {
 		err = fault.Forbiddenf("The account is not active.")
-	}
-	if err == nil && !from.fits(u) {
-		err = onetime.ErrUnknown()
 	}
 	return org, u, from, err
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
-	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/hashing"
@@ -66,9 +65,6 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, pla
 		return 0, err
 	}
 	err = s.db.Tx(ctx, p.Home, func(tx *sqldb.Tx) error {
-		if err := s.withdrawLinks(ctx, tx, u); err != nil { // before the user is held, as everybody does
-			return err
-		}
 		if same, err := s.Confirm(ctx, tx, u); err != nil {
 			return err
 		} else if !same { // another was set while this one was looked at
@@ -85,7 +81,8 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, pla
 // setPassword writes the hash and ends every session but keep.
 func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, hash string,
 	keep id.Session, act string) (int, error) {
-	// Links first, then the user, then the sessions: everyone takes the locks in this order.
+	// The user first, then the links, then the sessions: everyone takes the locks in this order. Who holds the user sees
+	// every link that was made before.
 	if err := s.withdrawLinks(ctx, tx, u); err != nil {
 		return 0, err
 	}
@@ -181,11 +178,6 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 	}
 	expires = s.now().Add(LinkLifetime)
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(user), origin{}.of(u), expires)
-		if err != nil {
-			return err
-		}
-		link = l.handed
 		n, err := userdb.New(tx).HoldAsRead(ctx, p.Organization, user, sqldb.MillisOf(u.UpdatedAt))
 		if err != nil {
 			return fmt.Errorf("user: hold: %w", err)
@@ -193,6 +185,11 @@ func (s *Service) passwordLink(ctx context.Context, p principal.Principal, user 
 		if n == 0 { // promoted meanwhile, perhaps: judge again
 			return sqldb.ErrStale
 		}
+		l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(user), expires)
+		if err != nil {
+			return err
+		}
+		link = l.handed
 		if err := s.mails.Queue(ctx, tx, p.Organization,
 			s.linkMail(mail.ChoosePassword, org, u, "set-password", l.mailed, LinkLifetime, permit)); err != nil {
 			return err
@@ -229,11 +226,6 @@ func (s *Service) mailReset(ctx context.Context, source principal.Source, home i
 	now := s.now()
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: org.ID, Organization: org.ID, Source: source}
 	return s.db.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
-		token, err := s.onetime.Issue(ctx, tx, org.ID, purposeReset, string(u.ID), origin{Proves: true}.of(u).payload(),
-			now, now.Add(ResetLifetime))
-		if err != nil {
-			return err
-		}
 		u, err := s.Hold(ctx, tx, org.ID, u.ID)
 		if err != nil {
 			return err
@@ -243,6 +235,11 @@ func (s *Service) mailReset(ctx context.Context, source principal.Source, home i
 		}
 		if u.State != Active || !u.HasPassword {
 			return s.onetime.Withdraw(ctx, tx, org.ID, purposeReset, string(u.ID))
+		}
+		token, err := s.onetime.Issue(ctx, tx, org.ID, purposeReset, string(u.ID), origin{Proves: true}.payload(), now,
+			now.Add(ResetLifetime))
+		if err != nil {
+			return err
 		}
 		if err := s.mails.Queue(ctx, tx, org.ID, s.linkMail(mail.ResetPassword, org, u, "reset-password", token,
 			ResetLifetime, permit)); err != nil {
@@ -282,15 +279,11 @@ func (s *Service) setByLink(ctx context.Context, source principal.Source, purpos
 	}
 	p := principal.Principal{Kind: principal.User, ID: string(u.ID), Home: orgID, Organization: orgID, Source: source}
 	err = s.db.Tx(ctx, orgID, func(tx *sqldb.Tx) error {
+		if _, err := s.Hold(ctx, tx, orgID, u.ID); err != nil {
+			return err
+		}
 		if _, err := s.onetime.Consume(ctx, tx, orgID, purpose, token, s.now()); err != nil {
 			return err
-		}
-		now, err := s.Hold(ctx, tx, orgID, u.ID)
-		if err != nil {
-			return err
-		}
-		if !from.fits(now) {
-			return onetime.ErrUnknown()
 		}
 		if _, err := s.setPassword(ctx, tx, p, u, hash, "", act); err != nil {
 			return err

@@ -29,16 +29,6 @@ func (q *Queries) Consume(ctx context.Context, now sqldb.Millis, organizationID 
 	return subject, err
 }
 
-const hold = `-- name: Hold :exec
-UPDATE organizations SET updated_at = updated_at WHERE id = $1
-`
-
-// Changes nothing and holds the organization until the transaction ends: of nodes that start at once one makes what stands.
-func (q *Queries) Hold(ctx context.Context, organizationID id.Organization) error {
-	_, err := q.db.Exec(ctx, hold, organizationID)
-	return err
-}
-
 const insert = `-- name: Insert :exec
 INSERT INTO onetime (organization_id, purpose, digest, subject, payload, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 `

@@ -44,6 +44,16 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization) (Orga
 	return i, err
 }
 
+const hold = `-- name: Hold :exec
+UPDATE organizations SET updated_at = updated_at WHERE id = $1
+`
+
+// Changes nothing, and holds the organization until the transaction ends.
+func (q *Queries) Hold(ctx context.Context, organizationID id.Organization) error {
+	_, err := q.db.Exec(ctx, hold, organizationID)
+	return err
+}
+
 const insertOrigin = `-- name: InsertOrigin :exec
 INSERT INTO organization_origins (organization_id, origin) VALUES ($1, $2)
 `

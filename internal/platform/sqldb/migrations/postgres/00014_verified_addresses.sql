@@ -1,8 +1,8 @@
 -- +goose Up
--- Who has chosen a password before it was asked whose an address is, keeps what they had.
+-- Who has not chosen a password yet has proven nothing.
 SET LOCAL ROLE gatehouse_platform; -- row-level security hides all rows from the login
-UPDATE users SET email_verified = TRUE WHERE password_hash <> '';
-SET LOCAL ROLE NONE;
+UPDATE users SET email_verified = FALSE WHERE password_hash = '';
+SET LOCAL ROLE TO DEFAULT;
 
 -- +goose Down
 SELECT 1;
