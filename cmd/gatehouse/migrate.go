@@ -35,6 +35,9 @@ func (m migrateCommand) Run(c *cli, e *env) error {
 		fmt.Fprintf(e.stdout, "%d of %d steps pending\n", pending, len(all))
 		return nil
 	}
+	if err := db.CheckListen(e.ctx); err != nil { // migrations go by that way
+		return err
+	}
 	n, err := db.Migrate(e.ctx)
 	if err != nil {
 		return err

@@ -132,7 +132,7 @@ func (s *Service) Invite(ctx context.Context, p principal.Principal, n NewUser) 
 	var link secret.Secret
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		q := userdb.New(tx)
-		if err := organization.Hold(ctx, tx, p.Organization); err != nil { // of two at once the later replaces the other
+		if err := organization.Hold(ctx, tx, p.Organization); err != nil { // of two at once the later stays
 			return err
 		}
 		if err := free(q); err != nil {

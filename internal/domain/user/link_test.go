@@ -18,8 +18,8 @@ import (
 
 const chosen = "a kettle under violet stairs"
 
-// whileHeld begins acts one after the other while a user is held, each when those before it wait with what they have done
-// so far, then lets them go and waits for their end. SQLite has one writer, and nothing happens in between.
+// whileHeld begins acts one after the other while a user is held, each when those before it wait with what they have
+// done so far, then lets them go and waits for their end. SQLite has one writer, and nothing happens in between.
 func (w *world) whileHeld(u User, acts ...func()) {
 	w.t.Helper()
 	held, release := make(chan struct{}), make(chan struct{})

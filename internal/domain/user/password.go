@@ -81,7 +81,7 @@ func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, pla
 // setPassword writes the hash and ends every session but keep.
 func (s *Service) setPassword(ctx context.Context, tx *sqldb.Tx, p principal.Principal, u User, hash string,
 	keep id.Session, act string) (int, error) {
-	// The user first, then the links, then the sessions: everyone takes the locks in this order. Who holds the user sees
+	// The user first, then the links, then the sessions: everyone takes the locks in this order. Who holds a user sees
 	// every link that was made before.
 	if err := s.withdrawLinks(ctx, tx, u); err != nil {
 		return 0, err

@@ -42,39 +42,63 @@ func (p *postgres) checkDirect(ctx context.Context, conn *pgx.Conn) error {
 
 // isShared tells whether statements of one connection run on whichever connection of a pooler is free. Who talks to
 // PostgreSQL itself is told the number of the process that serves them, as the key to cancel by; a pooler makes up keys
-// of its own. Then a second connection must be given another process, while the first keeps its own.
+// of its own. Then it is tried whether what another announces is heard.
 func isShared(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	first, err := process(ctx, conn)
-	if err != nil || first == conn.PgConn().PID() {
+	var process uint32
+	err := conn.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeExec).Scan(&process) // never prepared
+	if err != nil || process == conn.PgConn().PID() {
 		return false, err
 	}
-	if again, err := process(ctx, conn); err != nil || again != first {
-		return again != first, err
-	}
-	// While another is in a transaction, nobody else can be given its process. If there is no room for another, the
-	// silence of LISTEN will tell (errDeaf).
-	other, err := pgx.ConnectConfig(ctx, conn.Config())
-	if err != nil {
+	same := conn.Config()
+	same.OnNotification = nil // else what the other hears would count as heard by this one
+	other, err := pgx.ConnectConfig(ctx, same)
+	if err != nil { // if there is no room for another, silence will tell later (errDeaf)
 		return false, nil
 	}
 	defer hangUp(other)
-	if _, err := other.PgConn().Exec(ctx, `BEGIN`).ReadAll(); err != nil {
-		return false, nil
+	channel, err := listen(ctx, conn)
+	if err != nil {
+		return false, err
 	}
-	held, err := process(ctx, other)
-	if err != nil || held == first {
-		return err == nil, nil
+	if _, err := other.PgConn().Exec(ctx, "NOTIFY "+channel).ReadAll(); err != nil {
+		return false, err
 	}
-	last, err := process(ctx, conn)
-	return err == nil && last != first, err
+	if err := hear(ctx, conn, channel); errors.Is(err, errUnheard) {
+		return true, nil
+	} else if err != nil {
+		return false, err
+	}
+	_, err = conn.PgConn().Exec(ctx, "UNLISTEN "+channel).ReadAll()
+	return false, err
 }
 
-// process is the number of the server's process that runs a statement. It is asked for without a prepared statement.
-func process(ctx context.Context, conn *pgx.Conn) (pid uint32, err error) {
-	err = conn.QueryRow(ctx, `SELECT pg_backend_pid()`, pgx.QueryExecModeExec).Scan(&pid)
-	return pid, err
+// listen makes a connection listen to a channel of its own.
+func listen(ctx context.Context, conn *pgx.Conn) (channel string, err error) {
+	channel = "gatehouse_proof_" + strings.ToLower(rand.Text())
+	_, err = conn.PgConn().Exec(ctx, "LISTEN "+channel).ReadAll()
+	return channel, err
+}
+
+// errUnheard says that nothing arrived in time.
+var errUnheard = errors.New("an announcement did not arrive")
+
+// hear waits for an announcement that was made.
+func hear(ctx context.Context, conn *pgx.Conn, channel string) error {
+	ctx, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		switch {
+		case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+			return errUnheard
+		case err != nil:
+			return err
+		case n.Channel == channel:
+			return nil
+		}
+	}
 }
 
 // CheckListen tells whether what is announced by the one address is heard at the other, Options.Listen: whether both
@@ -89,8 +113,8 @@ func (db *DB) CheckListen(ctx context.Context) error {
 		return fmt.Errorf("database_listen: %w", err)
 	}
 	defer hangUp(conn)
-	channel := "gatehouse_proof_" + strings.ToLower(rand.Text())
-	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+	channel, err := listen(ctx, conn)
+	if err != nil {
 		return fmt.Errorf("database_listen: %w", err)
 	}
 	return p.prove(ctx, conn, channel)
@@ -122,18 +146,13 @@ func (p *postgres) prove(ctx context.Context, listening *pgx.Conn, channel strin
 	if err != nil {
 		return trouble(err)
 	}
-	for {
-		n, err := listening.WaitForNotification(ctx)
-		switch {
-		case err != nil && ctx.Err() == context.DeadlineExceeded:
-			return fmt.Errorf("database_listen: what is announced by the address in database does not arrive within "+
-				"%v: both must lead to the same database of the same server", time.Duration(silence))
-		case err != nil:
-			return fmt.Errorf("database_listen: %w", err)
-		case n.Channel == channel:
-			return nil
-		}
+	if err = hear(ctx, listening, channel); errors.Is(err, errUnheard) {
+		return fmt.Errorf("database_listen: what is announced by the address in database does not arrive within %v: "+
+			"both must lead to the same database of the same server", time.Duration(silence))
+	} else if err != nil {
+		return fmt.Errorf("database_listen: %w", err)
 	}
+	return nil
 }
 
 // errMoved says that a pooler leads to another server than before, which nobody has looked at yet.
@@ -166,7 +185,7 @@ func (p *postgres) scopeError(err error) error {
 	moved := errMoved
 	switch {
 	case refused.Code == "22023" && strings.Contains(refused.Message, movedRole):
-	case refused.Code == "55000" && p.line.known() != "": // recovery is in progress
+	case refused.Code == recovering && p.line.known() != "": // recovery is in progress
 		moved = errStandby
 	default:
 		return err

@@ -48,6 +48,9 @@ func (l *timeline) known() string {
 	return ""
 }
 
+// recovering is what a standby says when it is asked for its timeline.
+const recovering = "55000"
+
 // errStandby keeps a node off a server that only reads: what it says may be old.
 var errStandby = errors.New("the PostgreSQL server is a standby")
 
@@ -60,7 +63,7 @@ func (l *timeline) check(ctx context.Context, conn *pgx.Conn) error {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code {
-		case "55000":
+		case recovering:
 			return errStandby
 		case "0A000", "42501", "42883":
 			return nil // a service that does not tell: doctor says what to do by hand
@@ -100,6 +103,9 @@ func (l *timeline) record(ctx context.Context, conn *pgx.Conn, now string) (void
 	var there bool
 	var here string
 	err = tx.QueryRow(ctx, `SELECT to_regclass('installation') IS NOT NULL, `+timelineNow).Scan(&there, &here)
+	if Code(err) == recovering {
+		return false, errStandby
+	}
 	if err != nil {
 		return false, err
 	}
