@@ -19,7 +19,7 @@ import (
 type Service struct {
 	db     *sqldb.DB
 	now    func() time.Time
-	walked int64 // how many of the newest tickets are looked at, one by one
+	walked int64 // how many tickets are looked at one by one, beside twice those asked for
 }
 
 // New makes the service.
@@ -101,10 +101,8 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 		rows, err = q.ListAllTickets(ctx, all)
 	case p.UserID() == "" || p.Abroad():
 		return nil, nil
-	case f.OldestFirst:
-		rows, err = q.GatherTicketsOldestFirst(ctx, servicedeskdb.GatherTicketsOldestFirstParams(visible))
 	default:
-		rows, err = s.pageOf(ctx, q, visible)
+		rows, err = s.pageOf(ctx, q, visible, f.OldestFirst)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ticket: list: %w", err)
@@ -116,18 +114,24 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 	return out, nil
 }
 
-// pageOf gives a page of what one user may see. Who sees much finds a page among the newest tickets; who sees little
-// has it gathered quickly. Each way alone would read a large organization's tickets for some.
-func (s *Service) pageOf(ctx context.Context, q *servicedeskdb.Queries,
-	v servicedeskdb.GatherTicketsParams) ([]servicedeskdb.Ticket, error) {
-	if v.RowOffset == 0 {
-		rows, err := q.WalkTickets(ctx, servicedeskdb.WalkTicketsParams{OrganizationID: v.OrganizationID, Past: v.Past,
-			Walked: s.walked, Status: v.Status, Priority: v.Priority, AssigneeID: v.AssigneeID,
-			RequesterID: v.RequesterID, TeamID: v.TeamID, ID: v.ID, UserID: v.UserID, SeeAssigned: v.SeeAssigned,
-			SeeTeam: v.SeeTeam, RowLimit: v.RowLimit})
-		if err != nil || int64(len(rows)) == v.RowLimit {
-			return rows, err
-		}
+// pageOf gives a page of what one user may see. Who sees much finds a page among the next tickets; who sees little has
+// it gathered quickly. Each way alone would read a large organization's tickets for some.
+func (s *Service) pageOf(ctx context.Context, q *servicedeskdb.Queries, v servicedeskdb.GatherTicketsParams,
+	oldestFirst bool) (rows []servicedeskdb.Ticket, err error) {
+	walk := servicedeskdb.WalkTicketsParams{OrganizationID: v.OrganizationID, Past: v.Past,
+		Walked: s.walked + 2*(v.RowOffset+v.RowLimit), Status: v.Status, Priority: v.Priority,
+		AssigneeID: v.AssigneeID, RequesterID: v.RequesterID, TeamID: v.TeamID, ID: v.ID, UserID: v.UserID,
+		SeeAssigned: v.SeeAssigned, SeeTeam: v.SeeTeam, RowLimit: v.RowLimit, RowOffset: v.RowOffset}
+	if oldestFirst {
+		rows, err = q.WalkTicketsOldestFirst(ctx, servicedeskdb.WalkTicketsOldestFirstParams(walk))
+	} else {
+		rows, err = q.WalkTickets(ctx, walk)
+	}
+	if err != nil || int64(len(rows)) == v.RowLimit {
+		return rows, err
+	}
+	if oldestFirst {
+		return q.GatherTicketsOldestFirst(ctx, servicedeskdb.GatherTicketsOldestFirstParams(v))
 	}
 	return q.GatherTickets(ctx, v)
 }

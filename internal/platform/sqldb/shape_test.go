@@ -52,8 +52,9 @@ func TestShape(t *testing.T) {
 var readsMore = map[string]string{
 	"signingkey.PlatformList":              "a handful of rows in all",
 	"servicedesk.CountTickets":             "a report counts every ticket",
-	"servicedesk.WalkTickets":              "walks from the newest on until the page is full, for a thousand at most",
-	"servicedesk.GatherTickets":            "sorts what one user sees, who sees little",
+	"servicedesk.WalkTickets":              "walks past a thousand tickets at most",
+	"servicedesk.WalkTicketsOldestFirst":   "as WalkTickets",
+	"servicedesk.GatherTickets":            "sorts what one user sees, after a walk did not fill the page",
 	"servicedesk.GatherTicketsOldestFirst": "as GatherTickets",
 	"servicedesk.CountVisibleTickets":      "counts what one user sees",
 	"servicedesk.CountAllTickets":          "counts them all",

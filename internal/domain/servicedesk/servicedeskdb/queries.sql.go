@@ -652,7 +652,7 @@ WHERE t.organization_id = $1
         t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $10)
         OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
                              WHERE m.organization_id = $1 AND m.user_id = $10))))
-ORDER BY t.id DESC LIMIT CAST($13 AS BIGINT)
+ORDER BY t.id DESC LIMIT CAST($14 AS BIGINT) OFFSET CAST($13 AS BIGINT)
 `
 
 type WalkTicketsParams struct {
@@ -668,6 +668,7 @@ type WalkTicketsParams struct {
 	UserID         id.User
 	SeeAssigned    bool
 	SeeTeam        bool
+	RowOffset      int64
 	RowLimit       int64
 }
 
@@ -687,6 +688,93 @@ func (q *Queries) WalkTickets(ctx context.Context, arg WalkTicketsParams) ([]Tic
 		arg.UserID,
 		arg.SeeAssigned,
 		arg.SeeTeam,
+		arg.RowOffset,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Ticket{}
+	for rows.Next() {
+		var i Ticket
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Type,
+			&i.Title,
+			&i.Description,
+			&i.Classification,
+			&i.Status,
+			&i.Priority,
+			&i.RequesterID,
+			&i.AssigneeID,
+			&i.TeamID,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const walkTicketsOldestFirst = `-- name: WalkTicketsOldestFirst :many
+SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
+JOIN (SELECT w.id FROM tickets w WHERE w.organization_id = $1 AND w.id > $2 ORDER BY w.id LIMIT CAST($3 AS BIGINT)) n ON n.id = t.id
+WHERE t.organization_id = $1
+  AND (CAST($4 AS TEXT) = '' OR t.status = $4)
+  AND (CAST($5 AS TEXT) = '' OR t.priority = $5)
+  AND (CAST($6 AS TEXT) = '' OR t.assignee_id = $6)
+  AND (CAST($7 AS TEXT) = '' OR t.requester_id = $7)
+  AND (CAST($8 AS TEXT) = '' OR t.team_id = $8)
+  AND (CAST($9 AS TEXT) = '' OR t.id = $9)
+  AND (t.requester_id = $10
+    OR (CAST($11 AS BOOLEAN) AND t.assignee_id = $10)
+    OR (CAST($12 AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $10)
+        OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
+                             WHERE m.organization_id = $1 AND m.user_id = $10))))
+ORDER BY t.id LIMIT CAST($14 AS BIGINT) OFFSET CAST($13 AS BIGINT)
+`
+
+type WalkTicketsOldestFirstParams struct {
+	OrganizationID id.Organization
+	Past           id.Ticket
+	Walked         int64
+	Status         string
+	Priority       string
+	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
+	UserID         id.User
+	SeeAssigned    bool
+	SeeTeam        bool
+	RowOffset      int64
+	RowLimit       int64
+}
+
+// WalkTickets the other way round: looks at the oldest tickets.
+func (q *Queries) WalkTicketsOldestFirst(ctx context.Context, arg WalkTicketsOldestFirstParams) ([]Ticket, error) {
+	rows, err := q.db.Query(ctx, walkTicketsOldestFirst,
+		arg.OrganizationID,
+		arg.Past,
+		arg.Walked,
+		arg.Status,
+		arg.Priority,
+		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
+		arg.UserID,
+		arg.SeeAssigned,
+		arg.SeeTeam,
+		arg.RowOffset,
 		arg.RowLimit,
 	)
 	if err != nil {
