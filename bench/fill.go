@@ -162,6 +162,16 @@ func fillUp(ctx context.Context, database string, tenants, rows int) error {
 	for i := range tenants {
 		orgs[i], people[i] = string(id.New[id.Organization]()), string(id.New[id.User]())
 	}
+	named := func(kind, term string, n int, of func(i int) (org, subject string)) bulk {
+		return bulk{"search_terms", termColumns, n, func(i int) []any {
+			org, subject := of(i)
+			return []any{org, kind, term, subject}
+		}}
+	}
+	keys := make([]string, rows)
+	for i := range keys {
+		keys[i] = string(id.New[id.APIKey]())
+	}
 	return seed(ctx, database,
 		bulk{"organizations", []string{"id", "slug", "name", "state", "settings", "created_at", "updated_at"}, tenants,
 			func(i int) []any {
@@ -176,10 +186,13 @@ func fillUp(ctx context.Context, database string, tenants, rows int) error {
 			"created_at", "updated_at", "expires_at"}, rows,
 			func(i int) []any {
 				digest := sha256.Sum256([]byte(strconv.Itoa(i)))
-				return []any{orgs[i%tenants], string(id.New[id.APIKey]()), "api_key", hex.EncodeToString(digest[:]),
+				return []any{orgs[i%tenants], keys[i], "api_key", hex.EncodeToString(digest[:]),
 					"filler", "filler", "user", people[i%tenants], "[]", "[]", "active", int64(600), "[]", "x",
 					int64(1), int64(1), int64(0)}
 			}},
+		named("organization", "filler", tenants, func(i int) (string, string) { return orgs[i], orgs[i] }),
+		named("user", "a b example", tenants, func(i int) (string, string) { return orgs[i], people[i] }),
+		named("api_key", "filler", rows, func(i int) (string, string) { return orgs[i%tenants], keys[i] }),
 		bulk{"sessions", []string{"organization_id", "id", "user_id", "state", "sliding", "auth_time", "created_at",
 			"last_used_at", "expires_at", "absolute_expires_at", "device", "fingerprint", "address"}, rows,
 			func(i int) []any {

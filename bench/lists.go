@@ -77,6 +77,10 @@ func (p people) lists() []list {
 		{"users, role of most", "admin", users + "?role=end_user", 0, page},
 		{"users, role of 40", "admin", users + "?role=tenant_admin", 0, page},
 		{"users, role and state, 40", "admin", users + "?role=service_desk_manager&state=disabled", 0, page},
+		{"users, search for all", "admin", users + "?q=member", 0, page},
+		{"users, search for all, deep", "admin", users + "?q=member", min(p.Rows, mostUsers) / 2, page},
+		{"users, search and state of a tenth", "admin", users + "?q=member&state=disabled", 0, page},
+		{"users, search for one", "admin", users + "?q=" + url.QueryEscape("user-77"+domain), 0, 1},
 		{"users, email", "admin", users + "?email=" + url.QueryEscape("user-7"+domain), 0, 1},
 	}
 }

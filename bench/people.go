@@ -113,6 +113,11 @@ func (p people) tables() []bulk {
 	other := func(i int) string { return string(others[i%len(others)]) }
 	return []bulk{
 		{"users", userColumns, len(others), func(i int) []any { return p.user(i, len(others), other(i)) }},
+		{"search_terms", termColumns, termsOfUser * len(others), func(i int) []any {
+			n := i / termsOfUser
+			terms := user.User{Email: emailOf(n), Username: emailOf(n), Name: nameOf(n)}.Terms()
+			return []any{string(p.Organization), "user", terms[i%termsOfUser], other(n)}
+		}},
 		{"audit_events", []string{"organization_id", "id", "at", "act", "outcome", "actor_kind", "actor_id",
 			"actor_home", "target_kind", "target_id", "address", "user_agent", "request_id", "details"}, p.Rows,
 			func(i int) []any { return p.event(i, other(i), other(7*i)) }},
@@ -124,6 +129,13 @@ func (p people) tables() []bulk {
 			func(i int) []any { return p.ticket(i, other(i)) }},
 	}
 }
+
+func emailOf(i int) string { return fmt.Sprintf("user-%d%s", i, domain) }
+
+func nameOf(i int) string { return fmt.Sprint("Member ", i) }
+
+// termsOfUser is how many terms such a user has: the address and two words.
+const termsOfUser = 3
 
 func (p people) user(i, users int, user string) []any {
 	role, state := permission.RoleEndUser, "active"
@@ -137,8 +149,8 @@ func (p people) user(i, users int, user string) []any {
 	case i%10 == 5:
 		role = permission.RoleManager
 	}
-	email, at := fmt.Sprintf("user-%d%s", i, domain), p.at(i).UnixMilli()
-	return []any{string(p.Organization), user, email, email, email, email, "Somebody", "person", role, state, "", at,
+	email, at := emailOf(i), p.at(i).UnixMilli()
+	return []any{string(p.Organization), user, email, email, email, email, nameOf(i), "person", role, state, "", at,
 		at, at}
 }
 

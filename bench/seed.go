@@ -19,6 +19,9 @@ type bulk struct {
 	row     func(i int) []any
 }
 
+// termColumns are those of what is found by a search.
+var termColumns = []string{"organization_id", "kind", "term", "subject"}
+
 // userColumns are those of a user without what has a default.
 var userColumns = []string{"organization_id", "id", "email", "email_key", "username", "username_key", "name", "kind",
 	"role", "state", "password_hash", "password_changed_at", "created_at", "updated_at"}

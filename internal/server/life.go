@@ -18,6 +18,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/role"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/domain/session"
 	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
@@ -46,6 +47,10 @@ type (
 	carrier interface {
 		Carry() []sqldb.Carry
 	}
+	// finder gives what cannot be found by a search yet.
+	finder interface {
+		Unfound() []search.Source
+	}
 	// marker tells the states of an installation apart.
 	marker interface {
 		Marks() []sqldb.Mark
@@ -60,9 +65,11 @@ var (
 	_ = []flusher{(*session.Service)(nil), (*credential.Service)(nil), (*client.Service)(nil)}
 	_ = []voider{(*onetime.Service)(nil), (*session.Service)(nil), (*token.Service)(nil), (*client.Service)(nil),
 		(*credential.Service)(nil), (*user.Service)(nil), (*mfa.Service)(nil), (*signingkey.Service)(nil),
-		(*mail.Outbox)(nil), (*jobs.Leases)(nil)}
+		(*mail.Outbox)(nil), (*jobs.Leases)(nil), (*search.Service)(nil)}
 	_ = []carrier{(*organization.Service)(nil), (*role.Service)(nil), (*user.Service)(nil), (*client.Service)(nil),
 		(*credential.Service)(nil), (*mfa.Service)(nil), (*signingkey.Service)(nil)}
+	_ = []finder{(*organization.Service)(nil), (*user.Service)(nil), (*client.Service)(nil),
+		(*credential.Service)(nil)}
 	_ = []marker{(*organization.Service)(nil), (*audit.Service)(nil)}
 )
 
@@ -149,6 +156,27 @@ func auditSizePart(_ context.Context, s *Server) error {
 		}
 	})
 	s.every("audit size", time.Hour, measure)
+	return nil
+}
+
+// searchPart gives terms to what was written by a node that did not know of them, or lost them by a restore.
+func searchPart(_ context.Context, s *Server) error {
+	terms := search.New(s.DB)
+	s.own(terms)
+	fill := func(ctx context.Context) error {
+		if held, err := s.Leases.Hold(ctx, "search terms", time.Hour); err != nil || !held {
+			return err
+		}
+		var sources []search.Source
+		each(s, func(f finder) { sources = append(sources, f.Unfound()...) })
+		return terms.Fill(ctx, sources)
+	}
+	s.run(func(ctx context.Context) {
+		if err := fill(ctx); err != nil && ctx.Err() == nil {
+			s.log.Error("search terms were not written", "error", err)
+		}
+	})
+	s.every("search terms", 24*time.Hour, fill)
 	return nil
 }
 

@@ -56,7 +56,7 @@ var parts = []func(context.Context, *Server) error{
 	peoplePart, keysPart, sessionsPart, machinesPart, tokensPart, factorsPart, deskPart, knots,
 	authnPart, kitPart,
 	v1Part, oauthPart, gatewayPart, dialectsPart, pagesPart, healthPart, tracingPart,
-	housekeepingPart, auditSizePart,
+	housekeepingPart, auditSizePart, searchPart,
 }
 
 // feedPart hears of changes that other processes make. Redis makes it quicker, and carries shared facts.

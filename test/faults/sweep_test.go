@@ -125,7 +125,11 @@ func TestFLT20_Sweep(t *testing.T) {
 		}
 		fresh := func(name string) request {
 			s.Clock.Advance(2 * time.Minute) // no limit of the round before, and no lock
-			if _, err := direct.Exec(`DELETE FROM login_attempts`); err != nil {
+			_, err := direct.Exec(`DELETE FROM login_attempts`)
+			for sqldb.Code(err) == "40P01" { // a sign-in of the round before counts its rows in another order
+				_, err = direct.Exec(`DELETE FROM login_attempts`)
+			}
+			if err != nil {
 				t.Fatal(err)
 			}
 			if rounds++; rounds%5 == 0 {

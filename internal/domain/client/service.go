@@ -17,6 +17,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/client/clientdb"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/platform/cache"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -207,6 +208,9 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 	if err != nil {
 		return fmt.Errorf("client: insert: %w", err)
 	}
+	if err := search.Add(ctx, tx, c.entry()); err != nil {
+		return err
+	}
 	return s.changed(ctx, tx, p, c, "client.created",
 		map[string]string{"name": c.Name, "method": string(c.Authentication.Method),
 			"permissions": strings.Join(c.Permissions.Strings(), " ")})
@@ -256,9 +260,16 @@ func (s *Service) withUse(c Client) Client {
 	return c
 }
 
-// List pages through the clients by id. It needs clients:read:all.
-func (s *Service) List(ctx context.Context, p principal.Principal, after id.Client, limit int) ([]Client, error) {
-	rows, err := clientdb.New(s.db.Tenant(p.Organization)).List(ctx, p.Organization, after, int64(limit))
+// List pages through the clients by id, or as a search finds them. It needs clients:read:all.
+func (s *Service) List(ctx context.Context, p principal.Principal, q search.Query, after id.Client,
+	limit int) ([]Client, error) {
+	var rows []clientdb.Client
+	var err error
+	if q.Any() {
+		rows, err = s.find(ctx, p, q, after, limit)
+	} else {
+		rows, err = clientdb.New(s.db.Tenant(p.Organization)).List(ctx, p.Organization, after, int64(limit))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("client: list: %w", err)
 	}
@@ -363,6 +374,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Client
 			if err := within(tx); err != nil {
 				return err
 			}
+		}
+		if err := search.Change(ctx, tx, before.entry(), after.entry()); err != nil {
+			return err
 		}
 		act := "client.updated"
 		if after.State != before.State {

@@ -12,6 +12,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/core/urgent"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential/credentialdb"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
@@ -104,6 +105,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, kind Kind, 
 		}
 		if n == 0 {
 			return sqldb.ErrStale
+		}
+		if err := search.Change(ctx, tx, before.entry(), after.entry()); err != nil {
+			return err
 		}
 		act := "updated"
 		switch {

@@ -23,6 +23,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/credential/credentialdb"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/role"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/cache"
@@ -424,6 +425,9 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 	if err != nil {
 		return fmt.Errorf("credential: insert: %w", err)
 	}
+	if err := search.Add(ctx, tx, c.entry()); err != nil {
+		return err
+	}
 	return s.changed(ctx, tx, p, c, "created", map[string]string{"name": c.Name, "owner": c.Owner.ID,
 		"permissions": strings.Join(c.Permissions.Strings(), " ")})
 }
@@ -478,6 +482,7 @@ func (s *Service) withUse(c Credential) Credential {
 type Filter struct {
 	State       State
 	Owner       string
+	Search      search.Query // by id and without an offset only
 	NewestFirst bool
 	Past        id.Credential // the last one that was listed already, in that order
 	Offset      int           // how many to leave out
@@ -499,7 +504,7 @@ func (f *Filter) own(p principal.Principal, kind Kind) bool {
 	return true
 }
 
-// List pages through the credentials of a kind that the principal may read, by id.
+// List pages through the credentials of a kind that the principal may read, by id, or as a search finds them.
 func (s *Service) List(ctx context.Context, p principal.Principal, kind Kind, f Filter) ([]Credential, error) {
 	if !f.own(p, kind) {
 		return nil, nil
@@ -509,9 +514,12 @@ func (s *Service) List(ctx context.Context, p principal.Principal, kind Kind, f 
 	var err error
 	params := credentialdb.ListParams{OrganizationID: p.Organization, Kind: string(kind), Past: f.Past,
 		State: string(f.State), Owner: f.Owner, RowLimit: int64(f.Limit), RowOffset: int64(f.Offset)}
-	if !f.NewestFirst {
+	switch {
+	case f.Search.Any():
+		rows, err = s.find(ctx, p, kind, f)
+	case !f.NewestFirst:
 		rows, err = q.List(ctx, params)
-	} else {
+	default:
 		if f.Past == "" {
 			params.Past = last
 		}

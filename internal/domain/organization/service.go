@@ -20,6 +20,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization/organizationdb"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/platform/cache"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -213,7 +214,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrgani
 		if err != nil {
 			return err
 		}
-		if err := writeOrigins(ctx, tx, o.ID, settings.AllowedOrigins); err != nil {
+		err = errors.Join(writeOrigins(ctx, tx, o.ID, settings.AllowedOrigins), search.Add(ctx, tx, o.entry()))
+		if err != nil {
 			return err
 		}
 		s.announce(tx, o, o)
@@ -268,10 +270,8 @@ func writeOrigins(ctx context.Context, tx *sqldb.Tx, org id.Organization, origin
 }
 
 // List pages through the organizations by id. It needs organizations:read:all.
-func (s *Service) List(ctx context.Context, p principal.Principal, state State, after id.Organization,
-	limit int) ([]Organization, error) {
-	rows, err := organizationdb.New(s.db.Platform("an operator lists the organizations")).
-		PlatformList(ctx, after, string(state), int64(limit))
+func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]Organization, error) {
+	rows, err := f.rows(ctx, organizationdb.New(s.db.Platform("an operator lists the organizations")))
 	if err != nil {
 		return nil, fmt.Errorf("organization: list: %w", err)
 	}
@@ -347,7 +347,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 		if n == 0 {
 			return sqldb.ErrStale
 		}
-		if err := writeOrigins(ctx, tx, org, o.Settings.AllowedOrigins); err != nil {
+		err = errors.Join(writeOrigins(ctx, tx, org, o.Settings.AllowedOrigins),
+			search.Change(ctx, tx, before.entry(), o.entry()))
+		if err != nil {
 			return err
 		}
 		s.announce(tx, before, o)

@@ -8,6 +8,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -162,6 +163,9 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 			if err := s.checkPromotion(ctx, tx, p, before, u); err != nil {
 				return err
 			}
+		}
+		if err := search.Change(ctx, tx, before.entry(), u.entry()); err != nil {
+			return err
 		}
 		for _, permit := range permits {
 			m := s.notice(mail.EmailChanged, org, u, map[string]string{"from": before.Email, "to": u.Email})

@@ -11,6 +11,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
@@ -165,6 +166,9 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 		Role: n.Role, State: Active,
 		HasPassword: n.PasswordHash != "", EmailVerified: n.verified,
 		CreatedAt: row.CreatedAt.Time(), UpdatedAt: row.CreatedAt.Time()}
+	if err := search.Add(ctx, tx, u.entry()); err != nil {
+		return User{}, err
+	}
 	return u, s.changed(ctx, tx, p, u, "user.created", map[string]string{"role": u.Role, "type": string(u.Kind)})
 }
 

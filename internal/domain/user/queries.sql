@@ -25,6 +25,23 @@ WHERE organization_id = @organization_id AND id > @after
   AND (CAST(@email_key AS TEXT) = '' OR email_key = @email_key)
 ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
+-- name: Search :many
+-- Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
+SELECT u.* FROM search_terms s CROSS JOIN users u
+WHERE s.organization_id = @organization_id AND s.kind = 'user' AND (s.term, s.subject) > (CAST(@past AS TEXT), CAST(@after AS TEXT)) AND s.term < @beyond
+  AND u.organization_id = @organization_id AND u.id = s.subject
+  AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = @organization_id AND e.kind = 'user' AND e.subject = s.subject AND e.term >= @prefix AND e.term < s.term)
+  AND (CAST(@state AS TEXT) = '' OR u.state = @state)
+  AND (CAST(@role AS TEXT) = '' OR u.role = @role)
+  AND (CAST(@email_key AS TEXT) = '' OR u.email_key = @email_key)
+ORDER BY s.term, s.subject LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: PlatformUnfound :many
+SELECT u.* FROM users u
+WHERE (u.organization_id, u.id) > (CAST(@organization_id AS TEXT), CAST(@after AS TEXT))
+  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = u.organization_id AND s.kind = 'user' AND s.subject = u.id)
+ORDER BY u.organization_id, u.id LIMIT CAST(@row_limit AS BIGINT);
+
 -- name: Update :execrows
 UPDATE users SET email = @email, email_key = @email_key, username = @username, username_key = @username_key, email_verified = @email_verified, name = @name, kind = @kind, role = @role,
     state = @state, mfa_exempt = @mfa_exempt, updated_at = @now
@@ -70,6 +87,20 @@ SELECT * FROM teams WHERE organization_id = $1 AND id = $2;
 
 -- name: ListTeams :many
 SELECT * FROM teams WHERE organization_id = @organization_id AND id > @after ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: SearchTeams :many
+-- Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
+SELECT t.* FROM search_terms s CROSS JOIN teams t
+WHERE s.organization_id = @organization_id AND s.kind = 'team' AND (s.term, s.subject) > (CAST(@past AS TEXT), CAST(@after AS TEXT)) AND s.term < @beyond
+  AND t.organization_id = @organization_id AND t.id = s.subject
+  AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = @organization_id AND e.kind = 'team' AND e.subject = s.subject AND e.term >= @prefix AND e.term < s.term)
+ORDER BY s.term, s.subject LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: PlatformUnfoundTeams :many
+SELECT t.* FROM teams t
+WHERE (t.organization_id, t.id) > (CAST(@organization_id AS TEXT), CAST(@after AS TEXT))
+  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = t.organization_id AND s.kind = 'team' AND s.subject = t.id)
+ORDER BY t.organization_id, t.id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: UpdateTeam :execrows
 UPDATE teams SET name = @name, name_key = @name_key, description = @description, updated_at = @now

@@ -10,6 +10,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
@@ -66,6 +67,9 @@ func (s *Service) CreateTeam(ctx context.Context, p principal.Principal, t Team)
 		if err != nil {
 			return err
 		}
+		if err := search.Add(ctx, tx, t.entry(p.Organization)); err != nil {
+			return err
+		}
 		return s.recordTeam(ctx, tx, p, t.ID, "team.created", map[string]string{"name": t.Name})
 	})
 	return t, teamConflict(err)
@@ -83,15 +87,22 @@ func (s *Service) GetTeam(ctx context.Context, p principal.Principal, team id.Te
 	return oneTeam(userdb.New(s.db.Tenant(p.Organization)).GetTeam(ctx, p.Organization, team))
 }
 
-// ListTeams pages through the teams by id. It needs teams:read:all.
-func (s *Service) ListTeams(ctx context.Context, p principal.Principal, after id.Team, limit int) ([]Team, error) {
-	rows, err := userdb.New(s.db.Tenant(p.Organization)).ListTeams(ctx, p.Organization, after, int64(limit))
+// ListTeams pages through the teams by id, or as a search finds them. It needs teams:read:all.
+func (s *Service) ListTeams(ctx context.Context, p principal.Principal, find search.Query, after id.Team,
+	limit int) (out []Team, err error) {
+	q := userdb.New(s.db.Tenant(p.Organization))
+	var rows []userdb.Team
+	if find.Any() {
+		rows, err = q.SearchTeams(ctx, userdb.SearchTeamsParams{OrganizationID: p.Organization, Past: find.Past,
+			After: string(after), Beyond: find.Beyond, Prefix: find.Prefix, RowLimit: int64(limit)})
+	} else {
+		rows, err = q.ListTeams(ctx, p.Organization, after, int64(limit))
+	}
 	if err != nil {
 		return nil, fmt.Errorf("team: list: %w", err)
 	}
-	out := make([]Team, len(rows))
-	for i, r := range rows {
-		out[i] = teamFromRow(r)
+	for _, r := range rows {
+		out = append(out, teamFromRow(r))
 	}
 	return out, nil
 }
@@ -130,6 +141,9 @@ func (s *Service) updateTeam(ctx context.Context, tx *sqldb.Tx, p principal.Prin
 	if n == 0 {
 		return sqldb.ErrStale
 	}
+	if err := search.Change(ctx, tx, before.entry(p.Organization), t.entry(p.Organization)); err != nil {
+		return err
+	}
 	return s.recordTeam(ctx, tx, p, team, "team.updated", map[string]string{"name": t.Name})
 }
 
@@ -146,6 +160,9 @@ func (s *Service) DeleteTeam(ctx context.Context, p principal.Principal, team id
 		}
 		if n == 0 {
 			return fault.NotFoundf("There is no such team.")
+		}
+		if err := search.Drop(ctx, tx, Team{ID: team}.entry(p.Organization)); err != nil {
+			return err
 		}
 		return s.recordTeam(ctx, tx, p, team, "team.deleted", nil)
 	})

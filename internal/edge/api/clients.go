@@ -110,17 +110,18 @@ func (a *routes) registerClients() {
 		v1.Deleted("Revoke a client's secret, and every token got with it"), a.revokeSecret)
 }
 
-func (a *routes) listClients(ctx context.Context, c v1.Call, in *v1.Page) (*v1.ListOutput[ClientBody], error) {
-	after, err := a.Position(*in, c, "clients")
+func (a *routes) listClients(ctx context.Context, c v1.Call, in *searchInput) (*v1.ListOutput[ClientBody], error) {
+	q, after, err := a.Searched(in.Search, in.Page, c, "clients", in.Q)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Clients.List(ctx, c.Principal, id.Client(after), in.Limit+1)
+	rows, err := a.Clients.List(ctx, c.Principal, q, id.Client(after), in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
-	return v1.Paged(a.API, *in, c, "clients", nil, rows, func(c client.Client) string { return string(c.ID) },
-		showClient), nil
+	return v1.Paged(a.API, in.Page, c, "clients", []string{in.Q}, rows, func(c client.Client) string {
+		return q.Position(string(c.ID), c.Terms())
+	}, showClient), nil
 }
 
 type createClientInput struct {

@@ -276,6 +276,7 @@ func (in *changeCredentialInput) apply(ch *credential.Change) error {
 
 type listCredentialsInput struct {
 	v1.Page
+	v1.Search
 	State string `query:"state" enum:"active,off,revoked"`
 	Owner string `query:"owner" maxLength:"40"`
 }
@@ -313,19 +314,20 @@ func registerKind[I, V any](a *routes, kind credential.Kind, path string, makers
 	v1.Register(a.API, v1.Managed(http.MethodGet, path, resource+":read"),
 		v1.Op("List "+strings.TrimPrefix(strings.TrimPrefix(name, "an "), "a ")+"s"),
 		func(ctx context.Context, c v1.Call, in *listCredentialsInput) (*v1.ListOutput[CredentialBody], error) {
-			after, err := a.Position(in.Page, c, path, in.State, in.Owner)
+			filters := []string{in.State, in.Owner, in.Q}
+			q, after, err := a.Searched(in.Search, in.Page, c, path, filters...)
 			if err != nil {
 				return nil, err
 			}
 			rows, err := a.Credentials.List(ctx, c.Principal, kind,
-				credential.Filter{State: credential.State(in.State), Owner: in.Owner, Past: id.Credential(after),
-					Limit: in.Limit + 1})
+				credential.Filter{State: credential.State(in.State), Owner: in.Owner, Search: q,
+					Past: id.Credential(after), Limit: in.Limit + 1})
 			if err != nil {
 				return nil, err
 			}
-			return v1.Paged(a.API, in.Page, c, path, []string{in.State, in.Owner}, rows,
+			return v1.Paged(a.API, in.Page, c, path, filters, rows,
 				func(c credential.Credential) string {
-					return string(c.ID)
+					return q.Position(string(c.ID), c.Terms())
 				}, a.showCredential), nil
 		})
 	v1.Register(a.API, v1.StepUp(by(v1.Managed(http.MethodPost, path, resource+":create"), makers)),

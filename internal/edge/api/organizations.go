@@ -240,24 +240,25 @@ func (a *routes) updateMyOrganization(ctx context.Context, c v1.Call,
 
 type listOrganizationsInput struct {
 	v1.Page
+	v1.Search
 	State string `query:"state" enum:"active,suspended"`
 }
 
 func (a *routes) listOrganizations(ctx context.Context, c v1.Call,
 	in *listOrganizationsInput) (*v1.ListOutput[organizationBody],
 	error) {
-	after, err := a.Position(in.Page, c, "organizations", in.State)
+	q, after, err := a.Searched(in.Search, in.Page, c, "organizations", in.State, in.Q)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Organizations.List(ctx, c.Principal, organization.State(in.State), id.Organization(after),
-		in.Limit+1)
+	rows, err := a.Organizations.List(ctx, c.Principal, organization.Filter{State: organization.State(in.State),
+		Search: q, After: id.Organization(after), Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}
-	return v1.Paged(a.API, in.Page, c, "organizations", []string{in.State}, rows,
+	return v1.Paged(a.API, in.Page, c, "organizations", []string{in.State, in.Q}, rows,
 		func(o organization.Organization) string {
-			return string(o.ID)
+			return q.Position(string(o.ID), o.Terms())
 		}, showOrganization), nil
 }
 

@@ -41,16 +41,23 @@ func (a *routes) registerTeams() {
 		v1.Deleted("Take a user out of a team"), a.removeMember)
 }
 
-func (a *routes) listTeams(ctx context.Context, c v1.Call, in *v1.Page) (*v1.ListOutput[teamBody], error) {
-	after, err := a.Position(*in, c, "teams")
+type searchInput struct {
+	v1.Page
+	v1.Search
+}
+
+func (a *routes) listTeams(ctx context.Context, c v1.Call, in *searchInput) (*v1.ListOutput[teamBody], error) {
+	q, after, err := a.Searched(in.Search, in.Page, c, "teams", in.Q)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := a.Users.ListTeams(ctx, c.Principal, id.Team(after), in.Limit+1)
+	rows, err := a.Users.ListTeams(ctx, c.Principal, q, id.Team(after), in.Limit+1)
 	if err != nil {
 		return nil, err
 	}
-	return v1.Paged(a.API, *in, c, "teams", nil, rows, func(t user.Team) string { return string(t.ID) }, showTeam), nil
+	return v1.Paged(a.API, in.Page, c, "teams", []string{in.Q}, rows, func(t user.Team) string {
+		return q.Position(string(t.ID), t.Terms())
+	}, showTeam), nil
 }
 
 type createTeamInput struct {

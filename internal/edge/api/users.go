@@ -26,24 +26,26 @@ func (a *routes) registerUsers() {
 
 type listUsersInput struct {
 	v1.Page
+	v1.Search
 	State string `query:"state" enum:"active,disabled"`
 	Role  string `query:"role" maxLength:"50"`
 	Email string `query:"email" maxLength:"320" doc:"Exactly this address"`
 }
 
 func (a *routes) listUsers(ctx context.Context, c v1.Call, in *listUsersInput) (*v1.ListOutput[v1.UserBody], error) {
-	filters := []string{in.State, in.Role, in.Email}
-	after, err := a.Position(in.Page, c, "users", filters...)
+	filters := []string{in.State, in.Role, in.Email, in.Q}
+	q, after, err := a.Searched(in.Search, in.Page, c, "users", filters...)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := a.Users.List(ctx, c.Principal, user.Filter{State: user.State(in.State), Role: in.Role, Email: in.Email,
-		After: id.User(after), Limit: in.Limit + 1})
+		Search: q, After: id.User(after), Limit: in.Limit + 1})
 	if err != nil {
 		return nil, err
 	}
-	return v1.Paged(a.API, in.Page, c, "users", filters, rows, func(u user.User) string { return string(u.ID) },
-		v1.ShowUser), nil
+	return v1.Paged(a.API, in.Page, c, "users", filters, rows, func(u user.User) string {
+		return q.Position(string(u.ID), u.Terms())
+	}, v1.ShowUser), nil
 }
 
 type createUserInput struct {

@@ -64,6 +64,11 @@ var readsMore = map[string]string{
 	"audit.CountByDay":                     "a report groups the events of one act in its days",
 	"mfa.CountMethods":                     "groups the few factors of one user",
 	"user.PlatformByEmail":                 "sorts the two or three users of one address",
+	"user.PlatformUnfound":                 "a walk over all users, batch by batch",
+	"user.PlatformUnfoundTeams":            "as PlatformUnfound",
+	"client.PlatformUnfound":               "as PlatformUnfound",
+	"credential.PlatformUnfound":           "as PlatformUnfound",
+	"organization.PlatformUnfound":         "as PlatformUnfound",
 	"user.RolesInTeam":                     "reads a whole team when somebody joins it",
 }
 
@@ -294,6 +299,8 @@ func fillTables(t *testing.T, db *sql.DB, postgres bool) {
 		{"credentials", map[string]string{"kind": one("api_key", "access_token", "system_token"), "owner_id": ten("id"),
 			"owner_kind": `'user'`, "state": one("active", "off", "revoked"), "previous_digest": `''`}},
 		{"client_grants", map[string]string{"client_id": `'id' || (1 + i % 10)`, "state": `'active'`}},
+		{"search_terms", map[string]string{"kind": one("user", "team", "client", "api_key", "organization"),
+			"subject": `'id' || i`}},
 		{"revoked_tokens", nil},
 		{"factors", map[string]string{"user_id": `'id' || (1 + i % 500)`, "method": `'webauthn'`,
 			"state": `'active'`}},

@@ -133,6 +133,112 @@ func (q *Queries) PlatformOrganization(ctx context.Context, argID id.Client) (id
 	return organization_id, err
 }
 
+const platformUnfound = `-- name: PlatformUnfound :many
+SELECT c.organization_id, c.id, c.name, c.description, c.state, c.authentication, c.permissions, c.token_seconds, c.refresh_allowed, c.certificate_bound, c.rate_limit, c.allowed_addresses, c.created_by, c.created_at, c.updated_at, c.last_used_at FROM clients c
+WHERE (c.organization_id, c.id) > (CAST($1 AS TEXT), CAST($2 AS TEXT)) AND c.state <> 'deleted'
+  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = c.organization_id AND s.kind = 'client' AND s.subject = c.id)
+ORDER BY c.organization_id, c.id LIMIT CAST($3 AS BIGINT)
+`
+
+func (q *Queries) PlatformUnfound(ctx context.Context, organizationID string, after string, rowLimit int64) ([]Client, error) {
+	rows, err := q.db.Query(ctx, platformUnfound, organizationID, after, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Client{}
+	for rows.Next() {
+		var i Client
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Name,
+			&i.Description,
+			&i.State,
+			&i.Authentication,
+			&i.Permissions,
+			&i.TokenSeconds,
+			&i.RefreshAllowed,
+			&i.CertificateBound,
+			&i.RateLimit,
+			&i.AllowedAddresses,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.LastUsedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const search = `-- name: Search :many
+SELECT c.organization_id, c.id, c.name, c.description, c.state, c.authentication, c.permissions, c.token_seconds, c.refresh_allowed, c.certificate_bound, c.rate_limit, c.allowed_addresses, c.created_by, c.created_at, c.updated_at, c.last_used_at FROM search_terms s CROSS JOIN clients c
+WHERE s.organization_id = $1 AND s.kind = 'client' AND (s.term, s.subject) > (CAST($2 AS TEXT), CAST($3 AS TEXT)) AND s.term < $4
+  AND c.organization_id = $1 AND c.id = s.subject AND c.state <> 'deleted'
+  AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = $1 AND e.kind = 'client' AND e.subject = s.subject AND e.term >= $5 AND e.term < s.term)
+ORDER BY s.term, s.subject LIMIT CAST($6 AS BIGINT)
+`
+
+type SearchParams struct {
+	OrganizationID id.Organization
+	Past           string
+	After          string
+	Beyond         string
+	Prefix         string
+	RowLimit       int64
+}
+
+// Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
+func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]Client, error) {
+	rows, err := q.db.Query(ctx, search,
+		arg.OrganizationID,
+		arg.Past,
+		arg.After,
+		arg.Beyond,
+		arg.Prefix,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Client{}
+	for rows.Next() {
+		var i Client
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Name,
+			&i.Description,
+			&i.State,
+			&i.Authentication,
+			&i.Permissions,
+			&i.TokenSeconds,
+			&i.RefreshAllowed,
+			&i.CertificateBound,
+			&i.RateLimit,
+			&i.AllowedAddresses,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.LastUsedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const stamp = `-- name: Stamp :exec
 UPDATE clients SET last_used_at = $1 WHERE organization_id = $2 AND id = $3 AND last_used_at < $1
 `

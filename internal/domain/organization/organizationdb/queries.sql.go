@@ -228,6 +228,64 @@ func (q *Queries) PlatformOperator(ctx context.Context) (Organization, error) {
 	return i, err
 }
 
+const platformSearch = `-- name: PlatformSearch :many
+SELECT o.id, o.slug, o.name, o.platform, o.state, o.settings, o.created_at, o.updated_at, o.account_number, o.profile, o.machine_credential FROM search_terms s CROSS JOIN organizations o
+WHERE s.kind = 'organization' AND (s.term, s.subject) > (CAST($1 AS TEXT), CAST($2 AS TEXT)) AND s.term < $3
+  AND o.id = s.subject AND o.state <> 'deleted'
+  AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = s.subject AND e.kind = 'organization' AND e.subject = s.subject AND e.term >= $4 AND e.term < s.term)
+  AND (CAST($5 AS TEXT) = '' OR o.state = $5)
+ORDER BY s.term, s.subject LIMIT CAST($6 AS BIGINT)
+`
+
+type PlatformSearchParams struct {
+	Past     string
+	After    string
+	Beyond   string
+	Prefix   string
+	State    string
+	RowLimit int64
+}
+
+// Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
+func (q *Queries) PlatformSearch(ctx context.Context, arg PlatformSearchParams) ([]Organization, error) {
+	rows, err := q.db.Query(ctx, platformSearch,
+		arg.Past,
+		arg.After,
+		arg.Beyond,
+		arg.Prefix,
+		arg.State,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Organization{}
+	for rows.Next() {
+		var i Organization
+		if err := rows.Scan(
+			&i.ID,
+			&i.Slug,
+			&i.Name,
+			&i.Platform,
+			&i.State,
+			&i.Settings,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.AccountNumber,
+			&i.Profile,
+			&i.MachineCredential,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const platformSettings = `-- name: PlatformSettings :many
 SELECT id, settings FROM organizations WHERE id > $1 ORDER BY id LIMIT CAST($2 AS BIGINT)
 `
@@ -248,6 +306,45 @@ func (q *Queries) PlatformSettings(ctx context.Context, after id.Organization, r
 	for rows.Next() {
 		var i PlatformSettingsRow
 		if err := rows.Scan(&i.ID, &i.Settings); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const platformUnfound = `-- name: PlatformUnfound :many
+SELECT o.id, o.slug, o.name, o.platform, o.state, o.settings, o.created_at, o.updated_at, o.account_number, o.profile, o.machine_credential FROM organizations o
+WHERE o.id > $1 AND o.state <> 'deleted'
+  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = o.id AND s.kind = 'organization' AND s.subject = o.id)
+ORDER BY o.id LIMIT CAST($2 AS BIGINT)
+`
+
+func (q *Queries) PlatformUnfound(ctx context.Context, after id.Organization, rowLimit int64) ([]Organization, error) {
+	rows, err := q.db.Query(ctx, platformUnfound, after, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Organization{}
+	for rows.Next() {
+		var i Organization
+		if err := rows.Scan(
+			&i.ID,
+			&i.Slug,
+			&i.Name,
+			&i.Platform,
+			&i.State,
+			&i.Settings,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.AccountNumber,
+			&i.Profile,
+			&i.MachineCredential,
+		); err != nil {
 			return nil, err
 		}
 		items = append(items, i)

@@ -651,6 +651,87 @@ func (q *Queries) PlatformPurgeInvitations(ctx context.Context, before sqldb.Mil
 	return result.RowsAffected(), nil
 }
 
+const platformUnfound = `-- name: PlatformUnfound :many
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.email_verified FROM users u
+WHERE (u.organization_id, u.id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
+  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = u.organization_id AND s.kind = 'user' AND s.subject = u.id)
+ORDER BY u.organization_id, u.id LIMIT CAST($3 AS BIGINT)
+`
+
+func (q *Queries) PlatformUnfound(ctx context.Context, organizationID string, after string, rowLimit int64) ([]User, error) {
+	rows, err := q.db.Query(ctx, platformUnfound, organizationID, after, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []User{}
+	for rows.Next() {
+		var i User
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Email,
+			&i.EmailKey,
+			&i.Username,
+			&i.UsernameKey,
+			&i.Name,
+			&i.Kind,
+			&i.Role,
+			&i.State,
+			&i.PasswordHash,
+			&i.PasswordChangedAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.MfaExempt,
+			&i.SecondFactors,
+			&i.MfaRequired,
+			&i.EmailVerified,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const platformUnfoundTeams = `-- name: PlatformUnfoundTeams :many
+SELECT t.organization_id, t.id, t.name, t.name_key, t.description, t.created_at, t.updated_at FROM teams t
+WHERE (t.organization_id, t.id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
+  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = t.organization_id AND s.kind = 'team' AND s.subject = t.id)
+ORDER BY t.organization_id, t.id LIMIT CAST($3 AS BIGINT)
+`
+
+func (q *Queries) PlatformUnfoundTeams(ctx context.Context, organizationID string, after string, rowLimit int64) ([]Team, error) {
+	rows, err := q.db.Query(ctx, platformUnfoundTeams, organizationID, after, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Team{}
+	for rows.Next() {
+		var i Team
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Name,
+			&i.NameKey,
+			&i.Description,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const rehash = `-- name: Rehash :exec
 UPDATE users SET password_hash = $1 WHERE organization_id = $2 AND id = $3 AND password_hash = $4
 `
@@ -730,6 +811,132 @@ func (q *Queries) RolesInTeam(ctx context.Context, organizationID id.Organizatio
 			return nil, err
 		}
 		items = append(items, role)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const search = `-- name: Search :many
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.email_verified FROM search_terms s CROSS JOIN users u
+WHERE s.organization_id = $1 AND s.kind = 'user' AND (s.term, s.subject) > (CAST($2 AS TEXT), CAST($3 AS TEXT)) AND s.term < $4
+  AND u.organization_id = $1 AND u.id = s.subject
+  AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = $1 AND e.kind = 'user' AND e.subject = s.subject AND e.term >= $5 AND e.term < s.term)
+  AND (CAST($6 AS TEXT) = '' OR u.state = $6)
+  AND (CAST($7 AS TEXT) = '' OR u.role = $7)
+  AND (CAST($8 AS TEXT) = '' OR u.email_key = $8)
+ORDER BY s.term, s.subject LIMIT CAST($9 AS BIGINT)
+`
+
+type SearchParams struct {
+	OrganizationID id.Organization
+	Past           string
+	After          string
+	Beyond         string
+	Prefix         string
+	State          string
+	Role           string
+	EmailKey       string
+	RowLimit       int64
+}
+
+// Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
+func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]User, error) {
+	rows, err := q.db.Query(ctx, search,
+		arg.OrganizationID,
+		arg.Past,
+		arg.After,
+		arg.Beyond,
+		arg.Prefix,
+		arg.State,
+		arg.Role,
+		arg.EmailKey,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []User{}
+	for rows.Next() {
+		var i User
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Email,
+			&i.EmailKey,
+			&i.Username,
+			&i.UsernameKey,
+			&i.Name,
+			&i.Kind,
+			&i.Role,
+			&i.State,
+			&i.PasswordHash,
+			&i.PasswordChangedAt,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.MfaExempt,
+			&i.SecondFactors,
+			&i.MfaRequired,
+			&i.EmailVerified,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const searchTeams = `-- name: SearchTeams :many
+SELECT t.organization_id, t.id, t.name, t.name_key, t.description, t.created_at, t.updated_at FROM search_terms s CROSS JOIN teams t
+WHERE s.organization_id = $1 AND s.kind = 'team' AND (s.term, s.subject) > (CAST($2 AS TEXT), CAST($3 AS TEXT)) AND s.term < $4
+  AND t.organization_id = $1 AND t.id = s.subject
+  AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = $1 AND e.kind = 'team' AND e.subject = s.subject AND e.term >= $5 AND e.term < s.term)
+ORDER BY s.term, s.subject LIMIT CAST($6 AS BIGINT)
+`
+
+type SearchTeamsParams struct {
+	OrganizationID id.Organization
+	Past           string
+	After          string
+	Beyond         string
+	Prefix         string
+	RowLimit       int64
+}
+
+// Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
+func (q *Queries) SearchTeams(ctx context.Context, arg SearchTeamsParams) ([]Team, error) {
+	rows, err := q.db.Query(ctx, searchTeams,
+		arg.OrganizationID,
+		arg.Past,
+		arg.After,
+		arg.Beyond,
+		arg.Prefix,
+		arg.RowLimit,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Team{}
+	for rows.Next() {
+		var i Team
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Name,
+			&i.NameKey,
+			&i.Description,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/moment"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -14,6 +15,25 @@ import (
 type Page struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"25" doc:"How many to answer at most"`
 	Cursor string `query:"cursor" maxLength:"256" doc:"Where to go on: the cursor of the last answer"`
+}
+
+// Search is the input of a list that can be searched.
+type Search struct {
+	Q string `query:"q" maxLength:"100" doc:"Only what has a word that begins like this, in the order of these words"`
+}
+
+// Searched reads the search and the cursor of a list: what to look for, and the id behind which to go on.
+func (a *API) Searched(s Search, p Page, c Call, list string, filters ...string) (q search.Query, after string,
+	err error) {
+	if q, err = search.Parse(s.Q); err != nil {
+		return q, "", err
+	}
+	position, err := a.Position(p, c, list, filters...)
+	if err != nil {
+		return q, "", err
+	}
+	q, after = q.After(position)
+	return q, after, nil
 }
 
 // List is the answer of every list.
