@@ -4,16 +4,18 @@ VALUES ($1, $2, $3, $4, $5, $6, 'new', $7, $8, $9, $10, $11, $11);
 
 -- name: WalkTickets :many
 -- What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
--- Looks at the newest tickets, however few of them these are.
+-- Looks at the newest tickets that are asked for, however few of them these are.
 SELECT t.* FROM tickets t
-JOIN (SELECT w.id FROM tickets w WHERE w.organization_id = @organization_id AND w.id < @past ORDER BY w.id DESC LIMIT CAST(@walked AS BIGINT)) n ON n.id = t.id
+JOIN (SELECT w.id FROM tickets w
+    WHERE w.organization_id = @organization_id AND w.id < @past
+    AND (CAST(@status AS TEXT) = '' OR w.status = @status)
+    AND (CAST(@priority AS TEXT) = '' OR w.priority = @priority)
+    AND (CAST(@assignee_id AS TEXT) = '' OR w.assignee_id = @assignee_id)
+    AND (CAST(@requester_id AS TEXT) = '' OR w.requester_id = @requester_id)
+    AND (CAST(@team_id AS TEXT) = '' OR w.team_id = @team_id)
+    AND (CAST(@id AS TEXT) = '' OR w.id = @id)
+    ORDER BY w.id DESC LIMIT CAST(@walked AS BIGINT)) n ON n.id = t.id
 WHERE t.organization_id = @organization_id
-  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
-  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
-  AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
-  AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
-  AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
-  AND (CAST(@id AS TEXT) = '' OR t.id = @id)
   AND (t.requester_id = @user_id
     OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
     OR (CAST(@see_team AS BOOLEAN) AND (
@@ -22,17 +24,31 @@ WHERE t.organization_id = @organization_id
                              WHERE m.organization_id = @organization_id AND m.user_id = @user_id))))
 ORDER BY t.id DESC LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
 
+-- name: CountWalked :one
+-- How many WalkTickets looks at.
+SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
+    WHERE w.organization_id = @organization_id AND w.id < @past
+    AND (CAST(@status AS TEXT) = '' OR w.status = @status)
+    AND (CAST(@priority AS TEXT) = '' OR w.priority = @priority)
+    AND (CAST(@assignee_id AS TEXT) = '' OR w.assignee_id = @assignee_id)
+    AND (CAST(@requester_id AS TEXT) = '' OR w.requester_id = @requester_id)
+    AND (CAST(@team_id AS TEXT) = '' OR w.team_id = @team_id)
+    AND (CAST(@id AS TEXT) = '' OR w.id = @id)
+    ORDER BY w.id DESC LIMIT CAST(@walked AS BIGINT)) n;
+
 -- name: WalkTicketsOldestFirst :many
 -- WalkTickets the other way round: looks at the oldest tickets.
 SELECT t.* FROM tickets t
-JOIN (SELECT w.id FROM tickets w WHERE w.organization_id = @organization_id AND w.id > @past ORDER BY w.id LIMIT CAST(@walked AS BIGINT)) n ON n.id = t.id
+JOIN (SELECT w.id FROM tickets w
+    WHERE w.organization_id = @organization_id AND w.id > @past
+    AND (CAST(@status AS TEXT) = '' OR w.status = @status)
+    AND (CAST(@priority AS TEXT) = '' OR w.priority = @priority)
+    AND (CAST(@assignee_id AS TEXT) = '' OR w.assignee_id = @assignee_id)
+    AND (CAST(@requester_id AS TEXT) = '' OR w.requester_id = @requester_id)
+    AND (CAST(@team_id AS TEXT) = '' OR w.team_id = @team_id)
+    AND (CAST(@id AS TEXT) = '' OR w.id = @id)
+    ORDER BY w.id LIMIT CAST(@walked AS BIGINT)) n ON n.id = t.id
 WHERE t.organization_id = @organization_id
-  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
-  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
-  AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
-  AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
-  AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
-  AND (CAST(@id AS TEXT) = '' OR t.id = @id)
   AND (t.requester_id = @user_id
     OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
     OR (CAST(@see_team AS BOOLEAN) AND (
@@ -40,6 +56,18 @@ WHERE t.organization_id = @organization_id
         OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
                              WHERE m.organization_id = @organization_id AND m.user_id = @user_id))))
 ORDER BY t.id LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
+
+-- name: CountWalkedOldestFirst :one
+-- How many WalkTicketsOldestFirst looks at.
+SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
+    WHERE w.organization_id = @organization_id AND w.id > @past
+    AND (CAST(@status AS TEXT) = '' OR w.status = @status)
+    AND (CAST(@priority AS TEXT) = '' OR w.priority = @priority)
+    AND (CAST(@assignee_id AS TEXT) = '' OR w.assignee_id = @assignee_id)
+    AND (CAST(@requester_id AS TEXT) = '' OR w.requester_id = @requester_id)
+    AND (CAST(@team_id AS TEXT) = '' OR w.team_id = @team_id)
+    AND (CAST(@id AS TEXT) = '' OR w.id = @id)
+    ORDER BY w.id LIMIT CAST(@walked AS BIGINT)) n;
 
 -- name: GatherTickets :many
 -- The same of all tickets: reads whatever the user may see. CROSS JOIN tells SQLite to begin at the user's teams.

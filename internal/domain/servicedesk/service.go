@@ -94,13 +94,18 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 		Priority: f.Priority, AssigneeID: f.Assignee, RequesterID: f.Requester, TeamID: f.Team, ID: string(f.Ticket),
 		UserID: p.UserID(), SeeAssigned: seesAssigned(p), SeeTeam: scope == permission.Team,
 		RowLimit: int64(f.Limit), RowOffset: int64(f.Offset)}
-	switch {
-	case scope == permission.All && f.OldestFirst:
-		rows, err = q.ListAllTicketsOldestFirst(ctx, servicedeskdb.ListAllTicketsOldestFirstParams(all))
-	case scope == permission.All:
-		rows, err = q.ListAllTickets(ctx, all)
-	case p.UserID() == "" || p.Abroad():
+	inOrder := scope == permission.All // an index has them as they are listed
+	if scope != permission.All && (p.UserID() == "" || p.Abroad()) {
 		return nil, nil
+	}
+	if scope == permission.Own && !seesAssigned(p) && f.Assignee == "" && f.Requester == "" && f.Team == "" {
+		all.RequesterID, inOrder = string(p.UserID()), true
+	}
+	switch {
+	case inOrder && f.OldestFirst:
+		rows, err = q.ListAllTicketsOldestFirst(ctx, servicedeskdb.ListAllTicketsOldestFirstParams(all))
+	case inOrder:
+		rows, err = q.ListAllTickets(ctx, all)
 	default:
 		rows, err = s.pageOf(ctx, q, visible, f.OldestFirst)
 	}
@@ -114,26 +119,38 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 	return out, nil
 }
 
-// pageOf gives a page of what one user may see. Who sees much finds a page among the next tickets; who sees little has
-// it gathered quickly. Each way alone would read a large organization's tickets for some.
+// pageOf gives a page of what one user may see. Who sees much finds a page among the next tickets that are asked for,
+// or these are few; who sees little has it gathered quickly. Each way alone would read a large organization's tickets
+// for some.
 func (s *Service) pageOf(ctx context.Context, q *servicedeskdb.Queries, v servicedeskdb.GatherTicketsParams,
-	oldestFirst bool) (rows []servicedeskdb.Ticket, err error) {
+	oldestFirst bool) ([]servicedeskdb.Ticket, error) {
 	walk := servicedeskdb.WalkTicketsParams{OrganizationID: v.OrganizationID, Past: v.Past,
 		Walked: s.walked + 2*(v.RowOffset+v.RowLimit), Status: v.Status, Priority: v.Priority,
 		AssigneeID: v.AssigneeID, RequesterID: v.RequesterID, TeamID: v.TeamID, ID: v.ID, UserID: v.UserID,
 		SeeAssigned: v.SeeAssigned, SeeTeam: v.SeeTeam, RowLimit: v.RowLimit, RowOffset: v.RowOffset}
+	walked := servicedeskdb.CountWalkedParams{OrganizationID: v.OrganizationID, Past: v.Past, Status: v.Status,
+		Priority: v.Priority, AssigneeID: v.AssigneeID, RequesterID: v.RequesterID, TeamID: v.TeamID, ID: v.ID,
+		Walked: walk.Walked}
+	find, count, gather := q.WalkTickets, q.CountWalked, q.GatherTickets
 	if oldestFirst {
-		rows, err = q.WalkTicketsOldestFirst(ctx, servicedeskdb.WalkTicketsOldestFirstParams(walk))
-	} else {
-		rows, err = q.WalkTickets(ctx, walk)
+		find = func(ctx context.Context, w servicedeskdb.WalkTicketsParams) ([]servicedeskdb.Ticket, error) {
+			return q.WalkTicketsOldestFirst(ctx, servicedeskdb.WalkTicketsOldestFirstParams(w))
+		}
+		count = func(ctx context.Context, w servicedeskdb.CountWalkedParams) (int64, error) {
+			return q.CountWalkedOldestFirst(ctx, servicedeskdb.CountWalkedOldestFirstParams(w))
+		}
+		gather = func(ctx context.Context, v servicedeskdb.GatherTicketsParams) ([]servicedeskdb.Ticket, error) {
+			return q.GatherTicketsOldestFirst(ctx, servicedeskdb.GatherTicketsOldestFirstParams(v))
+		}
 	}
+	rows, err := find(ctx, walk)
 	if err != nil || int64(len(rows)) == v.RowLimit {
 		return rows, err
 	}
-	if oldestFirst {
-		return q.GatherTicketsOldestFirst(ctx, servicedeskdb.GatherTicketsOldestFirstParams(v))
+	if n, err := count(ctx, walked); err != nil || n < walked.Walked { // the walk came to the end
+		return rows, err
 	}
-	return q.GatherTickets(ctx, v)
+	return gather(ctx, v)
 }
 
 // Count is how many tickets List gives in all.

@@ -125,7 +125,12 @@ type scoped struct {
 	org  string
 }
 
-func (s scoped) send(ctx context.Context, sql string, args []any) (pgx.BatchResults, error) {
+// planned lets PostgreSQL plan the next statement for its values. One plan for all cannot know which of two conditions
+// fewer rows meet.
+const planned = `SELECT set_config('plan_cache_mode', 'force_custom_plan', true)`
+
+// send sends a statement that holds so many optional conditions.
+func (s scoped) send(ctx context.Context, conditions int, sql string, args []any) (pgx.BatchResults, error) {
 	if err := failpoint.Hit(ctx, "statement"); err != nil {
 		return nil, trouble(err)
 	}
@@ -135,12 +140,18 @@ func (s scoped) send(ctx context.Context, sql string, args []any) (pgx.BatchResu
 	}
 	b := &pgx.Batch{}
 	s.from.queueScope(b, s.role, s.org)
+	if conditions > 1 {
+		b.Queue(planned)
+	}
+	before := b.Len()
 	b.Queue(sql, args...)
 	ctx, cancel := within(ctx)
 	br := bounded{conn.SendBatch(ctx, b), func() { cancel(); conn.Release() }}
-	if _, err := br.Exec(); err != nil {
-		br.Close()
-		return nil, trouble(s.from.scopeError(err))
+	for range before {
+		if _, err := br.Exec(); err != nil {
+			br.Close()
+			return nil, trouble(s.from.scopeError(err))
+		}
 	}
 	return br, nil
 }
@@ -206,7 +217,7 @@ func (b bounded) Close() error {
 }
 
 func (s scoped) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
-	br, err := s.send(ctx, sql, args)
+	br, err := s.send(ctx, 0, sql, args)
 	if err != nil {
 		return pgconn.CommandTag{}, err
 	}
@@ -214,8 +225,8 @@ func (s scoped) Exec(ctx context.Context, sql string, args ...any) (pgconn.Comma
 }
 
 func (s scoped) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	sql, args = shapeOf(sql, args)
-	br, err := s.send(ctx, sql, args)
+	sql, args, n := shapeOf(sql, args)
+	br, err := s.send(ctx, n, sql, args)
 	if err != nil {
 		return nil, err
 	}
@@ -223,8 +234,8 @@ func (s scoped) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 }
 
 func (s scoped) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	sql, args = shapeOf(sql, args)
-	br, err := s.send(ctx, sql, args)
+	sql, args, n := shapeOf(sql, args)
+	br, err := s.send(ctx, n, sql, args)
 	if err != nil {
 		return failedRow{err}
 	}
@@ -377,7 +388,7 @@ func (t *postgresTx) Exec(ctx context.Context, sql string, args ...any) (pgconn.
 }
 
 func (t *postgresTx) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
-	sql, args = shapeOf(sql, args)
+	sql, args, _ = shapeOf(sql, args)
 	br, err := t.send(ctx, sql, args)
 	if err != nil {
 		return nil, err
@@ -386,7 +397,7 @@ func (t *postgresTx) Query(ctx context.Context, sql string, args ...any) (pgx.Ro
 }
 
 func (t *postgresTx) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
-	sql, args = shapeOf(sql, args)
+	sql, args, _ = shapeOf(sql, args)
 	br, err := t.send(ctx, sql, args)
 	if err != nil {
 		return failedRow{err}

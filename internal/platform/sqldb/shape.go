@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"fmt"
+	"math/bits"
 	"reflect"
 	"regexp"
 	"strconv"
@@ -33,15 +34,15 @@ var (
 	statements sync.Map // text → *shaped; nil for the most, which have no optional condition
 )
 
-// shapeOf gives the statement to send, and its arguments.
-func shapeOf(text string, args []any) (string, []any) {
+// shapeOf gives the statement to send, its arguments, and how many optional conditions it has.
+func shapeOf(text string, args []any) (string, []any, int) {
 	known, ok := statements.Load(text)
 	if !ok {
 		known, _ = statements.LoadOrStore(text, cut(text))
 	}
 	s := known.(*shaped)
 	if s == nil {
-		return text, args
+		return text, args, 0
 	}
 	var holds uint64
 	for i, p := range s.params {
@@ -58,7 +59,7 @@ func shapeOf(text string, args []any) (string, []any) {
 	for i, p := range sh.args {
 		sent[i] = args[p]
 	}
-	return sh.text, sent
+	return sh.text, sent, bits.OnesCount64(holds)
 }
 
 // cut finds the optional conditions of a statement.

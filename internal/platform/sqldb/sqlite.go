@@ -154,7 +154,7 @@ func (q liteQueryer) Exec(ctx context.Context, text string, args ...any) (pgconn
 }
 
 func (q liteQueryer) Query(ctx context.Context, text string, args ...any) (pgx.Rows, error) {
-	text, args = shapeOf(text, args)
+	text, args, _ = shapeOf(text, args)
 	s, err := q.prepare(ctx, text)
 	if err != nil {
 		return nil, trouble(err)
@@ -167,7 +167,7 @@ func (q liteQueryer) Query(ctx context.Context, text string, args ...any) (pgx.R
 }
 
 func (q liteQueryer) QueryRow(ctx context.Context, text string, args ...any) pgx.Row {
-	text, args = shapeOf(text, args)
+	text, args, _ = shapeOf(text, args)
 	s, err := q.prepare(ctx, text)
 	if err != nil {
 		return failedRow{trouble(err)}

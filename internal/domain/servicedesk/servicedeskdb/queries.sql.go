@@ -128,6 +128,90 @@ func (q *Queries) CountVisibleTickets(ctx context.Context, arg CountVisibleTicke
 	return column_1, err
 }
 
+const countWalked = `-- name: CountWalked :one
+SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
+    WHERE w.organization_id = $1 AND w.id < $2
+    AND (CAST($3 AS TEXT) = '' OR w.status = $3)
+    AND (CAST($4 AS TEXT) = '' OR w.priority = $4)
+    AND (CAST($5 AS TEXT) = '' OR w.assignee_id = $5)
+    AND (CAST($6 AS TEXT) = '' OR w.requester_id = $6)
+    AND (CAST($7 AS TEXT) = '' OR w.team_id = $7)
+    AND (CAST($8 AS TEXT) = '' OR w.id = $8)
+    ORDER BY w.id DESC LIMIT CAST($9 AS BIGINT)) n
+`
+
+type CountWalkedParams struct {
+	OrganizationID id.Organization
+	Past           id.Ticket
+	Status         string
+	Priority       string
+	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
+	Walked         int64
+}
+
+// How many WalkTickets looks at.
+func (q *Queries) CountWalked(ctx context.Context, arg CountWalkedParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countWalked,
+		arg.OrganizationID,
+		arg.Past,
+		arg.Status,
+		arg.Priority,
+		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
+		arg.Walked,
+	)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
+const countWalkedOldestFirst = `-- name: CountWalkedOldestFirst :one
+SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
+    WHERE w.organization_id = $1 AND w.id > $2
+    AND (CAST($3 AS TEXT) = '' OR w.status = $3)
+    AND (CAST($4 AS TEXT) = '' OR w.priority = $4)
+    AND (CAST($5 AS TEXT) = '' OR w.assignee_id = $5)
+    AND (CAST($6 AS TEXT) = '' OR w.requester_id = $6)
+    AND (CAST($7 AS TEXT) = '' OR w.team_id = $7)
+    AND (CAST($8 AS TEXT) = '' OR w.id = $8)
+    ORDER BY w.id LIMIT CAST($9 AS BIGINT)) n
+`
+
+type CountWalkedOldestFirstParams struct {
+	OrganizationID id.Organization
+	Past           id.Ticket
+	Status         string
+	Priority       string
+	AssigneeID     string
+	RequesterID    string
+	TeamID         string
+	ID             string
+	Walked         int64
+}
+
+// How many WalkTicketsOldestFirst looks at.
+func (q *Queries) CountWalkedOldestFirst(ctx context.Context, arg CountWalkedOldestFirstParams) (int64, error) {
+	row := q.db.QueryRow(ctx, countWalkedOldestFirst,
+		arg.OrganizationID,
+		arg.Past,
+		arg.Status,
+		arg.Priority,
+		arg.AssigneeID,
+		arg.RequesterID,
+		arg.TeamID,
+		arg.ID,
+		arg.Walked,
+	)
+	var column_1 int64
+	err := row.Scan(&column_1)
+	return column_1, err
+}
+
 const gatherTickets = `-- name: GatherTickets :many
 SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
 WHERE t.organization_id = $1
@@ -638,14 +722,16 @@ func (q *Queries) UserState(ctx context.Context, organizationID id.Organization,
 
 const walkTickets = `-- name: WalkTickets :many
 SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
-JOIN (SELECT w.id FROM tickets w WHERE w.organization_id = $1 AND w.id < $2 ORDER BY w.id DESC LIMIT CAST($3 AS BIGINT)) n ON n.id = t.id
+JOIN (SELECT w.id FROM tickets w
+    WHERE w.organization_id = $1 AND w.id < $2
+    AND (CAST($3 AS TEXT) = '' OR w.status = $3)
+    AND (CAST($4 AS TEXT) = '' OR w.priority = $4)
+    AND (CAST($5 AS TEXT) = '' OR w.assignee_id = $5)
+    AND (CAST($6 AS TEXT) = '' OR w.requester_id = $6)
+    AND (CAST($7 AS TEXT) = '' OR w.team_id = $7)
+    AND (CAST($8 AS TEXT) = '' OR w.id = $8)
+    ORDER BY w.id DESC LIMIT CAST($9 AS BIGINT)) n ON n.id = t.id
 WHERE t.organization_id = $1
-  AND (CAST($4 AS TEXT) = '' OR t.status = $4)
-  AND (CAST($5 AS TEXT) = '' OR t.priority = $5)
-  AND (CAST($6 AS TEXT) = '' OR t.assignee_id = $6)
-  AND (CAST($7 AS TEXT) = '' OR t.requester_id = $7)
-  AND (CAST($8 AS TEXT) = '' OR t.team_id = $8)
-  AND (CAST($9 AS TEXT) = '' OR t.id = $9)
   AND (t.requester_id = $10
     OR (CAST($11 AS BOOLEAN) AND t.assignee_id = $10)
     OR (CAST($12 AS BOOLEAN) AND (
@@ -658,13 +744,13 @@ ORDER BY t.id DESC LIMIT CAST($14 AS BIGINT) OFFSET CAST($13 AS BIGINT)
 type WalkTicketsParams struct {
 	OrganizationID id.Organization
 	Past           id.Ticket
-	Walked         int64
 	Status         string
 	Priority       string
 	AssigneeID     string
 	RequesterID    string
 	TeamID         string
 	ID             string
+	Walked         int64
 	UserID         id.User
 	SeeAssigned    bool
 	SeeTeam        bool
@@ -673,18 +759,18 @@ type WalkTicketsParams struct {
 }
 
 // What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
-// Looks at the newest tickets, however few of them these are.
+// Looks at the newest tickets that are asked for, however few of them these are.
 func (q *Queries) WalkTickets(ctx context.Context, arg WalkTicketsParams) ([]Ticket, error) {
 	rows, err := q.db.Query(ctx, walkTickets,
 		arg.OrganizationID,
 		arg.Past,
-		arg.Walked,
 		arg.Status,
 		arg.Priority,
 		arg.AssigneeID,
 		arg.RequesterID,
 		arg.TeamID,
 		arg.ID,
+		arg.Walked,
 		arg.UserID,
 		arg.SeeAssigned,
 		arg.SeeTeam,
@@ -725,14 +811,16 @@ func (q *Queries) WalkTickets(ctx context.Context, arg WalkTicketsParams) ([]Tic
 
 const walkTicketsOldestFirst = `-- name: WalkTicketsOldestFirst :many
 SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
-JOIN (SELECT w.id FROM tickets w WHERE w.organization_id = $1 AND w.id > $2 ORDER BY w.id LIMIT CAST($3 AS BIGINT)) n ON n.id = t.id
+JOIN (SELECT w.id FROM tickets w
+    WHERE w.organization_id = $1 AND w.id > $2
+    AND (CAST($3 AS TEXT) = '' OR w.status = $3)
+    AND (CAST($4 AS TEXT) = '' OR w.priority = $4)
+    AND (CAST($5 AS TEXT) = '' OR w.assignee_id = $5)
+    AND (CAST($6 AS TEXT) = '' OR w.requester_id = $6)
+    AND (CAST($7 AS TEXT) = '' OR w.team_id = $7)
+    AND (CAST($8 AS TEXT) = '' OR w.id = $8)
+    ORDER BY w.id LIMIT CAST($9 AS BIGINT)) n ON n.id = t.id
 WHERE t.organization_id = $1
-  AND (CAST($4 AS TEXT) = '' OR t.status = $4)
-  AND (CAST($5 AS TEXT) = '' OR t.priority = $5)
-  AND (CAST($6 AS TEXT) = '' OR t.assignee_id = $6)
-  AND (CAST($7 AS TEXT) = '' OR t.requester_id = $7)
-  AND (CAST($8 AS TEXT) = '' OR t.team_id = $8)
-  AND (CAST($9 AS TEXT) = '' OR t.id = $9)
   AND (t.requester_id = $10
     OR (CAST($11 AS BOOLEAN) AND t.assignee_id = $10)
     OR (CAST($12 AS BOOLEAN) AND (
@@ -745,13 +833,13 @@ ORDER BY t.id LIMIT CAST($14 AS BIGINT) OFFSET CAST($13 AS BIGINT)
 type WalkTicketsOldestFirstParams struct {
 	OrganizationID id.Organization
 	Past           id.Ticket
-	Walked         int64
 	Status         string
 	Priority       string
 	AssigneeID     string
 	RequesterID    string
 	TeamID         string
 	ID             string
+	Walked         int64
 	UserID         id.User
 	SeeAssigned    bool
 	SeeTeam        bool
@@ -764,13 +852,13 @@ func (q *Queries) WalkTicketsOldestFirst(ctx context.Context, arg WalkTicketsOld
 	rows, err := q.db.Query(ctx, walkTicketsOldestFirst,
 		arg.OrganizationID,
 		arg.Past,
-		arg.Walked,
 		arg.Status,
 		arg.Priority,
 		arg.AssigneeID,
 		arg.RequesterID,
 		arg.TeamID,
 		arg.ID,
+		arg.Walked,
 		arg.UserID,
 		arg.SeeAssigned,
 		arg.SeeTeam,
