@@ -70,41 +70,54 @@ SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
     ORDER BY w.id LIMIT CAST(@walked AS BIGINT)) n;
 
 -- name: GatherTickets :many
--- The same of all tickets: reads whatever the user may see. CROSS JOIN tells SQLite to begin at the user's teams.
+-- The same of all tickets: reads whatever the user may see of a status and a priority. CROSS JOIN tells SQLite to begin
+-- at the user's teams.
 SELECT t.* FROM tickets t
 WHERE t.organization_id = @organization_id
-  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
-  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
   AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
   AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
   AND (CAST(@id AS TEXT) = '' OR t.id = @id)
   AND t.id IN (
     SELECT r.id FROM tickets r WHERE r.organization_id = @organization_id AND r.requester_id = @user_id AND r.id < @past
+        AND (CAST(@status AS TEXT) = '' OR r.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR r.priority = @priority)
     UNION SELECT a.id FROM tickets a WHERE a.organization_id = @organization_id AND a.assignee_id = @user_id AND a.id < @past AND CAST(@see_assigned AS BOOLEAN)
+        AND (CAST(@status AS TEXT) = '' OR a.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR a.priority = @priority)
     UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
         WHERE x.organization_id = @organization_id AND x.team_id = m.team_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND x.id < @past AND CAST(@see_team AS BOOLEAN)
+        AND (CAST(@status AS TEXT) = '' OR x.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR x.priority = @priority)
     UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
-        WHERE o.organization_id = @organization_id AND o.team_id = m.team_id AND y.organization_id = @organization_id AND y.assignee_id = o.user_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND y.id < @past AND CAST(@see_team AS BOOLEAN))
+        WHERE o.organization_id = @organization_id AND o.team_id = m.team_id AND y.organization_id = @organization_id AND y.assignee_id = o.user_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND y.id < @past AND CAST(@see_team AS BOOLEAN)
+        AND (CAST(@status AS TEXT) = '' OR y.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR y.priority = @priority))
 ORDER BY t.id DESC LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
 
 -- name: GatherTicketsOldestFirst :many
 -- GatherTickets the other way round.
 SELECT t.* FROM tickets t
 WHERE t.organization_id = @organization_id
-  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
-  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
   AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
   AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
   AND (CAST(@id AS TEXT) = '' OR t.id = @id)
   AND t.id IN (
     SELECT r.id FROM tickets r WHERE r.organization_id = @organization_id AND r.requester_id = @user_id AND r.id > @past
+        AND (CAST(@status AS TEXT) = '' OR r.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR r.priority = @priority)
     UNION SELECT a.id FROM tickets a WHERE a.organization_id = @organization_id AND a.assignee_id = @user_id AND a.id > @past AND CAST(@see_assigned AS BOOLEAN)
+        AND (CAST(@status AS TEXT) = '' OR a.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR a.priority = @priority)
     UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
         WHERE x.organization_id = @organization_id AND x.team_id = m.team_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND x.id > @past AND CAST(@see_team AS BOOLEAN)
+        AND (CAST(@status AS TEXT) = '' OR x.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR x.priority = @priority)
     UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
-        WHERE o.organization_id = @organization_id AND o.team_id = m.team_id AND y.organization_id = @organization_id AND y.assignee_id = o.user_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND y.id > @past AND CAST(@see_team AS BOOLEAN))
+        WHERE o.organization_id = @organization_id AND o.team_id = m.team_id AND y.organization_id = @organization_id AND y.assignee_id = o.user_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND y.id > @past AND CAST(@see_team AS BOOLEAN)
+        AND (CAST(@status AS TEXT) = '' OR y.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR y.priority = @priority))
 ORDER BY t.id LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
 
 -- name: ListAllTickets :many
@@ -133,19 +146,25 @@ ORDER BY id LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT);
 -- How many a caller may see; as GatherTickets.
 SELECT CAST(count(*) AS BIGINT) FROM tickets t
 WHERE t.organization_id = @organization_id
-  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
-  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (CAST(@assignee_id AS TEXT) = '' OR t.assignee_id = @assignee_id)
   AND (CAST(@requester_id AS TEXT) = '' OR t.requester_id = @requester_id)
   AND (CAST(@team_id AS TEXT) = '' OR t.team_id = @team_id)
   AND (CAST(@id AS TEXT) = '' OR t.id = @id)
   AND t.id IN (
     SELECT r.id FROM tickets r WHERE r.organization_id = @organization_id AND r.requester_id = @user_id
+        AND (CAST(@status AS TEXT) = '' OR r.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR r.priority = @priority)
     UNION SELECT a.id FROM tickets a WHERE a.organization_id = @organization_id AND a.assignee_id = @user_id AND CAST(@see_assigned AS BOOLEAN)
+        AND (CAST(@status AS TEXT) = '' OR a.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR a.priority = @priority)
     UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
         WHERE x.organization_id = @organization_id AND x.team_id = m.team_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND CAST(@see_team AS BOOLEAN)
+        AND (CAST(@status AS TEXT) = '' OR x.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR x.priority = @priority)
     UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
-        WHERE o.organization_id = @organization_id AND o.team_id = m.team_id AND y.organization_id = @organization_id AND y.assignee_id = o.user_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND CAST(@see_team AS BOOLEAN));
+        WHERE o.organization_id = @organization_id AND o.team_id = m.team_id AND y.organization_id = @organization_id AND y.assignee_id = o.user_id AND m.organization_id = @organization_id AND m.user_id = @user_id AND CAST(@see_team AS BOOLEAN)
+        AND (CAST(@status AS TEXT) = '' OR y.status = @status)
+        AND (CAST(@priority AS TEXT) = '' OR y.priority = @priority));
 
 -- name: CountAllTickets :one
 SELECT CAST(count(*) AS BIGINT) FROM tickets

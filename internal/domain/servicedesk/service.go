@@ -23,7 +23,7 @@ type Service struct {
 }
 
 // New makes the service.
-func New(db *sqldb.DB, now func() time.Time) *Service { return &Service{db, now, 1000} }
+func New(db *sqldb.DB, now func() time.Time) *Service { return &Service{db, now, 500} }
 
 const newest = id.Ticket("tkt_ZZZZZZZZZZZZZZZZZZZZZZZZZZ") // sorts behind every ticket
 

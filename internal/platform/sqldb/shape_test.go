@@ -52,7 +52,7 @@ func TestShape(t *testing.T) {
 var readsMore = map[string]string{
 	"signingkey.PlatformList":              "a handful of rows in all",
 	"servicedesk.CountTickets":             "a report counts every ticket",
-	"servicedesk.WalkTickets":              "walks past a thousand tickets at most",
+	"servicedesk.WalkTickets":              "walks past some hundred tickets",
 	"servicedesk.WalkTicketsOldestFirst":   "as WalkTickets",
 	"servicedesk.CountWalked":              "as WalkTickets",
 	"servicedesk.CountWalkedOldestFirst":   "as WalkTickets",

@@ -81,30 +81,36 @@ func (q *Queries) CountTickets(ctx context.Context, organizationID id.Organizati
 const countVisibleTickets = `-- name: CountVisibleTickets :one
 SELECT CAST(count(*) AS BIGINT) FROM tickets t
 WHERE t.organization_id = $1
-  AND (CAST($2 AS TEXT) = '' OR t.status = $2)
-  AND (CAST($3 AS TEXT) = '' OR t.priority = $3)
-  AND (CAST($4 AS TEXT) = '' OR t.assignee_id = $4)
-  AND (CAST($5 AS TEXT) = '' OR t.requester_id = $5)
-  AND (CAST($6 AS TEXT) = '' OR t.team_id = $6)
-  AND (CAST($7 AS TEXT) = '' OR t.id = $7)
+  AND (CAST($2 AS TEXT) = '' OR t.assignee_id = $2)
+  AND (CAST($3 AS TEXT) = '' OR t.requester_id = $3)
+  AND (CAST($4 AS TEXT) = '' OR t.team_id = $4)
+  AND (CAST($5 AS TEXT) = '' OR t.id = $5)
   AND t.id IN (
-    SELECT r.id FROM tickets r WHERE r.organization_id = $1 AND r.requester_id = $8
-    UNION SELECT a.id FROM tickets a WHERE a.organization_id = $1 AND a.assignee_id = $8 AND CAST($9 AS BOOLEAN)
+    SELECT r.id FROM tickets r WHERE r.organization_id = $1 AND r.requester_id = $6
+        AND (CAST($7 AS TEXT) = '' OR r.status = $7)
+        AND (CAST($8 AS TEXT) = '' OR r.priority = $8)
+    UNION SELECT a.id FROM tickets a WHERE a.organization_id = $1 AND a.assignee_id = $6 AND CAST($9 AS BOOLEAN)
+        AND (CAST($7 AS TEXT) = '' OR a.status = $7)
+        AND (CAST($8 AS TEXT) = '' OR a.priority = $8)
     UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
-        WHERE x.organization_id = $1 AND x.team_id = m.team_id AND m.organization_id = $1 AND m.user_id = $8 AND CAST($10 AS BOOLEAN)
+        WHERE x.organization_id = $1 AND x.team_id = m.team_id AND m.organization_id = $1 AND m.user_id = $6 AND CAST($10 AS BOOLEAN)
+        AND (CAST($7 AS TEXT) = '' OR x.status = $7)
+        AND (CAST($8 AS TEXT) = '' OR x.priority = $8)
     UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
-        WHERE o.organization_id = $1 AND o.team_id = m.team_id AND y.organization_id = $1 AND y.assignee_id = o.user_id AND m.organization_id = $1 AND m.user_id = $8 AND CAST($10 AS BOOLEAN))
+        WHERE o.organization_id = $1 AND o.team_id = m.team_id AND y.organization_id = $1 AND y.assignee_id = o.user_id AND m.organization_id = $1 AND m.user_id = $6 AND CAST($10 AS BOOLEAN)
+        AND (CAST($7 AS TEXT) = '' OR y.status = $7)
+        AND (CAST($8 AS TEXT) = '' OR y.priority = $8))
 `
 
 type CountVisibleTicketsParams struct {
 	OrganizationID id.Organization
-	Status         string
-	Priority       string
 	AssigneeID     string
 	RequesterID    string
 	TeamID         string
 	ID             string
 	UserID         id.User
+	Status         string
+	Priority       string
 	SeeAssigned    bool
 	SeeTeam        bool
 }
@@ -113,13 +119,13 @@ type CountVisibleTicketsParams struct {
 func (q *Queries) CountVisibleTickets(ctx context.Context, arg CountVisibleTicketsParams) (int64, error) {
 	row := q.db.QueryRow(ctx, countVisibleTickets,
 		arg.OrganizationID,
-		arg.Status,
-		arg.Priority,
 		arg.AssigneeID,
 		arg.RequesterID,
 		arg.TeamID,
 		arg.ID,
 		arg.UserID,
+		arg.Status,
+		arg.Priority,
 		arg.SeeAssigned,
 		arg.SeeTeam,
 	)
@@ -215,50 +221,57 @@ func (q *Queries) CountWalkedOldestFirst(ctx context.Context, arg CountWalkedOld
 const gatherTickets = `-- name: GatherTickets :many
 SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
 WHERE t.organization_id = $1
-  AND (CAST($2 AS TEXT) = '' OR t.status = $2)
-  AND (CAST($3 AS TEXT) = '' OR t.priority = $3)
-  AND (CAST($4 AS TEXT) = '' OR t.assignee_id = $4)
-  AND (CAST($5 AS TEXT) = '' OR t.requester_id = $5)
-  AND (CAST($6 AS TEXT) = '' OR t.team_id = $6)
-  AND (CAST($7 AS TEXT) = '' OR t.id = $7)
+  AND (CAST($2 AS TEXT) = '' OR t.assignee_id = $2)
+  AND (CAST($3 AS TEXT) = '' OR t.requester_id = $3)
+  AND (CAST($4 AS TEXT) = '' OR t.team_id = $4)
+  AND (CAST($5 AS TEXT) = '' OR t.id = $5)
   AND t.id IN (
-    SELECT r.id FROM tickets r WHERE r.organization_id = $1 AND r.requester_id = $8 AND r.id < $9
-    UNION SELECT a.id FROM tickets a WHERE a.organization_id = $1 AND a.assignee_id = $8 AND a.id < $9 AND CAST($10 AS BOOLEAN)
+    SELECT r.id FROM tickets r WHERE r.organization_id = $1 AND r.requester_id = $6 AND r.id < $7
+        AND (CAST($8 AS TEXT) = '' OR r.status = $8)
+        AND (CAST($9 AS TEXT) = '' OR r.priority = $9)
+    UNION SELECT a.id FROM tickets a WHERE a.organization_id = $1 AND a.assignee_id = $6 AND a.id < $7 AND CAST($10 AS BOOLEAN)
+        AND (CAST($8 AS TEXT) = '' OR a.status = $8)
+        AND (CAST($9 AS TEXT) = '' OR a.priority = $9)
     UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
-        WHERE x.organization_id = $1 AND x.team_id = m.team_id AND m.organization_id = $1 AND m.user_id = $8 AND x.id < $9 AND CAST($11 AS BOOLEAN)
+        WHERE x.organization_id = $1 AND x.team_id = m.team_id AND m.organization_id = $1 AND m.user_id = $6 AND x.id < $7 AND CAST($11 AS BOOLEAN)
+        AND (CAST($8 AS TEXT) = '' OR x.status = $8)
+        AND (CAST($9 AS TEXT) = '' OR x.priority = $9)
     UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
-        WHERE o.organization_id = $1 AND o.team_id = m.team_id AND y.organization_id = $1 AND y.assignee_id = o.user_id AND m.organization_id = $1 AND m.user_id = $8 AND y.id < $9 AND CAST($11 AS BOOLEAN))
+        WHERE o.organization_id = $1 AND o.team_id = m.team_id AND y.organization_id = $1 AND y.assignee_id = o.user_id AND m.organization_id = $1 AND m.user_id = $6 AND y.id < $7 AND CAST($11 AS BOOLEAN)
+        AND (CAST($8 AS TEXT) = '' OR y.status = $8)
+        AND (CAST($9 AS TEXT) = '' OR y.priority = $9))
 ORDER BY t.id DESC LIMIT CAST($13 AS BIGINT) OFFSET CAST($12 AS BIGINT)
 `
 
 type GatherTicketsParams struct {
 	OrganizationID id.Organization
-	Status         string
-	Priority       string
 	AssigneeID     string
 	RequesterID    string
 	TeamID         string
 	ID             string
 	UserID         id.User
 	Past           id.Ticket
+	Status         string
+	Priority       string
 	SeeAssigned    bool
 	SeeTeam        bool
 	RowOffset      int64
 	RowLimit       int64
 }
 
-// The same of all tickets: reads whatever the user may see. CROSS JOIN tells SQLite to begin at the user's teams.
+// The same of all tickets: reads whatever the user may see of a status and a priority. CROSS JOIN tells SQLite to begin
+// at the user's teams.
 func (q *Queries) GatherTickets(ctx context.Context, arg GatherTicketsParams) ([]Ticket, error) {
 	rows, err := q.db.Query(ctx, gatherTickets,
 		arg.OrganizationID,
-		arg.Status,
-		arg.Priority,
 		arg.AssigneeID,
 		arg.RequesterID,
 		arg.TeamID,
 		arg.ID,
 		arg.UserID,
 		arg.Past,
+		arg.Status,
+		arg.Priority,
 		arg.SeeAssigned,
 		arg.SeeTeam,
 		arg.RowOffset,
@@ -299,32 +312,38 @@ func (q *Queries) GatherTickets(ctx context.Context, arg GatherTicketsParams) ([
 const gatherTicketsOldestFirst = `-- name: GatherTicketsOldestFirst :many
 SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
 WHERE t.organization_id = $1
-  AND (CAST($2 AS TEXT) = '' OR t.status = $2)
-  AND (CAST($3 AS TEXT) = '' OR t.priority = $3)
-  AND (CAST($4 AS TEXT) = '' OR t.assignee_id = $4)
-  AND (CAST($5 AS TEXT) = '' OR t.requester_id = $5)
-  AND (CAST($6 AS TEXT) = '' OR t.team_id = $6)
-  AND (CAST($7 AS TEXT) = '' OR t.id = $7)
+  AND (CAST($2 AS TEXT) = '' OR t.assignee_id = $2)
+  AND (CAST($3 AS TEXT) = '' OR t.requester_id = $3)
+  AND (CAST($4 AS TEXT) = '' OR t.team_id = $4)
+  AND (CAST($5 AS TEXT) = '' OR t.id = $5)
   AND t.id IN (
-    SELECT r.id FROM tickets r WHERE r.organization_id = $1 AND r.requester_id = $8 AND r.id > $9
-    UNION SELECT a.id FROM tickets a WHERE a.organization_id = $1 AND a.assignee_id = $8 AND a.id > $9 AND CAST($10 AS BOOLEAN)
+    SELECT r.id FROM tickets r WHERE r.organization_id = $1 AND r.requester_id = $6 AND r.id > $7
+        AND (CAST($8 AS TEXT) = '' OR r.status = $8)
+        AND (CAST($9 AS TEXT) = '' OR r.priority = $9)
+    UNION SELECT a.id FROM tickets a WHERE a.organization_id = $1 AND a.assignee_id = $6 AND a.id > $7 AND CAST($10 AS BOOLEAN)
+        AND (CAST($8 AS TEXT) = '' OR a.status = $8)
+        AND (CAST($9 AS TEXT) = '' OR a.priority = $9)
     UNION SELECT x.id FROM team_members m CROSS JOIN tickets x
-        WHERE x.organization_id = $1 AND x.team_id = m.team_id AND m.organization_id = $1 AND m.user_id = $8 AND x.id > $9 AND CAST($11 AS BOOLEAN)
+        WHERE x.organization_id = $1 AND x.team_id = m.team_id AND m.organization_id = $1 AND m.user_id = $6 AND x.id > $7 AND CAST($11 AS BOOLEAN)
+        AND (CAST($8 AS TEXT) = '' OR x.status = $8)
+        AND (CAST($9 AS TEXT) = '' OR x.priority = $9)
     UNION SELECT y.id FROM team_members m CROSS JOIN team_members o CROSS JOIN tickets y
-        WHERE o.organization_id = $1 AND o.team_id = m.team_id AND y.organization_id = $1 AND y.assignee_id = o.user_id AND m.organization_id = $1 AND m.user_id = $8 AND y.id > $9 AND CAST($11 AS BOOLEAN))
+        WHERE o.organization_id = $1 AND o.team_id = m.team_id AND y.organization_id = $1 AND y.assignee_id = o.user_id AND m.organization_id = $1 AND m.user_id = $6 AND y.id > $7 AND CAST($11 AS BOOLEAN)
+        AND (CAST($8 AS TEXT) = '' OR y.status = $8)
+        AND (CAST($9 AS TEXT) = '' OR y.priority = $9))
 ORDER BY t.id LIMIT CAST($13 AS BIGINT) OFFSET CAST($12 AS BIGINT)
 `
 
 type GatherTicketsOldestFirstParams struct {
 	OrganizationID id.Organization
-	Status         string
-	Priority       string
 	AssigneeID     string
 	RequesterID    string
 	TeamID         string
 	ID             string
 	UserID         id.User
 	Past           id.Ticket
+	Status         string
+	Priority       string
 	SeeAssigned    bool
 	SeeTeam        bool
 	RowOffset      int64
@@ -335,14 +354,14 @@ type GatherTicketsOldestFirstParams struct {
 func (q *Queries) GatherTicketsOldestFirst(ctx context.Context, arg GatherTicketsOldestFirstParams) ([]Ticket, error) {
 	rows, err := q.db.Query(ctx, gatherTicketsOldestFirst,
 		arg.OrganizationID,
-		arg.Status,
-		arg.Priority,
 		arg.AssigneeID,
 		arg.RequesterID,
 		arg.TeamID,
 		arg.ID,
 		arg.UserID,
 		arg.Past,
+		arg.Status,
+		arg.Priority,
 		arg.SeeAssigned,
 		arg.SeeTeam,
 		arg.RowOffset,
