@@ -427,7 +427,12 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("%s: %v", c, found[c])
 			}
 		}
+		routes := filepath.Join(t.TempDir(), "routes.yaml")
+		if err := os.WriteFile(routes, []byte(`routes: [{path: "/x", permission: "unheard:of"}]`), 0o600); err != nil {
+			t.Fatal(err)
+		}
 		for check, settings := range map[string]string{
+			"start":                         "GATEHOUSE_GATEWAY_ROUTES_FILE=" + routes,
 			"public URL":                    "GATEHOUSE_PUBLIC_URL=http://127.0.0.1:" + freePort(t),
 			"keys":                          "GATEHOUSE_ENCRYPTION_KEYS=GkYKRk9aVZyG2B5Dv0S8b3mXb2ml3sN0kH0m9Zx1y4Q=",
 			"itempath.default_organization": "GATEHOUSE_ITEMPATH_DEFAULT_ORGANIZATION=acme-corp",
@@ -439,6 +444,9 @@ func TestDoctor(t *testing.T) {
 			found, code := look(setting...)
 			if f := found[check]; f["verdict"] == "ok" || f["verdict"] == "" || f["remedy"] == "" {
 				t.Errorf("%s with %s: %v", check, setting, f)
+			}
+			if check == "keys" && !strings.Contains(found[check]["remedy"], "encryption keys") {
+				t.Errorf("another encryption key: %v", found[check])
 			}
 			if found[check]["verdict"] == "FAIL" && code != 1 {
 				t.Errorf("%s: exit %d", check, code)

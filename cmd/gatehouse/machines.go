@@ -12,7 +12,6 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/client"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
-	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
@@ -253,7 +252,7 @@ func (k clientList) Run(c *cli, e *env) error {
 		lines := []clientLine{}
 		var rows [][]string
 		for after := id.Client(""); ; {
-			page, err := s.Clients.List(e.ctx, p, search.Query{}, after, pageSize)
+			page, err := s.Clients.List(e.ctx, p, after, pageSize)
 			if err != nil {
 				return err
 			}

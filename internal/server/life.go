@@ -47,9 +47,9 @@ type (
 	carrier interface {
 		Carry() []sqldb.Carry
 	}
-	// finder gives what cannot be found by a search yet.
+	// finder walks over what a search finds.
 	finder interface {
-		Unfound() []search.Source
+		Findable() []search.Source
 	}
 	// marker tells the states of an installation apart.
 	marker interface {
@@ -65,7 +65,7 @@ var (
 	_ = []flusher{(*session.Service)(nil), (*credential.Service)(nil), (*client.Service)(nil)}
 	_ = []voider{(*onetime.Service)(nil), (*session.Service)(nil), (*token.Service)(nil), (*client.Service)(nil),
 		(*credential.Service)(nil), (*user.Service)(nil), (*mfa.Service)(nil), (*signingkey.Service)(nil),
-		(*mail.Outbox)(nil), (*jobs.Leases)(nil), (*search.Service)(nil)}
+		(*mail.Outbox)(nil), (*jobs.Leases)(nil)}
 	_ = []carrier{(*organization.Service)(nil), (*role.Service)(nil), (*user.Service)(nil), (*client.Service)(nil),
 		(*credential.Service)(nil), (*mfa.Service)(nil), (*signingkey.Service)(nil)}
 	_ = []finder{(*organization.Service)(nil), (*user.Service)(nil), (*client.Service)(nil),
@@ -159,24 +159,36 @@ func auditSizePart(_ context.Context, s *Server) error {
 	return nil
 }
 
-// searchPart gives terms to what was written by a node that did not know of them, or lost them by a restore.
+// Terms that are missing are looked for at the start and once a day. A round that fails is tried again soon.
+const (
+	fillEvery = 24 * time.Hour
+	fillAgain = 10 * time.Minute
+)
+
+// searchPart gives search terms to what a node wrote that did not know of them.
 func searchPart(_ context.Context, s *Server) error {
 	terms := search.New(s.DB)
-	s.own(terms)
+	var due time.Time
 	fill := func(ctx context.Context) error {
-		if held, err := s.Leases.Hold(ctx, "search terms", time.Hour); err != nil || !held {
-			return err
+		if s.now().Before(due) {
+			return nil
 		}
 		var sources []search.Source
-		each(s, func(f finder) { sources = append(sources, f.Unfound()...) })
-		return terms.Fill(ctx, sources)
+		each(s, func(f finder) { sources = append(sources, f.Findable()...) })
+		err := terms.Fill(ctx, sources, func() (bool, error) { // nodes that start together need not do the same
+			return s.Leases.Hold(ctx, "search terms", time.Minute)
+		})
+		if err == nil {
+			due = s.now().Add(fillEvery)
+		}
+		return err
 	}
 	s.run(func(ctx context.Context) {
 		if err := fill(ctx); err != nil && ctx.Err() == nil {
 			s.log.Error("search terms were not written", "error", err)
 		}
+		jobs.Every(ctx, s.log, "search terms", fillAgain, fill)
 	})
-	s.every("search terms", 24*time.Hour, fill)
 	return nil
 }
 

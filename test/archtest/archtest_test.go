@@ -138,10 +138,10 @@ var platformCallers = map[string]int{
 	"internal/domain/attempt/attempt.go":        6, // counters belong to names and addresses, not to organizations
 	"internal/domain/attempt/mails.go":          1, // the mails of all organizations are bounded together
 	"internal/domain/organization/retention.go": 1, // housekeeping goes over all organizations
-	"internal/domain/user/find.go":              2, // what has no search terms, of all organizations
+	"internal/domain/user/find.go":              1, // what has no search terms, of all organizations
 	"internal/domain/client/find.go":            1, // the same
 	"internal/domain/credential/find.go":        1, // the same
-	"internal/domain/organization/find.go":      1, // the same
+	"internal/domain/organization/find.go":      2, // the same, and organizations themselves
 	"internal/domain/search/search.go":          1, // the same
 	"internal/domain/client/service.go":         1, // a token request names its client by client_id alone
 	"internal/domain/credential/use.go":         2, // a credential's digest is all there is; how old all are

@@ -11,16 +11,16 @@ SELECT * FROM clients WHERE organization_id = @organization_id AND id > @after A
 
 -- name: Search :many
 -- Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
-SELECT c.* FROM search_terms s CROSS JOIN clients c
+SELECT sqlc.embed(c), s.term FROM search_terms s CROSS JOIN clients c
 WHERE s.organization_id = @organization_id AND s.kind = 'client' AND (s.term, s.subject) > (CAST(@past AS TEXT), CAST(@after AS TEXT)) AND s.term < @beyond
   AND c.organization_id = @organization_id AND c.id = s.subject AND c.state <> 'deleted'
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = @organization_id AND e.kind = 'client' AND e.subject = s.subject AND e.term >= @prefix AND e.term < s.term)
 ORDER BY s.term, s.subject LIMIT CAST(@row_limit AS BIGINT);
 
--- name: PlatformUnfound :many
-SELECT c.* FROM clients c
+-- name: PlatformTerms :many
+-- A walk over all, which tells what has terms. That they are counted keeps PostgreSQL from reading all of them.
+SELECT c.organization_id, c.id, c.name, CAST(0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = c.organization_id AND s.kind = 'client' AND s.subject = c.id) AS BOOLEAN) AS found FROM clients c
 WHERE (c.organization_id, c.id) > (CAST(@organization_id AS TEXT), CAST(@after AS TEXT)) AND c.state <> 'deleted'
-  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = c.organization_id AND s.kind = 'client' AND s.subject = c.id)
 ORDER BY c.organization_id, c.id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: PlatformOrganization :one

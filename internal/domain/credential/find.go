@@ -10,39 +10,58 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/search"
 )
 
-// Terms are what a credential is found by.
-func (c Credential) Terms() search.Terms { return search.Terms{}.Words(c.Name) }
-
+// entry is what a credential is found by.
 func (c Credential) entry() search.Entry {
-	return search.Entry{Organization: c.Organization, Kind: string(c.Kind), ID: string(c.ID), Terms: c.Terms()}
+	return search.Entry{Organization: c.Organization, Kind: string(c.Kind), ID: string(c.ID),
+		Terms: search.Terms{}.Words(c.Name)}
 }
 
-// find pages through those credentials of a kind that a search finds; an owner's are found in the order of their ids.
-func (s *Service) find(ctx context.Context, p principal.Principal, kind Kind, f Filter) ([]credentialdb.Credential,
-	error) {
-	q := credentialdb.New(s.db.Tenant(p.Organization))
-	if f.Owner != "" {
-		return q.SearchOwned(ctx, credentialdb.SearchOwnedParams{OrganizationID: p.Organization, Kind: string(kind),
-			Owner: f.Owner, After: f.Past, State: string(f.State), Prefix: f.Search.Prefix, Beyond: f.Search.Beyond,
-			RowLimit: int64(f.Limit)})
+// Search pages through those credentials of a kind that a search finds and the principal may read.
+func (s *Service) Search(ctx context.Context, p principal.Principal, kind Kind, q search.Query,
+	f Filter) ([]search.Hit[Credential], error) {
+	if !f.own(p, kind) {
+		return nil, nil
 	}
-	return q.Search(ctx, credentialdb.SearchParams{OrganizationID: p.Organization, Kind: string(kind),
-		Past: f.Search.Past, After: string(f.Past), Beyond: f.Search.Beyond, Prefix: f.Search.Prefix,
-		State: string(f.State), RowLimit: int64(f.Limit)})
+	if f.State != "" || f.Owner != "" {
+		few := f
+		few.Past, few.Limit = "", search.Few
+		list, err := s.List(ctx, p, kind, few)
+		if err != nil || len(list) < search.Few {
+			return search.Among(q, string(f.Past), f.Limit, list, func(c Credential) (string, search.Terms) {
+				return string(c.ID), c.entry().Terms
+			}), err
+		}
+	}
+	rows, err := credentialdb.New(s.db.Tenant(p.Organization)).Search(ctx, credentialdb.SearchParams{
+		OrganizationID: p.Organization, Kind: string(kind), Past: q.Past, After: string(f.Past), Beyond: q.Beyond,
+		Prefix: q.Prefix, State: string(f.State), Owner: f.Owner, RowLimit: int64(f.Limit)})
+	if err != nil {
+		return nil, fmt.Errorf("credential: search: %w", err)
+	}
+	hits := make([]search.Hit[Credential], len(rows))
+	for i, r := range rows {
+		c, err := fromRow(r.Credential)
+		if err != nil {
+			return nil, err
+		}
+		hits[i] = search.Hit[Credential]{V: s.withUse(c), Term: r.Term}
+	}
+	return hits, nil
 }
 
-// Unfound gives credentials without terms.
-func (s *Service) Unfound() []search.Source {
-	return []search.Source{func(ctx context.Context, org id.Organization, after string, limit int) ([]search.Entry,
+// Findable walks over credentials.
+func (s *Service) Findable() []search.Source {
+	return []search.Source{func(ctx context.Context, org id.Organization, after string, limit int) ([]search.Row,
 		error) {
-		rows, err := credentialdb.New(s.db.Platform("what has no terms yet, of all organizations")).
-			PlatformUnfound(ctx, string(org), after, int64(limit))
+		rows, err := credentialdb.New(s.db.Platform("what has no search terms")).
+			PlatformTerms(ctx, string(org), after, int64(limit))
 		if err != nil {
-			return nil, fmt.Errorf("credential: without terms: %w", err)
+			return nil, fmt.Errorf("credential: search terms: %w", err)
 		}
-		out := make([]search.Entry, len(rows))
+		out := make([]search.Row, len(rows))
 		for i, r := range rows {
-			out[i] = Credential{ID: r.ID, Organization: r.OrganizationID, Kind: Kind(r.Kind), Name: r.Name}.entry()
+			c := Credential{ID: r.ID, Organization: r.OrganizationID, Kind: Kind(r.Kind), Name: r.Name}
+			out[i] = search.Row{Entry: c.entry(), Found: r.Found}
 		}
 		return out, nil
 	}}

@@ -26,25 +26,18 @@ ORDER BY id DESC LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIG
 
 -- name: Search :many
 -- Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
-SELECT c.* FROM search_terms s CROSS JOIN credentials c
+SELECT sqlc.embed(c), s.term FROM search_terms s CROSS JOIN credentials c
 WHERE s.organization_id = @organization_id AND s.kind = @kind AND (s.term, s.subject) > (CAST(@past AS TEXT), CAST(@after AS TEXT)) AND s.term < @beyond
   AND c.organization_id = @organization_id AND c.id = s.subject
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = @organization_id AND e.kind = @kind AND e.subject = s.subject AND e.term >= @prefix AND e.term < s.term)
   AND (CAST(@state AS TEXT) = '' OR c.state = @state)
+  AND (CAST(@owner AS TEXT) = '' OR c.owner_id = @owner)
 ORDER BY s.term, s.subject LIMIT CAST(@row_limit AS BIGINT);
 
--- name: SearchOwned :many
--- Search of one owner's, by id: they are few. That terms are counted keeps PostgreSQL from beginning at the terms.
-SELECT c.* FROM credentials c
-WHERE c.organization_id = @organization_id AND c.kind = @kind AND c.owner_id = @owner AND c.id > @after
-  AND (CAST(@state AS TEXT) = '' OR c.state = @state)
-  AND 0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = @organization_id AND s.kind = @kind AND s.subject = c.id AND s.term >= @prefix AND s.term < @beyond)
-ORDER BY c.id LIMIT CAST(@row_limit AS BIGINT);
-
--- name: PlatformUnfound :many
-SELECT c.* FROM credentials c
+-- name: PlatformTerms :many
+-- A walk over all, which tells what has terms. That they are counted keeps PostgreSQL from reading all of them.
+SELECT c.organization_id, c.id, c.kind, c.name, CAST(0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = c.organization_id AND s.kind = c.kind AND s.subject = c.id) AS BOOLEAN) AS found FROM credentials c
 WHERE (c.organization_id, c.id) > (CAST(@organization_id AS TEXT), CAST(@after AS TEXT))
-  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = c.organization_id AND s.kind = c.kind AND s.subject = c.id)
 ORDER BY c.organization_id, c.id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: Count :one

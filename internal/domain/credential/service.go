@@ -482,7 +482,6 @@ func (s *Service) withUse(c Credential) Credential {
 type Filter struct {
 	State       State
 	Owner       string
-	Search      search.Query // by id and without an offset only
 	NewestFirst bool
 	Past        id.Credential // the last one that was listed already, in that order
 	Offset      int           // how many to leave out
@@ -504,7 +503,7 @@ func (f *Filter) own(p principal.Principal, kind Kind) bool {
 	return true
 }
 
-// List pages through the credentials of a kind that the principal may read, by id, or as a search finds them.
+// List pages through the credentials of a kind that the principal may read, by id.
 func (s *Service) List(ctx context.Context, p principal.Principal, kind Kind, f Filter) ([]Credential, error) {
 	if !f.own(p, kind) {
 		return nil, nil
@@ -514,12 +513,9 @@ func (s *Service) List(ctx context.Context, p principal.Principal, kind Kind, f 
 	var err error
 	params := credentialdb.ListParams{OrganizationID: p.Organization, Kind: string(kind), Past: f.Past,
 		State: string(f.State), Owner: f.Owner, RowLimit: int64(f.Limit), RowOffset: int64(f.Offset)}
-	switch {
-	case f.Search.Any():
-		rows, err = s.find(ctx, p, kind, f)
-	case !f.NewestFirst:
+	if !f.NewestFirst {
 		rows, err = q.List(ctx, params)
-	default:
+	} else {
 		if f.Past == "" {
 			params.Past = last
 		}

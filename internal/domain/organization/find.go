@@ -5,51 +5,60 @@ import (
 	"fmt"
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization/organizationdb"
 	"github.com/itsm-automation/gatehouse/internal/domain/search"
 )
 
-// Terms are what an organization is found by.
-func (o Organization) Terms() search.Terms { return search.Terms{}.Words(o.Name, o.Slug) }
-
-const found = "organization" // as queries.sql names it
-
+// entry is what an organization is found by.
 func (o Organization) entry() search.Entry {
-	if o.State == Deleted {
-		return search.Entry{Organization: o.ID, Kind: found, ID: string(o.ID)}
+	e := search.Entry{Organization: o.ID, Kind: "organization", ID: string(o.ID)}
+	if o.State != Deleted {
+		e.Terms = search.Terms{}.Words(o.Name, o.Slug)
 	}
-	return search.Entry{Organization: o.ID, Kind: found, ID: string(o.ID), Terms: o.Terms()}
+	return e
 }
 
-// Filter narrows a listing; zero fields do not.
-type Filter struct {
-	State  State
-	Search search.Query
-	After  id.Organization
-	Limit  int
-}
-
-// rows gives the rows of a page.
-func (f Filter) rows(ctx context.Context, q *organizationdb.Queries) ([]organizationdb.Organization, error) {
-	if f.Search.Any() {
-		return q.PlatformSearch(ctx, organizationdb.PlatformSearchParams{Past: f.Search.Past, After: string(f.After),
-			Beyond: f.Search.Beyond, Prefix: f.Search.Prefix, State: string(f.State), RowLimit: int64(f.Limit)})
-	}
-	return q.PlatformList(ctx, f.After, string(f.State), int64(f.Limit))
-}
-
-// Unfound gives organizations without terms.
-func (s *Service) Unfound() []search.Source {
-	return []search.Source{func(ctx context.Context, after id.Organization, _ string, limit int) ([]search.Entry,
-		error) {
-		rows, err := organizationdb.New(s.db.Platform("what has no terms yet, of all organizations")).
-			PlatformUnfound(ctx, after, int64(limit))
-		if err != nil {
-			return nil, fmt.Errorf("organization: without terms: %w", err)
+// Search pages through those organizations that a search finds. It needs organizations:read:all.
+func (s *Service) Search(ctx context.Context, p principal.Principal, q search.Query, state State,
+	after id.Organization, limit int) ([]search.Hit[Organization], error) {
+	if state != "" {
+		few, err := s.List(ctx, p, state, "", search.Few)
+		if err != nil || len(few) < search.Few {
+			return search.Among(q, string(after), limit, few, func(o Organization) (string, search.Terms) {
+				return string(o.ID), o.entry().Terms
+			}), err
 		}
-		out := make([]search.Entry, len(rows))
+	}
+	rows, err := organizationdb.New(s.db.Platform("an operator searches the organizations")).PlatformSearch(ctx,
+		organizationdb.PlatformSearchParams{Past: q.Past, After: string(after), Beyond: q.Beyond, Prefix: q.Prefix,
+			State: string(state), RowLimit: int64(limit)})
+	if err != nil {
+		return nil, fmt.Errorf("organization: search: %w", err)
+	}
+	hits := make([]search.Hit[Organization], len(rows))
+	for i, r := range rows {
+		o, err := fromRow(r.Organization)
+		if err != nil {
+			return nil, err
+		}
+		hits[i] = search.Hit[Organization]{V: o, Term: r.Term}
+	}
+	return hits, nil
+}
+
+// Findable walks over organizations.
+func (s *Service) Findable() []search.Source {
+	return []search.Source{func(ctx context.Context, after id.Organization, _ string, limit int) ([]search.Row,
+		error) {
+		rows, err := organizationdb.New(s.db.Platform("what has no search terms")).
+			PlatformTerms(ctx, after, int64(limit))
+		if err != nil {
+			return nil, fmt.Errorf("organization: search terms: %w", err)
+		}
+		out := make([]search.Row, len(rows))
 		for i, r := range rows {
-			out[i] = Organization{ID: r.ID, Name: r.Name, Slug: r.Slug}.entry()
+			out[i] = search.Row{Entry: Organization{ID: r.ID, Name: r.Name, Slug: r.Slug}.entry(), Found: r.Found}
 		}
 		return out, nil
 	}}

@@ -21,17 +21,17 @@ ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: PlatformSearch :many
 -- Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
-SELECT o.* FROM search_terms s CROSS JOIN organizations o
+SELECT sqlc.embed(o), s.term FROM search_terms s CROSS JOIN organizations o
 WHERE s.kind = 'organization' AND (s.term, s.subject) > (CAST(@past AS TEXT), CAST(@after AS TEXT)) AND s.term < @beyond
   AND o.id = s.subject AND o.state <> 'deleted'
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = s.subject AND e.kind = 'organization' AND e.subject = s.subject AND e.term >= @prefix AND e.term < s.term)
   AND (CAST(@state AS TEXT) = '' OR o.state = @state)
 ORDER BY s.term, s.subject LIMIT CAST(@row_limit AS BIGINT);
 
--- name: PlatformUnfound :many
-SELECT o.* FROM organizations o
+-- name: PlatformTerms :many
+-- A walk over all, which tells what has terms. That they are counted keeps PostgreSQL from reading all of them.
+SELECT o.id, o.name, o.slug, CAST(0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = o.id AND s.kind = 'organization' AND s.subject = o.id) AS BOOLEAN) AS found FROM organizations o
 WHERE o.id > @after AND o.state <> 'deleted'
-  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = o.id AND s.kind = 'organization' AND s.subject = o.id)
 ORDER BY o.id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: PlatformSettings :many

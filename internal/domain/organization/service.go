@@ -270,8 +270,10 @@ func writeOrigins(ctx context.Context, tx *sqldb.Tx, org id.Organization, origin
 }
 
 // List pages through the organizations by id. It needs organizations:read:all.
-func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]Organization, error) {
-	rows, err := f.rows(ctx, organizationdb.New(s.db.Platform("an operator lists the organizations")))
+func (s *Service) List(ctx context.Context, p principal.Principal, state State, after id.Organization,
+	limit int) ([]Organization, error) {
+	rows, err := organizationdb.New(s.db.Platform("an operator lists the organizations")).
+		PlatformList(ctx, after, string(state), int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("organization: list: %w", err)
 	}

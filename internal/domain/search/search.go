@@ -2,6 +2,7 @@ package search
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -51,9 +52,15 @@ func Drop(ctx context.Context, tx *sqldb.Tx, e Entry) error {
 	return nil
 }
 
-// Source gives the next of a table's rows that have no terms, behind one, in the order of organizations and ids. The
-// node that wrote them did not know of terms, or a restore made these void.
-type Source func(ctx context.Context, org id.Organization, after string, limit int) ([]Entry, error)
+// Source gives the next of a table's rows behind one, in the order of organizations and ids, and tells of each whether
+// it has terms. It gives limit rows unless these are the last.
+type Source func(ctx context.Context, org id.Organization, after string, limit int) ([]Row, error)
+
+// Row is a row that Source has looked at.
+type Row struct {
+	Entry
+	Found bool
+}
 
 // Service writes terms that are missing.
 type Service struct{ db *sqldb.DB }
@@ -63,36 +70,50 @@ func New(db *sqldb.DB) *Service { return &Service{db} }
 
 const fillBatch = 500
 
-// Fill gives terms to what has none. A change at the same time may leave a term of before; the next change removes it.
-func (s *Service) Fill(ctx context.Context, sources []Source) error {
+// Fill gives terms to rows without: a node of a former version wrote them. It goes on to the next source after a
+// failure, and ends early if hold says that another node has taken over. A change at the same moment may leave a term
+// of before; the next change removes it.
+func (s *Service) Fill(ctx context.Context, sources []Source, hold func() (bool, error)) error {
+	var failed error
 	for _, next := range sources {
-		var last Entry
-		for {
-			entries, err := next(ctx, last.Organization, last.ID, fillBatch)
-			if err != nil {
-				return err
-			}
-			if len(entries) == 0 {
-				break
-			}
-			last = entries[len(entries)-1]
-			err = s.db.PlatformTx(ctx, "terms that are missing, of all organizations", func(tx *sqldb.Tx) error {
-				for _, e := range entries {
-					if err := Add(ctx, tx, e); err != nil {
-						return err
-					}
-				}
-				return nil
-			})
-			if err != nil {
-				return fmt.Errorf("search terms: %w", err)
-			}
+		more, err := s.fill(ctx, next, hold)
+		if failed = errors.Join(failed, err); !more {
+			break
 		}
 	}
-	return nil
+	return failed
 }
 
-// Void forgets all terms: what a restore carries over may have other names. They are written anew.
-func (s *Service) Void(sqldb.Restore) []sqldb.Step {
-	return []sqldb.Step{{SQL: `DELETE FROM search_terms WHERE CAST($1 AS BIGINT) > 0`}}
+// fill does it for one source; more tells whether to go on with others.
+func (s *Service) fill(ctx context.Context, next Source, hold func() (bool, error)) (more bool, err error) {
+	for last := (Entry{}); ; {
+		if held, err := hold(); err != nil || !held {
+			return false, err
+		}
+		rows, err := next(ctx, last.Organization, last.ID, fillBatch)
+		if err != nil {
+			return true, err
+		}
+		if err := s.add(ctx, rows); err != nil || len(rows) < fillBatch {
+			return true, err
+		}
+		last = rows[len(rows)-1].Entry
+	}
+}
+
+func (s *Service) add(ctx context.Context, rows []Row) error {
+	if !slices.ContainsFunc(rows, func(r Row) bool { return !r.Found }) {
+		return nil
+	}
+	return s.db.PlatformTx(ctx, "terms that are missing, of all organizations", func(tx *sqldb.Tx) error {
+		for _, r := range rows {
+			if r.Found {
+				continue
+			}
+			if err := Add(ctx, tx, r.Entry); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }

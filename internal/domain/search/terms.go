@@ -3,11 +3,13 @@
 package search
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
@@ -19,12 +21,12 @@ const (
 	maxWords = 8
 )
 
-// fold gives the form in which texts are compared: lower case, without marks such as accents, and one space for
-// whatever is neither letter nor digit.
+// fold gives the form in which texts are compared: without case, without marks such as accents, and one space for
+// whatever is neither letter nor digit. What is stored was folded like that: another form needs other terms.
 func fold(text string) string {
 	var b strings.Builder
 	gap := false
-	for _, r := range norm.NFKD.String(text) {
+	for _, r := range norm.NFKD.String(cases.Fold().String(text)) {
 		switch {
 		case unicode.IsMark(r):
 		case unicode.IsLetter(r) || unicode.IsNumber(r):
@@ -32,12 +34,12 @@ func fold(text string) string {
 				b.WriteByte(' ')
 			}
 			gap = false
-			b.WriteRune(unicode.ToLower(r))
+			b.WriteRune(r)
 		default:
 			gap = true
 		}
 	}
-	return short(norm.NFC.String(b.String()))
+	return norm.NFC.String(b.String())
 }
 
 // short cuts a term between two characters.
@@ -58,7 +60,7 @@ type Terms []string
 // Whole adds texts that are found by their beginning, as addresses are.
 func (t Terms) Whole(texts ...string) Terms {
 	for _, text := range texts {
-		if term := fold(text); term != "" {
+		if term := short(fold(text)); term != "" {
 			t = append(t, term)
 		}
 	}
@@ -70,7 +72,7 @@ func (t Terms) Whole(texts ...string) Terms {
 func (t Terms) Words(texts ...string) Terms {
 	for _, text := range texts {
 		for rest, n := fold(text), 0; rest != "" && n < maxWords; n++ {
-			t = append(t, rest)
+			t = append(t, short(rest))
 			_, rest, _ = strings.Cut(rest, " ")
 		}
 	}
@@ -90,7 +92,7 @@ func Parse(text string) (Query, error) {
 	if text == "" {
 		return Query{}, nil
 	}
-	prefix := fold(text)
+	prefix := short(fold(text))
 	if prefix == "" {
 		return Query{}, fault.Invalidf("q", "must have a letter or a digit")
 	}
@@ -100,16 +102,18 @@ func Parse(text string) (Query, error) {
 // Any tells whether there is something to search for.
 func (q Query) Any() bool { return q.Prefix != "" }
 
-// Position is where a list goes on behind somebody who was found: the id, and with a search the term that matched.
-func (q Query) Position(id string, terms Terms) string {
+// Hit is something that was found, and the term that matched.
+type Hit[T any] struct {
+	V    T
+	Term string
+}
+
+// Position is where a list goes on behind somebody: the id, and with a search the term that matched.
+func (q Query) Position(id, term string) string {
 	if !q.Any() {
 		return id
 	}
-	i, _ := slices.BinarySearch(terms, q.Prefix)
-	if i == len(terms) {
-		return q.Prefix + "\x00" + id // its terms have changed since
-	}
-	return terms[i] + "\x00" + id
+	return term + "\x00" + id
 }
 
 // After goes on at a position, and gives the id in it.
@@ -120,4 +124,40 @@ func (q Query) After(position string) (Query, string) {
 	term, id, _ := strings.Cut(position, "\x00")
 	q.Past = term
 	return q, id
+}
+
+// first gives the first term that matches.
+func (q Query) first(terms Terms) (string, bool) {
+	i, _ := slices.BinarySearch(terms, q.Prefix)
+	if i == len(terms) || terms[i] >= q.Beyond {
+		return "", false
+	}
+	return terms[i], true
+}
+
+// Few is how many things are searched one by one rather than by index: those of a filter that few meet.
+const Few = 1000
+
+// Among searches a few things one by one, and gives the page behind a position as a search by index would.
+func Among[T any](q Query, after string, limit int, few []T, of func(T) (id string, terms Terms)) []Hit[T] {
+	type found struct {
+		Hit[T]
+		id string
+	}
+	var all []found
+	for _, v := range few {
+		id, terms := of(v)
+		term, ok := q.first(terms)
+		if ok && (term > q.Past || term == q.Past && id > after) {
+			all = append(all, found{Hit[T]{v, term}, id})
+		}
+	}
+	slices.SortFunc(all, func(a, b found) int {
+		return cmp.Or(strings.Compare(a.Term, b.Term), strings.Compare(a.id, b.id))
+	})
+	var page []Hit[T]
+	for _, f := range all[:min(limit, len(all))] {
+		page = append(page, f.Hit)
+	}
+	return page
 }

@@ -22,7 +22,10 @@ func TestQuery_Matches(t *testing.T) {
 			"Müller", "mu\u0308", "anna.maria.muller"}, []string{"nna", "anna muller", "mariam", "anna-maria müllers"}},
 		{whole("Anna.Smith@acme-corp.example"), []string{"anna", "anna.smith@", "anna smith", "ANNA.S",
 			"anna.smith@acme-corp.example"}, []string{"smith", "acme", "annasmith"}},
-		{name("İstanbul Straße ΑΘΗΝΑ"), []string{"istanbul", "i", "stra", "αθηνα", "straße"}, []string{"tanbul"}},
+		{name("İstanbul Straße ΑΘΗΝΑ"), []string{"istanbul", "i", "stra", "αθηνα", "straße",
+			"STRASSE"}, []string{"tanbul"}},
+		{name("Αθηνάς"), []string{"ΑΘΗΝΑΣ", "αθηνας"}, nil},
+		{name(strings.Repeat("слово ", 7) + "последнее"), []string{"последнее"}, nil},
 		{name("한국어 사전"), []string{"한", "한국", "사전"}, []string{"국"}},
 		{name("ｆｕｌｌ ①st"), []string{"full", "1st", "ＦＵＬＬ"}, nil},
 		{name("100%_of\\it'; --"), []string{"100", "100%", "of it", "it'"}, []string{"1_0", "f%"}},
@@ -70,30 +73,50 @@ func TestParse_NothingToLookFor(t *testing.T) {
 	}
 }
 
-// A position leads on behind the first term that matched, and without a search is the id.
+// A position leads on behind the term that matched, and without a search is the id.
 func TestQuery_Position(t *testing.T) {
 	t.Parallel()
-	if position := (Query{}).Position("usr_1", Terms{"anna"}); position != "usr_1" {
+	if position := (Query{}).Position("usr_1", ""); position != "usr_1" {
 		t.Errorf("without a search: %q", position)
 	}
 	q, err := Parse("an")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		terms Terms
-		past  string
-	}{
-		{Terms{"zoe"}.Words("Anna Andrews"), "andrews"},
-		{Terms{}.Whole("anna@acme-corp.example"), "anna acme corp example"},
-		{Terms{"a"}, "an"}, // renamed meanwhile
-	} {
-		next, id := q.After(q.Position("usr_1", c.terms))
-		if next.Past != c.past || id != "usr_1" || next.Prefix != "an" || next.Beyond != q.Beyond {
-			t.Errorf("%v: %+v %q", c.terms, next, id)
-		}
+	next, id := q.After(q.Position("usr_1", "anna"))
+	if next.Past != "anna" || id != "usr_1" || next.Prefix != "an" || next.Beyond != q.Beyond {
+		t.Errorf("%+v %q", next, id)
 	}
 	if again, id := q.After(""); again != q || id != "" {
 		t.Errorf("the beginning: %+v %q", again, id)
+	}
+}
+
+// Those of a few whom a search finds come once each, by the first term that matches, and behind a position.
+func TestAmong(t *testing.T) {
+	t.Parallel()
+	names := []string{"Zoe Anna", "Anna Andrews", "Bert", "andrews", "🚀", "Annabel"}
+	of := func(i int) (string, Terms) { return string(rune('a' + i)), Terms{}.Words(names[i]) }
+	q, err := Parse("an")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"b andrews", "d andrews", "a anna", "f annabel"}
+	for size := 1; size <= 5; size++ {
+		var got []string
+		for next, after := q, ""; ; {
+			page := Among(next, after, size, []int{0, 1, 2, 3, 4, 5}, of)
+			for _, h := range page {
+				id, _ := of(h.V)
+				got = append(got, id+" "+h.Term)
+				next, after = q.After(q.Position(id, h.Term))
+			}
+			if len(page) < size {
+				break
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%d at a time: %q, want %q", size, got, want)
+		}
 	}
 }

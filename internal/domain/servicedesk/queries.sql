@@ -4,18 +4,21 @@ VALUES ($1, $2, $3, $4, $5, $6, 'new', $7, $8, $9, $10, $11, $11);
 
 -- name: WalkTickets :many
 -- What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
--- Looks at the newest tickets that are asked for, however few of them these are.
+-- Looks at the newest tickets, or the newest of those that an index has: of a person or team, or else of a status and
+-- a priority. However few of them are to be seen, it stops after so many.
 SELECT t.* FROM tickets t
 JOIN (SELECT w.id FROM tickets w
     WHERE w.organization_id = @organization_id AND w.id < @past
-    AND (CAST(@status AS TEXT) = '' OR w.status = @status)
-    AND (CAST(@priority AS TEXT) = '' OR w.priority = @priority)
+    AND (CAST(@walk_status AS TEXT) = '' OR w.status = @walk_status)
+    AND (CAST(@walk_priority AS TEXT) = '' OR w.priority = @walk_priority)
     AND (CAST(@assignee_id AS TEXT) = '' OR w.assignee_id = @assignee_id)
     AND (CAST(@requester_id AS TEXT) = '' OR w.requester_id = @requester_id)
     AND (CAST(@team_id AS TEXT) = '' OR w.team_id = @team_id)
     AND (CAST(@id AS TEXT) = '' OR w.id = @id)
     ORDER BY w.id DESC LIMIT CAST(@walked AS BIGINT)) n ON n.id = t.id
 WHERE t.organization_id = @organization_id
+  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
+  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (t.requester_id = @user_id
     OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
     OR (CAST(@see_team AS BOOLEAN) AND (
@@ -28,8 +31,8 @@ ORDER BY t.id DESC LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS B
 -- How many WalkTickets looks at.
 SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
     WHERE w.organization_id = @organization_id AND w.id < @past
-    AND (CAST(@status AS TEXT) = '' OR w.status = @status)
-    AND (CAST(@priority AS TEXT) = '' OR w.priority = @priority)
+    AND (CAST(@walk_status AS TEXT) = '' OR w.status = @walk_status)
+    AND (CAST(@walk_priority AS TEXT) = '' OR w.priority = @walk_priority)
     AND (CAST(@assignee_id AS TEXT) = '' OR w.assignee_id = @assignee_id)
     AND (CAST(@requester_id AS TEXT) = '' OR w.requester_id = @requester_id)
     AND (CAST(@team_id AS TEXT) = '' OR w.team_id = @team_id)
@@ -41,14 +44,16 @@ SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
 SELECT t.* FROM tickets t
 JOIN (SELECT w.id FROM tickets w
     WHERE w.organization_id = @organization_id AND w.id > @past
-    AND (CAST(@status AS TEXT) = '' OR w.status = @status)
-    AND (CAST(@priority AS TEXT) = '' OR w.priority = @priority)
+    AND (CAST(@walk_status AS TEXT) = '' OR w.status = @walk_status)
+    AND (CAST(@walk_priority AS TEXT) = '' OR w.priority = @walk_priority)
     AND (CAST(@assignee_id AS TEXT) = '' OR w.assignee_id = @assignee_id)
     AND (CAST(@requester_id AS TEXT) = '' OR w.requester_id = @requester_id)
     AND (CAST(@team_id AS TEXT) = '' OR w.team_id = @team_id)
     AND (CAST(@id AS TEXT) = '' OR w.id = @id)
     ORDER BY w.id LIMIT CAST(@walked AS BIGINT)) n ON n.id = t.id
 WHERE t.organization_id = @organization_id
+  AND (CAST(@status AS TEXT) = '' OR t.status = @status)
+  AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (t.requester_id = @user_id
     OR (CAST(@see_assigned AS BOOLEAN) AND t.assignee_id = @user_id)
     OR (CAST(@see_team AS BOOLEAN) AND (
@@ -61,8 +66,8 @@ ORDER BY t.id LIMIT CAST(@row_limit AS BIGINT) OFFSET CAST(@row_offset AS BIGINT
 -- How many WalkTicketsOldestFirst looks at.
 SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
     WHERE w.organization_id = @organization_id AND w.id > @past
-    AND (CAST(@status AS TEXT) = '' OR w.status = @status)
-    AND (CAST(@priority AS TEXT) = '' OR w.priority = @priority)
+    AND (CAST(@walk_status AS TEXT) = '' OR w.status = @walk_status)
+    AND (CAST(@walk_priority AS TEXT) = '' OR w.priority = @walk_priority)
     AND (CAST(@assignee_id AS TEXT) = '' OR w.assignee_id = @assignee_id)
     AND (CAST(@requester_id AS TEXT) = '' OR w.requester_id = @requester_id)
     AND (CAST(@team_id AS TEXT) = '' OR w.team_id = @team_id)

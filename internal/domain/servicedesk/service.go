@@ -98,7 +98,8 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 	if scope != permission.All && (p.UserID() == "" || p.Abroad()) {
 		return nil, nil
 	}
-	if scope == permission.Own && !seesAssigned(p) && f.Assignee == "" && f.Requester == "" && f.Team == "" {
+	own := scope == permission.Own && !seesAssigned(p) // what they requested, and no more
+	if own && f.Assignee == "" && f.Requester == "" && f.Team == "" {
 		all.RequesterID, inOrder = string(p.UserID()), true
 	}
 	switch {
@@ -107,7 +108,7 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 	case inOrder:
 		rows, err = q.ListAllTickets(ctx, all)
 	default:
-		rows, err = s.pageOf(ctx, q, visible, f.OldestFirst)
+		rows, err = s.pageOf(ctx, q, visible, own, f.OldestFirst)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ticket: list: %w", err)
@@ -121,16 +122,19 @@ func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]
 
 // pageOf gives a page of what one user may see. Who sees much finds a page among the next tickets that are asked for,
 // or these are few; who sees little has it gathered quickly. Each way alone would read a large organization's tickets
-// for some.
+// for some. Of who sees nothing but their own, only these are read.
 func (s *Service) pageOf(ctx context.Context, q *servicedeskdb.Queries, v servicedeskdb.GatherTicketsParams,
-	oldestFirst bool) ([]servicedeskdb.Ticket, error) {
+	own, oldestFirst bool) ([]servicedeskdb.Ticket, error) {
 	walk := servicedeskdb.WalkTicketsParams{OrganizationID: v.OrganizationID, Past: v.Past,
 		Walked: s.walked + 2*(v.RowOffset+v.RowLimit), Status: v.Status, Priority: v.Priority,
 		AssigneeID: v.AssigneeID, RequesterID: v.RequesterID, TeamID: v.TeamID, ID: v.ID, UserID: v.UserID,
 		SeeAssigned: v.SeeAssigned, SeeTeam: v.SeeTeam, RowLimit: v.RowLimit, RowOffset: v.RowOffset}
-	walked := servicedeskdb.CountWalkedParams{OrganizationID: v.OrganizationID, Past: v.Past, Status: v.Status,
-		Priority: v.Priority, AssigneeID: v.AssigneeID, RequesterID: v.RequesterID, TeamID: v.TeamID, ID: v.ID,
-		Walked: walk.Walked}
+	if v.AssigneeID == "" && v.RequesterID == "" && v.TeamID == "" { // else no index has both
+		walk.WalkStatus, walk.WalkPriority = v.Status, v.Priority
+	}
+	walked := servicedeskdb.CountWalkedParams{OrganizationID: v.OrganizationID, Past: v.Past,
+		WalkStatus: walk.WalkStatus, WalkPriority: walk.WalkPriority, AssigneeID: v.AssigneeID,
+		RequesterID: v.RequesterID, TeamID: v.TeamID, ID: v.ID, Walked: walk.Walked}
 	find, count, gather := q.WalkTickets, q.CountWalked, q.GatherTickets
 	if oldestFirst {
 		find = func(ctx context.Context, w servicedeskdb.WalkTicketsParams) ([]servicedeskdb.Ticket, error) {
@@ -143,11 +147,15 @@ func (s *Service) pageOf(ctx context.Context, q *servicedeskdb.Queries, v servic
 			return q.GatherTicketsOldestFirst(ctx, servicedeskdb.GatherTicketsOldestFirstParams(v))
 		}
 	}
+	if own {
+		return gather(ctx, v)
+	}
 	rows, err := find(ctx, walk)
 	if err != nil || int64(len(rows)) == v.RowLimit {
 		return rows, err
 	}
-	if n, err := count(ctx, walked); err != nil || n < walked.Walked { // the walk came to the end
+	// The walk came to the end if there are far fewer: some may have been changed between the two looks.
+	if n, err := count(ctx, walked); err != nil || n < walked.Walked/2 {
 		return rows, err
 	}
 	return gather(ctx, v)

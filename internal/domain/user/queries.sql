@@ -27,7 +27,7 @@ ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: Search :many
 -- Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
-SELECT u.* FROM search_terms s CROSS JOIN users u
+SELECT sqlc.embed(u), s.term FROM search_terms s CROSS JOIN users u
 WHERE s.organization_id = @organization_id AND s.kind = 'user' AND (s.term, s.subject) > (CAST(@past AS TEXT), CAST(@after AS TEXT)) AND s.term < @beyond
   AND u.organization_id = @organization_id AND u.id = s.subject
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = @organization_id AND e.kind = 'user' AND e.subject = s.subject AND e.term >= @prefix AND e.term < s.term)
@@ -36,10 +36,10 @@ WHERE s.organization_id = @organization_id AND s.kind = 'user' AND (s.term, s.su
   AND (CAST(@email_key AS TEXT) = '' OR u.email_key = @email_key)
 ORDER BY s.term, s.subject LIMIT CAST(@row_limit AS BIGINT);
 
--- name: PlatformUnfound :many
-SELECT u.* FROM users u
+-- name: PlatformTerms :many
+-- A walk over all, which tells what has terms. That they are counted keeps PostgreSQL from reading all of them.
+SELECT u.organization_id, u.id, u.email, u.username, u.name, CAST(0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = u.organization_id AND s.kind = 'user' AND s.subject = u.id) AS BOOLEAN) AS found FROM users u
 WHERE (u.organization_id, u.id) > (CAST(@organization_id AS TEXT), CAST(@after AS TEXT))
-  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = u.organization_id AND s.kind = 'user' AND s.subject = u.id)
 ORDER BY u.organization_id, u.id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: Update :execrows
@@ -90,16 +90,16 @@ SELECT * FROM teams WHERE organization_id = @organization_id AND id > @after ORD
 
 -- name: SearchTeams :many
 -- Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
-SELECT t.* FROM search_terms s CROSS JOIN teams t
+SELECT sqlc.embed(t), s.term FROM search_terms s CROSS JOIN teams t
 WHERE s.organization_id = @organization_id AND s.kind = 'team' AND (s.term, s.subject) > (CAST(@past AS TEXT), CAST(@after AS TEXT)) AND s.term < @beyond
   AND t.organization_id = @organization_id AND t.id = s.subject
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = @organization_id AND e.kind = 'team' AND e.subject = s.subject AND e.term >= @prefix AND e.term < s.term)
 ORDER BY s.term, s.subject LIMIT CAST(@row_limit AS BIGINT);
 
--- name: PlatformUnfoundTeams :many
-SELECT t.* FROM teams t
+-- name: PlatformTeamTerms :many
+-- A walk over all, which tells what has terms. That they are counted keeps PostgreSQL from reading all of them.
+SELECT t.organization_id, t.id, t.name, CAST(0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = t.organization_id AND s.kind = 'team' AND s.subject = t.id) AS BOOLEAN) AS found FROM teams t
 WHERE (t.organization_id, t.id) > (CAST(@organization_id AS TEXT), CAST(@after AS TEXT))
-  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = t.organization_id AND s.kind = 'team' AND s.subject = t.id)
 ORDER BY t.organization_id, t.id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: UpdateTeam :execrows

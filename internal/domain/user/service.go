@@ -15,7 +15,6 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/role"
-	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/domain/user/userdb"
 	"github.com/itsm-automation/gatehouse/internal/platform/cache"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
@@ -180,19 +179,15 @@ func (s *Service) Get(ctx context.Context, p principal.Principal, user id.User) 
 
 // Filter narrows a listing; zero fields do not.
 type Filter struct {
-	State  State
-	Role   string
-	Email  string
-	Search search.Query
-	After  id.User
-	Limit  int
+	State State
+	Role  string
+	Email string
+	After id.User
+	Limit int
 }
 
-// List pages through the users by id, or as a search finds them. It needs users:read:all.
+// List pages through the users by id. It needs users:read:all.
 func (s *Service) List(ctx context.Context, p principal.Principal, f Filter) ([]User, error) {
-	if f.Search.Any() {
-		return s.find(ctx, p, f)
-	}
 	rows, err := userdb.New(s.db.Tenant(p.Organization)).
 		List(ctx, userdb.ListParams{OrganizationID: p.Organization, After: f.After, State: string(f.State),
 			Role:     f.Role,

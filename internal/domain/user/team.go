@@ -87,22 +87,15 @@ func (s *Service) GetTeam(ctx context.Context, p principal.Principal, team id.Te
 	return oneTeam(userdb.New(s.db.Tenant(p.Organization)).GetTeam(ctx, p.Organization, team))
 }
 
-// ListTeams pages through the teams by id, or as a search finds them. It needs teams:read:all.
-func (s *Service) ListTeams(ctx context.Context, p principal.Principal, find search.Query, after id.Team,
-	limit int) (out []Team, err error) {
-	q := userdb.New(s.db.Tenant(p.Organization))
-	var rows []userdb.Team
-	if find.Any() {
-		rows, err = q.SearchTeams(ctx, userdb.SearchTeamsParams{OrganizationID: p.Organization, Past: find.Past,
-			After: string(after), Beyond: find.Beyond, Prefix: find.Prefix, RowLimit: int64(limit)})
-	} else {
-		rows, err = q.ListTeams(ctx, p.Organization, after, int64(limit))
-	}
+// ListTeams pages through the teams by id. It needs teams:read:all.
+func (s *Service) ListTeams(ctx context.Context, p principal.Principal, after id.Team, limit int) ([]Team, error) {
+	rows, err := userdb.New(s.db.Tenant(p.Organization)).ListTeams(ctx, p.Organization, after, int64(limit))
 	if err != nil {
 		return nil, fmt.Errorf("team: list: %w", err)
 	}
-	for _, r := range rows {
-		out = append(out, teamFromRow(r))
+	out := make([]Team, len(rows))
+	for i, r := range rows {
+		out[i] = teamFromRow(r)
 	}
 	return out, nil
 }

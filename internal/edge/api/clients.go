@@ -13,6 +13,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
 	"github.com/itsm-automation/gatehouse/internal/domain/client"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
@@ -111,17 +112,14 @@ func (a *routes) registerClients() {
 }
 
 func (a *routes) listClients(ctx context.Context, c v1.Call, in *searchInput) (*v1.ListOutput[ClientBody], error) {
-	q, after, err := a.Searched(in.Search, in.Page, c, "clients", in.Q)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := a.Clients.List(ctx, c.Principal, q, id.Client(after), in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	return v1.Paged(a.API, in.Page, c, "clients", []string{in.Q}, rows, func(c client.Client) string {
-		return q.Position(string(c.ID), c.Terms())
-	}, showClient), nil
+	return v1.Searched(a.API, in.Search, in.Page, c, "clients", nil,
+		func(after string) ([]client.Client, error) {
+			return a.Clients.List(ctx, c.Principal, id.Client(after), in.Limit+1)
+		},
+		func(q search.Query, after string) ([]search.Hit[client.Client], error) {
+			return a.Clients.Search(ctx, c.Principal, q, id.Client(after), in.Limit+1)
+		},
+		func(c client.Client) string { return string(c.ID) }, showClient)
 }
 
 type createClientInput struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
@@ -314,21 +315,18 @@ func registerKind[I, V any](a *routes, kind credential.Kind, path string, makers
 	v1.Register(a.API, v1.Managed(http.MethodGet, path, resource+":read"),
 		v1.Op("List "+strings.TrimPrefix(strings.TrimPrefix(name, "an "), "a ")+"s"),
 		func(ctx context.Context, c v1.Call, in *listCredentialsInput) (*v1.ListOutput[CredentialBody], error) {
-			filters := []string{in.State, in.Owner, in.Q}
-			q, after, err := a.Searched(in.Search, in.Page, c, path, filters...)
-			if err != nil {
-				return nil, err
+			filter := func(after string) credential.Filter {
+				return credential.Filter{State: credential.State(in.State), Owner: in.Owner,
+					Past: id.Credential(after), Limit: in.Limit + 1}
 			}
-			rows, err := a.Credentials.List(ctx, c.Principal, kind,
-				credential.Filter{State: credential.State(in.State), Owner: in.Owner, Search: q,
-					Past: id.Credential(after), Limit: in.Limit + 1})
-			if err != nil {
-				return nil, err
-			}
-			return v1.Paged(a.API, in.Page, c, path, filters, rows,
-				func(c credential.Credential) string {
-					return q.Position(string(c.ID), c.Terms())
-				}, a.showCredential), nil
+			return v1.Searched(a.API, in.Search, in.Page, c, path, []string{in.State, in.Owner},
+				func(after string) ([]credential.Credential, error) {
+					return a.Credentials.List(ctx, c.Principal, kind, filter(after))
+				},
+				func(q search.Query, after string) ([]search.Hit[credential.Credential], error) {
+					return a.Credentials.Search(ctx, c.Principal, kind, q, filter(after))
+				},
+				func(c credential.Credential) string { return string(c.ID) }, a.showCredential)
 		})
 	v1.Register(a.API, v1.StepUp(by(v1.Managed(http.MethodPost, path, resource+":create"), makers)),
 		v1.Created("Make "+name),

@@ -7,6 +7,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
@@ -245,21 +246,16 @@ type listOrganizationsInput struct {
 }
 
 func (a *routes) listOrganizations(ctx context.Context, c v1.Call,
-	in *listOrganizationsInput) (*v1.ListOutput[organizationBody],
-	error) {
-	q, after, err := a.Searched(in.Search, in.Page, c, "organizations", in.State, in.Q)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := a.Organizations.List(ctx, c.Principal, organization.Filter{State: organization.State(in.State),
-		Search: q, After: id.Organization(after), Limit: in.Limit + 1})
-	if err != nil {
-		return nil, err
-	}
-	return v1.Paged(a.API, in.Page, c, "organizations", []string{in.State, in.Q}, rows,
-		func(o organization.Organization) string {
-			return q.Position(string(o.ID), o.Terms())
-		}, showOrganization), nil
+	in *listOrganizationsInput) (*v1.ListOutput[organizationBody], error) {
+	state := organization.State(in.State)
+	return v1.Searched(a.API, in.Search, in.Page, c, "organizations", []string{in.State},
+		func(after string) ([]organization.Organization, error) {
+			return a.Organizations.List(ctx, c.Principal, state, id.Organization(after), in.Limit+1)
+		},
+		func(q search.Query, after string) ([]search.Hit[organization.Organization], error) {
+			return a.Organizations.Search(ctx, c.Principal, q, state, id.Organization(after), in.Limit+1)
+		},
+		func(o organization.Organization) string { return string(o.ID) }, showOrganization)
 }
 
 type createOrganizationInput struct {

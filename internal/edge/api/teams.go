@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
@@ -47,17 +48,14 @@ type searchInput struct {
 }
 
 func (a *routes) listTeams(ctx context.Context, c v1.Call, in *searchInput) (*v1.ListOutput[teamBody], error) {
-	q, after, err := a.Searched(in.Search, in.Page, c, "teams", in.Q)
-	if err != nil {
-		return nil, err
-	}
-	rows, err := a.Users.ListTeams(ctx, c.Principal, q, id.Team(after), in.Limit+1)
-	if err != nil {
-		return nil, err
-	}
-	return v1.Paged(a.API, in.Page, c, "teams", []string{in.Q}, rows, func(t user.Team) string {
-		return q.Position(string(t.ID), t.Terms())
-	}, showTeam), nil
+	return v1.Searched(a.API, in.Search, in.Page, c, "teams", nil,
+		func(after string) ([]user.Team, error) {
+			return a.Users.ListTeams(ctx, c.Principal, id.Team(after), in.Limit+1)
+		},
+		func(q search.Query, after string) ([]search.Hit[user.Team], error) {
+			return a.Users.SearchTeams(ctx, c.Principal, q, id.Team(after), in.Limit+1)
+		},
+		func(t user.Team) string { return string(t.ID) }, showTeam)
 }
 
 type createTeamInput struct {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/search"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
 	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
@@ -33,19 +34,16 @@ type listUsersInput struct {
 }
 
 func (a *routes) listUsers(ctx context.Context, c v1.Call, in *listUsersInput) (*v1.ListOutput[v1.UserBody], error) {
-	filters := []string{in.State, in.Role, in.Email, in.Q}
-	q, after, err := a.Searched(in.Search, in.Page, c, "users", filters...)
-	if err != nil {
-		return nil, err
+	filter := func(after string) user.Filter {
+		return user.Filter{State: user.State(in.State), Role: in.Role, Email: in.Email, After: id.User(after),
+			Limit: in.Limit + 1}
 	}
-	rows, err := a.Users.List(ctx, c.Principal, user.Filter{State: user.State(in.State), Role: in.Role, Email: in.Email,
-		Search: q, After: id.User(after), Limit: in.Limit + 1})
-	if err != nil {
-		return nil, err
-	}
-	return v1.Paged(a.API, in.Page, c, "users", filters, rows, func(u user.User) string {
-		return q.Position(string(u.ID), u.Terms())
-	}, v1.ShowUser), nil
+	return v1.Searched(a.API, in.Search, in.Page, c, "users", []string{in.State, in.Role, in.Email},
+		func(after string) ([]user.User, error) { return a.Users.List(ctx, c.Principal, filter(after)) },
+		func(q search.Query, after string) ([]search.Hit[user.User], error) {
+			return a.Users.Search(ctx, c.Principal, q, filter(after))
+		},
+		func(u user.User) string { return string(u.ID) }, v1.ShowUser)
 }
 
 type createUserInput struct {

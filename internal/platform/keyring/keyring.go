@@ -105,13 +105,16 @@ func (r *Ring) Seal(plain []byte, place string) string {
 	return r.primary + "." + base64.RawStdEncoding.EncodeToString(sealed)
 }
 
+// ErrKey is why a value does not open: its key is not configured, or another one is.
+var ErrKey = errors.New("another encryption key")
+
 // Open decrypts what Seal made for the same place.
 func (r *Ring) Open(sealed, place string) ([]byte, error) {
 	name, body, ok := strings.Cut(sealed, ".")
 	aead := r.aead[name]
 	if !ok || aead == nil {
-		return nil, errors.New("sealed under a key that is not configured; put the former encryption key " +
-			"behind the present one")
+		return nil, fmt.Errorf("sealed under %w than those that are configured; put the former one behind the present "+
+			"one", ErrKey)
 	}
 	raw, err := base64.RawStdEncoding.DecodeString(body)
 	if err != nil {
@@ -119,7 +122,7 @@ func (r *Ring) Open(sealed, place string) ([]byte, error) {
 	}
 	plain, err := aead.Open(nil, nil, raw, []byte(place))
 	if err != nil {
-		return nil, errors.New("sealed value does not open: altered, moved, or another key")
+		return nil, fmt.Errorf("sealed value does not open: altered, moved, or sealed under %w", ErrKey)
 	}
 	return plain, nil
 }

@@ -59,13 +59,16 @@ func isShared(ctx context.Context, conn *pgx.Conn) (bool, error) {
 	}
 	defer hangUp(other)
 	channel, err := listen(ctx, conn)
+	if Code(err) == readOnly { // a standby, which is looked at next
+		return false, nil
+	}
 	if err != nil {
 		return false, err
 	}
 	if _, err := other.PgConn().Exec(ctx, "NOTIFY "+channel).ReadAll(); err != nil {
 		return false, err
 	}
-	if err := hear(ctx, conn, channel); errors.Is(err, errUnheard) {
+	if err := hear(ctx, conn, channel, soon); errors.Is(err, errUnheard) {
 		return true, nil
 	} else if err != nil {
 		return false, err
@@ -84,14 +87,17 @@ func listen(ctx context.Context, conn *pgx.Conn) (channel string, err error) {
 // errUnheard says that nothing arrived in time.
 var errUnheard = errors.New("an announcement did not arrive")
 
+// soon is when an announcement that was made by way of the same pooler has long arrived.
+const soon = time.Second
+
 // hear waits for an announcement that was made.
-func hear(ctx context.Context, conn *pgx.Conn, channel string) error {
-	ctx, cancel := context.WithTimeout(ctx, silence)
+func hear(ctx context.Context, conn *pgx.Conn, channel string, patience time.Duration) error {
+	waiting, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		n, err := conn.WaitForNotification(ctx)
+		n, err := conn.WaitForNotification(waiting)
 		switch {
-		case err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		case err != nil && waiting.Err() != nil && ctx.Err() == nil:
 			return errUnheard
 		case err != nil:
 			return err
@@ -135,18 +141,18 @@ func (p *postgres) connectDirect(ctx context.Context) (*pgx.Conn, error) {
 
 // prove announces something by way of the pool, for a connection that listens to the channel.
 func (p *postgres) prove(ctx context.Context, listening *pgx.Conn, channel string) error {
-	ctx, cancel := context.WithTimeout(ctx, silence)
-	defer cancel()
 	sending, err := p.acquire(urgent.With(ctx))
 	if err != nil {
 		return err
 	}
-	_, err = sending.Exec(ctx, `SELECT pg_notify($1, '')`, channel)
+	saying, cancel := context.WithTimeout(ctx, silence)
+	defer cancel()
+	_, err = sending.Exec(saying, `SELECT pg_notify($1, '')`, channel)
 	sending.Release()
 	if err != nil {
 		return trouble(err)
 	}
-	if err = hear(ctx, listening, channel); errors.Is(err, errUnheard) {
+	if err = hear(ctx, listening, channel, silence); errors.Is(err, errUnheard) {
 		return fmt.Errorf("database_listen: what is announced by the address in database does not arrive within %v: "+
 			"both must lead to the same database of the same server", time.Duration(silence))
 	} else if err != nil {

@@ -146,6 +146,7 @@ func TestF11_DatabaseListen(t *testing.T) {
 		"nobody there":      {p.Through("postgres://u@h:1/d") + "?connect_timeout=1", "database_listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			db, err := sqldb.Open(t.Context(), p.Through(direct), sqldb.Options{MaxConns: 2, Listen: c.listen})
 			if err != nil {
 				t.Fatal(err)

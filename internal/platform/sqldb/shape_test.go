@@ -66,11 +66,6 @@ var readsMore = map[string]string{
 	"audit.CountByDay":                     "a report groups the events of one act in its days",
 	"mfa.CountMethods":                     "groups the few factors of one user",
 	"user.PlatformByEmail":                 "sorts the two or three users of one address",
-	"user.PlatformUnfound":                 "a walk over all users, batch by batch",
-	"user.PlatformUnfoundTeams":            "as PlatformUnfound",
-	"client.PlatformUnfound":               "as PlatformUnfound",
-	"credential.PlatformUnfound":           "as PlatformUnfound",
-	"organization.PlatformUnfound":         "as PlatformUnfound",
 	"user.RolesInTeam":                     "reads a whole team when somebody joins it",
 }
 
@@ -86,6 +81,7 @@ func neverSent(shape string) bool {
 }
 
 var (
+	embedded = regexp.MustCompile(`sqlc\.embed\((\w+)\)`)
 	named    = regexp.MustCompile(`@([a-z_]+)`)
 	heading  = regexp.MustCompile(`(?m)^-- name: (\w+) :(\w+)$`)
 	compared = regexp.MustCompile(`\bAND (?:\w+\.)?(\w+) = \$\d+\)?`)
@@ -141,7 +137,7 @@ func isList(text, kind string) bool {
 
 func numbered(text string) string {
 	var lines []string
-	for line := range strings.SplitSeq(text, "\n") {
+	for line := range strings.SplitSeq(embedded.ReplaceAllString(text, "$1.*"), "\n") {
 		if !strings.HasPrefix(line, "--") {
 			lines = append(lines, line)
 		}
@@ -162,6 +158,9 @@ func check(t *testing.T, db *sql.DB, postgres bool, name, shape string) {
 	for _, sign := range []string{"Seq Scan", "SCAN ", "USE TEMP B-TREE", "Sort "} {
 		if sign == "Sort " && strings.Contains(shape, "email_key = ") {
 			continue // of one row
+		}
+		if sign == "Sort " && name == "credential.Search" && strings.Contains(shape, "owner_id = ") {
+			continue // of what one owner has, where PostgreSQL finds that less than the terms
 		}
 		if strings.Contains(plan, sign) {
 			wrong = sign

@@ -39,7 +39,7 @@ var errReadOnly = errors.New("the database takes no writes")
 func isReadOnly(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		return refused.Code == "25006" || refused.Code == "53100"
+		return refused.Code == readOnly || refused.Code == "53100"
 	}
 	var lite *sqlite.Error
 	return errors.As(err, &lite) && (lite.Code()&0xff == 8 || lite.Code()&0xff == 13)
@@ -69,11 +69,14 @@ func (db *DB) CheckWrites(ctx context.Context) error {
 // WritesRefused is how many transactions failed because the database took no writes.
 func (db *DB) WritesRefused() int64 { return db.refused.Load() }
 
+// readOnly is what a server says that only reads.
+const readOnly = "25006"
+
 func isTrouble(err error) bool {
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
 		switch refused.Code {
-		case "25006", "40001", "40P01", "55P03", "57014":
+		case readOnly, "40001", "40P01", "55P03", "57014":
 			// read-only, serialization, deadlock, lock not available, cancelled by a timeout
 			return true
 		}

@@ -2,12 +2,14 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/domain/signingkey"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
+	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 	"github.com/itsm-automation/gatehouse/internal/server"
 )
@@ -17,9 +19,13 @@ func (d *doctor) installation() {
 	c := d.c
 	c.Tracing.Endpoint, c.Redis = "", d.c.Redis
 	s, err := server.New(d.ctx, c, server.Options{Log: d.log})
-	if err != nil {
+	switch {
+	case errors.Is(err, keyring.ErrKey):
 		d.say("keys", Bad, "Configure the encryption keys that the installation was made with.",
 			"the server cannot start: %v", err)
+		return
+	case err != nil:
+		d.say("start", Bad, "Correct what it names.", "the server cannot start: %v", err)
 		return
 	}
 	defer s.Close(context.WithoutCancel(d.ctx)) // nothing was written

@@ -133,39 +133,34 @@ func (q *Queries) PlatformOrganization(ctx context.Context, argID id.Client) (id
 	return organization_id, err
 }
 
-const platformUnfound = `-- name: PlatformUnfound :many
-SELECT c.organization_id, c.id, c.name, c.description, c.state, c.authentication, c.permissions, c.token_seconds, c.refresh_allowed, c.certificate_bound, c.rate_limit, c.allowed_addresses, c.created_by, c.created_at, c.updated_at, c.last_used_at FROM clients c
+const platformTerms = `-- name: PlatformTerms :many
+SELECT c.organization_id, c.id, c.name, CAST(0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = c.organization_id AND s.kind = 'client' AND s.subject = c.id) AS BOOLEAN) AS found FROM clients c
 WHERE (c.organization_id, c.id) > (CAST($1 AS TEXT), CAST($2 AS TEXT)) AND c.state <> 'deleted'
-  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = c.organization_id AND s.kind = 'client' AND s.subject = c.id)
 ORDER BY c.organization_id, c.id LIMIT CAST($3 AS BIGINT)
 `
 
-func (q *Queries) PlatformUnfound(ctx context.Context, organizationID string, after string, rowLimit int64) ([]Client, error) {
-	rows, err := q.db.Query(ctx, platformUnfound, organizationID, after, rowLimit)
+type PlatformTermsRow struct {
+	OrganizationID id.Organization
+	ID             id.Client
+	Name           string
+	Found          bool
+}
+
+// A walk over all, which tells what has terms. That they are counted keeps PostgreSQL from reading all of them.
+func (q *Queries) PlatformTerms(ctx context.Context, organizationID string, after string, rowLimit int64) ([]PlatformTermsRow, error) {
+	rows, err := q.db.Query(ctx, platformTerms, organizationID, after, rowLimit)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Client{}
+	items := []PlatformTermsRow{}
 	for rows.Next() {
-		var i Client
+		var i PlatformTermsRow
 		if err := rows.Scan(
 			&i.OrganizationID,
 			&i.ID,
 			&i.Name,
-			&i.Description,
-			&i.State,
-			&i.Authentication,
-			&i.Permissions,
-			&i.TokenSeconds,
-			&i.RefreshAllowed,
-			&i.CertificateBound,
-			&i.RateLimit,
-			&i.AllowedAddresses,
-			&i.CreatedBy,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.LastUsedAt,
+			&i.Found,
 		); err != nil {
 			return nil, err
 		}
@@ -178,7 +173,7 @@ func (q *Queries) PlatformUnfound(ctx context.Context, organizationID string, af
 }
 
 const search = `-- name: Search :many
-SELECT c.organization_id, c.id, c.name, c.description, c.state, c.authentication, c.permissions, c.token_seconds, c.refresh_allowed, c.certificate_bound, c.rate_limit, c.allowed_addresses, c.created_by, c.created_at, c.updated_at, c.last_used_at FROM search_terms s CROSS JOIN clients c
+SELECT c.organization_id, c.id, c.name, c.description, c.state, c.authentication, c.permissions, c.token_seconds, c.refresh_allowed, c.certificate_bound, c.rate_limit, c.allowed_addresses, c.created_by, c.created_at, c.updated_at, c.last_used_at, s.term FROM search_terms s CROSS JOIN clients c
 WHERE s.organization_id = $1 AND s.kind = 'client' AND (s.term, s.subject) > (CAST($2 AS TEXT), CAST($3 AS TEXT)) AND s.term < $4
   AND c.organization_id = $1 AND c.id = s.subject AND c.state <> 'deleted'
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = $1 AND e.kind = 'client' AND e.subject = s.subject AND e.term >= $5 AND e.term < s.term)
@@ -194,8 +189,13 @@ type SearchParams struct {
 	RowLimit       int64
 }
 
+type SearchRow struct {
+	Client Client
+	Term   string
+}
+
 // Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
-func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]Client, error) {
+func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]SearchRow, error) {
 	rows, err := q.db.Query(ctx, search,
 		arg.OrganizationID,
 		arg.Past,
@@ -208,26 +208,27 @@ func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]Client, error
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Client{}
+	items := []SearchRow{}
 	for rows.Next() {
-		var i Client
+		var i SearchRow
 		if err := rows.Scan(
-			&i.OrganizationID,
-			&i.ID,
-			&i.Name,
-			&i.Description,
-			&i.State,
-			&i.Authentication,
-			&i.Permissions,
-			&i.TokenSeconds,
-			&i.RefreshAllowed,
-			&i.CertificateBound,
-			&i.RateLimit,
-			&i.AllowedAddresses,
-			&i.CreatedBy,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.LastUsedAt,
+			&i.Client.OrganizationID,
+			&i.Client.ID,
+			&i.Client.Name,
+			&i.Client.Description,
+			&i.Client.State,
+			&i.Client.Authentication,
+			&i.Client.Permissions,
+			&i.Client.TokenSeconds,
+			&i.Client.RefreshAllowed,
+			&i.Client.CertificateBound,
+			&i.Client.RateLimit,
+			&i.Client.AllowedAddresses,
+			&i.Client.CreatedBy,
+			&i.Client.CreatedAt,
+			&i.Client.UpdatedAt,
+			&i.Client.LastUsedAt,
+			&i.Term,
 		); err != nil {
 			return nil, err
 		}

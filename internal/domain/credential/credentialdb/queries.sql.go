@@ -297,45 +297,36 @@ func (q *Queries) PlatformByDigest(ctx context.Context, digest string) (Platform
 	return i, err
 }
 
-const platformUnfound = `-- name: PlatformUnfound :many
-SELECT c.organization_id, c.id, c.kind, c.digest, c.previous_digest, c.overlap_until, c.name, c.purpose, c.owner_kind, c.owner_id, c.permissions, c.resources, c.state, c.rate_limit, c.allowed_addresses, c.created_by, c.created_at, c.updated_at, c.expires_at, c.last_used_at, c.rotated_at, c.revoked_at FROM credentials c
+const platformTerms = `-- name: PlatformTerms :many
+SELECT c.organization_id, c.id, c.kind, c.name, CAST(0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = c.organization_id AND s.kind = c.kind AND s.subject = c.id) AS BOOLEAN) AS found FROM credentials c
 WHERE (c.organization_id, c.id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
-  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = c.organization_id AND s.kind = c.kind AND s.subject = c.id)
 ORDER BY c.organization_id, c.id LIMIT CAST($3 AS BIGINT)
 `
 
-func (q *Queries) PlatformUnfound(ctx context.Context, organizationID string, after string, rowLimit int64) ([]Credential, error) {
-	rows, err := q.db.Query(ctx, platformUnfound, organizationID, after, rowLimit)
+type PlatformTermsRow struct {
+	OrganizationID id.Organization
+	ID             id.Credential
+	Kind           string
+	Name           string
+	Found          bool
+}
+
+// A walk over all, which tells what has terms. That they are counted keeps PostgreSQL from reading all of them.
+func (q *Queries) PlatformTerms(ctx context.Context, organizationID string, after string, rowLimit int64) ([]PlatformTermsRow, error) {
+	rows, err := q.db.Query(ctx, platformTerms, organizationID, after, rowLimit)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Credential{}
+	items := []PlatformTermsRow{}
 	for rows.Next() {
-		var i Credential
+		var i PlatformTermsRow
 		if err := rows.Scan(
 			&i.OrganizationID,
 			&i.ID,
 			&i.Kind,
-			&i.Digest,
-			&i.PreviousDigest,
-			&i.OverlapUntil,
 			&i.Name,
-			&i.Purpose,
-			&i.OwnerKind,
-			&i.OwnerID,
-			&i.Permissions,
-			&i.Resources,
-			&i.State,
-			&i.RateLimit,
-			&i.AllowedAddresses,
-			&i.CreatedBy,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.ExpiresAt,
-			&i.LastUsedAt,
-			&i.RotatedAt,
-			&i.RevokedAt,
+			&i.Found,
 		); err != nil {
 			return nil, err
 		}
@@ -495,12 +486,13 @@ func (q *Queries) Rotate(ctx context.Context, arg RotateParams) (int64, error) {
 }
 
 const search = `-- name: Search :many
-SELECT c.organization_id, c.id, c.kind, c.digest, c.previous_digest, c.overlap_until, c.name, c.purpose, c.owner_kind, c.owner_id, c.permissions, c.resources, c.state, c.rate_limit, c.allowed_addresses, c.created_by, c.created_at, c.updated_at, c.expires_at, c.last_used_at, c.rotated_at, c.revoked_at FROM search_terms s CROSS JOIN credentials c
+SELECT c.organization_id, c.id, c.kind, c.digest, c.previous_digest, c.overlap_until, c.name, c.purpose, c.owner_kind, c.owner_id, c.permissions, c.resources, c.state, c.rate_limit, c.allowed_addresses, c.created_by, c.created_at, c.updated_at, c.expires_at, c.last_used_at, c.rotated_at, c.revoked_at, s.term FROM search_terms s CROSS JOIN credentials c
 WHERE s.organization_id = $1 AND s.kind = $2 AND (s.term, s.subject) > (CAST($3 AS TEXT), CAST($4 AS TEXT)) AND s.term < $5
   AND c.organization_id = $1 AND c.id = s.subject
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = $1 AND e.kind = $2 AND e.subject = s.subject AND e.term >= $6 AND e.term < s.term)
   AND (CAST($7 AS TEXT) = '' OR c.state = $7)
-ORDER BY s.term, s.subject LIMIT CAST($8 AS BIGINT)
+  AND (CAST($8 AS TEXT) = '' OR c.owner_id = $8)
+ORDER BY s.term, s.subject LIMIT CAST($9 AS BIGINT)
 `
 
 type SearchParams struct {
@@ -511,11 +503,17 @@ type SearchParams struct {
 	Beyond         string
 	Prefix         string
 	State          string
+	Owner          string
 	RowLimit       int64
 }
 
+type SearchRow struct {
+	Credential Credential
+	Term       string
+}
+
 // Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
-func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]Credential, error) {
+func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]SearchRow, error) {
 	rows, err := q.db.Query(ctx, search,
 		arg.OrganizationID,
 		arg.Kind,
@@ -524,110 +522,40 @@ func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]Credential, e
 		arg.Beyond,
 		arg.Prefix,
 		arg.State,
-		arg.RowLimit,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Credential{}
-	for rows.Next() {
-		var i Credential
-		if err := rows.Scan(
-			&i.OrganizationID,
-			&i.ID,
-			&i.Kind,
-			&i.Digest,
-			&i.PreviousDigest,
-			&i.OverlapUntil,
-			&i.Name,
-			&i.Purpose,
-			&i.OwnerKind,
-			&i.OwnerID,
-			&i.Permissions,
-			&i.Resources,
-			&i.State,
-			&i.RateLimit,
-			&i.AllowedAddresses,
-			&i.CreatedBy,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.ExpiresAt,
-			&i.LastUsedAt,
-			&i.RotatedAt,
-			&i.RevokedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const searchOwned = `-- name: SearchOwned :many
-SELECT c.organization_id, c.id, c.kind, c.digest, c.previous_digest, c.overlap_until, c.name, c.purpose, c.owner_kind, c.owner_id, c.permissions, c.resources, c.state, c.rate_limit, c.allowed_addresses, c.created_by, c.created_at, c.updated_at, c.expires_at, c.last_used_at, c.rotated_at, c.revoked_at FROM credentials c
-WHERE c.organization_id = $1 AND c.kind = $2 AND c.owner_id = $3 AND c.id > $4
-  AND (CAST($5 AS TEXT) = '' OR c.state = $5)
-  AND 0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = $1 AND s.kind = $2 AND s.subject = c.id AND s.term >= $6 AND s.term < $7)
-ORDER BY c.id LIMIT CAST($8 AS BIGINT)
-`
-
-type SearchOwnedParams struct {
-	OrganizationID id.Organization
-	Kind           string
-	Owner          string
-	After          id.Credential
-	State          string
-	Prefix         string
-	Beyond         string
-	RowLimit       int64
-}
-
-// Search of one owner's, by id: they are few. That terms are counted keeps PostgreSQL from beginning at the terms.
-func (q *Queries) SearchOwned(ctx context.Context, arg SearchOwnedParams) ([]Credential, error) {
-	rows, err := q.db.Query(ctx, searchOwned,
-		arg.OrganizationID,
-		arg.Kind,
 		arg.Owner,
-		arg.After,
-		arg.State,
-		arg.Prefix,
-		arg.Beyond,
 		arg.RowLimit,
 	)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Credential{}
+	items := []SearchRow{}
 	for rows.Next() {
-		var i Credential
+		var i SearchRow
 		if err := rows.Scan(
-			&i.OrganizationID,
-			&i.ID,
-			&i.Kind,
-			&i.Digest,
-			&i.PreviousDigest,
-			&i.OverlapUntil,
-			&i.Name,
-			&i.Purpose,
-			&i.OwnerKind,
-			&i.OwnerID,
-			&i.Permissions,
-			&i.Resources,
-			&i.State,
-			&i.RateLimit,
-			&i.AllowedAddresses,
-			&i.CreatedBy,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.ExpiresAt,
-			&i.LastUsedAt,
-			&i.RotatedAt,
-			&i.RevokedAt,
+			&i.Credential.OrganizationID,
+			&i.Credential.ID,
+			&i.Credential.Kind,
+			&i.Credential.Digest,
+			&i.Credential.PreviousDigest,
+			&i.Credential.OverlapUntil,
+			&i.Credential.Name,
+			&i.Credential.Purpose,
+			&i.Credential.OwnerKind,
+			&i.Credential.OwnerID,
+			&i.Credential.Permissions,
+			&i.Credential.Resources,
+			&i.Credential.State,
+			&i.Credential.RateLimit,
+			&i.Credential.AllowedAddresses,
+			&i.Credential.CreatedBy,
+			&i.Credential.CreatedAt,
+			&i.Credential.UpdatedAt,
+			&i.Credential.ExpiresAt,
+			&i.Credential.LastUsedAt,
+			&i.Credential.RotatedAt,
+			&i.Credential.RevokedAt,
+			&i.Term,
 		); err != nil {
 			return nil, err
 		}

@@ -229,7 +229,7 @@ func (q *Queries) PlatformOperator(ctx context.Context) (Organization, error) {
 }
 
 const platformSearch = `-- name: PlatformSearch :many
-SELECT o.id, o.slug, o.name, o.platform, o.state, o.settings, o.created_at, o.updated_at, o.account_number, o.profile, o.machine_credential FROM search_terms s CROSS JOIN organizations o
+SELECT o.id, o.slug, o.name, o.platform, o.state, o.settings, o.created_at, o.updated_at, o.account_number, o.profile, o.machine_credential, s.term FROM search_terms s CROSS JOIN organizations o
 WHERE s.kind = 'organization' AND (s.term, s.subject) > (CAST($1 AS TEXT), CAST($2 AS TEXT)) AND s.term < $3
   AND o.id = s.subject AND o.state <> 'deleted'
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = s.subject AND e.kind = 'organization' AND e.subject = s.subject AND e.term >= $4 AND e.term < s.term)
@@ -246,8 +246,13 @@ type PlatformSearchParams struct {
 	RowLimit int64
 }
 
+type PlatformSearchRow struct {
+	Organization Organization
+	Term         string
+}
+
 // Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
-func (q *Queries) PlatformSearch(ctx context.Context, arg PlatformSearchParams) ([]Organization, error) {
+func (q *Queries) PlatformSearch(ctx context.Context, arg PlatformSearchParams) ([]PlatformSearchRow, error) {
 	rows, err := q.db.Query(ctx, platformSearch,
 		arg.Past,
 		arg.After,
@@ -260,21 +265,22 @@ func (q *Queries) PlatformSearch(ctx context.Context, arg PlatformSearchParams) 
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Organization{}
+	items := []PlatformSearchRow{}
 	for rows.Next() {
-		var i Organization
+		var i PlatformSearchRow
 		if err := rows.Scan(
-			&i.ID,
-			&i.Slug,
-			&i.Name,
-			&i.Platform,
-			&i.State,
-			&i.Settings,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.AccountNumber,
-			&i.Profile,
-			&i.MachineCredential,
+			&i.Organization.ID,
+			&i.Organization.Slug,
+			&i.Organization.Name,
+			&i.Organization.Platform,
+			&i.Organization.State,
+			&i.Organization.Settings,
+			&i.Organization.CreatedAt,
+			&i.Organization.UpdatedAt,
+			&i.Organization.AccountNumber,
+			&i.Organization.Profile,
+			&i.Organization.MachineCredential,
+			&i.Term,
 		); err != nil {
 			return nil, err
 		}
@@ -316,34 +322,34 @@ func (q *Queries) PlatformSettings(ctx context.Context, after id.Organization, r
 	return items, nil
 }
 
-const platformUnfound = `-- name: PlatformUnfound :many
-SELECT o.id, o.slug, o.name, o.platform, o.state, o.settings, o.created_at, o.updated_at, o.account_number, o.profile, o.machine_credential FROM organizations o
+const platformTerms = `-- name: PlatformTerms :many
+SELECT o.id, o.name, o.slug, CAST(0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = o.id AND s.kind = 'organization' AND s.subject = o.id) AS BOOLEAN) AS found FROM organizations o
 WHERE o.id > $1 AND o.state <> 'deleted'
-  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = o.id AND s.kind = 'organization' AND s.subject = o.id)
 ORDER BY o.id LIMIT CAST($2 AS BIGINT)
 `
 
-func (q *Queries) PlatformUnfound(ctx context.Context, after id.Organization, rowLimit int64) ([]Organization, error) {
-	rows, err := q.db.Query(ctx, platformUnfound, after, rowLimit)
+type PlatformTermsRow struct {
+	ID    id.Organization
+	Name  string
+	Slug  string
+	Found bool
+}
+
+// A walk over all, which tells what has terms. That they are counted keeps PostgreSQL from reading all of them.
+func (q *Queries) PlatformTerms(ctx context.Context, after id.Organization, rowLimit int64) ([]PlatformTermsRow, error) {
+	rows, err := q.db.Query(ctx, platformTerms, after, rowLimit)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Organization{}
+	items := []PlatformTermsRow{}
 	for rows.Next() {
-		var i Organization
+		var i PlatformTermsRow
 		if err := rows.Scan(
 			&i.ID,
-			&i.Slug,
 			&i.Name,
-			&i.Platform,
-			&i.State,
-			&i.Settings,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.AccountNumber,
-			&i.Profile,
-			&i.MachineCredential,
+			&i.Slug,
+			&i.Found,
 		); err != nil {
 			return nil, err
 		}

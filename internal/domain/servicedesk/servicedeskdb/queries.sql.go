@@ -149,8 +149,8 @@ SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
 type CountWalkedParams struct {
 	OrganizationID id.Organization
 	Past           id.Ticket
-	Status         string
-	Priority       string
+	WalkStatus     string
+	WalkPriority   string
 	AssigneeID     string
 	RequesterID    string
 	TeamID         string
@@ -163,8 +163,8 @@ func (q *Queries) CountWalked(ctx context.Context, arg CountWalkedParams) (int64
 	row := q.db.QueryRow(ctx, countWalked,
 		arg.OrganizationID,
 		arg.Past,
-		arg.Status,
-		arg.Priority,
+		arg.WalkStatus,
+		arg.WalkPriority,
 		arg.AssigneeID,
 		arg.RequesterID,
 		arg.TeamID,
@@ -191,8 +191,8 @@ SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
 type CountWalkedOldestFirstParams struct {
 	OrganizationID id.Organization
 	Past           id.Ticket
-	Status         string
-	Priority       string
+	WalkStatus     string
+	WalkPriority   string
 	AssigneeID     string
 	RequesterID    string
 	TeamID         string
@@ -205,8 +205,8 @@ func (q *Queries) CountWalkedOldestFirst(ctx context.Context, arg CountWalkedOld
 	row := q.db.QueryRow(ctx, countWalkedOldestFirst,
 		arg.OrganizationID,
 		arg.Past,
-		arg.Status,
-		arg.Priority,
+		arg.WalkStatus,
+		arg.WalkPriority,
 		arg.AssigneeID,
 		arg.RequesterID,
 		arg.TeamID,
@@ -751,25 +751,29 @@ JOIN (SELECT w.id FROM tickets w
     AND (CAST($8 AS TEXT) = '' OR w.id = $8)
     ORDER BY w.id DESC LIMIT CAST($9 AS BIGINT)) n ON n.id = t.id
 WHERE t.organization_id = $1
-  AND (t.requester_id = $10
-    OR (CAST($11 AS BOOLEAN) AND t.assignee_id = $10)
-    OR (CAST($12 AS BOOLEAN) AND (
-        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $10)
+  AND (CAST($10 AS TEXT) = '' OR t.status = $10)
+  AND (CAST($11 AS TEXT) = '' OR t.priority = $11)
+  AND (t.requester_id = $12
+    OR (CAST($13 AS BOOLEAN) AND t.assignee_id = $12)
+    OR (CAST($14 AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $12)
         OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
-                             WHERE m.organization_id = $1 AND m.user_id = $10))))
-ORDER BY t.id DESC LIMIT CAST($14 AS BIGINT) OFFSET CAST($13 AS BIGINT)
+                             WHERE m.organization_id = $1 AND m.user_id = $12))))
+ORDER BY t.id DESC LIMIT CAST($16 AS BIGINT) OFFSET CAST($15 AS BIGINT)
 `
 
 type WalkTicketsParams struct {
 	OrganizationID id.Organization
 	Past           id.Ticket
-	Status         string
-	Priority       string
+	WalkStatus     string
+	WalkPriority   string
 	AssigneeID     string
 	RequesterID    string
 	TeamID         string
 	ID             string
 	Walked         int64
+	Status         string
+	Priority       string
 	UserID         id.User
 	SeeAssigned    bool
 	SeeTeam        bool
@@ -778,18 +782,21 @@ type WalkTicketsParams struct {
 }
 
 // What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
-// Looks at the newest tickets that are asked for, however few of them these are.
+// Looks at the newest tickets, or the newest of those that an index has: of a person or team, or else of a status and
+// a priority. However few of them are to be seen, it stops after so many.
 func (q *Queries) WalkTickets(ctx context.Context, arg WalkTicketsParams) ([]Ticket, error) {
 	rows, err := q.db.Query(ctx, walkTickets,
 		arg.OrganizationID,
 		arg.Past,
-		arg.Status,
-		arg.Priority,
+		arg.WalkStatus,
+		arg.WalkPriority,
 		arg.AssigneeID,
 		arg.RequesterID,
 		arg.TeamID,
 		arg.ID,
 		arg.Walked,
+		arg.Status,
+		arg.Priority,
 		arg.UserID,
 		arg.SeeAssigned,
 		arg.SeeTeam,
@@ -840,25 +847,29 @@ JOIN (SELECT w.id FROM tickets w
     AND (CAST($8 AS TEXT) = '' OR w.id = $8)
     ORDER BY w.id LIMIT CAST($9 AS BIGINT)) n ON n.id = t.id
 WHERE t.organization_id = $1
-  AND (t.requester_id = $10
-    OR (CAST($11 AS BOOLEAN) AND t.assignee_id = $10)
-    OR (CAST($12 AS BOOLEAN) AND (
-        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $10)
+  AND (CAST($10 AS TEXT) = '' OR t.status = $10)
+  AND (CAST($11 AS TEXT) = '' OR t.priority = $11)
+  AND (t.requester_id = $12
+    OR (CAST($13 AS BOOLEAN) AND t.assignee_id = $12)
+    OR (CAST($14 AS BOOLEAN) AND (
+        t.team_id IN (SELECT m.team_id FROM team_members m WHERE m.organization_id = $1 AND m.user_id = $12)
         OR t.assignee_id IN (SELECT o.user_id FROM team_members m JOIN team_members o ON o.organization_id = m.organization_id AND o.team_id = m.team_id
-                             WHERE m.organization_id = $1 AND m.user_id = $10))))
-ORDER BY t.id LIMIT CAST($14 AS BIGINT) OFFSET CAST($13 AS BIGINT)
+                             WHERE m.organization_id = $1 AND m.user_id = $12))))
+ORDER BY t.id LIMIT CAST($16 AS BIGINT) OFFSET CAST($15 AS BIGINT)
 `
 
 type WalkTicketsOldestFirstParams struct {
 	OrganizationID id.Organization
 	Past           id.Ticket
-	Status         string
-	Priority       string
+	WalkStatus     string
+	WalkPriority   string
 	AssigneeID     string
 	RequesterID    string
 	TeamID         string
 	ID             string
 	Walked         int64
+	Status         string
+	Priority       string
 	UserID         id.User
 	SeeAssigned    bool
 	SeeTeam        bool
@@ -871,13 +882,15 @@ func (q *Queries) WalkTicketsOldestFirst(ctx context.Context, arg WalkTicketsOld
 	rows, err := q.db.Query(ctx, walkTicketsOldestFirst,
 		arg.OrganizationID,
 		arg.Past,
-		arg.Status,
-		arg.Priority,
+		arg.WalkStatus,
+		arg.WalkPriority,
 		arg.AssigneeID,
 		arg.RequesterID,
 		arg.TeamID,
 		arg.ID,
 		arg.Walked,
+		arg.Status,
+		arg.Priority,
 		arg.UserID,
 		arg.SeeAssigned,
 		arg.SeeTeam,

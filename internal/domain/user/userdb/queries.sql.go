@@ -651,41 +651,34 @@ func (q *Queries) PlatformPurgeInvitations(ctx context.Context, before sqldb.Mil
 	return result.RowsAffected(), nil
 }
 
-const platformUnfound = `-- name: PlatformUnfound :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.email_verified FROM users u
-WHERE (u.organization_id, u.id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
-  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = u.organization_id AND s.kind = 'user' AND s.subject = u.id)
-ORDER BY u.organization_id, u.id LIMIT CAST($3 AS BIGINT)
+const platformTeamTerms = `-- name: PlatformTeamTerms :many
+SELECT t.organization_id, t.id, t.name, CAST(0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = t.organization_id AND s.kind = 'team' AND s.subject = t.id) AS BOOLEAN) AS found FROM teams t
+WHERE (t.organization_id, t.id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
+ORDER BY t.organization_id, t.id LIMIT CAST($3 AS BIGINT)
 `
 
-func (q *Queries) PlatformUnfound(ctx context.Context, organizationID string, after string, rowLimit int64) ([]User, error) {
-	rows, err := q.db.Query(ctx, platformUnfound, organizationID, after, rowLimit)
+type PlatformTeamTermsRow struct {
+	OrganizationID id.Organization
+	ID             id.Team
+	Name           string
+	Found          bool
+}
+
+// A walk over all, which tells what has terms. That they are counted keeps PostgreSQL from reading all of them.
+func (q *Queries) PlatformTeamTerms(ctx context.Context, organizationID string, after string, rowLimit int64) ([]PlatformTeamTermsRow, error) {
+	rows, err := q.db.Query(ctx, platformTeamTerms, organizationID, after, rowLimit)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []User{}
+	items := []PlatformTeamTermsRow{}
 	for rows.Next() {
-		var i User
+		var i PlatformTeamTermsRow
 		if err := rows.Scan(
 			&i.OrganizationID,
 			&i.ID,
-			&i.Email,
-			&i.EmailKey,
-			&i.Username,
-			&i.UsernameKey,
 			&i.Name,
-			&i.Kind,
-			&i.Role,
-			&i.State,
-			&i.PasswordHash,
-			&i.PasswordChangedAt,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.MfaExempt,
-			&i.SecondFactors,
-			&i.MfaRequired,
-			&i.EmailVerified,
+			&i.Found,
 		); err != nil {
 			return nil, err
 		}
@@ -697,30 +690,38 @@ func (q *Queries) PlatformUnfound(ctx context.Context, organizationID string, af
 	return items, nil
 }
 
-const platformUnfoundTeams = `-- name: PlatformUnfoundTeams :many
-SELECT t.organization_id, t.id, t.name, t.name_key, t.description, t.created_at, t.updated_at FROM teams t
-WHERE (t.organization_id, t.id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
-  AND NOT EXISTS (SELECT 1 FROM search_terms s WHERE s.organization_id = t.organization_id AND s.kind = 'team' AND s.subject = t.id)
-ORDER BY t.organization_id, t.id LIMIT CAST($3 AS BIGINT)
+const platformTerms = `-- name: PlatformTerms :many
+SELECT u.organization_id, u.id, u.email, u.username, u.name, CAST(0 < (SELECT count(*) FROM search_terms s WHERE s.organization_id = u.organization_id AND s.kind = 'user' AND s.subject = u.id) AS BOOLEAN) AS found FROM users u
+WHERE (u.organization_id, u.id) > (CAST($1 AS TEXT), CAST($2 AS TEXT))
+ORDER BY u.organization_id, u.id LIMIT CAST($3 AS BIGINT)
 `
 
-func (q *Queries) PlatformUnfoundTeams(ctx context.Context, organizationID string, after string, rowLimit int64) ([]Team, error) {
-	rows, err := q.db.Query(ctx, platformUnfoundTeams, organizationID, after, rowLimit)
+type PlatformTermsRow struct {
+	OrganizationID id.Organization
+	ID             id.User
+	Email          string
+	Username       string
+	Name           string
+	Found          bool
+}
+
+// A walk over all, which tells what has terms. That they are counted keeps PostgreSQL from reading all of them.
+func (q *Queries) PlatformTerms(ctx context.Context, organizationID string, after string, rowLimit int64) ([]PlatformTermsRow, error) {
+	rows, err := q.db.Query(ctx, platformTerms, organizationID, after, rowLimit)
 	if err != nil {
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Team{}
+	items := []PlatformTermsRow{}
 	for rows.Next() {
-		var i Team
+		var i PlatformTermsRow
 		if err := rows.Scan(
 			&i.OrganizationID,
 			&i.ID,
+			&i.Email,
+			&i.Username,
 			&i.Name,
-			&i.NameKey,
-			&i.Description,
-			&i.CreatedAt,
-			&i.UpdatedAt,
+			&i.Found,
 		); err != nil {
 			return nil, err
 		}
@@ -819,7 +820,7 @@ func (q *Queries) RolesInTeam(ctx context.Context, organizationID id.Organizatio
 }
 
 const search = `-- name: Search :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.email_verified FROM search_terms s CROSS JOIN users u
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.email_verified, s.term FROM search_terms s CROSS JOIN users u
 WHERE s.organization_id = $1 AND s.kind = 'user' AND (s.term, s.subject) > (CAST($2 AS TEXT), CAST($3 AS TEXT)) AND s.term < $4
   AND u.organization_id = $1 AND u.id = s.subject
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = $1 AND e.kind = 'user' AND e.subject = s.subject AND e.term >= $5 AND e.term < s.term)
@@ -841,8 +842,13 @@ type SearchParams struct {
 	RowLimit       int64
 }
 
+type SearchRow struct {
+	User User
+	Term string
+}
+
 // Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
-func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]User, error) {
+func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]SearchRow, error) {
 	rows, err := q.db.Query(ctx, search,
 		arg.OrganizationID,
 		arg.Past,
@@ -858,28 +864,29 @@ func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]User, error) 
 		return nil, err
 	}
 	defer rows.Close()
-	items := []User{}
+	items := []SearchRow{}
 	for rows.Next() {
-		var i User
+		var i SearchRow
 		if err := rows.Scan(
-			&i.OrganizationID,
-			&i.ID,
-			&i.Email,
-			&i.EmailKey,
-			&i.Username,
-			&i.UsernameKey,
-			&i.Name,
-			&i.Kind,
-			&i.Role,
-			&i.State,
-			&i.PasswordHash,
-			&i.PasswordChangedAt,
-			&i.CreatedAt,
-			&i.UpdatedAt,
-			&i.MfaExempt,
-			&i.SecondFactors,
-			&i.MfaRequired,
-			&i.EmailVerified,
+			&i.User.OrganizationID,
+			&i.User.ID,
+			&i.User.Email,
+			&i.User.EmailKey,
+			&i.User.Username,
+			&i.User.UsernameKey,
+			&i.User.Name,
+			&i.User.Kind,
+			&i.User.Role,
+			&i.User.State,
+			&i.User.PasswordHash,
+			&i.User.PasswordChangedAt,
+			&i.User.CreatedAt,
+			&i.User.UpdatedAt,
+			&i.User.MfaExempt,
+			&i.User.SecondFactors,
+			&i.User.MfaRequired,
+			&i.User.EmailVerified,
+			&i.Term,
 		); err != nil {
 			return nil, err
 		}
@@ -892,7 +899,7 @@ func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]User, error) 
 }
 
 const searchTeams = `-- name: SearchTeams :many
-SELECT t.organization_id, t.id, t.name, t.name_key, t.description, t.created_at, t.updated_at FROM search_terms s CROSS JOIN teams t
+SELECT t.organization_id, t.id, t.name, t.name_key, t.description, t.created_at, t.updated_at, s.term FROM search_terms s CROSS JOIN teams t
 WHERE s.organization_id = $1 AND s.kind = 'team' AND (s.term, s.subject) > (CAST($2 AS TEXT), CAST($3 AS TEXT)) AND s.term < $4
   AND t.organization_id = $1 AND t.id = s.subject
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = $1 AND e.kind = 'team' AND e.subject = s.subject AND e.term >= $5 AND e.term < s.term)
@@ -908,8 +915,13 @@ type SearchTeamsParams struct {
 	RowLimit       int64
 }
 
+type SearchTeamsRow struct {
+	Team Team
+	Term string
+}
+
 // Whoever is found is listed once, by the first term that matches. CROSS JOIN tells SQLite to begin at the terms.
-func (q *Queries) SearchTeams(ctx context.Context, arg SearchTeamsParams) ([]Team, error) {
+func (q *Queries) SearchTeams(ctx context.Context, arg SearchTeamsParams) ([]SearchTeamsRow, error) {
 	rows, err := q.db.Query(ctx, searchTeams,
 		arg.OrganizationID,
 		arg.Past,
@@ -922,17 +934,18 @@ func (q *Queries) SearchTeams(ctx context.Context, arg SearchTeamsParams) ([]Tea
 		return nil, err
 	}
 	defer rows.Close()
-	items := []Team{}
+	items := []SearchTeamsRow{}
 	for rows.Next() {
-		var i Team
+		var i SearchTeamsRow
 		if err := rows.Scan(
-			&i.OrganizationID,
-			&i.ID,
-			&i.Name,
-			&i.NameKey,
-			&i.Description,
-			&i.CreatedAt,
-			&i.UpdatedAt,
+			&i.Team.OrganizationID,
+			&i.Team.ID,
+			&i.Team.Name,
+			&i.Team.NameKey,
+			&i.Team.Description,
+			&i.Team.CreatedAt,
+			&i.Team.UpdatedAt,
+			&i.Term,
 		); err != nil {
 			return nil, err
 		}

@@ -19,21 +19,38 @@ type Page struct {
 
 // Search is the input of a list that can be searched.
 type Search struct {
-	Q string `query:"q" maxLength:"100" doc:"Only what has a word that begins like this, in the order of these words"`
+	Q string `query:"q" maxLength:"100" doc:"What has a word that begins like this, in the order of these words"`
 }
 
-// Searched reads the search and the cursor of a list: what to look for, and the id behind which to go on.
-func (a *API) Searched(s Search, p Page, c Call, list string, filters ...string) (q search.Query, after string,
-	err error) {
-	if q, err = search.Parse(s.Q); err != nil {
-		return q, "", err
-	}
-	position, err := a.Position(p, c, list, filters...)
+// Searched answers a list that can be searched: find gives the page of a search, list the one without. Both give one
+// row more than was asked for.
+func Searched[R, T any](a *API, s Search, p Page, c Call, name string, filters []string,
+	list func(after string) ([]R, error), find func(q search.Query, after string) ([]search.Hit[R], error),
+	idOf func(R) string, show func(R) T) (*ListOutput[T], error) {
+	q, err := search.Parse(s.Q)
 	if err != nil {
-		return q, "", err
+		return nil, err
 	}
-	q, after = q.After(position)
-	return q, after, nil
+	if q.Any() {
+		filters = append(filters, s.Q)
+	}
+	position, err := a.Position(p, c, name, filters...)
+	if err != nil {
+		return nil, err
+	}
+	if !q.Any() {
+		rows, err := list(position)
+		if err != nil {
+			return nil, err
+		}
+		return Paged(a, p, c, name, filters, rows, idOf, show), nil
+	}
+	hits, err := find(q.After(position))
+	if err != nil {
+		return nil, err
+	}
+	return Paged(a, p, c, name, filters, hits, func(h search.Hit[R]) string { return q.Position(idOf(h.V), h.Term) },
+		func(h search.Hit[R]) T { return show(h.V) }), nil
 }
 
 // List is the answer of every list.
