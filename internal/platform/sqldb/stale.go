@@ -24,11 +24,11 @@ func Retry(fn func() error) error {
 	return fault.Conflictf("Others change this at the same time. Try again.")
 }
 
-// Version is the moment of a change to a row that was last changed at before: now, and always later than before, so
-// that each state of the row has a moment of its own to be recognised by.
+// Version is the moment of a change to a row that was last changed at before: now, and always later than before by a
+// millisecond at least, as it is stored, so that each state of the row has a moment of its own to be recognised by.
 func Version(now, before time.Time) time.Time {
-	if !now.After(before) {
-		return before.Add(time.Millisecond)
+	if now.UnixMilli() <= before.UnixMilli() {
+		return time.UnixMilli(before.UnixMilli() + 1).In(before.Location())
 	}
 	return now
 }
