@@ -6,8 +6,7 @@ VALUES ($1, $2, $3, $4, $5, $6, 'new', $7, $8, $9, $10, $11, $11);
 -- What a caller may see who may not see all: what was requested by, is assigned to, or belongs to a team of the user.
 -- Looks at the newest tickets, or the newest of those that an index has: of a person or team, or else of a status and
 -- a priority. However few of them are to be seen, it stops after so many.
-SELECT t.* FROM tickets t
-JOIN (SELECT w.id FROM tickets w
+SELECT t.* FROM (SELECT w.id FROM tickets w
     WHERE w.organization_id = @organization_id AND w.id < @past
     AND (CAST(@walk_status AS TEXT) = '' OR w.status = @walk_status)
     AND (CAST(@walk_priority AS TEXT) = '' OR w.priority = @walk_priority)
@@ -15,8 +14,8 @@ JOIN (SELECT w.id FROM tickets w
     AND (CAST(@requester_id AS TEXT) = '' OR w.requester_id = @requester_id)
     AND (CAST(@team_id AS TEXT) = '' OR w.team_id = @team_id)
     AND (CAST(@id AS TEXT) = '' OR w.id = @id)
-    ORDER BY w.id DESC LIMIT CAST(@walked AS BIGINT)) n ON n.id = t.id
-WHERE t.organization_id = @organization_id
+    ORDER BY w.id DESC LIMIT CAST(@walked AS BIGINT)) n CROSS JOIN tickets t
+WHERE t.organization_id = @organization_id AND t.id = n.id
   AND (CAST(@status AS TEXT) = '' OR t.status = @status)
   AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (t.requester_id = @user_id
@@ -41,8 +40,7 @@ SELECT CAST(count(*) AS BIGINT) FROM (SELECT w.id FROM tickets w
 
 -- name: WalkTicketsOldestFirst :many
 -- WalkTickets the other way round: looks at the oldest tickets.
-SELECT t.* FROM tickets t
-JOIN (SELECT w.id FROM tickets w
+SELECT t.* FROM (SELECT w.id FROM tickets w
     WHERE w.organization_id = @organization_id AND w.id > @past
     AND (CAST(@walk_status AS TEXT) = '' OR w.status = @walk_status)
     AND (CAST(@walk_priority AS TEXT) = '' OR w.priority = @walk_priority)
@@ -50,8 +48,8 @@ JOIN (SELECT w.id FROM tickets w
     AND (CAST(@requester_id AS TEXT) = '' OR w.requester_id = @requester_id)
     AND (CAST(@team_id AS TEXT) = '' OR w.team_id = @team_id)
     AND (CAST(@id AS TEXT) = '' OR w.id = @id)
-    ORDER BY w.id LIMIT CAST(@walked AS BIGINT)) n ON n.id = t.id
-WHERE t.organization_id = @organization_id
+    ORDER BY w.id LIMIT CAST(@walked AS BIGINT)) n CROSS JOIN tickets t
+WHERE t.organization_id = @organization_id AND t.id = n.id
   AND (CAST(@status AS TEXT) = '' OR t.status = @status)
   AND (CAST(@priority AS TEXT) = '' OR t.priority = @priority)
   AND (t.requester_id = @user_id

@@ -130,7 +130,7 @@ func (s *Service) pageOf(ctx context.Context, q *servicedeskdb.Queries, v servic
 		AssigneeID: v.AssigneeID, RequesterID: v.RequesterID, TeamID: v.TeamID, ID: v.ID, UserID: v.UserID,
 		SeeAssigned: v.SeeAssigned, SeeTeam: v.SeeTeam, RowLimit: v.RowLimit, RowOffset: v.RowOffset}
 	if v.AssigneeID == "" && v.RequesterID == "" && v.TeamID == "" { // else no index has both
-		walk.WalkStatus, walk.WalkPriority = v.Status, v.Priority
+		walk.WalkStatus, walk.WalkPriority, walk.Status, walk.Priority = v.Status, v.Priority, "", ""
 	}
 	walked := servicedeskdb.CountWalkedParams{OrganizationID: v.OrganizationID, Past: v.Past,
 		WalkStatus: walk.WalkStatus, WalkPriority: walk.WalkPriority, AssigneeID: v.AssigneeID,

@@ -740,8 +740,7 @@ func (q *Queries) UserState(ctx context.Context, organizationID id.Organization,
 }
 
 const walkTickets = `-- name: WalkTickets :many
-SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
-JOIN (SELECT w.id FROM tickets w
+SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM (SELECT w.id FROM tickets w
     WHERE w.organization_id = $1 AND w.id < $2
     AND (CAST($3 AS TEXT) = '' OR w.status = $3)
     AND (CAST($4 AS TEXT) = '' OR w.priority = $4)
@@ -749,8 +748,8 @@ JOIN (SELECT w.id FROM tickets w
     AND (CAST($6 AS TEXT) = '' OR w.requester_id = $6)
     AND (CAST($7 AS TEXT) = '' OR w.team_id = $7)
     AND (CAST($8 AS TEXT) = '' OR w.id = $8)
-    ORDER BY w.id DESC LIMIT CAST($9 AS BIGINT)) n ON n.id = t.id
-WHERE t.organization_id = $1
+    ORDER BY w.id DESC LIMIT CAST($9 AS BIGINT)) n CROSS JOIN tickets t
+WHERE t.organization_id = $1 AND t.id = n.id
   AND (CAST($10 AS TEXT) = '' OR t.status = $10)
   AND (CAST($11 AS TEXT) = '' OR t.priority = $11)
   AND (t.requester_id = $12
@@ -836,8 +835,7 @@ func (q *Queries) WalkTickets(ctx context.Context, arg WalkTicketsParams) ([]Tic
 }
 
 const walkTicketsOldestFirst = `-- name: WalkTicketsOldestFirst :many
-SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM tickets t
-JOIN (SELECT w.id FROM tickets w
+SELECT t.organization_id, t.id, t.type, t.title, t.description, t.classification, t.status, t.priority, t.requester_id, t.assignee_id, t.team_id, t.created_at, t.updated_at FROM (SELECT w.id FROM tickets w
     WHERE w.organization_id = $1 AND w.id > $2
     AND (CAST($3 AS TEXT) = '' OR w.status = $3)
     AND (CAST($4 AS TEXT) = '' OR w.priority = $4)
@@ -845,8 +843,8 @@ JOIN (SELECT w.id FROM tickets w
     AND (CAST($6 AS TEXT) = '' OR w.requester_id = $6)
     AND (CAST($7 AS TEXT) = '' OR w.team_id = $7)
     AND (CAST($8 AS TEXT) = '' OR w.id = $8)
-    ORDER BY w.id LIMIT CAST($9 AS BIGINT)) n ON n.id = t.id
-WHERE t.organization_id = $1
+    ORDER BY w.id LIMIT CAST($9 AS BIGINT)) n CROSS JOIN tickets t
+WHERE t.organization_id = $1 AND t.id = n.id
   AND (CAST($10 AS TEXT) = '' OR t.status = $10)
   AND (CAST($11 AS TEXT) = '' OR t.priority = $11)
   AND (t.requester_id = $12
