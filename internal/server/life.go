@@ -159,7 +159,8 @@ func auditSizePart(_ context.Context, s *Server) error {
 	return nil
 }
 
-// Terms that are missing are looked for at the start and once a day. A round that fails is tried again soon.
+// Terms that are missing are looked for at the start and once a day. A round that fails, or that another node was at,
+// is tried again soon: a node of the former version may have gone on writing meanwhile.
 const (
 	fillEvery = 24 * time.Hour
 	fillAgain = 10 * time.Minute
@@ -175,10 +176,10 @@ func searchPart(_ context.Context, s *Server) error {
 		}
 		var sources []search.Source
 		each(s, func(f finder) { sources = append(sources, f.Findable()...) })
-		err := terms.Fill(ctx, sources, func() (bool, error) { // nodes that start together need not do the same
+		complete, err := terms.Fill(ctx, sources, func() (bool, error) { // one node at a time
 			return s.Leases.Hold(ctx, "search terms", time.Minute)
 		})
-		if err == nil {
+		if complete {
 			due = s.now().Add(fillEvery)
 		}
 		return err

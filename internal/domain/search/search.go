@@ -71,21 +71,21 @@ func New(db *sqldb.DB) *Service { return &Service{db} }
 const fillBatch = 500
 
 // Fill gives terms to rows without: a node of a former version wrote them. It goes on to the next source after a
-// failure, and ends early if hold says that another node has taken over. A change at the same moment may leave a term
-// of before; the next change removes it.
-func (s *Service) Fill(ctx context.Context, sources []Source, hold func() (bool, error)) error {
+// failure, and ends early if hold says that another node is at it; complete tells whether everything was looked at. A
+// change at the same moment may leave a term of before; the next change removes it.
+func (s *Service) Fill(ctx context.Context, sources []Source, hold func() (bool, error)) (complete bool, err error) {
 	var failed error
 	for _, next := range sources {
-		more, err := s.fill(ctx, next, hold)
-		if failed = errors.Join(failed, err); !more {
-			break
+		held, err := s.fill(ctx, next, hold)
+		if failed = errors.Join(failed, err); !held {
+			return false, failed
 		}
 	}
-	return failed
+	return failed == nil, failed
 }
 
-// fill does it for one source; more tells whether to go on with others.
-func (s *Service) fill(ctx context.Context, next Source, hold func() (bool, error)) (more bool, err error) {
+// fill does it for one source; held tells whether this node is still the one to do it.
+func (s *Service) fill(ctx context.Context, next Source, hold func() (bool, error)) (held bool, err error) {
 	for last := (Entry{}); ; {
 		if held, err := hold(); err != nil || !held {
 			return false, err

@@ -1,5 +1,3 @@
-// Package search finds people, teams, organizations, clients and credentials by the beginning of a word of theirs. What
-// is searched for is compared with terms that are stored beside each of them.
 package search
 
 import (

@@ -17,11 +17,9 @@ func (u User) entry() search.Entry {
 	return search.Entry{Organization: u.Organization, Kind: "user", ID: string(u.ID), Terms: u.Terms()}
 }
 
-// Terms are what a team is found by.
-func (t Team) Terms() search.Terms { return search.Terms{}.Words(t.Name) }
-
+// entry is what a team is found by.
 func (t Team) entry(org id.Organization) search.Entry {
-	return search.Entry{Organization: org, Kind: "team", ID: string(t.ID), Terms: t.Terms()}
+	return search.Entry{Organization: org, Kind: "team", ID: string(t.ID), Terms: search.Terms{}.Words(t.Name)}
 }
 
 // Search pages through those users whom a search finds. It needs users:read:all.
