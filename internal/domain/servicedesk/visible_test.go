@@ -37,7 +37,11 @@ func TestVisibleTickets(t *testing.T) {
 						p := principal.Principal{Kind: principal.User, ID: string(me), Home: w.org, Organization: w.org,
 							Role: role, Permissions: set}
 						for _, f := range []Filter{{}, {Status: "new"}, {Priority: "high"}, {OldestFirst: true},
-							{Assignee: string(w.users[1])}, {Offset: 3}, {Offset: 2, OldestFirst: true}} {
+							{Assignee: string(w.users[1])}, {Assignee: string(w.users[2]), Status: "new"},
+							{Requester: string(w.users[4]), Priority: "low"}, {Requester: string(me)},
+							{Team: string(w.ids[1]), Status: "closed", OldestFirst: true}, {Team: string(w.ids[0])},
+							{Status: "closed", Priority: "high", OldestFirst: true}, {Offset: 3},
+							{Status: "new", Offset: 2}, {Offset: 2, OldestFirst: true}} {
 							name := fmt.Sprintf("walked %d, user %d, %s, %s, %+v", walked, i, role, scope, f)
 							want := w.visible(me, role != permission.RoleEndUser, scope == "team", f)
 							if n, err := s.Count(t.Context(), p, f); err != nil || n != int64(len(want)) {
@@ -74,6 +78,7 @@ type desk struct {
 	org     id.Organization
 	users   []id.User
 	teams   map[id.Team][]id.User
+	ids     []id.Team
 	tickets []Ticket // oldest first
 }
 
@@ -87,7 +92,6 @@ func fill(t *testing.T, db *sqldb.DB) *desk {
 	}
 	w := &desk{org: o.ID, teams: make(map[id.Team][]id.User)}
 	random := rand.New(rand.NewPCG(3, 4))
-	var teams []id.Team
 	err = db.Tx(t.Context(), w.org, func(tx *sqldb.Tx) error {
 		run := func(statement string, args ...any) {
 			if _, err := tx.Exec(t.Context(), statement, args...); err != nil {
@@ -104,7 +108,7 @@ func fill(t *testing.T, db *sqldb.DB) *desk {
 		}
 		for i := range 3 {
 			team := id.New[id.Team]()
-			teams = append(teams, team)
+			w.ids = append(w.ids, team)
 			run(`INSERT INTO teams (organization_id, id, name, name_key, description, created_at, updated_at)
 				VALUES ($1, $2, $3, $3, '', 1, 1)`, w.org, team, fmt.Sprint("team ", i))
 			for _, u := range [][]id.User{w.users[:2], w.users[1:4], {w.users[3]}}[i] { // the last two are in none
@@ -122,7 +126,7 @@ func fill(t *testing.T, db *sqldb.DB) *desk {
 				ticket.Assignee = w.users[random.IntN(5)]
 			}
 			if random.IntN(4) == 0 {
-				ticket.Team = teams[random.IntN(3)]
+				ticket.Team = w.ids[random.IntN(3)]
 			}
 			w.tickets = append(w.tickets, ticket)
 		}
@@ -157,7 +161,8 @@ func (w *desk) visible(me id.User, assigned, team bool, f Filter) (out []id.Tick
 		sees := t.Requester == me || assigned && t.Assignee == me ||
 			team && (slices.Contains(w.teams[t.Team], me) || t.Assignee != "" && mate(t.Assignee))
 		if sees && (f.Status == "" || f.Status == t.Status) && (f.Priority == "" || f.Priority == t.Priority) &&
-			(f.Assignee == "" || f.Assignee == string(t.Assignee)) {
+			(f.Assignee == "" || f.Assignee == string(t.Assignee)) &&
+			(f.Requester == "" || f.Requester == string(t.Requester)) && (f.Team == "" || f.Team == string(t.Team)) {
 			out = append(out, t.ID)
 		}
 	}

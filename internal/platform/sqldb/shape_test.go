@@ -48,6 +48,45 @@ func TestShape(t *testing.T) {
 	}
 }
 
+// PostgreSQL plans a statement with several filters for their values, however often it is sent; one with a single
+// filter has a plan for all.
+func TestFiltersArePlannedForTheirValues(t *testing.T) {
+	t.Parallel()
+	sqldbtest.EachAddress(t, func(t *testing.T, address string) {
+		if !sqldb.IsPostgres(address) {
+			t.Skip("SQLite plans once")
+		}
+		db, err := sqldb.Open(t.Context(), address, sqldb.Options{MaxConns: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(db.Close)
+		q := db.Tenant("org_1")
+		for _, c := range []struct {
+			state, role string
+			generic     bool
+		}{{"active", "agent", false}, {"active", "", true}} {
+			text := `SELECT id FROM users WHERE organization_id = $1
+				AND (CAST($2 AS TEXT) = '' OR state = $2) AND (CAST($3 AS TEXT) = '' OR role = $3) -- ` + c.role
+			for range 12 { // of the first five PostgreSQL learns what planning costs
+				rows, err := q.Query(t.Context(), text, "org_1", c.state, c.role)
+				if err != nil {
+					t.Fatal(err)
+				}
+				rows.Close()
+			}
+			var generic int
+			if err := q.QueryRow(t.Context(), `SELECT generic_plans FROM pg_prepared_statements
+				WHERE statement LIKE 'SELECT id FROM users%-- ' || $1`, c.role).Scan(&generic); err != nil {
+				t.Fatal(err)
+			}
+			if generic > 0 != c.generic {
+				t.Errorf("role %q: %d of 12 by one plan for all", c.role, generic)
+			}
+		}
+	})
+}
+
 // What reads more than a page or the rows it answers, and why it may.
 var readsMore = map[string]string{
 	"signingkey.PlatformList":              "a handful of rows in all",
