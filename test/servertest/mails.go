@@ -8,7 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/itsm-automation/gatehouse/internal/platform/config"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/server"
 )
 
 // Mails keeps what a server sent, in place of a mail server.
@@ -30,6 +32,11 @@ func (m *Mails) To(address string) []mail.Mail {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(m.sent), func(s mail.Mail) bool { return s.To != address })
+}
+
+// MailsOf lets another node hand its mails to the same sink: whichever node is first sends what waits.
+func MailsOf(s *Server) Option {
+	return func(_ *config.Config, o *server.Options) { o.Mail = s.Mails }
 }
 
 // Mail waits for a mail to an address whose subject contains a text, of which there must be n by then, and gives the

@@ -203,7 +203,7 @@ func TestATK45_FiftyAtOnce(t *testing.T) {
 	t.Parallel()
 	eachAddress(t, func(t *testing.T, address string) {
 		a := servertest.New(t, address, manyTries)
-		b := servertest.Join(t, address, manyTries)
+		b := servertest.Join(t, address, manyTries, servertest.MailsOf(a))
 		node := func(i int) *servertest.Server { return []*servertest.Server{a, b}[i%2] }
 		forward := func(d time.Duration) { a.Clock.Advance(d); b.Clock.Advance(d) }
 		check := func(what string, statuses map[int]int) {
