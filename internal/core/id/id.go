@@ -26,6 +26,7 @@ type (
 	Family       string
 	Factor       string
 	Mail         string
+	Connection   string
 
 	APIKey           string
 	AccessToken      string
@@ -52,6 +53,7 @@ func (SigningKey) Prefix() string   { return "kid_" }
 func (Family) Prefix() string       { return "fam_" }
 func (Factor) Prefix() string       { return "fac_" }
 func (Mail) Prefix() string         { return "mail_" }
+func (Connection) Prefix() string   { return "con_" }
 
 func (APIKey) Prefix() string           { return "key_" }
 func (AccessToken) Prefix() string      { return "act_" }
@@ -66,15 +68,21 @@ type ID interface {
 	Prefix() string
 }
 
-// entropy is unpredictable and increases within a millisecond, so ids sort by the moment they were made.
-var entropy = &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}
+// Entropy is unpredictable and increases within a millisecond, so ids sort by the moment they were made. Those of other
+// moments than now have their own: one that is asked for two moments in turn begins anew each time.
+var (
+	ofNow    = &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}
+	ofMoment = &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}
+)
 
 // New makes a fresh identifier.
-func New[T ID]() T { return At[T](time.Now()) }
+func New[T ID]() T { return at[T](time.Now(), ofNow) }
 
 // At makes a fresh identifier of something that happened at a moment: among those of its kind it sorts there, to the
-// millisecond.
-func At[T ID](at time.Time) T {
+// millisecond, and in the order in which they were made within one.
+func At[T ID](moment time.Time) T { return at[T](moment, ofMoment) }
+
+func at[T ID](at time.Time, entropy *ulid.LockedMonotonicReader) T {
 	var zero T
 	u, err := ulid.New(ulid.Timestamp(at), entropy)
 	if err != nil { // 2^80 ids in one millisecond, or no randomness: neither can be gone on from

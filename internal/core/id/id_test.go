@@ -3,6 +3,7 @@ package id
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // G3: a prefix and 26 characters; parsing takes exactly what is made; ids of one process increase.
@@ -26,5 +27,19 @@ func TestG3_IDs(t *testing.T) {
 		if _, err := Parse[User](bad); err == nil {
 			t.Errorf("%q is accepted", bad)
 		}
+	}
+}
+
+// G9: what happened within one millisecond is told in its order, whatever ids of other moments are made in between.
+func TestG9_OrderWithinAMillisecond(t *testing.T) {
+	t.Parallel()
+	at, last := time.UnixMilli(1_700_000_000_000), Event("")
+	for range 1000 {
+		next := At[Event](at)
+		if next <= last {
+			t.Fatalf("%s after %s", next, last)
+		}
+		last = next
+		New[Request]()
 	}
 }
