@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	timeout  = 5 * time.Second
-	maxBytes = 64 << 10
+	timeout   = 5 * time.Second
+	maxKeySet = 64 << 10
+	maxAnswer = 1 << 20
 )
 
 // Client fetches.
@@ -98,16 +99,79 @@ func CheckURL(text string) error {
 	return nil
 }
 
-// Get fetches a document of at most 64 KiB.
+// CheckURL is the rule of this client: what CheckURL accepts, and plain http to a loopback address, written as one, if
+// loopback is among the networks that its operator allows.
+func (c *Client) CheckURL(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" {
+		return CheckURL(text)
+	}
+	a, err := netip.ParseAddr(u.Hostname())
+	if err != nil || !a.IsLoopback() || !c.permits(a) || u.User != nil || u.Fragment != "" || len(text) > 1000 {
+		return errors.New("must be an https URL without user and fragment")
+	}
+	return nil
+}
+
+// HTTP is the same client for libraries that speak a protocol of their own: each request is held to CheckURL, and each
+// answer to 1 MiB.
+func (c *Client) HTTP() *http.Client {
+	h := *c.http
+	h.Transport = transport{c}
+	return &h
+}
+
+type transport struct{ c *Client }
+
+// RoundTrip holds a request to the rules.
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := t.c.CheckURL(r.URL.String()); err != nil {
+		return nil, err
+	}
+	res, err := t.c.http.Transport.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	res.Body = &short{res.Body, maxAnswer}
+	return res, nil
+}
+
+// short fails where an answer goes on for too long.
+type short struct {
+	io.ReadCloser
+	left int
+}
+
+func (s *short) Read(p []byte) (int, error) {
+	if s.left < 0 {
+		return 0, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
+	}
+	n, err := s.ReadCloser.Read(p)
+	if s.left -= n; s.left < 0 {
+		return n, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
+	}
+	return n, err
+}
+
+// Get fetches a key set, of at most 64 KiB.
 func (c *Client) Get(ctx context.Context, address string) ([]byte, error) {
-	if err := CheckURL(address); err != nil {
+	return c.get(ctx, address, "application/jwk-set+json, application/json", maxKeySet)
+}
+
+// Document fetches a document, of at most 1 MiB.
+func (c *Client) Document(ctx context.Context, address, accept string) ([]byte, error) {
+	return c.get(ctx, address, accept, maxAnswer)
+}
+
+func (c *Client) get(ctx context.Context, address, accept string, maxBytes int64) ([]byte, error) {
+	if err := c.CheckURL(address); err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
-	req.Header.Set("Accept", "application/jwk-set+json, application/json")
+	req.Header.Set("Accept", accept)
 	res, err := c.http.Do(req)
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
@@ -120,7 +184,7 @@ func (c *Client) Get(ctx context.Context, address string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("fetch: %w", err)
 	}
-	if len(body) > maxBytes {
+	if int64(len(body)) > maxBytes {
 		return nil, fmt.Errorf("the answer has more than %d bytes", maxBytes)
 	}
 	return body, nil
