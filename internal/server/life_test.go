@@ -28,13 +28,30 @@ var excused = map[string]string{
 	"tickets":          "nothing about who may do what",
 }
 
-// voided and carried are what a restore makes void, and what it takes over from a database that was in use until then,
+// voided and carried are what a restore makes void, and what it takes over from a database that was in use until
+// then,
 // said a second time: whoever takes a table off a list in its owner's life.go must take it off here too.
 var (
 	voided = []string{"backup_codes", "client_grants", "clients", "credentials", "known_devices", "leases", "mails",
 		"onetime", "sessions", "signing_keys", "users"}
-	carried = []string{"backup_codes", "clients", "credentials", "factors", "invitations", "known_devices",
-		"organization_origins", "organizations", "roles", "signing_keys", "team_members", "users"}
+	carried = []string{
+		"backup_codes",
+		"clients",
+		"connections",
+		"credentials",
+		"domains",
+		"factors",
+		"identities",
+		"invitations",
+		"known_devices",
+		"organization_origins",
+		"organization_redirects",
+		"organizations",
+		"roles",
+		"signing_keys",
+		"team_members",
+		"users",
+	}
 	// ofPeople stay as they are where what became of them was carried over.
 	ofPeople = []string{"backup_codes", "known_devices", "users"}
 	machines = []string{"clients", "credentials"}

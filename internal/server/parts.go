@@ -13,9 +13,12 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/authn"
 	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/authn/sso"
+	"github.com/itsm-automation/gatehouse/internal/authn/upstream"
 	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/client"
+	"github.com/itsm-automation/gatehouse/internal/domain/connection"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
 	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
@@ -36,6 +39,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/edge/health"
 	"github.com/itsm-automation/gatehouse/internal/edge/oauth"
 	"github.com/itsm-automation/gatehouse/internal/edge/signin"
+	companysignin "github.com/itsm-automation/gatehouse/internal/edge/sso"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 	"github.com/itsm-automation/gatehouse/internal/platform/cache"
@@ -53,11 +57,16 @@ import (
 // parts are what a node is made of, each built on those above it.
 var parts = []func(context.Context, *Server) error{
 	feedPart, limitsPart, mailPart, hashingPart,
-	peoplePart, keysPart, sessionsPart, machinesPart, tokensPart, factorsPart, deskPart, knots,
-	authnPart, kitPart,
+	peoplePart, keysPart, sessionsPart, machinesPart, tokensPart, factorsPart, deskPart,
+	outboundPart, connectionsPart, knots,
+	authnPart, companyPart, kitPart,
 	v1Part, oauthPart, gatewayPart, dialectsPart, pagesPart, healthPart, tracingPart,
 	housekeepingPart, auditSizePart, searchPart,
 }
+
+// factsOf names the form of shared facts: nodes of a release that knows fewer of a session's or a user's facts keep
+// theirs apart from those of one that decides by more.
+const factsOf = "2 "
 
 // feedPart hears of changes that other processes make. Redis makes it quicker, and carries shared facts.
 func feedPart(_ context.Context, s *Server) (err error) {
@@ -71,7 +80,7 @@ func feedPart(_ context.Context, s *Server) (err error) {
 		return fmt.Errorf("redis: %w", err)
 	}
 	s.Feed.UsePush(s.Redis)
-	s.caches.Store = cache.NewStore(s.Redis, s.ring, strings.Join(s.Config.Resources, " "))
+	s.caches.Store = cache.NewStore(s.Redis, s.ring, factsOf+strings.Join(s.Config.Resources, " "))
 	s.counter = s.Redis
 	s.Metrics.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "gatehouse_redis_up",
 		Help: "1 while Redis answers; the server works without it."}, func() float64 {
@@ -182,11 +191,58 @@ func deskPart(_ context.Context, s *Server) error {
 	return nil
 }
 
+// outboundPart is how the server asks what customers name.
+func outboundPart(_ context.Context, s *Server) error {
+	reachable, err := s.Config.Reachable()
+	if err != nil {
+		return fmt.Errorf("outbound.allowed_networks: %w", err)
+	}
+	s.outbound = outbound.New(reachable)
+	return nil
+}
+
+const recheckDomains = 10 * time.Minute
+
+// connectionsPart is organizations' own identity providers.
+func connectionsPart(_ context.Context, s *Server) error {
+	s.Connections = connection.New(connection.Deps{DB: s.DB, Now: s.now, Caches: s.caches, Ring: s.ring,
+		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Places: s.options.Providers,
+		Allowed: s.outbound.CheckURL, Resolver: s.options.Resolver,
+		Generate: func(name string) (connection.OwnKey, error) {
+			k, err := s.options.Generate(s.Config.Signing.KeyBits)
+			if err != nil {
+				return connection.OwnKey{}, err
+			}
+			return connection.NewOwnKey(k, name, s.now())
+		}})
+	s.own(s.Connections)
+	s.every("domains", recheckDomains, func(ctx context.Context) error {
+		held, err := s.Leases.Hold(ctx, "domains", 2*recheckDomains)
+		if err != nil || !held {
+			return err
+		}
+		return s.Connections.Recheck(ctx, domainsAtOnce)
+	})
+	return nil
+}
+
+// domainsAtOnce are looked at in one round.
+const domainsAtOnce = 200
+
+// companyPart signs people in through those providers.
+func companyPart(_ context.Context, s *Server) error {
+	s.SSO = sso.New(sso.Deps{DB: s.DB, Now: s.now, Log: s.log, PublicURL: s.Public, Organizations: s.Organizations,
+		Users: s.Users, Connections: s.Connections, OneTime: s.OneTime, Login: s.Login, Limiter: s.Limiter,
+		Sessions: s.Sessions, OpenID: upstream.NewOpenID(s.outbound, s.options.Providers, s.now, s.log)})
+	return nil
+}
+
 // knots ties what must call upward: a domain calls what is built on it through an interface of its own.
 func knots(_ context.Context, s *Server) error {
 	s.Users.UseSessions(s.Sessions)
 	s.Users.UseCredentials(s.Credentials)
 	s.Credentials.UseMinter(s.Tokens)
+	s.Sessions.UseConnections(s.Connections)
 	return nil
 }
 
@@ -200,12 +256,8 @@ func authnPart(_ context.Context, s *Server) error {
 		Sessions: s.Sessions, Tokens: s.Tokens, Credentials: s.Credentials, Clients: s.Clients, Limiter: s.Limiter,
 		Certificates: web.ClientCertificates(s.Config.MTLS.CertificateHeader, s.proxies), Login: s.Login}
 	s.authenticator = authn.New(services)
-	reachable, err := s.Config.Reachable()
-	if err != nil {
-		return fmt.Errorf("outbound.allowed_networks: %w", err)
-	}
 	s.clientAuth = &clientauth.Authenticator{Services: services, OneTime: s.OneTime, Issuer: s.Public.String(),
-		Keys: clientauth.NewKeySets(outbound.New(reachable), s.now), Log: s.log}
+		Keys: clientauth.NewKeySets(s.outbound, s.now), Log: s.log}
 	if path := s.Config.MTLS.CAFile; path != "" {
 		s.clientAuth.Roots = x509.NewCertPool()
 		if err := certfile.AddTo(s.clientAuth.Roots, path); err != nil {
@@ -227,11 +279,16 @@ func kitPart(_ context.Context, s *Server) error {
 
 func v1Part(_ context.Context, s *Server) error {
 	s.V1 = v1.New(s.Kit, s.cursors, "1")
-	signin.Register(s.V1, signin.Deps{Now: s.now, Login: s.Login, Factors: s.Factors, Tokens: s.Tokens,
-		Sessions: s.Sessions, Users: s.Users})
+	signin.Register(
+		s.V1,
+		signin.Deps{PublicURL: s.Public, Now: s.now, Login: s.Login, Factors: s.Factors, Tokens: s.Tokens,
+			Sessions: s.Sessions, Users: s.Users, SSO: s.SSO},
+	)
+	companysignin.Register(s.V1, companysignin.Deps{PublicURL: s.Public, SSO: s.SSO})
 	api.Register(s.V1, api.Deps{PublicURL: s.Public, Now: s.now, Login: s.Login, Factors: s.Factors,
 		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions,
-		Credentials: s.Credentials, Clients: s.Clients, Audit: s.Audit, Desk: s.Desk, Setup: s})
+		Credentials: s.Credentials, Clients: s.Clients, Audit: s.Audit, Desk: s.Desk,
+		Connections: s.Connections, SSO: s.SSO, Setup: s})
 	s.V1.ServeDocument()
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -21,11 +22,13 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/authn"
 	"github.com/itsm-automation/gatehouse/internal/authn/clientauth"
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/authn/sso"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
 	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/client"
+	"github.com/itsm-automation/gatehouse/internal/domain/connection"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
 	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
@@ -46,6 +49,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/jobs"
 	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
 	"github.com/itsm-automation/gatehouse/internal/platform/mail"
+	"github.com/itsm-automation/gatehouse/internal/platform/outbound"
 	"github.com/itsm-automation/gatehouse/internal/platform/ratelimit"
 	"github.com/itsm-automation/gatehouse/internal/platform/redis"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
@@ -63,6 +67,10 @@ type Options struct {
 
 	// Mail sends mails instead of the configured server.
 	Mail mail.Sender
+
+	// Providers are where the identity providers with an address of their own are, and Resolver reads TXT records.
+	Providers connection.Places
+	Resolver  connection.Resolver
 }
 
 // fill says what holds where nothing is said.
@@ -75,6 +83,12 @@ func (o *Options) fill(c config.Config) {
 	}
 	if o.Generate == nil {
 		o.Generate = func(bits int) (*rsa.PrivateKey, error) { return signingkey.Generate(bits) }
+	}
+	if o.Providers.Google == "" {
+		o.Providers = connection.PublicPlaces()
+	}
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
 	}
 	if o.Limits == (attempt.Limits{}) {
 		o.Limits = attempt.DefaultLimits
@@ -116,6 +130,8 @@ type Server struct {
 	OneTime       *onetime.Service
 	Factors       *mfa.Service
 	Login         *login.Service
+	Connections   *connection.Service
+	SSO           *sso.Service
 	Mails         *mail.Outbox
 	Attempts      *attempt.Service
 	Hasher        *hashing.Pool
@@ -132,6 +148,7 @@ type Server struct {
 	proxies       []netip.Prefix
 	authenticator *authn.Authenticator
 	clientAuth    *clientauth.Authenticator
+	outbound      *outbound.Client // asks what customers name
 	cursors       web.Cursors
 
 	owners []any // of tables and of what waits to be written, in order; see life.go

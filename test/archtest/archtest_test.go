@@ -75,7 +75,7 @@ func room(path string) int {
 
 // nouns in their order: a domain imports only those before it.
 var nouns = []string{"audit", "search", "organization", "role", "onetime", "user", "signingkey", "attempt", "session",
-	"client", "credential", "token", "mfa", "servicedesk"}
+	"client", "credential", "token", "mfa", "connection", "servicedesk"}
 
 func noun(path string) int {
 	name, _, _ := strings.Cut(strings.TrimPrefix(path, module+"internal/domain/"), "/")
@@ -149,7 +149,9 @@ var platformCallers = map[string]int{
 	"internal/server/admin/installation.go":     1, // an announcement, to see that it is heard
 	"internal/platform/jobs/lease.go":           2, // leases belong to the installation
 	"internal/platform/mail/outbox.go":          3, // what is due, and purge
-	"internal/domain/onetime/onetime.go":        1, // a secret's digest is all there is
+	"internal/domain/connection/domain.go":      2, // whose domain it is; and records are looked for again for all
+	"internal/domain/connection/service.go":     2, // an address names a connection alone, or a redirect_uri
+	"internal/domain/onetime/onetime.go":        2, // a secret's digest is all there is
 	"internal/domain/organization/service.go":   7, // organizations themselves
 	"internal/domain/signingkey/service.go":     6, // keys serve all; since when tokens count
 	"internal/domain/user/service.go":           2, // a sign-in name without an organization; is there an operator

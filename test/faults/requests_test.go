@@ -282,6 +282,16 @@ func (q *requests) table() map[string]func() request {
 		return ids
 	}
 
+	connection := func() string {
+		return q.made("/v1/connections", object{"kind": "oidc", "name": q.fresh("connection"), "clientSecret": "x",
+			"openId": object{"issuer": "https://idp.example.com", "clientId": "x"}}).String("id")
+	}
+	domain := func(method string, good int, body any, under string) func() request {
+		return func() request {
+			name := q.made("/v1/domains", object{"name": q.fresh("domain") + ".example"}).String("name")
+			return request{method: method, path: "/v1/domains/" + name + under, body: body, as: q.admin, good: good}
+		}
+	}
 	out := map[string]func() request{
 		"POST /v1/auth/login": func() request {
 			return request{method: "POST", path: "/v1/auth/login",
@@ -624,6 +634,59 @@ func (q *requests) table() map[string]func() request {
 				as: servertest.Basic(c.ClientID, c.ClientSecret), good: 200}
 		},
 
+		// Company sign-in. What a browser walks through is swept as far as it refuses; test/sso walks it whole.
+		"GET /v1/auth/sso/{provider}": func() request {
+			return request{method: "GET", path: "/v1/auth/sso/oidc?organization=nobody&redirect_uri=x&" +
+				"code_challenge_method=S256&code_challenge=" + strings.Repeat("a", 43), good: 404}
+		},
+		"GET /v1/auth/sso/{provider}/callback": func() request {
+			return request{method: "GET", path: "/v1/auth/sso/oidc/callback?code=x&state=nobody", good: 401}
+		},
+		"GET /v1/auth/sso/connections/{id}/callback": func() request {
+			return request{method: "GET", path: "/v1/auth/sso/connections/" + connection() +
+				"/callback?code=x&state=nobody", good: 401}
+		},
+		"GET /v1/auth/sso/connections/{id}/test": func() request {
+			return request{method: "GET", path: "/v1/auth/sso/connections/" + connection() + "/test?handle=nobody",
+				good: 401}
+		},
+		"GET /v1/auth/sso/{provider}/link": func() request {
+			return request{method: "GET", path: "/v1/auth/sso/oidc/link?handle=nobody", good: 401}
+		},
+		"POST /v1/auth/sso/{provider}/link": func() request { // there is no active connection
+			return request{method: "POST", path: "/v1/auth/sso/oidc/link", as: q.agent, good: 404,
+				body: object{"redirectUri": "https://app.example.com/", "codeChallenge": strings.Repeat("a", 43)}}
+		},
+		"POST /v1/auth/sso/{provider}/token": func() request {
+			return request{method: "POST", path: "/v1/auth/sso/oidc/token", good: 401, body: object{"code": "nobody",
+				"codeVerifier": strings.Repeat("a", 43), "redirectUri": "https://app.example.com/"}}
+		},
+		"GET /v1/auth/sso/discover": get("/v1/auth/sso/discover?email=x@nowhere.example", nil),
+		"POST /v1/connections/{id}/test": func() request {
+			return request{method: "POST", path: "/v1/connections/" + connection() + "/test", as: q.admin, good: 201}
+		},
+		"GET /v1/connections/{id}/tests/{handle}": func() request {
+			id := connection()
+			handle := s.Do(t, "POST", "/v1/connections/"+id+"/test", nil, q.admin).Want(t, 201).String("handle")
+			return request{method: "GET", path: "/v1/connections/" + id + "/tests/" + handle, as: q.admin, good: 200}
+		},
+		"GET /v1/users/{id}/identities": func() request {
+			return request{method: "GET", path: "/v1/users/" + q.user("person") + "/identities", as: q.admin, good: 200}
+		},
+		"DELETE /v1/users/{id}/identities/{connectionId}": func() request { // has none
+			return request{method: "DELETE", path: "/v1/users/" + q.user("person") + "/identities/" + connection(),
+				as: q.admin, good: 404}
+		},
+		"GET /v1/domains": get("/v1/domains", &q.admin),
+		"POST /v1/domains": func() request {
+			return request{method: "POST", path: "/v1/domains", body: object{"name": q.fresh("domain") + ".example"},
+				as: q.admin, good: 201}
+		},
+		"GET /v1/domains/{name}":         domain("GET", 200, nil, ""),
+		"PATCH /v1/domains/{name}":       domain("PATCH", 200, object{"enforced": false}, ""),
+		"DELETE /v1/domains/{name}":      domain("DELETE", 204, nil, ""),
+		"POST /v1/domains/{name}/verify": domain("POST", 409, nil, "/verify"), // there is no record
+
 		// Beside its route: an operator in a tenant, whose every request leaves an event.
 		"an operator abroad": func() request {
 			return request{method: "GET", path: "/v1/users",
@@ -642,6 +705,8 @@ func (q *requests) table() map[string]func() request {
 		q.collection("/v1/application-tokens", object{"name": "", "userId": ""}, change, true),
 		q.collection("/v1/system-tokens", object{"name": ""}, change, true),
 		q.collection("/v1/clients", object{"name": "", "permissions": []string{"tickets:read:all"}}, change, false),
+		q.collection("/v1/connections", object{"kind": "oidc", "name": "", "clientSecret": "x",
+			"openId": object{"issuer": "https://idp.example.com", "clientId": "x"}}, change, false),
 		q.collection("/v1/invitations", object{"email": "", "role": "end_user"}, change, false),
 		q.collection("/v1/roles", object{"name": "", "permissions": []string{"tickets:read:all"}},
 			object{"permissions": []string{"tickets:read:all", "teams:read:all"}}, false),

@@ -315,7 +315,8 @@ func watch(t *testing.T, db *sql.DB, engine sqldb.Engine) func() map[string]int6
 	tables, columns := `SELECT name FROM sqlite_master WHERE type = 'table'`, `SELECT name FROM pragma_table_info($1)`
 	if engine == sqldb.Postgres {
 		tables, columns = `SELECT tablename FROM pg_tables WHERE schemaname = 'public'`,
-			`SELECT column_name FROM information_schema.columns WHERE table_name = $1`
+			`SELECT column_name FROM information_schema.columns
+			WHERE table_name = $1 AND table_schema = current_schema()`
 		exec(
 			`CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN UPDATE touched SET n = n + 1 WHERE name = TG_TABLE_NAME; RETURN NULL; END $$`)
 	}

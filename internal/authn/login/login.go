@@ -65,6 +65,7 @@ const (
 	Main      = "v1"
 	ItemPath  = "itempath"
 	EasyVista = "easyvista"
+	Company   = "sso" // takes none: it was proven at the company's own provider
 )
 
 // New makes the service. MailResets must run beside it.

@@ -46,15 +46,22 @@ type state struct {
 	Door        string   `json:"door"`
 	Remember    bool     `json:"remember"`
 	Device      string   `json:"device"`
-	AuthTime    int64    `json:"authTime"`   // milliseconds
-	PasswordOf  int64    `json:"passwordOf"` // when the password that was proven was set, milliseconds
+	AuthTime    int64    `json:"authTime"` // milliseconds, as is Begun
+	Begun       int64    `json:"begun"`
+	// of a proof at a company's own provider
+	Connection      id.Connection `json:"connection,omitempty"`
+	UpstreamSession string        `json:"upstreamSession,omitempty"`
+	Provider        string        `json:"provider,omitempty"`
+	Code            string        `json:"code,omitempty"` // used up; its note says what became of it
+	PasswordOf      int64         `json:"passwordOf"`     // when the password that was proven was set, milliseconds
 }
 
 // wait hands out the token of a sign-in that needs a second factor.
 func (s *Service) wait(ctx context.Context, f First) (Result, error) {
 	now := s.Now()
 	payload, err := json.Marshal(state{ID: rand.Text(), AMR: f.AMR, Fingerprint: f.Fingerprint, Door: f.Door,
-		Remember: f.Remember, Device: f.device, AuthTime: now.UnixMilli(),
+		Remember: f.Remember, Device: f.device, AuthTime: f.AuthTime.UnixMilli(), Begun: now.UnixMilli(),
+		Connection: f.Connection, UpstreamSession: f.UpstreamSession, Provider: f.Provider, Code: f.Code.Reveal(),
 		PasswordOf: f.User.PasswordChangedAt().UnixMilli()})
 	if err != nil {
 		return Result{}, fmt.Errorf("login: state: %w", err)
@@ -64,6 +71,9 @@ func (s *Service) wait(ctx context.Context, f First) (Result, error) {
 		w.Methods = nil
 	}
 	err = s.DB.Tx(ctx, f.Organization.ID, func(tx *sqldb.Tx) error {
+		if err := s.take(ctx, tx, f, waits); err != nil {
+			return err
+		}
 		w.Token, err = s.OneTime.Begin(ctx, tx, f.Organization.ID, purposeWaiting, WaitingPrefix, string(f.User.ID),
 			string(payload), now, now.Add(WaitingLifetime))
 		if err != nil {
@@ -108,8 +118,9 @@ func (s *Service) waiting(ctx context.Context, token secret.Secret, source princ
 		return complete{}, st, errWaiting()
 	}
 	c := complete{First: First{User: u, Organization: org, AMR: st.AMR, Fingerprint: st.Fingerprint, Door: st.Door,
-		Remember: st.Remember, Source: source, device: st.Device},
-		authTime: time.UnixMilli(st.AuthTime).UTC(), token: token}
+		Remember: st.Remember, Source: source, device: st.Device, Connection: st.Connection,
+		UpstreamSession: st.UpstreamSession, Provider: st.Provider, Code: secret.New(st.Code)},
+		authTime: time.UnixMilli(st.AuthTime).UTC(), begun: time.UnixMilli(st.Begun).UTC(), token: token}
 	return c, st, nil
 }
 
@@ -186,7 +197,7 @@ func (s *Service) Enrolling(ctx context.Context, token secret.Secret, source pri
 	}
 	p := holder(c.Organization.ID, c.User.ID, source)
 	p.OrganizationSlug, p.Name, p.Email, p.AuthTime, p.ExpiresAt = c.Organization.Slug, c.User.Name, c.User.Email,
-		c.authTime, c.authTime.Add(WaitingLifetime)
+		c.authTime, c.begun.Add(WaitingLifetime)
 	return p, c.Organization, nil
 }
 

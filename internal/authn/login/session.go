@@ -2,9 +2,11 @@ package login
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
@@ -30,8 +32,21 @@ type First struct {
 	Remember     bool // make this device a known one
 	Source       principal.Source
 
+	// Of a proof at a company's own provider, which is handed over by a code, once.
+	Connection      id.Connection
+	UpstreamSession string
+	Provider        string
+	AuthTime        time.Time // of the proof; zero: now
+	Code            secret.Secret
+
 	device string // known
 }
+
+// PurposeCode is what a code that hands over a proof is issued for.
+const PurposeCode = "sso_code"
+
+// waits is noted of a code whose sign-in waits for a second factor; else the session that began with it is.
+const waits = "waits"
 
 // Result is a sign-in that succeeded, or one that waits for its second factor.
 type Result struct {
@@ -40,6 +55,7 @@ type Result struct {
 	Organization organization.Organization
 	Session      id.Session
 	Permissions  permission.Set
+	Provider     string        // the kind of the company's own provider; empty: signed in here
 	Device       secret.Secret // what a device that is known from now on holds; zero: it was not asked for
 	CodesLeft    *int          // backup codes, after one was used
 
@@ -52,16 +68,20 @@ func (s *Service) SignIn(ctx context.Context, f First) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if second {
+	if f.AuthTime.IsZero() {
+		f.AuthTime = s.Now()
+	}
+	if second && !slices.Contains(f.AMR, session.MFA) { // which a trusted provider proved
 		return s.wait(ctx, f)
 	}
-	return s.begin(ctx, complete{First: f, authTime: s.Now()})
+	return s.begin(ctx, complete{First: f, authTime: f.AuthTime})
 }
 
 // complete is a sign-in of which every factor is proven. What proves it is taken in the transaction of the session.
 type complete struct {
 	First
 	authTime time.Time
+	begun    time.Time     // of a sign-in that waited
 	token    secret.Secret // of a sign-in that waited
 	proof    *mfa.Taking
 }
@@ -83,11 +103,16 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 		return Result{}, err
 	}
 	p := holder(org.ID, u.ID, c.Source)
-	r := Result{User: u, Organization: org, Permissions: permissions}
+	r := Result{User: u, Organization: org, Permissions: permissions, Provider: c.Provider}
 	var grant token.Grant
 	err = s.DB.Tx(ctx, org.ID, func(tx *sqldb.Tx) error {
 		if !c.token.IsZero() {
 			if _, err := s.OneTime.Consume(ctx, tx, org.ID, purposeWaiting, c.token, s.Now()); err != nil {
+				return err
+			}
+		}
+		if c.token.IsZero() {
+			if err := s.take(ctx, tx, c.First, ""); err != nil {
 				return err
 			}
 		}
@@ -103,7 +128,8 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 			}
 			amr = append(append([]string(nil), amr...), c.proof.AMR...)
 		}
-		begin := session.Begin{Fingerprint: c.Fingerprint, Door: c.Door, AMR: amr, AuthTime: c.authTime}
+		begin := session.Begin{Fingerprint: c.Fingerprint, Door: c.Door, AMR: amr, AuthTime: c.authTime,
+			Connection: c.Connection, UpstreamSession: c.UpstreamSession}
 		if c.Door == ItemPath {
 			begin.Fixed = token.ReusableLifetime
 		}
@@ -112,6 +138,11 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 			return err
 		}
 		r.Session = f.ID
+		if !c.Code.IsZero() {
+			if err := s.OneTime.Note(ctx, tx, org.ID, PurposeCode, c.Code, string(f.ID)); err != nil {
+				return err
+			}
+		}
 		if c.Door == ItemPath {
 			grant, err = s.Tokens.StartReusable(key, org, u, permissions, f)
 		} else {
@@ -127,6 +158,40 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 	}
 	r.Tokens, err = s.Tokens.Sign(grant)
 	return r, err
+}
+
+// take uses up the code that handed a proof over.
+func (s *Service) take(ctx context.Context, tx *sqldb.Tx, f First, note string) error {
+	if f.Code.IsZero() {
+		return nil
+	}
+	if _, err := s.OneTime.Consume(ctx, tx, f.Organization.ID, PurposeCode, f.Code, s.Now()); err != nil {
+		return err
+	}
+	if note == "" {
+		return nil
+	}
+	return s.OneTime.Note(ctx, tx, f.Organization.ID, PurposeCode, f.Code, note)
+}
+
+// EndReplayed ends what began with a code that is shown a second time: whoever shows it has stolen it, or had it stolen
+// (RFC 6749 §4.1.2).
+func (s *Service) EndReplayed(ctx context.Context, code secret.Secret, source principal.Source) error {
+	used, err := s.OneTime.Used(ctx, PurposeCode, code)
+	if fault.Is(err, fault.Unauthenticated) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	org := used.Organization
+	p := holder(org, id.User(used.Subject), source)
+	if used.Payload != waits {
+		return s.Sessions.EndHeld(ctx, p, org, id.Session(used.Payload), "code_replayed")
+	}
+	return s.DB.Tx(ctx, org, func(tx *sqldb.Tx) error {
+		return s.OneTime.Withdraw(ctx, tx, org, purposeWaiting, used.Subject)
+	})
 }
 
 // settleDevice makes the device of a sign-in a known one, if that is wanted, and tells the user of one that was never

@@ -181,6 +181,55 @@ func (s *Service) Consume(ctx context.Context, tx *sqldb.Tx, org id.Organization
 	return subject, nil
 }
 
+// Has gives what the latest live secret of a subject stands for, and whether there is one.
+func (s *Service) Has(ctx context.Context, org id.Organization, purpose, subject string, now time.Time) (payload string,
+	ok bool, err error) {
+	row, err := onetimedb.New(s.db.Tenant(org)).Standing(ctx, org, purpose, subject, sqldb.MillisOf(now))
+	if errors.Is(err, sqldb.ErrNoRows) {
+		return "", false, nil
+	}
+	if err != nil {
+		return "", false, fmt.Errorf("link: has: %w", err)
+	}
+	return row.Payload, true, nil
+}
+
+// Note writes what became of a secret that was used, in the transaction that used it or later.
+func (s *Service) Note(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, value secret.Secret,
+	what string) error {
+	if _, err := onetimedb.New(tx).Note(ctx, what, org, purpose, s.digest(purpose, value)); err != nil {
+		return fmt.Errorf("link: note: %w", err)
+	}
+	return nil
+}
+
+// Used gives what became of a secret that was used, as it was noted; Unauthenticated if it was not.
+func (s *Service) Used(ctx context.Context, purpose string, value secret.Secret) (Found, error) {
+	row, err := onetimedb.New(s.db.Platform("digest of a used secret")).
+		PlatformFind(ctx, purpose, s.digest(purpose, value))
+	if errors.Is(err, sqldb.ErrNoRows) || err == nil && row.UsedAt == 0 {
+		return Found{}, ErrUnknown()
+	}
+	if err != nil {
+		return Found{}, fmt.Errorf("link: used: %w", err)
+	}
+	return Found{row.OrganizationID, row.Subject, row.Payload, row.Tries}, nil
+}
+
+// Write changes what a live secret stands for.
+func (s *Service) Write(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose string, value secret.Secret,
+	payload string, now time.Time) error {
+	n, err := onetimedb.New(tx).Write(ctx, onetimedb.WriteParams{Payload: payload, OrganizationID: org,
+		Purpose: purpose, Digest: s.digest(purpose, value), Now: sqldb.MillisOf(now)})
+	if err != nil {
+		return fmt.Errorf("link: write: %w", err)
+	}
+	if n == 0 {
+		return ErrUnknown()
+	}
+	return nil
+}
+
 // Mark notes that something outside was used (an assertion's jti) until it expires; fresh is false if it was noted
 // before. Of many at once one finds it fresh.
 func (s *Service) Mark(ctx context.Context, org id.Organization, purpose, subject, value string, now,

@@ -24,3 +24,11 @@ INSERT INTO onetime (organization_id, purpose, digest, subject, created_at, expi
 -- name: Standing :one
 SELECT payload, expires_at FROM onetime WHERE organization_id = @organization_id AND purpose = @purpose AND subject = @subject AND used_at = 0 AND expires_at > @now
 ORDER BY expires_at DESC LIMIT 1;
+
+-- name: Note :execrows
+-- What became of a secret that was used.
+UPDATE onetime SET payload = @payload WHERE organization_id = @organization_id AND purpose = @purpose AND digest = @digest AND used_at <> 0;
+
+-- name: Write :execrows
+-- What a secret that is not used stands for now.
+UPDATE onetime SET payload = @payload WHERE organization_id = @organization_id AND purpose = @purpose AND digest = @digest AND used_at = 0 AND expires_at > @now;

@@ -153,6 +153,28 @@ func CheckOrigin(o string) error {
 	return nil
 }
 
+// ownScheme is a private-use scheme: its name is a domain turned round (RFC 8252 §7.1).
+var ownScheme = regexp.MustCompile(`^[a-z][a-z0-9-]*(\.[a-z0-9-]+)+$`)
+
+// CheckRedirect accepts an address to which a browser may be led back with a code: https, plain http on loopback, or a
+// native application's own scheme; without a fragment (RFC 6749 §3.1.2). It is compared byte by byte, never by pattern.
+func CheckRedirect(uri string) error {
+	u, err := url.Parse(uri)
+	if err != nil || len(uri) > 1000 || u.Fragment != "" || strings.HasSuffix(uri, "#") || u.User != nil ||
+		u.Opaque != "" || strings.ContainsFunc(uri, func(r rune) bool { return r <= ' ' || r > '~' || r == '\\' }) {
+		return fmt.Errorf("must be an absolute address such as https://app.example.com/callback, without fragment")
+	}
+	switch host := u.Hostname(); {
+	case u.Scheme == "https" && host != "":
+		return nil
+	case u.Scheme == "http" && (host == "localhost" || host == "127.0.0.1" || host == "::1"):
+		return nil
+	case ownScheme.MatchString(u.Scheme):
+		return nil
+	}
+	return fmt.Errorf("must be https, http on loopback, or an application's own scheme such as com.example.app")
+}
+
 // checkHost accepts a host as browsers write it (WHATWG URL §3.5): what is another spelling to them never matches.
 func checkHost(host string) error {
 	if a, err := netip.ParseAddr(host); err == nil {

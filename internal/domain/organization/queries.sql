@@ -55,5 +55,11 @@ DELETE FROM organization_origins WHERE organization_id = @organization_id;
 -- name: InsertOrigin :exec
 INSERT INTO organization_origins (organization_id, origin) VALUES ($1, $2);
 
+-- name: ClearRedirects :exec
+DELETE FROM organization_redirects WHERE organization_id = @organization_id;
+
+-- name: InsertRedirect :exec
+INSERT INTO organization_redirects (organization_id, uri) VALUES ($1, $2);
+
 -- name: PlatformByOrigin :many
 SELECT o.organization_id FROM organization_origins o JOIN organizations g ON g.id = o.organization_id AND g.state = 'active' WHERE o.origin = $1;

@@ -214,7 +214,7 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewOrgani
 		if err != nil {
 			return err
 		}
-		err = errors.Join(writeOrigins(ctx, tx, o.ID, settings.AllowedOrigins), search.Add(ctx, tx, o.entry()))
+		err = errors.Join(writeAddresses(ctx, tx, o.ID, settings.BrowserSettings), search.Add(ctx, tx, o.entry()))
 		if err != nil {
 			return err
 		}
@@ -256,13 +256,19 @@ func (s *Service) announce(tx *sqldb.Tx, before, after Organization) {
 	}
 }
 
-func writeOrigins(ctx context.Context, tx *sqldb.Tx, org id.Organization, origins []string) error {
+// writeAddresses writes what an organization is found by: its origins, and where sign-ins lead back to.
+func writeAddresses(ctx context.Context, tx *sqldb.Tx, org id.Organization, s BrowserSettings) error {
 	q := organizationdb.New(tx)
-	if err := q.ClearOrigins(ctx, org); err != nil {
+	if err := errors.Join(q.ClearOrigins(ctx, org), q.ClearRedirects(ctx, org)); err != nil {
 		return err
 	}
-	for _, o := range origins {
+	for _, o := range s.AllowedOrigins {
 		if err := q.InsertOrigin(ctx, org, o); err != nil {
+			return err
+		}
+	}
+	for _, uri := range s.RedirectURIs {
+		if err := q.InsertRedirect(ctx, org, uri); err != nil {
 			return err
 		}
 	}
@@ -321,6 +327,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 		before := o
 		before.Settings.AllowedOrigins, before.Settings.SlidingByRole = slices.Clone(o.Settings.AllowedOrigins),
 			maps.Clone(o.Settings.SlidingByRole)
+		before.Settings.RedirectURIs = slices.Clone(o.Settings.RedirectURIs)
 		before.Settings.SessionLimitsByRole = maps.Clone(o.Settings.SessionLimitsByRole)
 		before.Settings.PasswordBlockedWords = slices.Clone(o.Settings.PasswordBlockedWords)
 		if err := change(&o); err != nil {
@@ -349,7 +356,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, org id.Orga
 		if n == 0 {
 			return sqldb.ErrStale
 		}
-		err = errors.Join(writeOrigins(ctx, tx, org, o.Settings.AllowedOrigins),
+		err = errors.Join(writeAddresses(ctx, tx, org, o.Settings.BrowserSettings),
 			search.Change(ctx, tx, before.entry(), o.entry()))
 		if err != nil {
 			return err

@@ -28,6 +28,7 @@ type Settings struct {
 // BrowserSettings are about pages of others.
 type BrowserSettings struct {
 	AllowedOrigins []string `json:"allowedOrigins"` // exact origins of its browser applications
+	RedirectURIs   []string `json:"redirectUris"`   // exact addresses to which a company sign-in leads back
 }
 
 // SessionSettings are how long sessions live.
@@ -140,6 +141,7 @@ const (
 	defaultSessionsPerUser = 100
 	maxSessionsPerUser     = 1000
 	maxOrigins             = 50
+	maxRedirects           = 100
 
 	DefaultStepUp      = 15 * time.Minute
 	minStepUp          = time.Minute
@@ -155,7 +157,7 @@ const (
 // DefaultSettings are those that an organization has where it says nothing, be it because it is older than a setting.
 func DefaultSettings() Settings {
 	return Settings{
-		BrowserSettings: BrowserSettings{AllowedOrigins: []string{}},
+		BrowserSettings: BrowserSettings{AllowedOrigins: []string{}, RedirectURIs: []string{}},
 		SessionSettings: SessionSettings{
 			SessionLifetimeSeconds: int64(DefaultSessionLifetime / time.Second),
 			SessionIdleSeconds:     int64(DefaultSessionIdle / time.Second),
@@ -219,6 +221,17 @@ func (s BrowserSettings) check(w *faults, known []string) {
 			w.add(fmt.Sprintf("allowedOrigins[%d]", i), "is listed twice")
 		}
 		seen[o] = true
+	}
+	if len(s.RedirectURIs) > maxRedirects {
+		w.add("redirectUris", "at most %d", maxRedirects)
+	}
+	for i, uri := range s.RedirectURIs {
+		if err := CheckRedirect(uri); err != nil {
+			w.add(fmt.Sprintf("redirectUris[%d]", i), "%v", err)
+		}
+		if slices.Contains(s.RedirectURIs[:i], uri) {
+			w.add(fmt.Sprintf("redirectUris[%d]", i), "is listed twice")
+		}
 	}
 }
 

@@ -1,6 +1,6 @@
 -- name: Insert :exec
-INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address, amr)
-VALUES ($1, $2, $3, 'active', $4, $5, $6, $6, $7, $8, $9, $10, $11, $12);
+INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address, amr, connection_id, upstream_session)
+VALUES ($1, $2, $3, 'active', $4, $5, $6, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
 -- name: Renew :execrows
 -- Who has just proven themselves again. An ended session stays ended.
@@ -49,3 +49,9 @@ WHERE organization_id = @organization_id AND id = @id AND state = 'active';
 DELETE FROM sessions WHERE (organization_id, id) IN (
     SELECT s.organization_id, s.id FROM sessions s WHERE (s.state = 'ended' AND s.ended_at < @before) OR (s.state = 'active' AND s.expires_at < @before) LIMIT CAST(@row_limit AS BIGINT))
 RETURNING id;
+
+-- name: EndOfConnection :many
+-- Those that a provider names: by its own name of the session, or by whose they are.
+UPDATE sessions SET state = 'ended', end_reason = @reason, ended_at = @now
+WHERE organization_id = @organization_id AND connection_id = @connection_id AND state = 'active' AND user_id = @user_id
+  AND (CAST(@upstream_session AS TEXT) = '' OR upstream_session = @upstream_session) RETURNING id;

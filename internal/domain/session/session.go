@@ -44,6 +44,10 @@ type Session struct {
 	Address      string   // of the last use
 	AMR          []string // how it was proven (RFC 8176)
 
+	// Of a sign-in through a company's own provider: through which connection, and what the provider calls the session.
+	Connection      id.Connection
+	UpstreamSession string
+
 	idle time.Duration // how long it lives unused: the organization's, for the role its user has now
 }
 
@@ -58,6 +62,9 @@ const (
 	Software = "swk"  // a passkey that is kept in several places
 	Presence = "user" // somebody touched the authenticator
 	MFA      = "mfa"
+
+	// Federated is a proof at the company's own provider. RFC 8176 has no word for it; this is the field's.
+	Federated = "fed"
 
 	SingleFactor = "aal1"
 	TwoFactors   = "aal2"
@@ -110,7 +117,8 @@ func fromRow(r sessiondb.Session) Session {
 		EndReason: r.EndReason, Sliding: r.Sliding,
 		AuthTime: r.AuthTime.Time(), CreatedAt: r.CreatedAt.Time(), LastUsedAt: r.LastUsedAt.Time(),
 		ExpiresAt: r.ExpiresAt.Time(), Absolute: r.AbsoluteExpiresAt.Time(),
-		Device: r.Device, Fingerprint: r.Fingerprint, Address: r.Address, AMR: strings.Fields(r.Amr)}
+		Device: r.Device, Fingerprint: r.Fingerprint, Address: r.Address, AMR: strings.Fields(r.Amr),
+		Connection: r.ConnectionID, UpstreamSession: r.UpstreamSession}
 }
 
 // Service owns the sessions.
@@ -120,9 +128,18 @@ type Service struct {
 	organizations *organization.Service
 	users         *user.Service
 	keys          *signingkey.Service
+	connections   Connections
 	facts         *cache.Cache[Session]
 	uses          *stamp.Batch[use]
 }
+
+// Connections tell whether what a connection let in at a moment goes on.
+type Connections interface {
+	Holds(ctx context.Context, org id.Organization, c id.Connection, since time.Time) (bool, error)
+}
+
+// UseConnections names who does.
+func (s *Service) UseConnections(c Connections) { s.connections = c }
 
 // Deps are what the service builds on.
 type Deps struct {
@@ -199,7 +216,10 @@ type Begin struct {
 	AMR         []string
 	AuthTime    time.Time // when the first factor was proven
 	Fingerprint string
-	Fixed       time.Duration // how long it lives whatever use is made of it; 0: by the organization's settings
+	// of a sign-in through a company's own provider
+	Connection      id.Connection
+	UpstreamSession string
+	Fixed           time.Duration // how long it lives whatever use is made of it; 0: by the organization's settings
 }
 
 // Start begins a session, in the transaction of the sign-in.
@@ -209,7 +229,8 @@ func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Orga
 	f := Session{ID: id.New[id.Session](), Organization: org.ID, User: u.ID, Active: true,
 		Sliding: org.Settings.Sliding(u.Role), AuthTime: how.AuthTime, AMR: how.AMR, CreatedAt: now,
 		LastUsedAt: now, ExpiresAt: now.Add(org.Settings.SessionIdle(u.Role)), Device: p.Source.UserAgent,
-		Fingerprint: how.Fingerprint, Address: p.Source.Address}
+		Fingerprint: how.Fingerprint, Address: p.Source.Address,
+		Connection: how.Connection, UpstreamSession: how.UpstreamSession}
 	if how.Fixed > 0 {
 		f.Sliding, f.ExpiresAt = false, now.Add(how.Fixed)
 	}
@@ -223,7 +244,8 @@ func (s *Service) Start(ctx context.Context, tx *sqldb.Tx, org organization.Orga
 		Insert(ctx, sessiondb.InsertParams{OrganizationID: org.ID, ID: f.ID, UserID: u.ID, Sliding: f.Sliding,
 			AuthTime: sqldb.MillisOf(f.AuthTime), CreatedAt: sqldb.MillisOf(now), Amr: strings.Join(f.AMR, " "),
 			ExpiresAt: sqldb.MillisOf(f.ExpiresAt), AbsoluteExpiresAt: sqldb.MillisOf(f.Absolute), Device: f.Device,
-			Fingerprint: f.Fingerprint, Address: f.Address})
+			Fingerprint: f.Fingerprint, Address: f.Address, ConnectionID: f.Connection,
+			UpstreamSession: f.UpstreamSession})
 	if err != nil {
 		return Session{}, fmt.Errorf("session: start: %w", err)
 	}

@@ -37,6 +37,13 @@ func (s *Service) Standing(ctx context.Context, org id.Organization, u id.User, 
 	if err := st.judge(s.now()); err != nil {
 		return st, err
 	}
+	if c := st.Session.Connection; c != "" {
+		if holds, err := s.connections.Holds(ctx, org, c, st.Session.CreatedAt); err != nil {
+			return st, err
+		} else if !holds {
+			return st, errEnded()
+		}
+	}
 	return st, s.proven(ctx, st)
 }
 

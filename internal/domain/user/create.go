@@ -27,9 +27,12 @@ type NewUser struct {
 	Role     string
 	Teams    []id.Team
 
-	// Set-up and demo only: a ready PHC string instead of a link, and what must happen in the same transaction.
+	// Set-up and demo only: a ready PHC string instead of a link.
 	PasswordHash string
-	Within       func(tx *sqldb.Tx) error
+
+	ID     id.User                  // chosen by who must know it before; empty: a new one
+	Proven bool                     // who they are, and that the address is theirs, was proven elsewhere: no link
+	Within func(tx *sqldb.Tx) error // what must happen in the same transaction
 
 	verified bool // the address is known to be theirs
 }
@@ -41,7 +44,8 @@ type Created struct {
 	LinkExpires time.Time
 }
 
-// Create adds a user. It needs users:create:all. Nobody chooses another's password: the answer holds a link that works
+// Create adds a user. It needs users:create:all. Nobody chooses another's password: the answer holds a link that
+// works
 // once.
 func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) (Created, error) {
 	p, err := s.Present(ctx, p)
@@ -61,7 +65,8 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 		}
 	}
 	var permit mail.Permit
-	if n.PasswordHash == "" {
+	links := n.PasswordHash == "" && !n.Proven
+	if links {
 		var key string
 		if n.Email, key, err = checkEmail(n.Email); err != nil {
 			return Created{}, err
@@ -77,7 +82,7 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 			return Created{}, err
 		}
 	}
-	n.verified = vouches(p, org)
+	n.verified = n.Proven || vouches(p, org)
 	var c Created
 	err = s.db.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
 		u, err := s.insert(ctx, tx, p, n)
@@ -90,7 +95,7 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) 
 				return err
 			}
 		}
-		if n.PasswordHash == "" {
+		if links {
 			c.LinkExpires = s.now().Add(LinkLifetime)
 			l, err := s.issueLinks(ctx, tx, p, org, purposeSetPassword, string(u.ID), c.LinkExpires)
 			if err != nil {
@@ -145,7 +150,10 @@ func (s *Service) insert(ctx context.Context, tx *sqldb.Tx, p principal.Principa
 		return User{}, err
 	}
 	now := s.now()
-	row := userdb.InsertParams{OrganizationID: p.Organization, ID: id.New[id.User](), Email: email, EmailKey: emailKey,
+	if n.ID == "" {
+		n.ID = id.New[id.User]()
+	}
+	row := userdb.InsertParams{OrganizationID: p.Organization, ID: n.ID, Email: email, EmailKey: emailKey,
 		Username: username, UsernameKey: usernameKey,
 		Name: name, Kind: string(n.Kind), Role: n.Role, PasswordHash: n.PasswordHash,
 		PasswordChangedAt: sqldb.MillisOf(now), CreatedAt: sqldb.MillisOf(now), EmailVerified: n.verified}

@@ -53,6 +53,7 @@ type User struct {
 	EmailVerified bool // the address was proven: by a link that was mailed to it, or an operator's word
 	MFAExempt     bool // an application that may pass doors without a second step, whatever its organization demands
 	MFARequired   bool // whatever the organization demands, this one must have a second factor
+	BreakGlass    bool // may sign in here although their domain's people sign in through their company alone
 
 	SecondFactors []string // the methods that can complete a sign-in, in order: backup_codes, totp, webauthn
 
@@ -70,7 +71,7 @@ func fromRow(r userdb.User) User {
 	return User{ID: r.ID, Organization: r.OrganizationID, Email: r.Email, Username: r.Username, Name: r.Name,
 		Kind: Kind(r.Kind), Role: r.Role,
 		State: State(r.State), HasPassword: r.PasswordHash != "", EmailVerified: r.EmailVerified,
-		MFAExempt: r.MfaExempt, MFARequired: r.MfaRequired,
+		MFAExempt: r.MfaExempt, MFARequired: r.MfaRequired, BreakGlass: r.BreakGlass,
 		SecondFactors: strings.Fields(r.SecondFactors), CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(),
 		passwordHash: r.PasswordHash, passwordChangedAt: r.PasswordChangedAt.Time()}
 }
@@ -137,6 +138,12 @@ func checkEmail(email string) (clean, key string, err error) {
 		return "", "", wrong
 	}
 	return clean, key, nil
+}
+
+// CheckAddress brings an e-mail address into the form under which addresses are compared, and refuses what is none.
+func CheckAddress(email string) (key string, err error) {
+	_, key, err = checkEmail(email)
+	return key, err
 }
 
 // isInvisible finds characters that nobody sees, so that two addresses look the same: format characters, those that

@@ -1,6 +1,6 @@
 // Package api serves the management resources of /v1, one file each: users, teams, roles, invitations, organizations,
-// credentials, clients, sessions, audit events and the service desk. Signing in is edge/signin's. No rule and no SQL
-// lives here.
+// credentials, clients, connections, sessions, audit events and the service desk. Signing in is edge/signin's. No rule
+// and no SQL lives here.
 package api
 
 import (
@@ -8,8 +8,10 @@ import (
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/authn/sso"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/client"
+	"github.com/itsm-automation/gatehouse/internal/domain/connection"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
@@ -34,6 +36,8 @@ type Deps struct {
 	Clients       *client.Service
 	Audit         *audit.Service
 	Desk          *servicedesk.Service
+	Connections   *connection.Service
+	SSO           *sso.Service
 	Setup         Setup
 }
 
@@ -54,6 +58,7 @@ func Register(to *v1.API, d Deps) {
 	a.registerOrganizations()
 	a.registerCredentials()
 	a.registerClients()
+	a.registerConnections()
 	a.registerAudit()
 	a.registerTickets()
 	a.registerReports()

@@ -346,7 +346,8 @@ func TestATK31_ScopesAreEnforcedEverywhere(t *testing.T) {
 					if r.Method == "DELETE" {
 						ids := map[string]string{}
 						res := s.Do(t, r.Method,
-							fill(strings.NewReplacer("{id}", "nothing", "{userId}", "nothing", "{secretId}", "nothing").
+							fill(strings.NewReplacer("{id}", "nothing", "{userId}", "nothing", "{secretId}", "nothing",
+								"{name}", "nothing", "{handle}", "nothing", "{connectionId}", "nothing").
 								Replace(r.Pattern), ids), body, c.m.Send())
 						if (res.Status == 403) == c.pass {
 							t.Errorf("%s %s with a %s, pass %v: %d %s", r.Method, r.Pattern, c.m.Kind, c.pass,

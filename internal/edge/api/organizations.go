@@ -19,6 +19,7 @@ type SessionLimits struct {
 
 type settingsBody struct {
 	AllowedOrigins          []string        `json:"allowedOrigins" nullable:"false" doc:"Exact origins of your browser applications"`
+	RedirectURIs            []string        `json:"redirectUris" nullable:"false" doc:"Exact addresses to which a company sign-in leads back"`
 	SessionLifetimeSeconds  int64           `json:"sessionLifetimeSeconds" doc:"Absolute lifetime of a session; 0: no limit"`
 	RefreshOverlapSeconds   int64           `json:"refreshOverlapSeconds" doc:"0 to 30: how long the last refresh token gets the same successor again"`
 	SlidingExpiration       bool            `json:"slidingExpiration" doc:"Each request extends the session"`
@@ -46,7 +47,8 @@ func showSettings(s organization.Settings) settingsBody {
 	for name, l := range s.SessionLimitsByRole {
 		limits[name] = SessionLimits(l)
 	}
-	return settingsBody{s.AllowedOrigins, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds, s.SlidingExpiration,
+	return settingsBody{s.AllowedOrigins, s.RedirectURIs, s.SessionLifetimeSeconds, s.RefreshOverlapSeconds,
+		s.SlidingExpiration,
 		s.SlidingByRole, s.RoleChangesApplyAtOnce, s.TimeZone,
 		s.BasicAuthentication, s.RequestedTokenSeconds, s.SessionIdleSeconds, s.SessionsPerUser, limits,
 		string(s.MFA), s.PasskeySignIn, s.StepUpSeconds, s.PasswordMinLength, s.PasswordBlockedWords,
@@ -88,6 +90,7 @@ func showOrganization(o organization.Organization) organizationBody {
 // settingsChange has every setting optional.
 type settingsChange struct {
 	AllowedOrigins          *[]string        `json:"allowedOrigins,omitempty" maxItems:"50"`
+	RedirectURIs            *[]string        `json:"redirectUris,omitempty" maxItems:"100"`
 	SessionLifetimeSeconds  *int64           `json:"sessionLifetimeSeconds,omitempty"`
 	RefreshOverlapSeconds   *int64           `json:"refreshOverlapSeconds,omitempty"`
 	SlidingExpiration       *bool            `json:"slidingExpiration,omitempty"`
@@ -162,6 +165,7 @@ func (c *settingsChange) apply(s *organization.Settings) {
 		return
 	}
 	v1.Set(&s.AllowedOrigins, c.AllowedOrigins)
+	v1.Set(&s.RedirectURIs, c.RedirectURIs)
 	v1.Set(&s.SessionLifetimeSeconds, c.SessionLifetimeSeconds)
 	v1.Set(&s.RefreshOverlapSeconds, c.RefreshOverlapSeconds)
 	v1.Set(&s.SlidingExpiration, c.SlidingExpiration)

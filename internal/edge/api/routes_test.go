@@ -57,7 +57,8 @@ var placesOf = []struct{ name, beginning string }{
 	{"`/up/v5`", "/up/v5/"},
 }
 
-// writePlaces writes the table of kind × place: yes where every route of the place takes the kind, some where one does.
+// writePlaces writes the table of kind × place: yes where every route of the place takes the kind, some where one
+// does.
 func writePlaces(b *strings.Builder, routes []web.Route) {
 	var names []string
 	total, taken := map[string]int{}, map[string]int{}
@@ -99,7 +100,8 @@ func writePlaces(b *strings.Builder, routes []web.Route) {
 	}
 }
 
-// G12, A33: the table of kind × place and that of routes, what each demands and which kinds of credential it takes, is
+// G12, A33: the table of kind × place and that of routes, what each demands and which kinds of credential it takes,
+// is
 // the same in code and docs.
 func TestG12_RoutesAreDocumented(t *testing.T) {
 	t.Parallel()
@@ -187,6 +189,12 @@ func fill(pattern string, ids map[string]string) string {
 			return ids["users"]
 		case "{secretId}":
 			return ids["secrets"]
+		case "{provider}":
+			return "oidc"
+		case "{handle}":
+			return "no-such-test"
+		case "{connectionId}":
+			return ids["connections"]
 		case "{factor}":
 			return ids["factors"]
 		}
@@ -203,9 +211,12 @@ func things(t *testing.T, s *servertest.Server, email string) map[string]string 
 		return s.Do(t, "POST", path, body, as).Want(t, 201).String("id")
 	}
 	ids := map[string]string{
-		"users":       made("/v1/users", map[string]any{"email": "thing" + domain, "role": "end_user"}),
-		"teams":       made("/v1/teams", map[string]any{"name": "things"}),
-		"roles":       made("/v1/roles", map[string]any{"name": "thing", "permissions": []string{"tickets:read:all"}}),
+		"users": made("/v1/users", map[string]any{"email": "thing" + domain, "role": "end_user"}),
+		"teams": made("/v1/teams", map[string]any{"name": "things"}),
+		"roles": made(
+			"/v1/roles",
+			map[string]any{"name": "thing", "permissions": []string{"tickets:read:all"}},
+		),
 		"invitations": made("/v1/invitations", map[string]any{"email": "invited" + domain, "role": "end_user"}),
 		"tickets":     made("/v1/tickets", map[string]any{"type": "task", "title": "thing"}),
 	}
@@ -221,6 +232,10 @@ func things(t *testing.T, s *servertest.Server, email string) map[string]string 
 	ids["application-tokens"] = made("/v1/application-tokens", map[string]any{"name": "thing", "userId": application})
 	ids["factors"] = made("/v1/auth/mfa/factors", map[string]any{"method": "totp"})
 	ids["secrets"] = made("/v1/clients/"+ids["clients"]+"/secrets", map[string]any{"name": "another"})
+	ids["connections"] = made("/v1/connections", map[string]any{"kind": "oidc", "name": "thing", "clientSecret": "x",
+		"openId": map[string]any{"issuer": "https://idp.example.com", "clientId": "thing"}})
+	ids["domains"] = s.Do(t, "POST", "/v1/domains", map[string]any{"name": "thing-" + domain[1:]}, as).Want(t, 201).
+		String("name")
 	s.Do(t, "PUT", "/v1/teams/"+ids["teams"]+"/members/"+ids["users"], nil, as).Want(t, 204)
 	_, claims := decodeToken(t, s.Login(t, email).AccessToken)
 	ids["sessions"] = claims["sessionId"].(string)
@@ -240,6 +255,9 @@ var bodies = map[string]map[string]any{
 	"PATCH /v1/auth/mfa/factors/{id}":        {"name": "changed"},
 	"POST /v1/auth/mfa/factors/{id}/confirm": {"code": "123456"},
 
+	"PATCH /v1/connections/{id}": {"name": "changed"},
+	"PATCH /v1/domains/{name}":   {"enforced": false},
+
 	"PATCH /v1/api-keys/{id}":                   {"name": "changed"},
 	"PATCH /v1/access-tokens/{id}":              {"name": "changed"},
 	"PATCH /v1/system-tokens/{id}":              {"name": "changed"},
@@ -249,7 +267,8 @@ var bodies = map[string]map[string]any{
 	"POST /v1/clients/{id}/secrets":             {"name": "stolen"},
 }
 
-// A44, ATK59: every route that takes an id, called by one tenant's administrator with another tenant's id, says 404, as
+// A44, ATK59: every route that takes an id, called by one tenant's administrator with another tenant's id, says 404,
+// as
 // it does for an id that nobody has; and nothing of the other tenant has changed.
 func TestATK59_ForeignIDs(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
@@ -264,7 +283,8 @@ func TestATK59_ForeignIDs(t *testing.T) {
 			var all []string
 			theirs := s.As(t, servertest.Foreigner)
 			for _, path := range []string{"/v1/users", "/v1/teams", "/v1/roles", "/v1/invitations", "/v1/tickets",
-				"/v1/api-keys", "/v1/access-tokens", "/v1/system-tokens", "/v1/application-tokens", "/v1/clients"} {
+				"/v1/api-keys", "/v1/access-tokens", "/v1/system-tokens", "/v1/application-tokens", "/v1/clients",
+				"/v1/connections", "/v1/domains"} {
 				all = append(all, string(s.Do(t, "GET", path, nil, theirs).Want(t, 200).Body))
 			}
 			return strings.Join(all, "\n")
@@ -273,15 +293,15 @@ func TestATK59_ForeignIDs(t *testing.T) {
 		walked := 0
 		for _, r := range s.Kit.Routes() {
 			if !parameter.MatchString(r.Pattern) || !strings.HasPrefix(r.Pattern, "/v1/") ||
-				strings.HasPrefix(r.Pattern, "/v1/organizations") {
-				continue // those of the dialects: test/doors
+				strings.HasPrefix(r.Pattern, "/v1/organizations") || strings.HasPrefix(r.Pattern, "/v1/auth/sso/") {
+				continue // those of the dialects: test/doors; those that browsers walk through: test/sso
 			}
 			walked++
 			for name, ids := range map[string]map[string]string{"foreign": foreign, "nobody's": nobody,
 				"malformed": {"users": "usr_1", "teams": "x", "roles": "role_", "invitations": "inv_0",
 					"tickets": "tkt_1", "sessions": "ses_1", "api-keys": "key_1", "access-tokens": "act_",
 					"system-tokens": "sat_1", "application-tokens": "app_1", "clients": "cli_1", "secrets": "sec_1",
-					"factors": "fac_1"}} {
+					"factors": "fac_1", "connections": "con_1", "domains": "x"}} {
 				var body any
 				if b := bodies[r.Method+" "+r.Pattern]; b != nil {
 					body = b
@@ -327,7 +347,8 @@ func TestATK59_ForeignIDs(t *testing.T) {
 	})
 }
 
-// G1, A33, G5: every protected route refuses a caller without a credential, one with a broken one, and one without the
+// G1, A33, G5: every protected route refuses a caller without a credential, one with a broken one, and one without
+// the
 // permission; the operator routes refuse a tenant's administrator.
 func TestA33_EveryRouteRefuses(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
@@ -340,8 +361,15 @@ func TestA33_EveryRouteRefuses(t *testing.T) {
 		_, token, _ := strings.Cut(url, "#token=")
 		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token,
 			"password": "nothing but a passphrase"}).Want(t, 200)
-		powerless := servertest.Bearer(s.Do(t, "POST", "/v1/auth/login",
-			map[string]any{"email": "nothing@acme-corp.example", "password": "nothing but a passphrase"}).Want(t, 200).
+		powerless := servertest.Bearer(s.Do(
+			t,
+			"POST",
+			"/v1/auth/login",
+			map[string]any{
+				"email":    "nothing@acme-corp.example",
+				"password": "nothing but a passphrase",
+			},
+		).Want(t, 200).
 			String("accessToken"))
 		admin := s.As(t, servertest.Admin)
 		protected := 0
@@ -436,7 +464,8 @@ func TestWEB09_StrictJSON(t *testing.T) {
 	})
 }
 
-// G5, WEB08: what is not a route is a problem document too; odd paths name nothing, and a wrong method says what would
+// G5, WEB08: what is not a route is a problem document too; odd paths name nothing, and a wrong method says what
+// would
 // be right.
 func TestG5_NoSuchRoute(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
@@ -499,8 +528,10 @@ func TestG6_Lists(t *testing.T) {
 			s.Do(t, "GET", "/v1/teams?"+q, nil, as).Want(t, 400, "VALIDATION_ERROR")
 		}
 		s.Do(t, "GET", "/v1/teams?limit=1000", nil, as).Want(t, 200)
-		s.Do(t, "GET", "/v1/users?cursor="+cursor, nil, as).Want(t, 400)                            // of another list
-		s.Do(t, "GET", "/v1/teams?cursor="+cursor, nil, s.As(t, servertest.Foreigner)).Want(t, 400) // of another tenant
+		s.Do(t, "GET", "/v1/users?cursor="+cursor, nil, as).Want(t, 400) // of another list
+		s.Do(t, "GET", "/v1/teams?cursor="+cursor, nil, s.As(t, servertest.Foreigner)).
+			Want(t, 400)
+			// of another tenant
 		one := s.Do(t, "GET", "/v1/users?limit=1&state=active", nil, as).Want(t, 200).String("cursor")
 		s.Do(t, "GET", "/v1/users?limit=1&state=active&cursor="+one, nil, as).Want(t, 200)
 		s.Do(t, "GET", "/v1/users?limit=1&state=disabled&cursor="+one, nil, as).Want(t, 400) // with another filter
@@ -514,14 +545,21 @@ func TestG6_Lists(t *testing.T) {
 			if string(changed) == one {
 				continue
 			}
-			if r := s.Do(t, "GET", "/v1/users?limit=1&state=active&cursor="+string(changed), nil, as); r.Status != 400 {
+			if r := s.Do(
+				t,
+				"GET",
+				"/v1/users?limit=1&state=active&cursor="+string(changed),
+				nil,
+				as,
+			); r.Status != 400 {
 				t.Errorf("a cursor changed at %d is accepted: %d", i, r.Status)
 			}
 		}
 	})
 }
 
-// G6: a parameter of the query that is given twice is refused at every operation of the document that has one, whether
+// G6: a parameter of the query that is given twice is refused at every operation of the document that has one,
+// whether
 // its values agree or not; so is one that there is not.
 func TestG6_ParametersOnce(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {

@@ -1,9 +1,11 @@
 package signin
 
 import (
+	"net/url"
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/authn/sso"
 	"github.com/itsm-automation/gatehouse/internal/domain/mfa"
 	"github.com/itsm-automation/gatehouse/internal/domain/session"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
@@ -13,12 +15,14 @@ import (
 
 // Deps are the services behind the routes.
 type Deps struct {
-	Now      func() time.Time
-	Login    *login.Service
-	Factors  *mfa.Service
-	Tokens   *token.Service
-	Sessions *session.Service
-	Users    *user.Service
+	PublicURL *url.URL
+	Now       func() time.Time
+	Login     *login.Service
+	Factors   *mfa.Service
+	Tokens    *token.Service
+	Sessions  *session.Service
+	Users     *user.Service
+	SSO       *sso.Service
 }
 
 type routes struct {
@@ -34,4 +38,5 @@ func Register(to *v1.API, d Deps) {
 	a.registerPasswords()
 	a.registerSessions()
 	a.registerInvitations()
+	a.registerCompany()
 }

@@ -37,6 +37,7 @@ type signedInUser struct {
 	Email          string `json:"email"`
 	Role           string `json:"role"`
 	OrganizationID string `json:"organizationId"`
+	SSOProvider    string `json:"ssoProvider,omitempty" enum:"azure-ad,google,oidc,saml" doc:"After a company sign-in: at which kind of provider"`
 }
 
 type loginInput struct {
@@ -116,7 +117,8 @@ func (a *routes) signedIn(r *http.Request, result login.Result, cookie bool) (*l
 		return nil, err
 	}
 	body := SignedIn{TokenBody: showTokens(result.Tokens),
-		User: signedInUser{string(result.User.ID), result.User.Email, result.User.Role, string(result.Organization.ID)}}
+		User: signedInUser{string(result.User.ID), result.User.Email, result.User.Role, string(result.Organization.ID),
+			result.Provider}}
 	if len(cookies) == 0 { // a browser has it in a cookie
 		body.DeviceToken = result.Device.Reveal()
 	}

@@ -236,7 +236,8 @@ var pairs = []struct{ statement, one, other, index string }{
 func pairServes(name, shape, plan string) bool {
 	serves := true
 	for _, p := range pairs {
-		if strings.HasPrefix(name, p.statement) && strings.Contains(shape, p.one) && strings.Contains(shape, p.other) {
+		if strings.HasPrefix(name, p.statement) && strings.Contains(shape, p.one) &&
+			strings.Contains(shape, p.other) {
 			if strings.Contains(plan, p.index) {
 				return true
 			}
@@ -322,7 +323,8 @@ func highest(text string) (n int) {
 	return n
 }
 
-// fillTables gives the planner something to plan for: an organization with two thousand of everything that lists show.
+// fillTables gives the planner something to plan for: an organization with two thousand of everything that lists
+// show.
 func fillTables(t *testing.T, db *sql.DB, postgres bool) {
 	t.Helper()
 	exec := func(statement string) {
@@ -333,7 +335,8 @@ func fillTables(t *testing.T, db *sql.DB, postgres bool) {
 	}
 	columns := `SELECT name, type FROM pragma_table_info($1)`
 	if postgres {
-		columns = `SELECT column_name, data_type FROM information_schema.columns WHERE table_name = $1`
+		columns = `SELECT column_name, data_type FROM information_schema.columns WHERE table_name = $1
+			AND table_schema = current_schema()`
 		exec(`SET ROLE gatehouse_platform`)
 	}
 	one := func(of ...string) string { // of these in turn, the first most of the time
@@ -350,6 +353,7 @@ func fillTables(t *testing.T, db *sql.DB, postgres bool) {
 	}{
 		{"organizations", map[string]string{"state": one("active", "suspended"), "account_number": `''`}},
 		{"organization_origins", map[string]string{"organization_id": `'id' || i`}},
+		{"organization_redirects", map[string]string{"organization_id": `'id' || i`}},
 		{"roles", nil},
 		{"users", map[string]string{"kind": `'person'`, "state": one("active", "disabled"), "role": ten("r")}},
 		{"teams", nil},
@@ -368,6 +372,10 @@ func fillTables(t *testing.T, db *sql.DB, postgres bool) {
 		{"search_terms", map[string]string{"kind": one("user", "team", "client", "api_key", "organization"),
 			"subject": `'id' || i`}},
 		{"revoked_tokens", nil},
+		{"connections", map[string]string{"kind": one("oidc", "saml", "google"),
+			"state": one("draft", "active", "off")}},
+		{"domains", map[string]string{"state": one("pending", "verified", "lapsed"), "connection_id": ten("id")}},
+		{"identities", map[string]string{"connection_id": `'id' || (1 + i % 10)`, "user_id": `'id' || i`}},
 		{"factors", map[string]string{"user_id": `'id' || (1 + i % 500)`, "method": `'webauthn'`,
 			"state": `'active'`}},
 	} {

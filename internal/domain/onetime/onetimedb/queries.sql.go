@@ -84,6 +84,24 @@ func (q *Queries) Mark(ctx context.Context, arg MarkParams) (int64, error) {
 	return result.RowsAffected(), nil
 }
 
+const note = `-- name: Note :execrows
+UPDATE onetime SET payload = $1 WHERE organization_id = $2 AND purpose = $3 AND digest = $4 AND used_at <> 0
+`
+
+// What became of a secret that was used.
+func (q *Queries) Note(ctx context.Context, payload string, organizationID id.Organization, purpose string, digest string) (int64, error) {
+	result, err := q.db.Exec(ctx, note,
+		payload,
+		organizationID,
+		purpose,
+		digest,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const platformFind = `-- name: PlatformFind :one
 SELECT organization_id, purpose, digest, subject, created_at, expires_at, used_at, payload, tries FROM onetime WHERE purpose = $1 AND digest = $2
 `
@@ -173,4 +191,31 @@ DELETE FROM onetime WHERE organization_id = $1 AND purpose = $2 AND subject = $3
 func (q *Queries) Withdraw(ctx context.Context, organizationID id.Organization, purpose string, subject string) error {
 	_, err := q.db.Exec(ctx, withdraw, organizationID, purpose, subject)
 	return err
+}
+
+const write = `-- name: Write :execrows
+UPDATE onetime SET payload = $1 WHERE organization_id = $2 AND purpose = $3 AND digest = $4 AND used_at = 0 AND expires_at > $5
+`
+
+type WriteParams struct {
+	Payload        string
+	OrganizationID id.Organization
+	Purpose        string
+	Digest         string
+	Now            sqldb.Millis
+}
+
+// What a secret that is not used stands for now.
+func (q *Queries) Write(ctx context.Context, arg WriteParams) (int64, error) {
+	result, err := q.db.Exec(ctx, write,
+		arg.Payload,
+		arg.OrganizationID,
+		arg.Purpose,
+		arg.Digest,
+		arg.Now,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }

@@ -21,6 +21,15 @@ func (q *Queries) ClearOrigins(ctx context.Context, organizationID id.Organizati
 	return err
 }
 
+const clearRedirects = `-- name: ClearRedirects :exec
+DELETE FROM organization_redirects WHERE organization_id = $1
+`
+
+func (q *Queries) ClearRedirects(ctx context.Context, organizationID id.Organization) error {
+	_, err := q.db.Exec(ctx, clearRedirects, organizationID)
+	return err
+}
+
 const get = `-- name: Get :one
 SELECT id, slug, name, platform, state, settings, created_at, updated_at, account_number, profile, machine_credential FROM organizations WHERE id = $1
 `
@@ -60,6 +69,15 @@ INSERT INTO organization_origins (organization_id, origin) VALUES ($1, $2)
 
 func (q *Queries) InsertOrigin(ctx context.Context, organizationID id.Organization, origin string) error {
 	_, err := q.db.Exec(ctx, insertOrigin, organizationID, origin)
+	return err
+}
+
+const insertRedirect = `-- name: InsertRedirect :exec
+INSERT INTO organization_redirects (organization_id, uri) VALUES ($1, $2)
+`
+
+func (q *Queries) InsertRedirect(ctx context.Context, organizationID id.Organization, uri string) error {
+	_, err := q.db.Exec(ctx, insertRedirect, organizationID, uri)
 	return err
 }
 

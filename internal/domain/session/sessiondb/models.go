@@ -26,4 +26,6 @@ type Session struct {
 	Fingerprint       string
 	Address           string
 	Amr               string
+	ConnectionID      id.Connection
+	UpstreamSession   string
 }

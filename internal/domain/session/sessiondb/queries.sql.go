@@ -68,6 +68,49 @@ func (q *Queries) EndByUser(ctx context.Context, arg EndByUserParams) ([]id.Sess
 	return items, nil
 }
 
+const endOfConnection = `-- name: EndOfConnection :many
+UPDATE sessions SET state = 'ended', end_reason = $1, ended_at = $2
+WHERE organization_id = $3 AND connection_id = $4 AND state = 'active' AND user_id = $5
+  AND (CAST($6 AS TEXT) = '' OR upstream_session = $6) RETURNING id
+`
+
+type EndOfConnectionParams struct {
+	Reason          string
+	Now             sqldb.Millis
+	OrganizationID  id.Organization
+	ConnectionID    id.Connection
+	UserID          id.User
+	UpstreamSession string
+}
+
+// Those that a provider names: by its own name of the session, or by whose they are.
+func (q *Queries) EndOfConnection(ctx context.Context, arg EndOfConnectionParams) ([]id.Session, error) {
+	rows, err := q.db.Query(ctx, endOfConnection,
+		arg.Reason,
+		arg.Now,
+		arg.OrganizationID,
+		arg.ConnectionID,
+		arg.UserID,
+		arg.UpstreamSession,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []id.Session{}
+	for rows.Next() {
+		var id id.Session
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const endOldest = `-- name: EndOldest :many
 UPDATE sessions SET state = 'ended', end_reason = 'session_limit', ended_at = $1
 WHERE sessions.organization_id = $2 AND sessions.user_id = $3 AND sessions.state = 'active' AND sessions.expires_at > $1 AND sessions.id NOT IN (
@@ -169,7 +212,7 @@ func (q *Queries) Extend(ctx context.Context, arg ExtendParams) (int64, error) {
 }
 
 const get = `-- name: Get :one
-SELECT organization_id, id, user_id, state, end_reason, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, ended_at, device, fingerprint, address, amr FROM sessions WHERE organization_id = $1 AND id = $2
+SELECT organization_id, id, user_id, state, end_reason, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, ended_at, device, fingerprint, address, amr, connection_id, upstream_session FROM sessions WHERE organization_id = $1 AND id = $2
 `
 
 func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id.Session) (Session, error) {
@@ -192,13 +235,15 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id
 		&i.Fingerprint,
 		&i.Address,
 		&i.Amr,
+		&i.ConnectionID,
+		&i.UpstreamSession,
 	)
 	return i, err
 }
 
 const insert = `-- name: Insert :exec
-INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address, amr)
-VALUES ($1, $2, $3, 'active', $4, $5, $6, $6, $7, $8, $9, $10, $11, $12)
+INSERT INTO sessions (organization_id, id, user_id, state, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, device, fingerprint, address, amr, connection_id, upstream_session)
+VALUES ($1, $2, $3, 'active', $4, $5, $6, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 `
 
 type InsertParams struct {
@@ -214,6 +259,8 @@ type InsertParams struct {
 	Fingerprint       string
 	Address           string
 	Amr               string
+	ConnectionID      id.Connection
+	UpstreamSession   string
 }
 
 func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
@@ -230,12 +277,14 @@ func (q *Queries) Insert(ctx context.Context, arg InsertParams) error {
 		arg.Fingerprint,
 		arg.Address,
 		arg.Amr,
+		arg.ConnectionID,
+		arg.UpstreamSession,
 	)
 	return err
 }
 
 const listByUser = `-- name: ListByUser :many
-SELECT organization_id, id, user_id, state, end_reason, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, ended_at, device, fingerprint, address, amr FROM sessions WHERE organization_id = $1 AND user_id = $2 AND state = 'active' AND expires_at > $3 AND id > $4
+SELECT organization_id, id, user_id, state, end_reason, sliding, auth_time, created_at, last_used_at, expires_at, absolute_expires_at, ended_at, device, fingerprint, address, amr, connection_id, upstream_session FROM sessions WHERE organization_id = $1 AND user_id = $2 AND state = 'active' AND expires_at > $3 AND id > $4
     AND (NOT sliding OR last_used_at > $5) AND created_at > $6
 ORDER BY id LIMIT CAST($7 AS BIGINT)
 `
@@ -284,6 +333,8 @@ func (q *Queries) ListByUser(ctx context.Context, arg ListByUserParams) ([]Sessi
 			&i.Fingerprint,
 			&i.Address,
 			&i.Amr,
+			&i.ConnectionID,
+			&i.UpstreamSession,
 		); err != nil {
 			return nil, err
 		}

@@ -52,5 +52,6 @@ type User struct {
 	MfaExempt         bool
 	SecondFactors     string
 	MfaRequired       bool
+	BreakGlass        bool
 	EmailVerified     bool
 }

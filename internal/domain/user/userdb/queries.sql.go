@@ -65,7 +65,7 @@ func (q *Queries) DeleteTeam(ctx context.Context, organizationID id.Organization
 }
 
 const get = `-- name: Get :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, email_verified FROM users WHERE organization_id = $1 AND id = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, break_glass, email_verified FROM users WHERE organization_id = $1 AND id = $2
 `
 
 func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id.User) (User, error) {
@@ -89,13 +89,14 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id
 		&i.MfaExempt,
 		&i.SecondFactors,
 		&i.MfaRequired,
+		&i.BreakGlass,
 		&i.EmailVerified,
 	)
 	return i, err
 }
 
 const getByEmail = `-- name: GetByEmail :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, email_verified FROM users WHERE organization_id = $1 AND email_key = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, break_glass, email_verified FROM users WHERE organization_id = $1 AND email_key = $2
 `
 
 func (q *Queries) GetByEmail(ctx context.Context, organizationID id.Organization, emailKey string) (User, error) {
@@ -119,13 +120,14 @@ func (q *Queries) GetByEmail(ctx context.Context, organizationID id.Organization
 		&i.MfaExempt,
 		&i.SecondFactors,
 		&i.MfaRequired,
+		&i.BreakGlass,
 		&i.EmailVerified,
 	)
 	return i, err
 }
 
 const getByUsername = `-- name: GetByUsername :one
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, email_verified FROM users WHERE organization_id = $1 AND username_key = $2
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, break_glass, email_verified FROM users WHERE organization_id = $1 AND username_key = $2
 `
 
 func (q *Queries) GetByUsername(ctx context.Context, organizationID id.Organization, usernameKey string) (User, error) {
@@ -149,6 +151,7 @@ func (q *Queries) GetByUsername(ctx context.Context, organizationID id.Organizat
 		&i.MfaExempt,
 		&i.SecondFactors,
 		&i.MfaRequired,
+		&i.BreakGlass,
 		&i.EmailVerified,
 	)
 	return i, err
@@ -198,7 +201,7 @@ func (q *Queries) GetTeam(ctx context.Context, organizationID id.Organization, i
 }
 
 const hold = `-- name: Hold :one
-UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 RETURNING organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, email_verified
+UPDATE users SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 RETURNING organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, break_glass, email_verified
 `
 
 // Holds a user until the transaction ends and tells how it stands.
@@ -223,6 +226,7 @@ func (q *Queries) Hold(ctx context.Context, organizationID id.Organization, iD i
 		&i.MfaExempt,
 		&i.SecondFactors,
 		&i.MfaRequired,
+		&i.BreakGlass,
 		&i.EmailVerified,
 	)
 	return i, err
@@ -367,7 +371,7 @@ func (q *Queries) InsertTeam(ctx context.Context, arg InsertTeamParams) error {
 }
 
 const list = `-- name: List :many
-SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, email_verified FROM users
+SELECT organization_id, id, email, email_key, username, username_key, name, kind, role, state, password_hash, password_changed_at, created_at, updated_at, mfa_exempt, second_factors, mfa_required, break_glass, email_verified FROM users
 WHERE organization_id = $1 AND id > $2
   AND (CAST($3 AS TEXT) = '' OR state = $3)
   AND (CAST($4 AS TEXT) = '' OR role = $4)
@@ -418,6 +422,7 @@ func (q *Queries) List(ctx context.Context, arg ListParams) ([]User, error) {
 			&i.MfaExempt,
 			&i.SecondFactors,
 			&i.MfaRequired,
+			&i.BreakGlass,
 			&i.EmailVerified,
 		); err != nil {
 			return nil, err
@@ -474,7 +479,7 @@ func (q *Queries) ListInvitations(ctx context.Context, organizationID id.Organiz
 }
 
 const listMembers = `-- name: ListMembers :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.email_verified FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.break_glass, u.email_verified FROM team_members m JOIN users u ON u.organization_id = m.organization_id AND u.id = m.user_id
 WHERE m.organization_id = $1 AND m.team_id = $2 AND m.user_id > $3
 ORDER BY m.user_id LIMIT CAST($4 AS BIGINT)
 `
@@ -511,6 +516,7 @@ func (q *Queries) ListMembers(ctx context.Context, organizationID id.Organizatio
 			&i.MfaExempt,
 			&i.SecondFactors,
 			&i.MfaRequired,
+			&i.BreakGlass,
 			&i.EmailVerified,
 		); err != nil {
 			return nil, err
@@ -585,7 +591,7 @@ func (q *Queries) PendingInvitations(ctx context.Context, organizationID id.Orga
 }
 
 const platformByEmail = `-- name: PlatformByEmail :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.email_verified FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.email_verified DESC, u.id LIMIT 2
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.break_glass, u.email_verified FROM users u JOIN organizations o ON o.id = u.organization_id AND o.state <> 'deleted' WHERE u.email_key = $1 ORDER BY u.email_verified DESC, u.id LIMIT 2
 `
 
 func (q *Queries) PlatformByEmail(ctx context.Context, emailKey string) ([]User, error) {
@@ -615,6 +621,7 @@ func (q *Queries) PlatformByEmail(ctx context.Context, emailKey string) ([]User,
 			&i.MfaExempt,
 			&i.SecondFactors,
 			&i.MfaRequired,
+			&i.BreakGlass,
 			&i.EmailVerified,
 		); err != nil {
 			return nil, err
@@ -820,7 +827,7 @@ func (q *Queries) RolesInTeam(ctx context.Context, organizationID id.Organizatio
 }
 
 const search = `-- name: Search :many
-SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.email_verified, s.term FROM search_terms s CROSS JOIN users u
+SELECT u.organization_id, u.id, u.email, u.email_key, u.username, u.username_key, u.name, u.kind, u.role, u.state, u.password_hash, u.password_changed_at, u.created_at, u.updated_at, u.mfa_exempt, u.second_factors, u.mfa_required, u.break_glass, u.email_verified, s.term FROM search_terms s CROSS JOIN users u
 WHERE s.organization_id = $1 AND s.kind = 'user' AND (s.term, s.subject) > (CAST($2 AS TEXT), CAST($3 AS TEXT)) AND s.term < $4
   AND u.organization_id = $1 AND u.id = s.subject
   AND NOT EXISTS (SELECT 1 FROM search_terms e WHERE e.organization_id = $1 AND e.kind = 'user' AND e.subject = s.subject AND e.term >= $5 AND e.term < s.term)
@@ -885,6 +892,7 @@ func (q *Queries) Search(ctx context.Context, arg SearchParams) ([]SearchRow, er
 			&i.User.MfaExempt,
 			&i.User.SecondFactors,
 			&i.User.MfaRequired,
+			&i.User.BreakGlass,
 			&i.User.EmailVerified,
 			&i.Term,
 		); err != nil {

@@ -71,6 +71,18 @@ func Register[I, O any](a *API, route web.Route, op huma.Operation,
 	dropStatus(a.huma.OpenAPI(), route)
 }
 
+// Describe adds a route to the document that is served otherwise: one that a browser opens, and that answers with
+// redirects and pages.
+func (a *API) Describe(route web.Route, op huma.Operation) {
+	op.Method, op.Path, op.OperationID = route.Method, route.Pattern, operationID(route)
+	op.Tags = []string{strings.Split(strings.TrimPrefix(route.Pattern, "/v1/"), "/")[0]}
+	for _, name := range pathParameter.FindAllString(route.Pattern, -1) {
+		op.Parameters = append(op.Parameters, &huma.Param{Name: strings.Trim(name, "{}"), In: "path", Required: true,
+			Schema: &huma.Schema{Type: huma.TypeString}})
+	}
+	a.huma.OpenAPI().AddOperation(&op)
+}
+
 func hasInput[I any]() bool { return reflect.TypeFor[I]().NumField() > 0 }
 
 // dropStatus takes out huma's 422: invalid input is 400 here.

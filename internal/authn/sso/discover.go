@@ -1,0 +1,154 @@
+package sso
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"golang.org/x/oauth2"
+
+	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/core/fault"
+	"github.com/itsm-automation/gatehouse/internal/core/id"
+	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/connection"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
+	"github.com/itsm-automation/gatehouse/internal/domain/user"
+	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
+)
+
+func oauth2Challenge(verifier string) string { return oauth2.S256ChallengeFromVerifier(verifier) }
+
+func unreserved(s string) bool {
+	return strings.Trim(s, challengeAlphabet+".~") == ""
+}
+
+func isActive(u user.User) bool { return u.State == user.Active && u.Kind == user.Person }
+
+// purposeLink is that of an address with which somebody who is signed in links their identity.
+const purposeLink = "sso_link"
+
+// PrepareLink makes an address at which somebody who is signed in, and has proven so lately, proves who they are at a
+// provider too. What is linked is decided when the code is redeemed: whoever opens the address elsewhere links nothing.
+func (s *Service) PrepareLink(ctx context.Context, p principal.Principal, in Start) (handle secret.Secret,
+	until time.Time, err error) {
+	if err := in.check(); err != nil {
+		return handle, until, err
+	}
+	in.Tenant, in.Holder = login.Tenant{ID: p.Home}, p.UserID()
+	org, c, err := s.find(ctx, in)
+	if err != nil {
+		return handle, until, err
+	}
+	if !slices.Contains(org.Settings.RedirectURIs, in.RedirectURI) {
+		return handle, until, fault.Invalidf("redirectUri", "is not registered")
+	}
+	payload, err := json.Marshal(flow{Kind: c.Kind, Redirect: in.RedirectURI, State: in.State, Challenge: in.Challenge,
+		Holder: in.Holder})
+	if err != nil {
+		return handle, until, err
+	}
+	now := s.Now()
+	until = now.Add(RoundLifetime)
+	err = s.DB.Tx(ctx, p.Home, func(tx *sqldb.Tx) error {
+		handle, err = s.OneTime.Begin(ctx, tx, p.Home, purposeLink, "", string(c.ID), string(payload), now, until)
+		return err
+	})
+	return handle, until, err
+}
+
+// BeginLink sends a browser with the handle of a link to the provider, once.
+func (s *Service) BeginLink(ctx context.Context, handle, browser secret.Secret, source principal.Source) (Begun,
+	error) {
+	found, err := s.OneTime.Look(ctx, purposeLink, handle, s.Now())
+	if fault.Is(err, fault.Unauthenticated) {
+		return Begun{}, errRound()
+	}
+	if err != nil {
+		return Begun{}, err
+	}
+	var f flow
+	if err := json.Unmarshal([]byte(found.Payload), &f); err != nil {
+		return Begun{}, fmt.Errorf("link of an identity: %w", err)
+	}
+	c, err := s.Connections.Facts(ctx, found.Organization, id.Connection(found.Subject))
+	if err != nil {
+		return Begun{}, unknown(err)
+	}
+	if c.State != connection.Active {
+		return Begun{}, errUnknown()
+	}
+	if err := s.admit(ctx, c, source); err != nil {
+		return Begun{}, err
+	}
+	err = s.DB.Tx(ctx, found.Organization, func(tx *sqldb.Tx) error {
+		_, err := s.OneTime.Consume(ctx, tx, found.Organization, purposeLink, handle, s.Now())
+		return err
+	})
+	if fault.Is(err, fault.Unauthenticated) {
+		return Begun{}, errRound()
+	}
+	if err != nil {
+		return Begun{}, err
+	}
+	return s.send(ctx, c, f, browser)
+}
+
+// link makes the identity that was proven the user's who began it.
+func (s *Service) link(ctx context.Context, org id.Organization, u id.User, h handover, source principal.Source) error {
+	c, err := s.Connections.Facts(ctx, org, h.Connection)
+	if err != nil {
+		return err
+	}
+	_, err = s.Connections.Admit(ctx, connection.Attempt{Connection: c, Person: *h.Person, Holder: u, Source: source})
+	return err
+}
+
+// Unlink takes the identity of a user at a connection away and ends the sessions that began with it. It needs
+// sso:update:all and no fewer rights than theirs.
+func (s *Service) Unlink(ctx context.Context, p principal.Principal, c id.Connection, u id.User) error {
+	return s.Connections.Unlink(ctx, p, c, u, func(tx *sqldb.Tx) error {
+		_, err := s.Sessions.EndUpstream(ctx, tx, p.Organization, c, u, "", "identity_unlinked")
+		return err
+	})
+}
+
+// Realm is where the people of a domain sign in.
+type Realm struct {
+	Found        bool
+	Organization string // slug
+	Kind         connection.Kind
+	Connection   string
+	Required     bool // passwords do not work for them
+}
+
+// Discover tells where the people of an address's domain sign in. It looks at the domain alone: whether there is such
+// an account changes nothing.
+func (s *Service) Discover(ctx context.Context, email string) (Realm, error) {
+	key, err := user.CheckAddress(email)
+	if err != nil {
+		return Realm{}, err
+	}
+	_, domain, _ := strings.Cut(key, "@")
+	d, err := s.Connections.ByDomain(ctx, domain)
+	if fault.Is(err, fault.NotFound) || err == nil && d.Connection == "" {
+		return Realm{}, nil
+	}
+	if err != nil {
+		return Realm{}, err
+	}
+	org, err := s.Organizations.Facts(ctx, d.Organization)
+	if err != nil {
+		return Realm{}, err
+	}
+	c, err := s.Connections.Facts(ctx, d.Organization, d.Connection)
+	if fault.Is(err, fault.NotFound) || err == nil && (c.State != connection.Active ||
+		org.State != organization.Active) {
+		return Realm{}, nil
+	}
+	return Realm{true, org.Slug, c.Kind, string(c.ID), d.Enforced}, err
+}

@@ -1,0 +1,94 @@
+-- name: Insert :exec
+INSERT INTO connections (organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at)
+VALUES (@organization_id, @id, @kind, @name, 'draft', @issuer, @settings, @secrets, @ceiling, @created_by, @created_at, @created_at);
+
+-- name: Get :one
+SELECT * FROM connections WHERE organization_id = $1 AND id = $2;
+
+-- name: PlatformOrganization :one
+SELECT c.organization_id FROM connections c WHERE c.id = $1;
+
+-- name: List :many
+SELECT * FROM connections WHERE organization_id = @organization_id AND id > @after ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: Count :one
+SELECT count(*) FROM connections WHERE organization_id = $1;
+
+-- name: ActiveOfKind :many
+SELECT c.id FROM connections c WHERE c.organization_id = @organization_id AND c.kind = @kind AND c.state = 'active' ORDER BY c.id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: PlatformByRedirect :many
+-- Organizations that registered a redirect_uri and have an active connection of a kind: two are as many as it takes to be ambiguous.
+SELECT r.organization_id FROM organization_redirects r JOIN organizations o ON o.id = r.organization_id AND o.state = 'active'
+WHERE r.uri = @uri AND EXISTS (SELECT 1 FROM connections c WHERE c.organization_id = r.organization_id AND c.kind = @kind AND c.state = 'active')
+ORDER BY r.organization_id LIMIT 2;
+
+-- name: Update :execrows
+UPDATE connections SET name = @name, state = @state, issuer = @issuer, settings = @settings, secrets = @secrets, ceiling = @ceiling, updated_at = @now,
+    ended_at = @ended_at
+WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
+
+-- name: HoldActive :execrows
+-- Changes nothing, and holds a connection that is active until the transaction ends.
+UPDATE connections SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 AND state = 'active';
+
+-- name: Delete :execrows
+DELETE FROM connections WHERE organization_id = $1 AND id = $2;
+
+-- name: LeaveDomains :many
+-- Domains lose the connection that they led to.
+UPDATE domains SET connection_id = '', enforced = FALSE WHERE organization_id = @organization_id AND connection_id = @connection_id RETURNING name;
+
+-- name: InsertDomain :exec
+INSERT INTO domains (organization_id, name, state, challenge, created_by, created_at, updated_at)
+VALUES (@organization_id, @name, 'pending', @challenge, @created_by, @created_at, @created_at);
+
+-- name: GetDomain :one
+SELECT * FROM domains WHERE organization_id = $1 AND name = $2;
+
+-- name: ListDomains :many
+SELECT * FROM domains WHERE organization_id = @organization_id AND name > @after ORDER BY name LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: CountDomains :one
+SELECT count(*) FROM domains WHERE organization_id = $1;
+
+-- name: PlatformVerifiedDomain :one
+SELECT * FROM domains WHERE name = $1 AND state = 'verified';
+
+-- name: UpdateDomain :execrows
+UPDATE domains SET state = @state, connection_id = @connection_id, enforced = @enforced, verified_at = @verified_at, checked_at = @checked_at,
+    missing_since = @missing_since, updated_at = @now
+WHERE organization_id = @organization_id AND name = @name AND updated_at = @was;
+
+-- name: DeleteDomain :execrows
+DELETE FROM domains WHERE organization_id = $1 AND name = $2;
+
+-- name: PlatformDomainsDue :many
+SELECT * FROM domains WHERE state = 'verified' AND checked_at < @before ORDER BY checked_at, organization_id, name LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: EnforcedDomains :many
+SELECT d.name FROM domains d WHERE d.organization_id = $1 AND d.state = 'verified' AND d.enforced ORDER BY d.name;
+
+-- name: InsertIdentity :exec
+INSERT INTO identities (organization_id, connection_id, subject, user_id, group_names, groups_at, created_at, last_used_at)
+VALUES (@organization_id, @connection_id, @subject, @user_id, @group_names, @groups_at, @created_at, @created_at);
+
+-- name: GetIdentity :one
+SELECT * FROM identities WHERE organization_id = $1 AND connection_id = $2 AND subject = $3;
+
+-- name: IdentityOfUser :one
+SELECT * FROM identities WHERE organization_id = $1 AND user_id = $2 AND connection_id = $3;
+
+-- name: IdentitiesOfUser :many
+SELECT * FROM identities WHERE organization_id = $1 AND user_id = $2 ORDER BY connection_id;
+
+-- name: ListIdentities :many
+SELECT * FROM identities WHERE organization_id = @organization_id AND connection_id = @connection_id AND subject > @after
+ORDER BY subject LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: UseIdentity :execrows
+UPDATE identities SET last_used_at = @now, group_names = @group_names, groups_at = @groups_at
+WHERE organization_id = @organization_id AND connection_id = @connection_id AND subject = @subject AND user_id = @user_id;
+
+-- name: DeleteIdentity :execrows
+DELETE FROM identities WHERE organization_id = $1 AND connection_id = $2 AND user_id = $3;
