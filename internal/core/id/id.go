@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/oklog/ulid/v2"
@@ -68,23 +69,40 @@ type ID interface {
 	Prefix() string
 }
 
-// Entropy is unpredictable and increases within a millisecond, so ids sort by the moment they were made. Those of other
-// moments than now have their own: one that is asked for two moments in turn begins anew each time.
+// source is unpredictable and increases within a millisecond.
+type source struct {
+	mu      sync.Mutex
+	entropy *ulid.MonotonicEntropy
+	last    uint64 // the millisecond of the last one
+}
+
+// Ids sort by the moment they were made. Those of other moments than now have a source of their own: one that is asked
+// for two moments in turn begins anew each time.
 var (
-	ofNow    = &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}
-	ofMoment = &ulid.LockedMonotonicReader{MonotonicReader: ulid.Monotonic(rand.Reader, 0)}
+	ofNow    = source{entropy: ulid.Monotonic(rand.Reader, 0)}
+	ofMoment = source{entropy: ulid.Monotonic(rand.Reader, 0)}
 )
 
-// New makes a fresh identifier.
-func New[T ID]() T { return at[T](time.Now(), ofNow) }
+// New makes a fresh identifier. Those of one process increase.
+func New[T ID]() T {
+	ofNow.mu.Lock()
+	defer ofNow.mu.Unlock()
+	// whoever read the clock first may come second
+	ofNow.last = max(ofNow.last, ulid.Timestamp(time.Now()))
+	return next[T](ofNow.last, ofNow.entropy)
+}
 
 // At makes a fresh identifier of something that happened at a moment: among those of its kind it sorts there, to the
 // millisecond, and in the order in which they were made within one.
-func At[T ID](moment time.Time) T { return at[T](moment, ofMoment) }
+func At[T ID](moment time.Time) T {
+	ofMoment.mu.Lock()
+	defer ofMoment.mu.Unlock()
+	return next[T](ulid.Timestamp(moment), ofMoment.entropy)
+}
 
-func at[T ID](at time.Time, entropy *ulid.LockedMonotonicReader) T {
+func next[T ID](ms uint64, entropy *ulid.MonotonicEntropy) T {
 	var zero T
-	u, err := ulid.New(ulid.Timestamp(at), entropy)
+	u, err := ulid.New(ms, entropy)
 	if err != nil { // 2^80 ids in one millisecond, or no randomness: neither can be gone on from
 		panic(fmt.Sprintf("id: %v", err))
 	}
