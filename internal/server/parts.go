@@ -233,7 +233,8 @@ const domainsAtOnce = 200
 func companyPart(_ context.Context, s *Server) error {
 	s.SSO = sso.New(sso.Deps{DB: s.DB, Now: s.now, Log: s.log, PublicURL: s.Public, Organizations: s.Organizations,
 		Users: s.Users, Connections: s.Connections, OneTime: s.OneTime, Login: s.Login, Limiter: s.Limiter,
-		Sessions: s.Sessions, OpenID: upstream.NewOpenID(s.outbound, s.options.Providers, s.now, s.log)})
+		Sessions: s.Sessions, OpenID: upstream.NewOpenID(s.outbound, s.options.Providers, s.now, s.log),
+		SAML: upstream.NewSAML(s.outbound, s.Public, s.now, s.log)})
 	return nil
 }
 

@@ -3,10 +3,12 @@ package idptest
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"html"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -129,6 +131,38 @@ func (p Page) AtApp() bool { return strings.HasPrefix(p.URL.String(), App) }
 
 // Get is a parameter of the address.
 func (p Page) Get(name string) string { return p.URL.Query().Get(name) }
+
+var (
+	formAction = regexp.MustCompile(`(?is)<form[^>]*action="([^"]*)"`)
+	formInput  = regexp.MustCompile(`(?is)<input[^>]*>`)
+	inputName  = regexp.MustCompile(`(?is)\bname="([^"]*)"`)
+	inputValue = regexp.MustCompile(`(?is)\bvalue="([^"]*)"`)
+)
+
+// Form reads the first form of a page: where it goes, and what is in it.
+func (p Page) Form() (action string, values url.Values) {
+	m := formAction.FindStringSubmatch(p.Body)
+	if m == nil {
+		return "", nil
+	}
+	to, err := p.URL.Parse(html.UnescapeString(m[1]))
+	if err != nil {
+		return "", nil
+	}
+	values = url.Values{}
+	for _, input := range formInput.FindAllString(p.Body, -1) {
+		name, value := inputName.FindStringSubmatch(input), inputValue.FindStringSubmatch(input)
+		if name == nil {
+			continue
+		}
+		text := ""
+		if value != nil {
+			text = html.UnescapeString(value[1])
+		}
+		values.Set(html.UnescapeString(name[1]), text)
+	}
+	return to.String(), values
+}
 
 // Verifier is what an application that begins a sign-in keeps.
 const Verifier = "an-application-keeps-this-to-itself-0123456789"

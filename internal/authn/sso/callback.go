@@ -29,8 +29,9 @@ type Return struct {
 	State   secret.Secret
 	Browser secret.Secret
 	Code    upstream.CodeResponse
-	Error   string // what the provider says went wrong (RFC 6749 §4.1.2.1)
-	Detail  string // in its own words: for the log alone
+	SAML    *upstream.Response // instead of Code
+	Error   string             // what the provider says went wrong (RFC 6749 §4.1.2.1)
+	Detail  string             // in its own words: for the log alone
 	Source  principal.Source
 }
 
@@ -73,7 +74,7 @@ func (s *Service) Finish(ctx context.Context, in Return) (Landing, error) {
 	if err != nil {
 		return Landing{}, err
 	}
-	f.Round.State = in.State.Reveal()
+	f.Round.State, f.Round.Request = in.State.Reveal(), upstream.RequestID(in.State.Reveal())
 	r := round{s, f, in, found.Organization, id.Connection(found.Subject)}
 	if f.Test != "" {
 		return r.test(ctx)
@@ -148,7 +149,15 @@ func (r round) answer(ctx context.Context, c connection.Connection) (upstream.An
 	if r.in.Error != "" {
 		return upstream.Answer{}, &providerError{r.in.Error, r.in.Detail}
 	}
-	return r.OpenID.Finish(ctx, c, r.Round, r.in.Code)
+	if (c.Kind == connection.SAML) != (r.in.SAML != nil) {
+		return upstream.Answer{}, errOff() // the answer of another protocol
+	}
+	if r.in.SAML == nil {
+		return r.OpenID.Finish(ctx, c, r.Round, r.in.Code)
+	}
+	return r.SAML.Finish(c, r.Round, *r.in.SAML, func(id string, until time.Time) (bool, error) {
+		return r.OneTime.Mark(ctx, r.org, "saml_assertion", string(c.ID), id, r.Now(), until)
+	})
 }
 
 // handover is what a code stands for.

@@ -3,6 +3,7 @@ package sso
 import (
 	"context"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/authn/upstream"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
@@ -115,6 +117,76 @@ func (s *Service) Unlink(ctx context.Context, p principal.Principal, c id.Connec
 		_, err := s.Sessions.EndUpstream(ctx, tx, p.Organization, c, u, "", "identity_unlinked")
 		return err
 	})
+}
+
+// Describe reads the metadata of a SAML connection's provider, before the connection is written down.
+func (s *Service) Describe(ctx context.Context, a *connection.Assertion) error {
+	if a == nil || a.Metadata == "" && a.MetadataURL == "" {
+		return nil // what is missing is named with the rest
+	}
+	if err := s.SAML.Describe(ctx, a); err != nil {
+		field := "saml.metadata"
+		if a.MetadataURL != "" {
+			field = "saml.metadataUrl"
+		}
+		return fault.Invalidf(field, "%v", err)
+	}
+	return nil
+}
+
+// Metadata is what this server says about itself to SAML providers: to that of a connection, or to all alike.
+func (s *Service) Metadata(ctx context.Context, c id.Connection) ([]byte, error) {
+	if c == "" {
+		return s.SAML.SharedMetadata(s.PublicURL.String() + SharedCallback(connection.SAML))
+	}
+	found, err := s.Connections.Find(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if found.Kind != connection.SAML {
+		return nil, fault.NotFoundf("There is no such connection.")
+	}
+	return s.SAML.OwnMetadata(found, s.Callback(found))
+}
+
+// Unsolicited is a SAML answer that nobody here asked for, as of a sign-in that began at the provider. It signs nobody
+// in: whoever gets somebody's browser to post one could else sign them in as another. Where a connection has an address
+// for it, and the answer is good, the browser is led there, to begin a sign-in of its own.
+func (s *Service) Unsolicited(ctx context.Context, own id.Connection, res upstream.Response) (string, error) {
+	var c connection.Connection
+	var err error
+	if own != "" {
+		c, err = s.Connections.Find(ctx, own)
+	} else {
+		c, err = s.Connections.ByIssuer(ctx, res.Issuer, connection.SAML)
+	}
+	if fault.Is(err, fault.NotFound) {
+		return "", errUnknown()
+	}
+	if err != nil {
+		return "", err
+	}
+	org, err := s.Organizations.Facts(ctx, c.Organization)
+	if err != nil {
+		return "", err
+	}
+	if c.Kind != connection.SAML || c.State != connection.Active || org.State != organization.Active ||
+		c.OwnAddress != (own != "") || c.Assertion.StartURL == "" {
+		return "", errUnknown()
+	}
+	if err := s.SAML.Unsolicited(c, s.Callback(c), res); err != nil {
+		s.Log.InfoContext(ctx, "an answer that nobody asked for was refused", "connection", c.ID, "why", err)
+		return "", errUnknown()
+	}
+	u, err := url.Parse(c.Assertion.StartURL)
+	if err != nil {
+		return "", fmt.Errorf("start of a sign-in: %w", err)
+	}
+	q := u.Query()
+	q.Set("organization", org.Slug)
+	q.Set("connection", string(c.ID))
+	u.RawQuery = q.Encode()
+	return u.String(), nil
 }
 
 // Realm is where the people of a domain sign in.

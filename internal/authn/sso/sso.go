@@ -50,6 +50,7 @@ type Deps struct {
 	Limiter       *ratelimit.Limiter
 	Sessions      *session.Service
 	OpenID        *upstream.OpenID
+	SAML          *upstream.SAML
 }
 
 // Service signs people in through their company's provider.
@@ -105,7 +106,7 @@ type Start struct {
 
 // Begun sends the browser to the provider.
 type Begun struct {
-	URL     string
+	upstream.Sent
 	Browser secret.Secret // what it must bring back, as a cookie
 }
 
@@ -264,8 +265,13 @@ func (s *Service) send(ctx context.Context, c connection.Connection, f flow, bro
 	if err != nil {
 		return Begun{}, err
 	}
-	f.Round.State = handle.Reveal()
-	to, err := s.OpenID.Begin(ctx, c, f.Round)
+	f.Round.State, f.Round.Request = handle.Reveal(), upstream.RequestID(handle.Reveal())
+	var to upstream.Sent
+	if c.Kind == connection.SAML {
+		to, err = s.SAML.Begin(c, f.Round)
+	} else {
+		to.URL, err = s.OpenID.Begin(ctx, c, f.Round)
+	}
 	return Begun{to, browser}, told(err)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/connection"
+	"github.com/itsm-automation/gatehouse/internal/platform/outbound"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
@@ -206,7 +207,7 @@ func resultOf(c connection.Connection, a upstream.Answer, err error) TestResult 
 		res.State, res.Checks = "failed", failed.Checks
 	case errors.As(err, &unreachable):
 		res.State = "failed"
-		res.Checks = append(res.Checks, upstream.Check{Name: "reachable", Found: unreachable.Error(),
+		res.Checks = append(res.Checks, upstream.Check{Name: "reachable", Found: outbound.Plainly(unreachable.Cause),
 			Remedy: "This server must reach the provider over https, and the provider's documents must be as the " +
 				"connection says."})
 	case errors.As(err, &said):

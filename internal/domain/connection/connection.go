@@ -16,6 +16,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/jwt"
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
+	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 )
 
 // Kind of connection: which provider, and with that which protocol (A19).
@@ -94,14 +95,24 @@ type OpenID struct {
 
 // Assertion is a provider that speaks SAML 2.0.
 type Assertion struct {
-	MetadataURL     string `json:"metadataUrl,omitempty" maxLength:"1000" doc:"Where the provider's metadata is read, again and again; https"`
-	Metadata        string `json:"metadata,omitempty" maxLength:"300000" doc:"The provider's metadata as XML, where it has no address"`
-	SignRequests    bool   `json:"signRequests,omitempty" doc:"Sign what is asked of the provider"`
-	IdPInitiated    bool   `json:"idpInitiated,omitempty" doc:"Take answers that nobody asked for. Whoever gets somebody to open a page can sign them in as another; leave it off"`
-	NameIDFormat    string `json:"nameIdFormat,omitempty" maxLength:"200" doc:"Which form of NameID is asked for; unspecified if left out"`
-	OwnEntityID     bool   `json:"ownEntityId,omitempty" doc:"This server names itself to the provider with an entityID of this connection alone"`
-	AllowSHA1Until  string `json:"allowSha1Until,omitempty" maxLength:"10" doc:"A day (2027-01-31) until which signatures with SHA-1 are taken, for a provider that is being changed"`
-	RequireResponse bool   `json:"requireSignedResponse,omitempty" doc:"Take no answer of which only the assertion is signed"`
+	MetadataURL    string `json:"metadataUrl,omitempty" maxLength:"1000" doc:"Where the provider's metadata is read, again and again; https"`
+	Metadata       string `json:"metadata,omitempty" maxLength:"300000" doc:"The provider's metadata as XML, where it has no address"`
+	SignRequests   bool   `json:"signRequests,omitempty" doc:"Sign what is asked of the provider"`
+	StartURL       string `json:"startUrl,omitempty" maxLength:"1000" doc:"Where an answer leads that nobody here asked for (a sign-in that began at the provider): the application's own address that begins a sign-in. Empty: such answers are refused. They never sign anybody in by themselves"`
+	NameIDFormat   string `json:"nameIdFormat,omitempty" maxLength:"200" doc:"Which form of NameID is asked for; unspecified if left out"`
+	OwnEntityID    bool   `json:"ownEntityId,omitempty" doc:"This server names itself to the provider with an entityID of this connection alone"`
+	AllowSHA1Until string `json:"allowSha1Until,omitempty" maxLength:"10" doc:"A day (2027-01-31) until which signatures with SHA-1 are taken, for a provider that is being changed"`
+
+	// read from the metadata
+	EntityID     string        `json:"entityId,omitempty" readOnly:"true" maxLength:"1024" doc:"What the provider calls itself"`
+	SignInURL    string        `json:"signInUrl,omitempty" readOnly:"true" doc:"Where people are sent"`
+	Certificates []Certificate `json:"certificates,omitempty" readOnly:"true" nullable:"false" doc:"Its keys: each may sign"`
+}
+
+// Certificate is a key of a SAML provider. Its date is told, and not held against it.
+type Certificate struct {
+	Fingerprint string    `json:"fingerprint" doc:"SHA-256 of the certificate"`
+	NotAfter    time.Time `json:"notAfter"`
 }
 
 // Mapping says where in an answer things stand. Each entry is a path: the name of a claim and, inside it, of its
@@ -351,8 +362,13 @@ func (s Secrets) check(w *faults, authentication string) {
 }
 
 func (a *Assertion) check(w *faults, allowed func(string) error) {
-	if (a.MetadataURL == "") == (a.Metadata == "") {
-		w.add("saml.metadataUrl", "or metadata is required, and only one of them")
+	if a.Metadata == "" || a.EntityID == "" {
+		w.add("saml.metadata", "or metadataUrl is required")
+	}
+	if a.StartURL != "" {
+		if err := organization.CheckRedirect(a.StartURL); err != nil {
+			w.add("saml.startUrl", "%v", err)
+		}
 	}
 	if a.MetadataURL != "" {
 		if err := allowed(a.MetadataURL); err != nil {

@@ -17,6 +17,10 @@ SELECT count(*) FROM connections WHERE organization_id = $1;
 -- name: ActiveOfKind :many
 SELECT c.id FROM connections c WHERE c.organization_id = @organization_id AND c.kind = @kind AND c.state = 'active' ORDER BY c.id LIMIT CAST(@row_limit AS BIGINT);
 
+-- name: PlatformByIssuer :many
+-- Active connections to one provider: two are as many as it takes to be ambiguous.
+SELECT c.organization_id, c.id FROM connections c WHERE c.issuer = @issuer AND c.kind = @kind AND c.state = 'active' LIMIT 2;
+
 -- name: PlatformByRedirect :many
 -- Organizations that registered a redirect_uri and have an active connection of a kind: two are as many as it takes to be ambiguous.
 SELECT r.organization_id FROM organization_redirects r JOIN organizations o ON o.id = r.organization_id AND o.state = 'active'

@@ -166,6 +166,21 @@ func (s *Service) OnlyActive(ctx context.Context, org id.Organization, kind Kind
 	return s.Facts(ctx, org, ids[0])
 }
 
+// ByIssuer gives the only active connection of a kind to a provider, over all organizations, or NotFound for none and
+// for
+// several.
+func (s *Service) ByIssuer(ctx context.Context, issuer string, kind Kind) (Connection, error) {
+	rows, err := connectiondb.New(s.DB.Platform("whose provider answered")).
+		PlatformByIssuer(ctx, issuer, string(kind))
+	if err != nil {
+		return Connection{}, fmt.Errorf("connections by issuer: %w", err)
+	}
+	if len(rows) != 1 {
+		return Connection{}, errNone()
+	}
+	return s.Facts(ctx, rows[0].OrganizationID, rows[0].ID)
+}
+
 // ByRedirect gives the only organization that registered a redirect_uri and has an active connection of a kind.
 func (s *Service) ByRedirect(ctx context.Context, uri string, kind Kind) (id.Organization, error) {
 	orgs, err := connectiondb.New(s.DB.Platform("whose redirect_uri this is")).
@@ -316,8 +331,11 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, c Connectio
 
 // issuer is what the provider calls itself, as far as the settings say.
 func (c Connection) issuer() string {
-	if c.OpenID != nil {
+	switch {
+	case c.OpenID != nil:
 		return c.OpenID.Issuer
+	case c.Assertion != nil:
+		return c.Assertion.EntityID
 	}
 	return ""
 }

@@ -27,6 +27,8 @@ type ConnectionBody struct {
 	OwnAddress   bool                    `json:"ownAddress" doc:"The provider answers at an address of this connection alone"`
 	Ceiling      string                  `json:"ceiling" doc:"The role of whoever last decided on roles: nobody comes in who may do more"`
 	CallbackURL  string                  `json:"callbackUrl" doc:"What the provider must know as redirect address (saml: assertion consumer service)"`
+	OwnEntityID  string                  `json:"serviceProviderEntityId,omitempty" doc:"saml: what this server calls itself to the provider"`
+	MetadataURL  string                  `json:"serviceProviderMetadataUrl,omitempty" doc:"saml: this server's metadata for the connection, with its keys"`
 	HasSecret    bool                    `json:"hasClientSecret"`
 	CreatedAt    time.Time               `json:"createdAt"`
 	CreatedBy    string                  `json:"createdBy"`
@@ -34,25 +36,16 @@ type ConnectionBody struct {
 }
 
 func (a *routes) showConnection(c connection.Connection) ConnectionBody {
-	return ConnectionBody{
-		string(c.ID),
-		string(c.Kind),
-		c.Name,
-		string(c.State),
-		c.OpenID,
-		c.Assertion,
-		c.Mapping,
-		c.Roles,
-		c.Provisioning,
-		c.Trust,
-		c.OwnAddress,
-		c.Ceiling,
-		a.SSO.Callback(c),
-		!c.Secrets.ClientSecret.IsZero(),
-		c.CreatedAt,
-		c.CreatedBy,
-		c.UpdatedAt,
+	b := ConnectionBody{ID: string(c.ID), Kind: string(c.Kind), Name: c.Name, State: string(c.State), OpenID: c.OpenID,
+		SAML: c.Assertion, Mapping: c.Mapping, Roles: c.Roles, Provisioning: c.Provisioning, Trust: c.Trust,
+		OwnAddress: c.OwnAddress, Ceiling: c.Ceiling, CallbackURL: a.SSO.Callback(c),
+		HasSecret: !c.Secrets.ClientSecret.IsZero(), CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy,
+		UpdatedAt: c.UpdatedAt}
+	if c.Kind == connection.SAML {
+		b.OwnEntityID = a.SSO.SAML.EntityID(c)
+		b.MetadataURL = a.PublicURL.String() + "/v1/auth/sso/connections/" + string(c.ID) + "/metadata"
 	}
+	return b
 }
 
 func (a *routes) registerConnections() {
@@ -159,6 +152,11 @@ func (a *routes) createConnection(ctx context.Context, c v1.Call,
 	in *createConnectionInput) (*v1.CreatedOutput[ConnectionBody], error) {
 	n := connection.Connection{Kind: connection.Kind(in.Body.Kind), Name: in.Body.Name}
 	in.Body.apply(&n)
+	if n.Kind == connection.SAML {
+		if err := a.SSO.Describe(ctx, n.Assertion); err != nil {
+			return nil, err
+		}
+	}
 	made, err := a.Connections.Create(ctx, c.Principal, n)
 	if err != nil {
 		return nil, err
@@ -203,6 +201,9 @@ func (a *routes) updateConnection(ctx context.Context, c v1.Call,
 			c.State = connection.State(*in.Body.State)
 		}
 		in.Body.apply(c)
+		if in.Body.SAML != nil && c.Kind == connection.SAML {
+			return a.SSO.Describe(ctx, c.Assertion)
+		}
 		return nil
 	})
 	if err != nil {

@@ -1,6 +1,7 @@
 package sso
 
 import (
+	"crypto/rand"
 	"embed"
 	"html/template"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/itsm-automation/gatehouse/internal/authn/sso"
+	"github.com/itsm-automation/gatehouse/internal/authn/upstream"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
 )
 
@@ -31,6 +33,18 @@ func write(w http.ResponseWriter, status int, page string, data any) {
 	h.Set("Referrer-Policy", "no-referrer")
 	w.WriteHeader(status)
 	_ = pages.ExecuteTemplate(w, page, data) // the browser hung up
+}
+
+// writeForm has the browser post what is asked of a SAML provider. The script runs by its nonce; without it there is a
+// button.
+func writeForm(w http.ResponseWriter, f *upstream.Form) {
+	nonce := rand.Text()
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; script-src 'nonce-"+nonce+
+		"'; frame-ancestors 'none'; base-uri 'none'")
+	h.Set("Referrer-Policy", "no-referrer")
+	_ = pages.ExecuteTemplate(w, "form.html", map[string]any{"Form": f, "Nonce": nonce}) // the browser hung up
 }
 
 // writeError shows a page to a browser and a problem document to a program.

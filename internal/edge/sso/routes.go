@@ -63,6 +63,9 @@ func Register(to *v1.API, d Deps) {
 			Responses: map[string]*huma.Response{"303": {Description: "To the provider, or back to the " +
 				"application. Where something is wrong before that is known, a browser gets a page and a program a " +
 				"problem document"}}}
+		if parameters != nil {
+			route.Query = []string{}
+		}
 		for _, p := range parameters {
 			route.Query = append(route.Query, p.name)
 			op.Parameters = append(op.Parameters, &huma.Param{Name: p.name, In: "query", Required: p.required,
@@ -78,6 +81,21 @@ func Register(to *v1.API, d Deps) {
 		s.callback)
 	add(http.MethodGet, "/v1/auth/sso/connections/{id}/callback", state,
 		"Where the provider of one connection sends the browser back to", nil, s.callback)
+	form := func(pattern string) {
+		route := web.Route{Method: http.MethodPost, Pattern: pattern, Public: state, WriteError: writeError,
+			MaxBody: maxForm, BodyTypes: []string{"application/x-www-form-urlencoded"}}
+		to.Kit.HandleFunc(route, s.assertion)
+		to.Describe(route, huma.Operation{Summary: "Where a SAML provider has the browser post its response",
+			Description: "For browsers, not for programs.", Responses: map[string]*huma.Response{"303": {
+				Description: "Back to the application"}}})
+	}
+	form("/v1/auth/sso/{provider}/callback")
+	form("/v1/auth/sso/connections/{id}/callback")
+	const public = "service provider metadata is public"
+	add(http.MethodGet, "/v1/auth/sso/saml/metadata", public, "This server's SAML metadata, for all connections",
+		[]parameter{}, s.metadata)
+	add(http.MethodGet, "/v1/auth/sso/connections/{id}/metadata", public,
+		"This server's SAML metadata for one connection, with its keys", []parameter{}, s.metadata)
 	add(http.MethodGet, "/v1/auth/sso/connections/{id}/test", "the handle of a test is the proof",
 		"Begin a test sign-in", []parameter{{"handle", true, "Of the test"}}, s.beginWith(d.SSO.BeginTest))
 	add(http.MethodGet, "/v1/auth/sso/{provider}/link", "the handle of a link is the proof",
@@ -150,6 +168,10 @@ func (s *routes) beginWith(begin func(ctx context.Context, handle, browser secre
 
 func (s *routes) send(w http.ResponseWriter, r *http.Request, b sso.Begun) {
 	http.SetCookie(w, browserCookie(b.Browser))
+	if b.Form != nil {
+		writeForm(w, b.Form)
+		return
+	}
 	redirect(w, r, b.URL)
 }
 
@@ -188,6 +210,57 @@ func (s *routes) callback(w http.ResponseWriter, r *http.Request) error {
 		return fault.Invalidf("code", "is missing: the provider must answer with a code")
 	}
 	return s.land(w, r, in)
+}
+
+// maxForm holds a response of 256 KiB in base64, percent-encoded.
+const maxForm = 600 << 10
+
+// assertion takes the response of a SAML provider. It comes from the provider's site, with its origin or none; what
+// ties
+// it to the browser that began are the request that it answers and the cookie of the beginning.
+func (s *routes) assertion(w http.ResponseWriter, r *http.Request) error {
+	if err := r.ParseForm(); err != nil {
+		return fault.Invalidf("body", "must be a form")
+	}
+	values := r.PostForm["SAMLResponse"]
+	if len(values) != 1 {
+		return fault.Invalidf("SAMLResponse", "is required, once")
+	}
+	res, err := upstream.ReadResponse(values[0])
+	if err != nil {
+		web.InfoOf(r.Context()).Log().InfoContext(r.Context(), "a SAML response did not pass the gate", "why", err)
+		return fault.Invalidf("SAMLResponse", "is not a response that can be taken. Begin again, and tell your "+
+			"administrator")
+	}
+	state, asked := upstream.StateOf(res.InResponseTo)
+	if !asked {
+		own, err := optional[id.Connection]("connection", r.PathValue("id"))
+		if err != nil {
+			return err
+		}
+		to, err := s.SSO.Unsolicited(r.Context(), own, res)
+		if err != nil {
+			return err
+		}
+		redirect(w, r, to)
+		return nil
+	}
+	return s.land(w, r, sso.Return{Address: s.PublicURL.String() + r.URL.EscapedPath(), State: state, SAML: &res,
+		Browser: browser(r), Source: web.InfoOf(r.Context()).Source})
+}
+
+func (s *routes) metadata(w http.ResponseWriter, r *http.Request) error {
+	c, err := optional[id.Connection]("id", r.PathValue("id"))
+	if err != nil {
+		return fault.NotFoundf("There is no such connection.")
+	}
+	body, err := s.SSO.Metadata(r.Context(), c)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/samlmetadata+xml; charset=utf-8")
+	w.Write(body)
+	return nil
 }
 
 func (s *routes) land(w http.ResponseWriter, r *http.Request, in sso.Return) error {

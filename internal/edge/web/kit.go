@@ -62,6 +62,9 @@ type Info struct {
 	logger  *slog.Logger
 }
 
+// Log is where the server logs.
+func (i *Info) Log() *slog.Logger { return i.log() }
+
 func (i *Info) log() *slog.Logger {
 	if i.logger == nil {
 		return slog.Default()

@@ -1,5 +1,6 @@
-// Package outbound fetches what customers name by URL (the keys of their OAuth clients) without letting them make this
-// server talk to the network behind it: https only, public addresses only, checked when the connection is made and not
+// Package outbound fetches what customers name by URL (the keys of their OAuth clients) without letting them make
+// this server talk to the network behind it: https only, public addresses only, checked when the connection is made
+// and not
 // when the name is read, no redirects, no proxies, small answers, short waits.
 package outbound
 
@@ -99,7 +100,8 @@ func CheckURL(text string) error {
 	return nil
 }
 
-// CheckURL is the rule of this client: what CheckURL accepts, and plain http to a loopback address, written as one, if
+// CheckURL is the rule of this client: what CheckURL accepts, and plain http to a loopback address, written as one,
+// if
 // loopback is among the networks that its operator allows.
 func (c *Client) CheckURL(text string) error {
 	u, err := url.Parse(text)
@@ -113,7 +115,8 @@ func (c *Client) CheckURL(text string) error {
 	return nil
 }
 
-// HTTP is the same client for libraries that speak a protocol of their own: each request is held to CheckURL, and each
+// HTTP is the same client for libraries that speak a protocol of their own: each request is held to CheckURL, and
+// each
 // answer to 1 MiB.
 func (c *Client) HTTP() *http.Client {
 	h := *c.http
@@ -151,6 +154,19 @@ func (s *short) Read(p []byte) (int, error) {
 		return n, fmt.Errorf("the answer has more than %d bytes", maxAnswer)
 	}
 	return n, err
+}
+
+// Plainly tells why something could not be fetched to who named the address. What is in the network around this
+// server
+// (which hosts there are, which of them answer) is not theirs to learn.
+func Plainly(err error) string {
+	var of *url.Error
+	if errors.As(err, &of) {
+		return "the address does not answer: it must, over https with a certificate that is trusted, at a public " +
+			"address, " +
+			"within 5 seconds and without a redirect"
+	}
+	return err.Error()
 }
 
 // Get fetches a key set, of at most 64 KiB.

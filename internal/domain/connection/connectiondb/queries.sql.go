@@ -478,6 +478,36 @@ func (q *Queries) ListIdentities(ctx context.Context, organizationID id.Organiza
 	return items, nil
 }
 
+const platformByIssuer = `-- name: PlatformByIssuer :many
+SELECT c.organization_id, c.id FROM connections c WHERE c.issuer = $1 AND c.kind = $2 AND c.state = 'active' LIMIT 2
+`
+
+type PlatformByIssuerRow struct {
+	OrganizationID id.Organization
+	ID             id.Connection
+}
+
+// Active connections to one provider: two are as many as it takes to be ambiguous.
+func (q *Queries) PlatformByIssuer(ctx context.Context, issuer string, kind string) ([]PlatformByIssuerRow, error) {
+	rows, err := q.db.Query(ctx, platformByIssuer, issuer, kind)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []PlatformByIssuerRow{}
+	for rows.Next() {
+		var i PlatformByIssuerRow
+		if err := rows.Scan(&i.OrganizationID, &i.ID); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const platformByRedirect = `-- name: PlatformByRedirect :many
 SELECT r.organization_id FROM organization_redirects r JOIN organizations o ON o.id = r.organization_id AND o.state = 'active'
 WHERE r.uri = $1 AND EXISTS (SELECT 1 FROM connections c WHERE c.organization_id = r.organization_id AND c.kind = $2 AND c.state = 'active')

@@ -1,0 +1,172 @@
+package upstream
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/crewjam/saml"
+	"github.com/crewjam/saml/samlsp"
+
+	"github.com/itsm-automation/gatehouse/internal/domain/connection"
+)
+
+// Metadata is what a SAML provider says about itself, as far as it is used.
+type Metadata struct {
+	entity   *saml.EntityDescriptor
+	EntityID string
+	// where people are sent, by binding
+	Redirect, Post string
+	Keys           []Key
+	WantsSigned    bool
+	ValidUntil     time.Time // zero: it does not say
+}
+
+// Key is a key with which a provider signs. Its certificate is a container: the date is told, and not held against it
+// (SAML Metadata Interoperability Profile §2.6.1).
+type Key struct {
+	Fingerprint string // SHA-256 of the certificate, hexadecimal
+	NotAfter    time.Time
+}
+
+const minSAMLBits = 2048
+
+// ParseMetadata reads the metadata of one identity provider. allowed judges the addresses in it.
+func ParseMetadata(raw []byte, allowed func(string) error) (*Metadata, error) {
+	open := func([]node, xml.StartElement) error { return nil }
+	end := func([]node) error { return nil }
+	if err := checkDocument(raw, maxMetadataBytes, open, nothing, end); err != nil {
+		return nil, err
+	}
+	entity, err := samlsp.ParseMetadata(raw)
+	if err != nil {
+		return nil, errors.New("the document is not the SAML metadata of one identity provider")
+	}
+	if entity.EntityID == "" || len(entity.EntityID) > 1024 {
+		return nil, errors.New("the metadata has no entityID of 1 to 1024 characters")
+	}
+	if len(entity.IDPSSODescriptors) != 1 {
+		return nil, fmt.Errorf(
+			"the metadata has %d IDPSSODescriptors; it must have one",
+			len(entity.IDPSSODescriptors),
+		)
+	}
+	idp := &entity.IDPSSODescriptors[0]
+	m := &Metadata{entity: entity, EntityID: entity.EntityID, ValidUntil: entity.ValidUntil}
+	if idp.WantAuthnRequestsSigned != nil {
+		m.WantsSigned = *idp.WantAuthnRequestsSigned
+	}
+	for _, s := range idp.SingleSignOnServices {
+		switch {
+		case s.Binding == saml.HTTPRedirectBinding && m.Redirect == "":
+			m.Redirect = s.Location
+		case s.Binding == saml.HTTPPostBinding && m.Post == "":
+			m.Post = s.Location
+		}
+	}
+	if m.Redirect == "" && m.Post == "" {
+		return nil, errors.New("the metadata has no SingleSignOnService with the binding HTTP-Redirect or HTTP-POST")
+	}
+	for _, location := range []string{m.Redirect, m.Post} {
+		if location == "" {
+			continue
+		}
+		if err := allowed(location); err != nil {
+			return nil, fmt.Errorf("its SingleSignOnService %w", err)
+		}
+	}
+	// weak keys are none; what is for encryption alone signs nothing
+	idp.KeyDescriptors = slices.DeleteFunc(idp.KeyDescriptors, func(k saml.KeyDescriptor) bool {
+		if k.Use == "encryption" {
+			return false
+		}
+		keys := keysOf(k)
+		m.Keys = append(m.Keys, keys...)
+		return len(keys) == 0
+	})
+	if len(m.Keys) == 0 {
+		return nil, fmt.Errorf("the metadata has no signing certificate with an RSA key of %d bits or an EC key",
+			minSAMLBits)
+	}
+	return m, nil
+}
+
+// keysOf are the strong keys of a descriptor; none if one of them is weak or cannot be read.
+func keysOf(k saml.KeyDescriptor) (out []Key) {
+	for _, c := range k.KeyInfo.X509Data.X509Certificates {
+		der, err := base64.StdEncoding.DecodeString(strings.Join(strings.Fields(c.Data), ""))
+		if err != nil {
+			return nil
+		}
+		cert, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil
+		}
+		switch key := cert.PublicKey.(type) {
+		case *rsa.PublicKey:
+			if key.N.BitLen() < minSAMLBits {
+				return nil
+			}
+		case *ecdsa.PublicKey:
+		default:
+			return nil
+		}
+		sum := sha256.Sum256(der)
+		out = append(out, Key{hex.EncodeToString(sum[:]), cert.NotAfter})
+	}
+	return out
+}
+
+// Suspicious tells why metadata that was read again is not taken over without a person's word: another entityID, no
+// key
+// in common, or another host where people are sent. Empty: it is.
+func (m *Metadata) Suspicious(former *Metadata) string {
+	if m.EntityID != former.EntityID {
+		return "it has another entityID"
+	}
+	shared := slices.ContainsFunc(m.Keys, func(k Key) bool {
+		return slices.ContainsFunc(former.Keys, func(f Key) bool { return f.Fingerprint == k.Fingerprint })
+	})
+	if !shared {
+		return "it has none of the former keys"
+	}
+	for _, pair := range [][2]string{{m.Redirect, former.Redirect}, {m.Post, former.Post}} {
+		if pair[0] != "" && pair[1] != "" && hostOf(pair[0]) != hostOf(pair[1]) {
+			return "it sends people to another host"
+		}
+	}
+	return ""
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// describe writes what is known of a provider where administrators see it.
+func (m *Metadata) describe(a *connection.Assertion) {
+	a.EntityID, a.SignInURL = m.EntityID, m.Redirect
+	if a.SignInURL == "" {
+		a.SignInURL = m.Post
+	}
+	a.Certificates = nil
+	for _, k := range m.Keys {
+		a.Certificates = append(
+			a.Certificates,
+			connection.Certificate{Fingerprint: k.Fingerprint, NotAfter: k.NotAfter},
+		)
+	}
+}
