@@ -251,7 +251,7 @@ func knots(_ context.Context, s *Server) error {
 func authnPart(_ context.Context, s *Server) error {
 	s.Login = login.New(login.Services{DB: s.DB, Now: s.now, Log: s.log, Hasher: s.Hasher, Attempts: s.Attempts,
 		Organizations: s.Organizations, Users: s.Users, Sessions: s.Sessions, Tokens: s.Tokens, Factors: s.Factors,
-		OneTime: s.OneTime, Mails: s.Mails})
+		OneTime: s.OneTime, Mails: s.Mails, Companies: s.Connections})
 	s.run(s.Login.MailResets)
 	services := authn.Services{DB: s.DB, Now: s.now, Organizations: s.Organizations, Users: s.Users,
 		Sessions: s.Sessions, Tokens: s.Tokens, Credentials: s.Credentials, Clients: s.Clients, Limiter: s.Limiter,

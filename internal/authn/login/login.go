@@ -49,6 +49,20 @@ type Services struct {
 	Factors       *mfa.Service
 	OneTime       *onetime.Service
 	Mails         *mail.Outbox
+	Companies     Companies
+}
+
+// Companies tell whether whoever has an address signs in at their company's own provider alone.
+type Companies interface {
+	Enforced(ctx context.Context, org id.Organization, email string) (bool, error)
+}
+
+// closed tells whether the doors of this server are closed to a user, since their company's own sign-in is the only
+// one. An account that was named for emergencies gets in if it has a second factor; glass says that it was needed.
+func (s *Service) closed(ctx context.Context, u user.User) (closed, glass bool, err error) {
+	enforced, err := s.Companies.Enforced(ctx, u.Organization, u.Email)
+	glass = enforced && u.BreakGlass && u.HasSecondFactor()
+	return enforced && !glass, glass, err
 }
 
 // Service signs people in.
@@ -266,7 +280,7 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 		s.notMade(ctx, reservation)
 		return org, err
 	}
-	second := false
+	second, closed := false, false
 	if found { // asked whether the password was right or not: the answers take the same time
 		if org, err = s.Organizations.Facts(ctx, u.Organization); err != nil {
 			return org, err
@@ -274,12 +288,22 @@ func (s *Service) prove(ctx context.Context, in Password, u user.User, found boo
 		if second, err = s.Users.NeedsSecondFactor(ctx, org, u); err != nil {
 			return org, err
 		}
+		if closed, _, err = s.closed(ctx, u); err != nil {
+			return org, err
+		}
 	}
 	right := ok && found && u.State == user.Active && org.State == organization.Active
-	passes := !second || in.Door == Main // the only door with a second step
+	passes := !closed && (!second || in.Door == Main) // the only door with a second step
 	if !right || !passes {
 		// a right password that is not enough counts as a wrong one, else counting would tell
-		if err := s.recordFailure(ctx, u, in, reservation.Locks, right); err != nil {
+		reason := ""
+		switch {
+		case right && closed:
+			reason = "company_sign_in_required"
+		case right:
+			reason = "mfa_required"
+		}
+		if err := s.recordFailure(ctx, u, in, reservation.Locks, reason); err != nil {
 			return org, err
 		}
 		return org, ErrCredentials()
@@ -337,7 +361,7 @@ func (s *Service) notMade(ctx context.Context, r attempt.Reservation) {
 
 // recordFailure writes a refused sign-in where it belongs: the account's organization, the one named, or the
 // platform's. The work is the same for each, and the name as typed is kept only in part.
-func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, locks, secondFactor bool) error {
+func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, locks bool, reason string) error {
 	org := u.Organization
 	if org == "" {
 		org = in.Tenant.ID
@@ -354,8 +378,8 @@ func (s *Service) recordFailure(ctx context.Context, u user.User, in Password, l
 	}
 	details := map[string]string{"name": masked(in.Name), "locked": strconv.FormatBool(locks), "door": in.Door}
 	switch {
-	case secondFactor:
-		details["reason"] = "mfa_required"
+	case reason != "":
+		details["reason"] = reason
 	case in.Tenant.Closed:
 		details["reason"] = "switched_off"
 	}

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
@@ -88,6 +89,9 @@ func (s *Service) passkey(ctx context.Context, in Passkey, k mfa.Passkey, orgID 
 	if org.State != organization.Active || u.State != user.Active {
 		return Result{}, ErrPasskey()
 	}
+	if closed, _, err := s.closed(ctx, u); err != nil || closed {
+		return Result{}, cmp.Or(err, ErrPasskey())
+	}
 	proof, err := s.Factors.CheckPasskey(ctx, org, u, k)
 	if err != nil {
 		return Result{}, err
@@ -109,7 +113,7 @@ func (s *Service) refusePasskey(ctx context.Context, in Passkey, org id.Organiza
 		}
 	}
 	if err := s.recordFailure(ctx, who, Password{Tenant: in.Tenant, Source: in.Source, Door: "passkey"}, locks,
-		false); err != nil {
+		""); err != nil {
 		return err
 	}
 	return ErrPasskey()

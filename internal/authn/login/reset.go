@@ -112,6 +112,9 @@ func (s *Service) mailPromised(ctx context.Context, r reset) {
 func (s *Service) mailReset(ctx context.Context, r reset) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), resetTimeout)
 	defer cancel()
+	if closed, _, err := s.closed(ctx, r.user); err != nil || closed {
+		return err
+	}
 	n, err := s.Mails.Written(ctx, r.user.Organization, string(r.user.ID), mail.ResetPassword, s.Now().Add(-time.Hour))
 	if err != nil || n >= ResetsPerHour {
 		return err

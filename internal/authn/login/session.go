@@ -42,6 +42,29 @@ type First struct {
 	device string // known
 }
 
+// glassMail tells of the use of an account for emergencies: its holder, and whom the organization named for mail.
+func (s *Service) glassMail(ctx context.Context, tx *sqldb.Tx, c complete) error {
+	if c.Connection != "" {
+		return nil
+	}
+	_, glass, err := s.closed(ctx, c.User)
+	if err != nil || !glass {
+		return err
+	}
+	for _, to := range []string{c.User.Email, c.Organization.Profile.Email} {
+		if to == "" {
+			continue
+		}
+		m := mail.Message{Kind: mail.BreakGlassUsed, Subject: string(c.User.ID), To: to, Name: c.User.Name,
+			Organization: c.Organization.Name, Facts: map[string]string{"when": c.Organization.Settings.When(s.Now()),
+				"address": c.Source.Address, "account": c.User.Email}}
+		if err := s.Mails.Queue(ctx, tx, c.Organization.ID, m); err != nil {
+			return err
+		}
+	}
+	return s.Users.Record(ctx, tx, holder(c.Organization.ID, c.User.ID, c.Source), c.User, "session.break_glass", nil)
+}
+
 // PurposeCode is what a code that hands over a proof is issued for.
 const PurposeCode = "sso_code"
 
@@ -149,6 +172,9 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 			grant, err = s.Tokens.Start(ctx, tx, key, org, u, permissions, f)
 		}
 		if err != nil {
+			return err
+		}
+		if err := s.glassMail(ctx, tx, c); err != nil {
 			return err
 		}
 		return s.settleDevice(ctx, tx, c, f, &r)

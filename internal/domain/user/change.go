@@ -92,11 +92,15 @@ func (s *Service) update(ctx context.Context, p principal.Principal, user id.Use
 	if err := checkKind(p, before, &u); err != nil {
 		return User{}, err
 	}
+	if err := checkBreakGlass(p, before, u); err != nil {
+		return User{}, err
+	}
 	if u.Email != before.Email && p.Kind != principal.User && !p.IsSystem() {
 		return User{}, fault.Forbiddenf("A machine credential changes nobody's e-mail address: who reads mail there " +
 			"can choose another password.")
 	}
 	row := userdb.UpdateParams{Kind: string(u.Kind), Role: u.Role, State: string(u.State), MfaExempt: u.MFAExempt,
+		BreakGlass:     u.BreakGlass,
 		OrganizationID: p.Organization, ID: user}
 	row.Email, row.EmailKey = before.Email, CanonicalName(before.Email)
 	if u.Email != before.Email { // else it was right by the rules of its time
@@ -223,6 +227,22 @@ func checkKind(p principal.Principal, before User, after *User) error {
 	return nil
 }
 
+// checkBreakGlass judges who may name an account for emergencies: a person, about somebody else, who has a second
+// factor.
+func checkBreakGlass(p principal.Principal, before, after User) error {
+	switch {
+	case after.BreakGlass == before.BreakGlass:
+		return nil
+	case p.Kind != principal.User && !p.IsSystem():
+		return fault.Forbiddenf("A machine credential names no account for emergencies.")
+	case after.BreakGlass && p.UserID() == before.ID:
+		return fault.Forbiddenf("Nobody names their own account for emergencies.")
+	case after.BreakGlass && !before.HasSecondFactor():
+		return fault.Conflictf("An account for emergencies needs a second factor. Its holder enrols one first.")
+	}
+	return nil
+}
+
 func actOf(before, after User) string {
 	switch {
 	case before.State == after.State:
@@ -239,6 +259,7 @@ func changes(before, after User) map[string]string {
 		{"email", before.Email, after.Email}, {"username", before.Username, after.Username},
 		{"name", before.Name, after.Name},
 		{"role", before.Role, after.Role}, {"type", string(before.Kind), string(after.Kind)},
+		{"breakGlass", strconv.FormatBool(before.BreakGlass), strconv.FormatBool(after.BreakGlass)},
 		{"mfaExempt", strconv.FormatBool(before.MFAExempt), strconv.FormatBool(after.MFAExempt)},
 	} {
 		if c.from != c.to {

@@ -18,7 +18,8 @@ func (s *Service) Purge(ctx context.Context, now time.Time, limit int) (n int64,
 	return n, err
 }
 
-// Void takes back what stands in users' rows of backup codes that are void (domain/mfa): unless what became of them was
+// Void takes back what stands in users' rows of backup codes that are void (domain/mfa): unless what became of them
+// was
 // carried over, none can be told from one that was used since.
 func (s *Service) Void(r sqldb.Restore) []sqldb.Step {
 	if r.Carried {
@@ -32,8 +33,12 @@ func (s *Service) Void(r sqldb.Restore) []sqldb.Step {
 // Carry takes over who was disabled, demoted or chose another password, which invitations ended, and who left a team.
 func (s *Service) Carry() []sqldb.Carry {
 	return []sqldb.Carry{
-		{Table: "users", Gone: "disabled",
-			Columns: "state, kind, role, password_hash, password_changed_at, mfa_exempt, mfa_required, second_factors"},
+		{
+			Table: "users",
+			Gone:  "disabled",
+			Columns: "state, kind, role, password_hash, password_changed_at, mfa_exempt, mfa_required, second_factors, " +
+				"break_glass",
+		},
 		{Table: "invitations", Columns: "state, role", Gone: "revoked"},
 		{Table: "team_members", SQL: []string{`DELETE FROM main.team_members WHERE NOT EXISTS (
 			SELECT 1 FROM former.team_members f WHERE f.organization_id = team_members.organization_id

@@ -44,7 +44,7 @@ ORDER BY u.organization_id, u.id LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: Update :execrows
 UPDATE users SET email = @email, email_key = @email_key, username = @username, username_key = @username_key, email_verified = @email_verified, name = @name, kind = @kind, role = @role,
-    state = @state, mfa_exempt = @mfa_exempt, updated_at = @now
+    state = @state, mfa_exempt = @mfa_exempt, break_glass = @break_glass, updated_at = @now
 WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 
 -- name: HoldAsRead :execrows

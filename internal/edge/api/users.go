@@ -122,7 +122,8 @@ type updateUserInput struct {
 		Role     *string `json:"role,omitempty" maxLength:"50"`
 		State    *string `json:"state,omitempty" enum:"active,disabled"`
 
-		MFAExempt *bool `json:"mfaExempt,omitempty" doc:"Users of the type application only; every change is audited"`
+		BreakGlass *bool `json:"breakGlass,omitempty" doc:"May sign in here although their domain's people sign in through their company alone; needs a second factor, and each use is mailed"`
+		MFAExempt  *bool `json:"mfaExempt,omitempty" doc:"Users of the type application only; every change is audited"`
 	}
 }
 
@@ -137,6 +138,7 @@ func (a *routes) updateUser(ctx context.Context, c v1.Call, in *updateUserInput)
 		v1.Set(&u.Name, in.Body.Name)
 		v1.Set(&u.Role, in.Body.Role)
 		v1.Set(&u.MFAExempt, in.Body.MFAExempt)
+		v1.Set(&u.BreakGlass, in.Body.BreakGlass)
 		if in.Body.Type != nil {
 			u.Kind = user.Kind(*in.Body.Type)
 		}

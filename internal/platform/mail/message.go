@@ -22,10 +22,12 @@ const (
 	BackupCodeUsed  Kind = "backup_code_used"
 	BackupCodesMade Kind = "backup_codes_made"
 	NewDevice       Kind = "new_device"
+	BreakGlassUsed  Kind = "break_glass_used"
 )
 
 var kinds = []Kind{Invitation, ChoosePassword, ResetPassword, PasswordChanged, EmailChanged, FactorAdded, FactorRemoved,
-	FactorsReset, BackupCodeUsed, BackupCodesMade, NewDevice}
+	FactorsReset, BackupCodeUsed, BackupCodesMade, NewDevice,
+	BreakGlassUsed}
 
 // Message is a mail to be written.
 type Message struct {

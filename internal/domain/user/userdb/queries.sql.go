@@ -1037,8 +1037,8 @@ func (q *Queries) TeamsOf(ctx context.Context, organizationID id.Organization, u
 
 const update = `-- name: Update :execrows
 UPDATE users SET email = $1, email_key = $2, username = $3, username_key = $4, email_verified = $5, name = $6, kind = $7, role = $8,
-    state = $9, mfa_exempt = $10, updated_at = $11
-WHERE organization_id = $12 AND id = $13 AND updated_at = $14
+    state = $9, mfa_exempt = $10, break_glass = $11, updated_at = $12
+WHERE organization_id = $13 AND id = $14 AND updated_at = $15
 `
 
 type UpdateParams struct {
@@ -1052,6 +1052,7 @@ type UpdateParams struct {
 	Role           string
 	State          string
 	MfaExempt      bool
+	BreakGlass     bool
 	Now            sqldb.Millis
 	OrganizationID id.Organization
 	ID             id.User
@@ -1070,6 +1071,7 @@ func (q *Queries) Update(ctx context.Context, arg UpdateParams) (int64, error) {
 		arg.Role,
 		arg.State,
 		arg.MfaExempt,
+		arg.BreakGlass,
 		arg.Now,
 		arg.OrganizationID,
 		arg.ID,

@@ -20,6 +20,7 @@ type UserBody struct {
 	State         string    `json:"state" enum:"active,disabled"`
 	HasPassword   bool      `json:"hasPassword"`
 	EmailVerified bool      `json:"emailVerified" doc:"The address was proven: by a link that was mailed to it, or by an operator's word"`
+	BreakGlass    bool      `json:"breakGlass" doc:"For emergencies: may sign in here although their domain's people sign in through their company alone"`
 	MFAExempt     bool      `json:"mfaExempt" doc:"An application that may pass doors without a second step, whatever the organization demands"`
 	CreatedAt     time.Time `json:"createdAt"`
 	UpdatedAt     time.Time `json:"updatedAt"`
@@ -29,7 +30,7 @@ type UserBody struct {
 func ShowUser(u user.User) UserBody {
 	return UserBody{ID: string(u.ID), Email: u.Email, Username: u.Username, Name: u.Name, Type: string(u.Kind),
 		Role: u.Role, State: string(u.State), HasPassword: u.HasPassword,
-		EmailVerified: u.EmailVerified, MFAExempt: u.MFAExempt,
+		EmailVerified: u.EmailVerified, MFAExempt: u.MFAExempt, BreakGlass: u.BreakGlass,
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt}
 }
 
