@@ -207,7 +207,7 @@ const recheckDomains = 10 * time.Minute
 func connectionsPart(_ context.Context, s *Server) error {
 	s.Connections = connection.New(connection.Deps{DB: s.DB, Now: s.now, Caches: s.caches, Ring: s.ring,
 		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Places: s.options.Providers,
-		Allowed: s.outbound.CheckURL, Resolver: s.options.Resolver,
+		Allowed: s.outbound.CheckURL, Resolver: s.options.Resolver, Mails: s.Mails,
 		Generate: func(name string) (connection.OwnKey, error) {
 			k, err := s.options.Generate(s.Config.Signing.KeyBits)
 			if err != nil {
@@ -235,6 +235,18 @@ func companyPart(_ context.Context, s *Server) error {
 		Users: s.Users, Connections: s.Connections, OneTime: s.OneTime, Login: s.Login, Limiter: s.Limiter,
 		Sessions: s.Sessions, OpenID: upstream.NewOpenID(s.outbound, s.options.Providers, s.now, s.log),
 		SAML: upstream.NewSAML(s.outbound, s.Public, s.now, s.log)})
+	warned := prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_connection_warnings",
+		Help: "Connections to identity providers that this node last looked after and that need attention."})
+	s.Metrics.MustRegister(warned)
+	s.every("connections", recheckDomains, func(ctx context.Context) error {
+		held, err := s.Leases.Hold(ctx, "connections", 2*recheckDomains)
+		if err != nil || !held {
+			return err
+		}
+		n, err := s.Connections.LookAfter(ctx, domainsAtOnce, s.SSO.Refresh)
+		warned.Set(float64(n))
+		return err
+	})
 	return nil
 }
 

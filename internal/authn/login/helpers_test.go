@@ -99,11 +99,13 @@ func newService(t *testing.T, db *sqldb.DB, now func() time.Time, o hashing.Opti
 		Hasher:  pool, Mails: mails})
 	users.UseSessions(noSessions{})
 	users.UseCredentials(noTokens{})
-	return login.New(login.Services{DB: db, Now: now, Log: log, Hasher: pool, Attempts: attempts,
-		Organizations: organizations, Users: users, OneTime: once, Mails: mails,
-		Factors: mfa.New(mfa.Deps{DB: db, Now: now, Ring: ring, Organizations: organizations, Users: users,
-			OneTime: once,
-			Mails:   mails})})
+	return login.New(
+		login.Services{DB: db, Companies: noCompanies{}, Now: now, Log: log, Hasher: pool, Attempts: attempts,
+			Organizations: organizations, Users: users, OneTime: once, Mails: mails,
+			Factors: mfa.New(mfa.Deps{DB: db, Now: now, Ring: ring, Organizations: organizations, Users: users,
+				OneTime: once,
+				Mails:   mails})},
+	)
 }
 
 func newWorld(t *testing.T, db *sqldb.DB, o hashing.Options) *world {
@@ -244,4 +246,12 @@ func (w *world) refused(address string) []string {
 	}
 	slices.Sort(out)
 	return out
+}
+
+// noCompanies are companies none of which has made its own sign-in the only one.
+type noCompanies struct{}
+
+// Enforced is never so.
+func (noCompanies) Enforced(context.Context, id.Organization, string) (bool, error) {
+	return false, nil
 }

@@ -156,7 +156,8 @@ func (s *Service) ChallengeAgain(ctx context.Context, p principal.Principal,
 // ErrStepUp asks for a newer proof (RFC 9470 §3).
 func ErrStepUp(org organization.Organization) error {
 	f := fault.New(fault.Unauthenticated, fault.CodeStepUp, "This needs a newer proof of who you are. Give one at "+
-		"/v1/auth/reauthenticate: your second factor if you have one, else your password; or sign in again at your company.")
+		"/v1/auth/reauthenticate: your second factor if you have one, else your password; or "+
+		"sign in again at your company.")
 	f.MaxAge = org.Settings.StepUp()
 	return f
 }

@@ -134,6 +134,20 @@ func (s *Service) Describe(ctx context.Context, a *connection.Assertion) error {
 	return nil
 }
 
+// Refresh reads the metadata of a SAML connection's provider again, and judges whether what changed may be taken over.
+func (s *Service) Refresh(ctx context.Context, c connection.Connection) (fresh *connection.Assertion, held string,
+	err error) {
+	a := *c.Assertion
+	if err := s.SAML.Describe(ctx, &a); err != nil {
+		return nil, "", err
+	}
+	if a.Metadata == c.Assertion.Metadata {
+		return &a, "", nil
+	}
+	held, err = s.SAML.Suspicious(c, []byte(a.Metadata))
+	return &a, held, err
+}
+
 // Metadata is what this server says about itself to SAML providers: to that of a connection, or to all alike.
 func (s *Service) Metadata(ctx context.Context, c id.Connection) ([]byte, error) {
 	if c == "" {

@@ -75,6 +75,19 @@ func (s *SAML) Describe(ctx context.Context, a *connection.Assertion) error {
 	return nil
 }
 
+// Suspicious tells why metadata that was read again is not taken over without a person's word; empty: it is.
+func (s *SAML) Suspicious(c connection.Connection, fresh []byte) (string, error) {
+	was, err := s.metadata(c)
+	if err != nil {
+		return "", err
+	}
+	is, err := ParseMetadata(fresh, s.get.CheckURL)
+	if err != nil {
+		return "", err
+	}
+	return is.Suspicious(was), nil
+}
+
 func (s *SAML) metadata(c connection.Connection) (*Metadata, error) {
 	at := bounded.Key{Scope: string(c.ID), ID: fmt.Sprint(c.UpdatedAt.UnixMilli())}
 	if m, ok := s.parsed.Get(at); ok {

@@ -64,6 +64,22 @@ type Connection struct {
 	CreatedAt time.Time
 	UpdatedAt time.Time
 	EndedAt   time.Time // what it let in until then is over
+	Upkeep    Upkeep
+}
+
+// Upkeep is what the server found when it looked after a connection.
+type Upkeep struct {
+	MetadataReadAt time.Time `json:"metadataReadAt,omitzero" doc:"When the provider's metadata was last read"`
+	FailingSince   time.Time `json:"failingSince,omitzero" doc:"Since when it cannot be read"`
+	Held           string    `json:"held,omitempty" doc:"Why metadata that has changed is not taken over: send the saml part again to take it over"`
+	Warnings       []Warning `json:"warnings,omitempty" nullable:"false"`
+}
+
+// Warning is something that ends soon, or has ended.
+type Warning struct {
+	What string    `json:"what" enum:"certificate,client_secret,metadata" doc:"What ends: the provider's last certificate, the client secret, or the metadata's own validity"`
+	At   time.Time `json:"at" doc:"When"`
+	Days int       `json:"days" doc:"How many days before it was warned of: 60, 30 or 7"`
 }
 
 // Settings are what an administrator decides. They are stored, and shown, as they are. Which of OpenID and Assertion
@@ -90,6 +106,7 @@ type OpenID struct {
 	Authentication string   `json:"tokenEndpointAuthMethod,omitempty" enum:"client_secret_basic,client_secret_post,private_key_jwt" doc:"How this server proves itself to the provider; client_secret_basic if left out"`
 	Scopes         []string `json:"scopes,omitempty" maxItems:"30" nullable:"false" doc:"What is asked for; openid, profile and email if left out"`
 	Algorithms     []string `json:"signingAlgorithms,omitempty" maxItems:"10" nullable:"false" doc:"How its ID tokens may be signed; RS256 if left out"`
+	SecretExpires  string   `json:"clientSecretExpires,omitempty" maxLength:"10" doc:"The day (2027-01-31) on which the client secret runs out, so that the server can warn of it"`
 	UserInfo       bool     `json:"userInfo,omitempty" doc:"Read the userinfo endpoint too: some providers say there what the ID token leaves out"`
 }
 
@@ -303,6 +320,11 @@ func (o *OpenID) check(w *faults, kind Kind, places Places, allowed func(string)
 	}
 	if !slices.Contains([]string{SecretBasic, SecretPost, PrivateKeyJWT}, o.Authentication) {
 		w.add("openId.tokenEndpointAuthMethod", "must be %s, %s or %s", SecretBasic, SecretPost, PrivateKeyJWT)
+	}
+	if o.SecretExpires != "" {
+		if _, err := time.Parse(time.DateOnly, o.SecretExpires); err != nil {
+			w.add("openId.clientSecretExpires", "must be a day such as 2027-01-31")
+		}
 	}
 	o.checkScopes(w)
 	if len(o.Algorithms) == 0 {

@@ -36,6 +36,13 @@ WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 -- Changes nothing, and holds a connection that is active until the transaction ends.
 UPDATE connections SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 AND state = 'active';
 
+-- name: PlatformDue :many
+SELECT * FROM connections WHERE state = 'active' AND checked_at < @before ORDER BY checked_at, organization_id, id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: Kept :exec
+-- What the server found; it is no change of the connection.
+UPDATE connections SET upkeep = @upkeep, checked_at = @now WHERE organization_id = @organization_id AND id = @id;
+
 -- name: Delete :execrows
 DELETE FROM connections WHERE organization_id = $1 AND id = $2;
 

@@ -23,6 +23,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/cache"
 	"github.com/itsm-automation/gatehouse/internal/platform/invalidation"
 	"github.com/itsm-automation/gatehouse/internal/platform/keyring"
+	"github.com/itsm-automation/gatehouse/internal/platform/mail"
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
@@ -39,6 +40,7 @@ type Deps struct {
 	Allowed       func(address string) error // whether an address may be asked
 	Generate      func(name string) (OwnKey, error)
 	Resolver      Resolver
+	Mails         *mail.Outbox
 }
 
 // Service owns connections, domains and identities.
@@ -115,6 +117,9 @@ func (s *Service) one(r connectiondb.Connection, err error) (Connection, error) 
 		Ceiling: r.Ceiling, CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.Time(), UpdatedAt: r.UpdatedAt.Time(),
 		EndedAt: r.EndedAt.Time()}
 	if err := json.Unmarshal([]byte(r.Settings), &c.Settings); err != nil {
+		return Connection{}, fmt.Errorf("connection %s: %w", r.ID, err)
+	}
+	if err := json.Unmarshal([]byte(r.Upkeep), &c.Upkeep); err != nil {
 		return Connection{}, fmt.Errorf("connection %s: %w", r.ID, err)
 	}
 	c.Secrets, err = s.open(c.Organization, c.ID, r.Secrets)

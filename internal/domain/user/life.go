@@ -33,12 +33,8 @@ func (s *Service) Void(r sqldb.Restore) []sqldb.Step {
 // Carry takes over who was disabled, demoted or chose another password, which invitations ended, and who left a team.
 func (s *Service) Carry() []sqldb.Carry {
 	return []sqldb.Carry{
-		{
-			Table: "users",
-			Gone:  "disabled",
-			Columns: "state, kind, role, password_hash, password_changed_at, mfa_exempt, mfa_required, second_factors, " +
-				"break_glass",
-		},
+		{Table: "users", Gone: "disabled", Columns: "state, kind, role, password_hash, password_changed_at, " +
+			"mfa_exempt, mfa_required, second_factors, break_glass"},
 		{Table: "invitations", Columns: "state, role", Gone: "revoked"},
 		{Table: "team_members", SQL: []string{`DELETE FROM main.team_members WHERE NOT EXISTS (
 			SELECT 1 FROM former.team_members f WHERE f.organization_id = team_members.organization_id

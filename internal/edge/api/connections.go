@@ -29,6 +29,7 @@ type ConnectionBody struct {
 	CallbackURL  string                  `json:"callbackUrl" doc:"What the provider must know as redirect address (saml: assertion consumer service)"`
 	OwnEntityID  string                  `json:"serviceProviderEntityId,omitempty" doc:"saml: what this server calls itself to the provider"`
 	MetadataURL  string                  `json:"serviceProviderMetadataUrl,omitempty" doc:"saml: this server's metadata for the connection, with its keys"`
+	Upkeep       connection.Upkeep       `json:"upkeep" doc:"What the server found when it last looked after the connection"`
 	HasSecret    bool                    `json:"hasClientSecret"`
 	CreatedAt    time.Time               `json:"createdAt"`
 	CreatedBy    string                  `json:"createdBy"`
@@ -40,7 +41,7 @@ func (a *routes) showConnection(c connection.Connection) ConnectionBody {
 		SAML: c.Assertion, Mapping: c.Mapping, Roles: c.Roles, Provisioning: c.Provisioning, Trust: c.Trust,
 		OwnAddress: c.OwnAddress, Ceiling: c.Ceiling, CallbackURL: a.SSO.Callback(c),
 		HasSecret: !c.Secrets.ClientSecret.IsZero(), CreatedAt: c.CreatedAt, CreatedBy: c.CreatedBy,
-		UpdatedAt: c.UpdatedAt}
+		UpdatedAt: c.UpdatedAt, Upkeep: c.Upkeep}
 	if c.Kind == connection.SAML {
 		b.OwnEntityID = a.SSO.SAML.EntityID(c)
 		b.MetadataURL = a.PublicURL.String() + "/v1/auth/sso/connections/" + string(c.ID) + "/metadata"

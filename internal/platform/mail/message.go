@@ -23,11 +23,13 @@ const (
 	BackupCodesMade Kind = "backup_codes_made"
 	NewDevice       Kind = "new_device"
 	BreakGlassUsed  Kind = "break_glass_used"
+
+	ConnectionWarning Kind = "connection_warning"
 )
 
 var kinds = []Kind{Invitation, ChoosePassword, ResetPassword, PasswordChanged, EmailChanged, FactorAdded, FactorRemoved,
 	FactorsReset, BackupCodeUsed, BackupCodesMade, NewDevice,
-	BreakGlassUsed}
+	BreakGlassUsed, ConnectionWarning}
 
 // Message is a mail to be written.
 type Message struct {

@@ -23,6 +23,8 @@ type Connection struct {
 	CreatedAt      sqldb.Millis
 	UpdatedAt      sqldb.Millis
 	EndedAt        sqldb.Millis
+	Upkeep         string
+	CheckedAt      sqldb.Millis
 }
 
 type Domain struct {

@@ -119,7 +119,7 @@ func (q *Queries) EnforcedDomains(ctx context.Context, organizationID id.Organiz
 }
 
 const get = `-- name: Get :one
-SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at FROM connections WHERE organization_id = $1 AND id = $2
+SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at, upkeep, checked_at FROM connections WHERE organization_id = $1 AND id = $2
 `
 
 func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id.Connection) (Connection, error) {
@@ -139,6 +139,8 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id
 		&i.CreatedAt,
 		&i.UpdatedAt,
 		&i.EndedAt,
+		&i.Upkeep,
+		&i.CheckedAt,
 	)
 	return i, err
 }
@@ -339,6 +341,21 @@ func (q *Queries) InsertIdentity(ctx context.Context, arg InsertIdentityParams) 
 	return err
 }
 
+const kept = `-- name: Kept :exec
+UPDATE connections SET upkeep = $1, checked_at = $2 WHERE organization_id = $3 AND id = $4
+`
+
+// What the server found; it is no change of the connection.
+func (q *Queries) Kept(ctx context.Context, upkeep string, now sqldb.Millis, organizationID id.Organization, iD id.Connection) error {
+	_, err := q.db.Exec(ctx, kept,
+		upkeep,
+		now,
+		organizationID,
+		iD,
+	)
+	return err
+}
+
 const leaveDomains = `-- name: LeaveDomains :many
 UPDATE domains SET connection_id = '', enforced = FALSE WHERE organization_id = $1 AND connection_id = $2 RETURNING name
 `
@@ -365,7 +382,7 @@ func (q *Queries) LeaveDomains(ctx context.Context, organizationID id.Organizati
 }
 
 const list = `-- name: List :many
-SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at FROM connections WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT CAST($3 AS BIGINT)
+SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at, upkeep, checked_at FROM connections WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT CAST($3 AS BIGINT)
 `
 
 func (q *Queries) List(ctx context.Context, organizationID id.Organization, after id.Connection, rowLimit int64) ([]Connection, error) {
@@ -391,6 +408,8 @@ func (q *Queries) List(ctx context.Context, organizationID id.Organization, afte
 			&i.CreatedAt,
 			&i.UpdatedAt,
 			&i.EndedAt,
+			&i.Upkeep,
+			&i.CheckedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -561,6 +580,46 @@ func (q *Queries) PlatformDomainsDue(ctx context.Context, before sqldb.Millis, r
 			&i.CreatedBy,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const platformDue = `-- name: PlatformDue :many
+SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at, upkeep, checked_at FROM connections WHERE state = 'active' AND checked_at < $1 ORDER BY checked_at, organization_id, id LIMIT CAST($2 AS BIGINT)
+`
+
+func (q *Queries) PlatformDue(ctx context.Context, before sqldb.Millis, rowLimit int64) ([]Connection, error) {
+	rows, err := q.db.Query(ctx, platformDue, before, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Connection{}
+	for rows.Next() {
+		var i Connection
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Kind,
+			&i.Name,
+			&i.State,
+			&i.Issuer,
+			&i.Settings,
+			&i.Secrets,
+			&i.Ceiling,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.EndedAt,
+			&i.Upkeep,
+			&i.CheckedAt,
 		); err != nil {
 			return nil, err
 		}

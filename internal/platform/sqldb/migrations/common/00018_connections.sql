@@ -15,10 +15,13 @@ CREATE TABLE connections (
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL,
     ended_at        BIGINT NOT NULL DEFAULT 0,  -- what it let in until then is over
+    upkeep          TEXT   NOT NULL DEFAULT '{}', -- JSON: what the server itself found when it looked last
+    checked_at      BIGINT NOT NULL DEFAULT 0,
     PRIMARY KEY (organization_id, id)
 );
 CREATE UNIQUE INDEX connections_by_id ON connections (id);
 CREATE INDEX connections_by_kind ON connections (organization_id, kind, state, id);
+CREATE INDEX connections_due ON connections (checked_at, organization_id, id) WHERE state = 'active';
 CREATE INDEX connections_by_issuer ON connections (issuer, kind);
 
 CREATE TABLE domains (
