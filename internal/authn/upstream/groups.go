@@ -16,6 +16,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/itsm-automation/gatehouse/internal/domain/connection"
+	"github.com/itsm-automation/gatehouse/internal/platform/bounded"
 	"github.com/itsm-automation/gatehouse/internal/platform/outbound"
 )
 
@@ -24,23 +25,37 @@ type groupReader struct {
 	get    *outbound.Client
 	places connection.Places
 	now    func() time.Time
+	known  *bounded.Cache[bounded.Key, knownGroups]
+}
+
+// knownGroups are those that were read a moment ago.
+type knownGroups struct {
+	groups []string
+	at     time.Time
 }
 
 func newGroupReader(get *outbound.Client, places connection.Places, now func() time.Time) *groupReader {
-	return &groupReader{get, places, now}
+	return &groupReader{get, places, now, bounded.New[knownGroups](10_000)}
 }
 
 const groupsTimeout = 8 * time.Second
 
 // readGroups completes an answer whose groups are not in the token, where rules ask for them.
-func (o *OpenID) readGroups(ctx context.Context, c connection.Connection, d *document, a *Answer) error {
-	if a.GroupsKnown || len(c.Roles.Rules) == 0 || c.Kind != connection.Entra {
+func (o *OpenID) readGroups(ctx context.Context, c connection.Connection, d *document, a *Answer,
+	token *oauth2.Token) error {
+	if a.GroupsKnown || len(c.Roles.Rules) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, groupsTimeout)
 	defer cancel()
-	_, object, _ := strings.Cut(a.Subject, ":")
-	groups, err := o.groups.graph(ctx, c, d, object, o.assertion)
+	var groups []string
+	var err error
+	if c.Kind == connection.Google {
+		groups, err = o.groups.google(ctx, c, d, *a, token)
+	} else {
+		_, object, _ := strings.Cut(a.Subject, ":")
+		groups, err = o.groups.graph(ctx, c, d, object, o.assertion)
+	}
 	if err == nil {
 		a.Groups, a.GroupsKnown = groups, true
 	}

@@ -211,7 +211,7 @@ func (o *OpenID) judge(ctx context.Context, c connection.Connection, d *document
 	if err := r.err(); err != nil {
 		return a, err
 	}
-	if err := o.readGroups(ctx, c, d, &a); err != nil {
+	if err := o.readGroups(ctx, c, d, &a, token); err != nil {
 		o.log.WarnContext(ctx, "groups could not be read from an identity provider", "connection", c.ID, "why",
 			printable(err))
 		a.Groups, a.GroupsKnown = nil, false

@@ -98,16 +98,25 @@ type Settings struct {
 
 // OpenID is a provider that speaks OpenID Connect.
 type OpenID struct {
-	Issuer         string   `json:"issuer,omitempty" maxLength:"500" doc:"oidc: the issuer exactly as the provider's discovery document has it. The other kinds have theirs"`
-	TenantID       string   `json:"tenantId,omitempty" maxLength:"36" doc:"azure-ad: the directory (tenant) id"`
-	Authority      string   `json:"authority,omitempty" maxLength:"200" doc:"azure-ad: the sign-in address of a national cloud; https://login.microsoftonline.com if left out"`
-	HostedDomains  []string `json:"hostedDomains,omitempty" maxItems:"50" nullable:"false" doc:"google: the Workspace domains whose people may come in"`
-	ClientID       string   `json:"clientId" minLength:"1" maxLength:"300" doc:"What the provider calls this server"`
-	Authentication string   `json:"tokenEndpointAuthMethod,omitempty" enum:"client_secret_basic,client_secret_post,private_key_jwt" doc:"How this server proves itself to the provider; client_secret_basic if left out"`
-	Scopes         []string `json:"scopes,omitempty" maxItems:"30" nullable:"false" doc:"What is asked for; openid, profile and email if left out"`
-	Algorithms     []string `json:"signingAlgorithms,omitempty" maxItems:"10" nullable:"false" doc:"How its ID tokens may be signed; RS256 if left out"`
-	SecretExpires  string   `json:"clientSecretExpires,omitempty" maxLength:"10" doc:"The day (2027-01-31) on which the client secret runs out, so that the server can warn of it"`
-	UserInfo       bool     `json:"userInfo,omitempty" doc:"Read the userinfo endpoint too: some providers say there what the ID token leaves out"`
+	Issuer         string     `json:"issuer,omitempty" maxLength:"500" doc:"oidc: the issuer exactly as the provider's discovery document has it. The other kinds have theirs"`
+	TenantID       string     `json:"tenantId,omitempty" maxLength:"36" doc:"azure-ad: the directory (tenant) id"`
+	Authority      string     `json:"authority,omitempty" maxLength:"200" doc:"azure-ad: the sign-in address of a national cloud; https://login.microsoftonline.com if left out"`
+	HostedDomains  []string   `json:"hostedDomains,omitempty" maxItems:"50" nullable:"false" doc:"google: the Workspace domains whose people may come in"`
+	ClientID       string     `json:"clientId" minLength:"1" maxLength:"300" doc:"What the provider calls this server"`
+	Authentication string     `json:"tokenEndpointAuthMethod,omitempty" enum:"client_secret_basic,client_secret_post,private_key_jwt" doc:"How this server proves itself to the provider; client_secret_basic if left out"`
+	Scopes         []string   `json:"scopes,omitempty" maxItems:"30" nullable:"false" doc:"What is asked for; openid, profile and email if left out"`
+	Algorithms     []string   `json:"signingAlgorithms,omitempty" maxItems:"10" nullable:"false" doc:"How its ID tokens may be signed; RS256 if left out"`
+	Directory      *Directory `json:"directory,omitempty" doc:"google: where its groups are read, which no token has; rules need it"`
+	SecretExpires  string     `json:"clientSecretExpires,omitempty" maxLength:"10" doc:"The day (2027-01-31) on which the client secret runs out, so that the server can warn of it"`
+	UserInfo       bool       `json:"userInfo,omitempty" doc:"Read the userinfo endpoint too: some providers say there what the ID token leaves out"`
+}
+
+// Directory is where the groups of a Google Workspace are read: the Directory API with a service account, or Cloud
+// Identity
+// with the person's own token.
+type Directory struct {
+	DelegateAs string `json:"delegateAs,omitempty" maxLength:"254" doc:"The administrator whom the service account acts as (domain-wide delegation). Empty: it has the role Groups Reader itself"`
+	OwnToken   bool   `json:"ownToken,omitempty" doc:"Ask Cloud Identity with the person's own token instead; needs the scope cloud-identity.groups.readonly"`
 }
 
 // Assertion is a provider that speaks SAML 2.0.
@@ -174,6 +183,7 @@ type Trust struct {
 type Secrets struct {
 	ClientSecret secret.Secret
 	PrivateKey   secret.Secret // PKCS #8 in PEM, for private_key_jwt
+	Account      secret.Secret // of a Google service account, as its JSON file
 	// Keys are this server's own toward a SAML provider, newest first: the first signs, each decrypts.
 	Keys []OwnKey
 }
@@ -197,6 +207,8 @@ const (
 type Places struct {
 	Authorities map[string]string // of Entra ID, by sign-in address: where its Graph is
 	Google      string            // issuer
+	Directory   string            // Google's Directory API
+	Identity    string            // Google's Cloud Identity API
 }
 
 // DefaultAuthority is Entra ID's in the public cloud.
@@ -204,11 +216,12 @@ const DefaultAuthority = "https://login.microsoftonline.com"
 
 // PublicPlaces are those of the internet: the public cloud, that of the United States' government, and China's.
 func PublicPlaces() Places {
-	return Places{Google: "https://accounts.google.com", Authorities: map[string]string{
-		DefaultAuthority:                           "https://graph.microsoft.com",
-		"https://login.microsoftonline.us":         "https://graph.microsoft.us",
-		"https://login.partner.microsoftonline.cn": "https://microsoftgraph.chinacloudapi.cn",
-	}}
+	return Places{Google: "https://accounts.google.com", Directory: "https://admin.googleapis.com",
+		Identity: "https://cloudidentity.googleapis.com", Authorities: map[string]string{
+			DefaultAuthority:                           "https://graph.microsoft.com",
+			"https://login.microsoftonline.us":         "https://graph.microsoft.us",
+			"https://login.partner.microsoftonline.cn": "https://microsoftgraph.chinacloudapi.cn",
+		}}
 }
 
 // consumers is the tenant of everybody's private Microsoft accounts: nobody's company.
@@ -246,6 +259,7 @@ func (c *Connection) check(places Places, allowed func(address string) error) er
 	default:
 		c.OpenID.check(&w, c.Kind, places, allowed)
 		c.Secrets.check(&w, c.OpenID.Authentication)
+		c.checkDirectory(&w)
 	}
 	c.Mapping.check(&w, c.Kind)
 	c.Roles.check(&w)
@@ -261,6 +275,32 @@ func (c *Connection) check(places Places, allowed func(address string) error) er
 	}
 	return nil
 }
+
+// checkDirectory makes sure that groups can be read where rules ask for them: none of Google's tokens has any.
+func (c *Connection) checkDirectory(w *faults) {
+	d := c.OpenID.Directory
+	switch {
+	case d == nil && c.Kind == Google && len(c.Roles.Rules) > 0 && len(c.Mapping.Groups) == 0:
+		w.add("openId.directory", "is required: Google tells groups in no token")
+	case d == nil:
+	case c.Kind != Google:
+		w.add("openId.directory", "is for google")
+	case d.OwnToken && d.DelegateAs != "":
+		w.add("openId.directory.delegateAs", "is for a service account, not for the person's own token")
+	case d.OwnToken && !slices.Contains(c.OpenID.Scopes, CloudIdentityScope):
+		w.add("openId.scopes", "must contain %s", CloudIdentityScope)
+	case !d.OwnToken:
+		if _, err := ParseAccount(c.Secrets.Account); err != nil {
+			w.add("serviceAccount", "%v", err)
+		}
+	}
+}
+
+// The scopes with which groups are read.
+const (
+	CloudIdentityScope = "https://www.googleapis.com/auth/cloud-identity.groups.readonly"
+	DirectoryScope     = "https://www.googleapis.com/auth/admin.directory.group.readonly"
+)
 
 func isText(s string) bool { return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl) }
 

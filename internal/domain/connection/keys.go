@@ -12,7 +12,10 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json"
 
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 )
@@ -40,6 +43,30 @@ func parseSigner(text []byte) (crypto.Signer, error) {
 		}
 	}
 	return nil, errors.New("must be an RSA key or one on the curve P-256")
+}
+
+// Account is a Google service account.
+type Account struct {
+	Email  string
+	Signer crypto.Signer
+}
+
+// ParseAccount reads the JSON file that Google gives for a service account.
+func ParseAccount(text secret.Secret) (Account, error) {
+	var file struct {
+		Type  string `json:"type"`
+		Email string `json:"client_email"`
+		Key   string `json:"private_key"`
+	}
+	if err := json.Unmarshal([]byte(text.Reveal()), &file); err != nil || file.Type != "service_account" ||
+		file.Email == "" {
+		return Account{}, errors.New("must be the JSON file of a Google service account, as it was downloaded")
+	}
+	signer, err := parseSigner([]byte(strings.TrimSpace(file.Key) + "\n"))
+	if err != nil {
+		return Account{}, fmt.Errorf("has a private_key that %w", err)
+	}
+	return Account{file.Email, signer}, nil
 }
 
 // ownKeyLifetime is how long a certificate of this server toward a SAML provider is good. Providers compare the key;

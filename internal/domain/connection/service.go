@@ -73,6 +73,7 @@ func place(org id.Organization, c id.Connection) string {
 type stored struct {
 	ClientSecret string      `json:"clientSecret,omitempty"`
 	PrivateKey   string      `json:"privateKey,omitempty"`
+	Account      string      `json:"account,omitempty"`
 	Keys         []storedKey `json:"keys,omitempty"`
 }
 
@@ -83,7 +84,8 @@ type storedKey struct {
 }
 
 func (s *Service) seal(c Connection) string {
-	v := stored{ClientSecret: c.Secrets.ClientSecret.Reveal(), PrivateKey: c.Secrets.PrivateKey.Reveal()}
+	v := stored{ClientSecret: c.Secrets.ClientSecret.Reveal(), PrivateKey: c.Secrets.PrivateKey.Reveal(),
+		Account: c.Secrets.Account.Reveal()}
 	for _, k := range c.Secrets.Keys {
 		v.Keys = append(v.Keys, storedKey{k.PrivateKey.Reveal(), k.Certificate, k.CreatedAt})
 	}
@@ -99,7 +101,8 @@ func (s *Service) open(org id.Organization, c id.Connection, sealed string) (Sec
 	if err := json.Unmarshal(plain, &v); err != nil {
 		return Secrets{}, fmt.Errorf("connection %s: its secrets cannot be read", c)
 	}
-	out := Secrets{ClientSecret: secret.New(v.ClientSecret), PrivateKey: secret.New(v.PrivateKey)}
+	out := Secrets{ClientSecret: secret.New(v.ClientSecret), PrivateKey: secret.New(v.PrivateKey),
+		Account: secret.New(v.Account)}
 	for _, k := range v.Keys {
 		out.Keys = append(out.Keys, OwnKey{secret.New(k.PrivateKey), k.Certificate, k.CreatedAt})
 	}
@@ -489,6 +492,9 @@ func changes(before, after Connection) map[string]string {
 	}
 	if !before.Secrets.ClientSecret.Equal(after.Secrets.ClientSecret) {
 		out["clientSecret"] = "changed"
+	}
+	if !before.Secrets.Account.Equal(after.Secrets.Account) {
+		out["serviceAccount"] = "changed"
 	}
 	if !before.Secrets.PrivateKey.Equal(after.Secrets.PrivateKey) {
 		out["privateKey"] = "changed"

@@ -118,6 +118,7 @@ type ConnectionFields struct {
 	Trust        *connection.Trust        `json:"trust,omitempty"`
 	OwnAddress   *bool                    `json:"ownAddress,omitempty" doc:"Let the provider answer at an address of this connection alone"`
 	ClientSecret *string                  `json:"clientSecret,omitempty" maxLength:"2000" doc:"What the provider gave this server; never shown again"`
+	Account      *string                  `json:"serviceAccount,omitempty" maxLength:"10000" doc:"google: the JSON file of the service account that reads groups; never shown again"`
 	PrivateKey   *string                  `json:"privateKey,omitempty" maxLength:"10000" doc:"private_key_jwt: PKCS #8 in PEM; never shown again"`
 }
 
@@ -135,6 +136,9 @@ func (f ConnectionFields) apply(c *connection.Connection) {
 	v1.Set(&c.OwnAddress, f.OwnAddress)
 	if f.ClientSecret != nil {
 		c.Secrets.ClientSecret = secret.New(*f.ClientSecret)
+	}
+	if f.Account != nil {
+		c.Secrets.Account = secret.New(*f.Account)
 	}
 	if f.PrivateKey != nil {
 		c.Secrets.PrivateKey = secret.New(*f.PrivateKey)
