@@ -335,7 +335,7 @@ func gatewayPart(_ context.Context, s *Server) (err error) {
 // dialectsPart is the wire formats of the products whose place the server takes.
 func dialectsPart(_ context.Context, s *Server) error {
 	itempath.Register(s.Kit, itempath.Deps{DefaultOrganization: s.Config.ItemPath.DefaultOrganization,
-		Cursors: s.cursors, Login: s.Login, Tokens: s.Tokens, Credentials: s.Credentials})
+		Cursors: s.cursors, Login: s.Login, Tokens: s.Tokens, Credentials: s.Credentials, SSO: s.SSO})
 	easyvista.Register(s.Kit, easyvista.Deps{PublicURL: s.Public, Now: s.now, Cursors: s.cursors,
 		Organizations: s.Organizations, Users: s.Users, Credentials: s.Credentials, Desk: s.Desk})
 	servicebroker.Register(s.Kit, servicebroker.Deps{Clients: s.clientAuth, Organizations: s.Organizations,

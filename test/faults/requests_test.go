@@ -687,6 +687,14 @@ func (q *requests) table() map[string]func() request {
 		"DELETE /v1/domains/{name}":      domain("DELETE", 204, nil, ""),
 		"POST /v1/domains/{name}/verify": domain("POST", 409, nil, "/verify"), // there is no record
 
+		"POST /api/users/login/sso": func() request {
+			return request{method: "POST", path: "/api/users/login/sso", good: 401, body: object{"code": "nobody",
+				"codeVerifier": strings.Repeat("a", 43), "redirectUri": "https://app.example.com/"}}
+		},
+		"POST /api/users/login/msal": func() request {
+			return request{method: "POST", path: "/api/users/login/msal", good: 401, body: object{"token": "nobody's"}}
+		},
+
 		// Beside its route: an operator in a tenant, whose every request leaves an event.
 		"an operator abroad": func() request {
 			return request{method: "GET", path: "/v1/users",

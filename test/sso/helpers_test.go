@@ -77,6 +77,7 @@ func each(t *testing.T, fn func(t *testing.T, h *house)) {
 	}, reaching, func(c *config.Config, o *server.Options) {
 		h := &house{dns: &names{}, idp: idptest.NewProvider(t)}
 		o.Resolver = h.dns
+		o.Providers.Legacy[h.idp.URL] = h.idp.URL + "/sts"
 		o.Providers.Directory, o.Providers.Identity = h.idp.URL+"/directory", h.idp.URL+"/identity"
 		o.Providers.Google, o.Providers.Authorities[h.idp.URL] = h.idp.URL, h.idp.URL+"/graph"
 		mu.Lock()

@@ -95,9 +95,23 @@ func (s *Service) SignIn(ctx context.Context, f First) (Result, error) {
 		f.AuthTime = s.Now()
 	}
 	if second && !slices.Contains(f.AMR, session.MFA) { // which a trusted provider proved
+		if f.Connection != "" && f.Door != Company {
+			return Result{}, s.refuseOneStep(ctx, f)
+		}
 		return s.wait(ctx, f)
 	}
 	return s.begin(ctx, complete{First: f, authTime: f.AuthTime})
+}
+
+// refuseOneStep refuses a company sign-in at a door without a second step to whom needs one, in that door's own words
+// (A27).
+func (s *Service) refuseOneStep(ctx context.Context, f First) error {
+	p := holder(f.Organization.ID, f.User.ID, f.Source)
+	err := s.recordRefused(ctx, p, "session.refused", map[string]string{"door": f.Door, "reason": "mfa_required"})
+	if err != nil {
+		return err
+	}
+	return ErrCredentials()
 }
 
 // complete is a sign-in of which every factor is proven. What proves it is taken in the transaction of the session.

@@ -1,6 +1,7 @@
 package sso
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -220,7 +221,8 @@ func proves(t connection.Trust, a upstream.Answer) bool {
 		a.ACR != "" && slices.Contains(t.ACR, a.ACR)
 }
 
-// passedOn are the provider's errors that an application can do something with (RFC 6749 §4.1.2.1, OpenID Connect Core
+// passedOn are the provider's errors that an application can do something with (RFC 6749 §4.1.2.1, OpenID Connect
+// Core
 // §3.1.2.6).
 var passedOn = []string{"access_denied", "login_required", "interaction_required", "consent_required",
 	"account_selection_required", "temporarily_unavailable"}
@@ -279,7 +281,8 @@ func back(redirect, name, value, state string) string {
 
 // Redeem is an application that has a code (A23).
 type Redeem struct {
-	Kind        connection.Kind
+	Kind        connection.Kind // empty: any
+	Door        string          // empty: that of /v1
 	Tenant      login.Tenant
 	Code        secret.Secret
 	Verifier    string
@@ -318,7 +321,8 @@ func (s *Service) Redeem(ctx context.Context, in Redeem) (r login.Result, cookie
 		return r, false, fmt.Errorf("code of a sign-in: %w", err)
 	}
 	tenant := in.Tenant == (login.Tenant{}) || in.Tenant.ID == found.Organization
-	if !equal(h.Challenge, oauth2Challenge(in.Verifier)) || h.Redirect != in.RedirectURI || h.Kind != in.Kind ||
+	if !equal(h.Challenge, oauth2Challenge(in.Verifier)) || h.Redirect != in.RedirectURI ||
+		in.Kind != "" && h.Kind != in.Kind ||
 		!tenant {
 		return r, false, errCode()
 	}
@@ -346,7 +350,7 @@ func (s *Service) Redeem(ctx context.Context, in Redeem) (r login.Result, cookie
 		}
 	}
 	r, err = s.Login.SignIn(ctx, login.First{User: u, Organization: org, AMR: h.AMR, Fingerprint: in.Fingerprint,
-		Door: login.Company, Remember: in.Remember, Source: in.Source, Connection: h.Connection,
+		Door: cmp.Or(in.Door, login.Company), Remember: in.Remember, Source: in.Source, Connection: h.Connection,
 		UpstreamSession: h.UpstreamSession, Provider: string(h.Kind), AuthTime: time.UnixMilli(h.AuthTime).UTC(),
 		Code: in.Code})
 	if f := fault.Of(err); err != nil && f.Kind == fault.Unauthenticated {

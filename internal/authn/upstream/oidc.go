@@ -252,6 +252,31 @@ func (o *OpenID) checkClaims(r *report, c connection.Connection, told claims, ro
 	_, there := told["azp"]
 	r.want("authorized_party", (!there && len(audience) == 1) || (has && azp == c.OpenID.ClientID), told["azp"],
 		"A token for several audiences must name this client in azp.")
+	o.checkTimes(r, told)
+	nonce, _ := told["nonce"].(string)
+	r.want(
+		"nonce",
+		round.Nonce != "" && subtle.ConstantTimeCompare([]byte(nonce), []byte(round.Nonce)) == 1,
+		"another",
+		"The provider must return the nonce that it was asked with. Begin again.",
+	)
+	subject, isText := told["sub"].(string)
+	r.want("subject", isText && subject != "" && len(subject) <= connection.MaxSubject, told["sub"],
+		"The token must say in sub who signed in, in at most 255 bytes.")
+	if round.Fresh {
+		at, ok := told.moment("auth_time")
+		r.want(
+			"auth_time",
+			ok && o.now().Sub(at) <= stale,
+			told["auth_time"],
+			"The provider was asked for a new proof and "+
+				"must tell when it was given (auth_time).",
+		)
+	}
+}
+
+// checkTimes holds a token to this moment.
+func (o *OpenID) checkTimes(r *report, told claims) {
 	now := o.now()
 	expires, ok := told.moment("exp")
 	r.want(
@@ -272,26 +297,6 @@ func (o *OpenID) checkClaims(r *report, c connection.Connection, told claims, ro
 			told["nbf"],
 			"The token is not valid yet: the clock of "+
 				"this server or the provider's is wrong.",
-		)
-	}
-	nonce, _ := told["nonce"].(string)
-	r.want(
-		"nonce",
-		round.Nonce != "" && subtle.ConstantTimeCompare([]byte(nonce), []byte(round.Nonce)) == 1,
-		"another",
-		"The provider must return the nonce that it was asked with. Begin again.",
-	)
-	subject, isText := told["sub"].(string)
-	r.want("subject", isText && subject != "" && len(subject) <= connection.MaxSubject, told["sub"],
-		"The token must say in sub who signed in, in at most 255 bytes.")
-	if round.Fresh {
-		at, ok := told.moment("auth_time")
-		r.want(
-			"auth_time",
-			ok && now.Sub(at) <= stale,
-			told["auth_time"],
-			"The provider was asked for a new proof and "+
-				"must tell when it was given (auth_time).",
 		)
 	}
 }

@@ -106,9 +106,37 @@ type OpenID struct {
 	Authentication string     `json:"tokenEndpointAuthMethod,omitempty" enum:"client_secret_basic,client_secret_post,private_key_jwt" doc:"How this server proves itself to the provider; client_secret_basic if left out"`
 	Scopes         []string   `json:"scopes,omitempty" maxItems:"30" nullable:"false" doc:"What is asked for; openid, profile and email if left out"`
 	Algorithms     []string   `json:"signingAlgorithms,omitempty" maxItems:"10" nullable:"false" doc:"How its ID tokens may be signed; RS256 if left out"`
+	MSAL           *MSAL      `json:"msal,omitempty" doc:"azure-ad: front ends that sign in by themselves and post an access token to /api/users/login/msal"`
 	Directory      *Directory `json:"directory,omitempty" doc:"google: where its groups are read, which no token has; rules need it"`
 	SecretExpires  string     `json:"clientSecretExpires,omitempty" maxLength:"10" doc:"The day (2027-01-31) on which the client secret runs out, so that the server can warn of it"`
 	UserInfo       bool       `json:"userInfo,omitempty" doc:"Read the userinfo endpoint too: some providers say there what the ID token leaves out"`
+}
+
+// MSAL is a front end that signs in at Entra ID by itself and posts an access token for our API (B10).
+type MSAL struct {
+	Audience  string   `json:"audience" minLength:"1" maxLength:"300" doc:"What aud says in the tokens for this server's API registration: its client id (v2) or App ID URI (v1)"`
+	ClientIDs []string `json:"clientIds" minItems:"1" maxItems:"20" nullable:"false" doc:"The front ends, by client id"`
+	Scope     string   `json:"scope" minLength:"1" maxLength:"100" doc:"The scope of the API that they ask for"`
+}
+
+// graphAudience is Microsoft Graph: its tokens are for nobody else to look at.
+const graphAudience = "00000003-0000-0000-c000-000000000000"
+
+func (m *MSAL) check(w *faults, kind Kind) {
+	switch {
+	case m == nil:
+		return
+	case kind != Entra:
+		w.add("openId.msal", "is for azure-ad")
+	case m.Audience == "" || m.Audience == graphAudience || strings.HasPrefix(m.Audience, "https://graph."):
+		w.add("openId.msal.audience", "must be an API registration of your own, not Microsoft Graph")
+	}
+	if len(m.ClientIDs) == 0 || slices.Contains(m.ClientIDs, "") {
+		w.add("openId.msal.clientIds", "must name the front ends")
+	}
+	if m.Scope == "" || strings.ContainsFunc(m.Scope, unicode.IsSpace) {
+		w.add("openId.msal.scope", "must be one scope")
+	}
 }
 
 // Directory is where the groups of a Google Workspace are read: the Directory API with a service account, or Cloud
@@ -206,6 +234,7 @@ const (
 // Places are where the providers with an address of their own are.
 type Places struct {
 	Authorities map[string]string // of Entra ID, by sign-in address: where its Graph is
+	Legacy      map[string]string // the issuer of v1 tokens, without the tenant, by sign-in address
 	Google      string            // issuer
 	Directory   string            // Google's Directory API
 	Identity    string            // Google's Cloud Identity API
@@ -217,7 +246,11 @@ const DefaultAuthority = "https://login.microsoftonline.com"
 // PublicPlaces are those of the internet: the public cloud, that of the United States' government, and China's.
 func PublicPlaces() Places {
 	return Places{Google: "https://accounts.google.com", Directory: "https://admin.googleapis.com",
-		Identity: "https://cloudidentity.googleapis.com", Authorities: map[string]string{
+		Identity: "https://cloudidentity.googleapis.com", Legacy: map[string]string{
+			DefaultAuthority:                           "https://sts.windows.net",
+			"https://login.microsoftonline.us":         "https://sts.windows.net",
+			"https://login.partner.microsoftonline.cn": "https://sts.chinacloudapi.cn",
+		}, Authorities: map[string]string{
 			DefaultAuthority:                           "https://graph.microsoft.com",
 			"https://login.microsoftonline.us":         "https://graph.microsoft.us",
 			"https://login.partner.microsoftonline.cn": "https://microsoftgraph.chinacloudapi.cn",
@@ -366,6 +399,7 @@ func (o *OpenID) check(w *faults, kind Kind, places Places, allowed func(string)
 			w.add("openId.clientSecretExpires", "must be a day such as 2027-01-31")
 		}
 	}
+	o.MSAL.check(w, kind)
 	o.checkScopes(w)
 	if len(o.Algorithms) == 0 {
 		o.Algorithms = []string{"RS256"}

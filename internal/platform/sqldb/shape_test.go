@@ -373,7 +373,7 @@ func fillTables(t *testing.T, db *sql.DB, postgres bool) {
 			"subject": `'id' || i`}},
 		{"revoked_tokens", nil},
 		{"connections", map[string]string{"kind": one("oidc", "saml", "google"),
-			"state": one("draft", "active", "off")}},
+			"state": one("active", "draft", "off")}},
 		{"domains", map[string]string{"state": one("pending", "verified", "lapsed"), "connection_id": ten("id")}},
 		{"identities", map[string]string{"connection_id": `'id' || (1 + i % 10)`, "user_id": `'id' || i`}},
 		{"factors", map[string]string{"user_id": `'id' || (1 + i % 500)`, "method": `'webauthn'`,

@@ -7,9 +7,11 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/authn"
 	"github.com/itsm-automation/gatehouse/internal/authn/login"
+	"github.com/itsm-automation/gatehouse/internal/authn/sso"
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/permission"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
 	"github.com/itsm-automation/gatehouse/internal/edge/web"
@@ -22,6 +24,7 @@ type Deps struct {
 	Login               *login.Service
 	Tokens              *token.Service
 	Credentials         *credential.Service
+	SSO                 *sso.Service
 }
 
 type server struct {
@@ -56,9 +59,21 @@ func Register(kit *web.Kit, s Deps) {
 	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/login",
 		Public: "signing in is how a credential is got", Query: nothing, WriteError: writeLoginError},
 		d.login)
+	handle(web.Route{
+		Method:     http.MethodPost,
+		Pattern:    prefix + "/login/sso",
+		Public:     "the code and its verifier are the credential",
+		Query:      nothing,
+		WriteError: writeLoginError,
+	}, d.loginCode)
+	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/login/msal",
+		Public: "the token is the credential", Query: nothing, WriteError: writeLoginError}, d.loginToken)
 	for _, method := range []string{http.MethodPost, http.MethodGet} {
-		handle(web.Route{Method: method, Pattern: prefix + "/refresh", Self: "the refresh token's own session goes on",
-			Accepts: refreshOnly, Query: nothing, BodyTypes: anyBody}, d.refresh)
+		handle(
+			web.Route{Method: method, Pattern: prefix + "/refresh", Self: "the refresh token's own session goes on",
+				Accepts: refreshOnly, Query: nothing, BodyTypes: anyBody},
+			d.refresh,
+		)
 	}
 	handle(web.Route{Method: http.MethodPost, Pattern: prefix + "/application-token",
 		Self: "an application's own token", Accepts: refreshOnly, Query: nothing, BodyTypes: anyBody}, d.issue)
@@ -111,6 +126,62 @@ func (d *server) login(w http.ResponseWriter, r *http.Request) error {
 	if res.Waiting != nil { // demanded since the password was looked at
 		return login.ErrCredentials()
 	}
+	return d.signedIn(w, res)
+}
+
+// loginCode ends a company sign-in that was begun at /v1/auth/sso (B10).
+func (d *server) loginCode(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Code         *string `json:"code"`
+		CodeVerifier *string `json:"codeVerifier"`
+		RedirectURI  *string `json:"redirectUri"`
+	}
+	if err := web.ReadJSON(r, &in); err != nil {
+		return err
+	}
+	if in.Code == nil || in.CodeVerifier == nil || in.RedirectURI == nil {
+		return fault.Invalidf("code", "codeVerifier and redirectUri are needed")
+	}
+	tenant, err := d.kit.SignInTenant(r, "", "")
+	if err != nil {
+		return err
+	}
+	res, _, err := d.SSO.Redeem(r.Context(), sso.Redeem{Door: login.ItemPath, Tenant: tenant,
+		Code: secret.New(*in.Code), Verifier: *in.CodeVerifier, RedirectURI: *in.RedirectURI,
+		Fingerprint: r.Header.Get("X-Device-Fingerprint"), Source: web.InfoOf(r.Context()).Source})
+	if f := fault.Of(err); err != nil && f.Kind == fault.Unauthenticated {
+		return login.ErrCredentials()
+	}
+	if err != nil {
+		return err
+	}
+	return d.signedIn(w, res)
+}
+
+// loginToken takes an access token of Entra ID that the front end got for this server's API (B10).
+func (d *server) loginToken(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Token *string `json:"token"`
+	}
+	if err := web.ReadJSON(r, &in); err != nil {
+		return err
+	}
+	if in.Token == nil {
+		return fault.Invalidf("token", "is needed")
+	}
+	tenant, err := d.kit.SignInTenant(r, "", d.DefaultOrganization)
+	if err != nil {
+		return err
+	}
+	res, err := d.SSO.Exchange(r.Context(), sso.Exchange{Tenant: tenant, Token: *in.Token,
+		Fingerprint: r.Header.Get("X-Device-Fingerprint"), Source: web.InfoOf(r.Context()).Source})
+	if err != nil {
+		return err
+	}
+	return d.signedIn(w, res)
+}
+
+func (d *server) signedIn(w http.ResponseWriter, res login.Result) error {
 	zone := res.Organization.Settings.TimeZone
 	web.WriteJSON(w, http.StatusOK, loginAnswer{Login: true, AccessToken: res.Tokens.Access,
 		RefreshToken: res.Tokens.Refresh, ID: string(res.User.ID), Username: res.User.Username,
