@@ -55,7 +55,8 @@ func (d demoCommand) Run(e *env) error {
 	cfg := throwaway("http://"+listener.Addr().String(), dir)
 	cfg.ShutdownGrace = config.Duration(2 * time.Second)
 	cfg.ItemPath.DefaultOrganization = demo.Tenant
-	cfg.DefaultMFA = "optional" // its users have passwords alone, and are to be tried at once
+	cfg.Outbound.AllowedNetworks = []string{"127.0.0.0/8"} // identity providers beside it
+	cfg.DefaultMFA = "optional"                            // its users have passwords alone
 	s, err := server.New(e.ctx, cfg, server.Options{Log: log, Version: version, Generate: generate,
 		Mail: mail.NewPrinter(e.stderr)})
 	if err != nil {

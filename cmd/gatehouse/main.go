@@ -41,6 +41,8 @@ type cli struct {
 	Token   tokenCommand       `cmd:"" help:"Manage access tokens and application tokens of users."`
 	System  systemCommand      `cmd:"" help:"Manage system access tokens."`
 	Client  clientCommand      `cmd:"" help:"Manage OAuth clients."`
+	Conn    connectionCommand  `cmd:"" name:"connection" help:"Manage connections to organizations' identity providers."`
+	Domain  domainCommand      `cmd:"" help:"Manage the domains of organizations."`
 	Creds   credentialsCommand `cmd:"" name:"credentials" help:"Look at all long-lived credentials."`
 	OpenAPI openapiCommand     `cmd:"" name:"openapi" help:"Print the OpenAPI document of the API."`
 	Version versionCommand     `cmd:"" help:"Print the version."`

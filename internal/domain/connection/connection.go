@@ -83,8 +83,7 @@ type Warning struct {
 }
 
 // Settings are what an administrator decides. They are stored, and shown, as they are. Which of OpenID and Assertion
-// is
-// set follows from the kind.
+// is set follows from the kind.
 type Settings struct {
 	OpenID       *OpenID      `json:"openId,omitempty"`
 	Assertion    *Assertion   `json:"saml,omitempty"`

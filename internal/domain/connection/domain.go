@@ -363,6 +363,35 @@ func (s *Service) UpdateDomain(ctx context.Context, p principal.Principal, name 
 	return d, s.writeDomain(ctx, p, before, &d, "domain.updated", details)
 }
 
+// VouchDomain makes a domain an organization's own by an operator's word, where no DNS can say so. Nobody looks for its
+// record. Only the server's own administration may.
+func (s *Service) VouchDomain(ctx context.Context, p principal.Principal, name string) (Domain, error) {
+	if !p.IsSystem() {
+		return Domain{}, fault.Forbiddenf("Only whoever runs the server vouches for a domain.")
+	}
+	clean, err := CheckDomain(name)
+	if err != nil {
+		return Domain{}, fault.Invalidf("name", "%v", err)
+	}
+	d, err := s.GetDomain(ctx, p, clean)
+	if fault.Is(err, fault.NotFound) {
+		d, err = s.AddDomain(ctx, p, clean)
+	}
+	if err != nil {
+		return Domain{}, err
+	}
+	before := d
+	d.State, d.VerifiedAt, d.CheckedAt, d.MissingSince = Verified, s.Now(), vouched, time.Time{}
+	err = s.writeDomain(ctx, p, before, &d, "domain.vouched", nil)
+	if sqldb.IsUnique(err) {
+		return Domain{}, fault.Conflictf("Another organization has verified this domain.")
+	}
+	return d, err
+}
+
+// vouched is when a domain would be looked for that nobody looks for.
+var vouched = time.UnixMilli(1 << 46).UTC()
+
 // DeleteDomain lets a domain go. It needs sso:delete:all.
 func (s *Service) DeleteDomain(ctx context.Context, p principal.Principal, name string) error {
 	if err := checkPerson(p); err != nil {
