@@ -5,10 +5,15 @@ GO ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 
-.PHONY: run build lint test test-all check generate fuzz bench faults clean
+.PHONY: run demo-sso build lint test test-all check generate fuzz bench faults clean
 
 run: build
 	./bin/gatehouse demo --settings bin/demo.yaml
+
+# The demo beside two identity providers, connected, and an application that signs people in through them.
+demo-sso:
+	$(GO) test -c -vet=off -o bin/e2e.test ./e2e
+	cd e2e && ../bin/e2e.test -test.run '^TestDemoSSO$$' -test.timeout 0 -stay
 
 build:
 	$(GO) build -ldflags '$(LDFLAGS)' -o bin/gatehouse ./cmd/gatehouse

@@ -103,6 +103,11 @@ func TestA19_ConnectionCommands(t *testing.T) {
 		if out := run("domain", "list"); !strings.Contains(out, "acme-corp.example") {
 			t.Errorf("domains: %s", out)
 		}
+		if d := object("domain", "connect", "acme-corp.example", one); d["connectionId"] != one {
+			t.Errorf("connected: %v", d)
+		}
+		fails("no such connection", "domain", "connect", "acme-corp.example", "con_01M8HDXH7XGD50TFN9RHSQKKSE", "-o",
+			"acme-corp")
 		fails("nother organization", "domain", "vouch", "acme-corp.example", "-o", "other")
 		fails("must be a domain", "domain", "vouch", "com", "-o", "acme-corp")
 

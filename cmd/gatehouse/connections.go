@@ -30,8 +30,9 @@ type connectionCommand struct {
 
 // domain: the domains that an organization has proven to be its own.
 type domainCommand struct {
-	List  domainList  `cmd:"" help:"List the domains."`
-	Vouch domainVouch `cmd:"" help:"Say that a domain is the organization's, where no DNS can: nobody looks for a record."`
+	List    domainList    `cmd:"" help:"List the domains."`
+	Connect domainConnect `cmd:"" help:"Say through which connection the people of a verified domain sign in."`
+	Vouch   domainVouch   `cmd:"" help:"Say that a domain is the organization's, where no DNS can: nobody looks for a record."`
 }
 
 // connectionFile is what POST /v1/connections takes.
@@ -311,3 +312,29 @@ func (k domainVouch) Run(c *cli, e *env) error {
 		return printTable(e.stdout, []string{"DOMAIN", "STATE"}, [][]string{{d.Name, string(d.State)}})
 	})
 }
+
+type domainConnect struct {
+	inTenant
+	Name       string `arg:"" help:"The domain."`
+	Connection string `arg:"" help:"The connection's id."`
+}
+
+func (k domainConnect) Run(c *cli, e *env) error {
+	i, err := id.Parse[id.Connection](k.Connection)
+	if err != nil {
+		return fmt.Errorf("%q is no id of a connection: %w", k.Connection, err)
+	}
+	return k.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
+		d, err := s.Connections.UpdateDomain(e.ctx, p, k.Name, connection.DomainChange{Connection: &i}, untested)
+		if err != nil {
+			return err
+		}
+		if k.JSON {
+			return printJSON(e.stdout, domainLineOf(d))
+		}
+		return printTable(e.stdout, []string{"DOMAIN", "CONNECTION"}, [][]string{{d.Name, string(d.Connection)}})
+	})
+}
+
+// untested: nobody has signed in on the command line.
+func untested(id.Connection) (bool, error) { return false, nil }

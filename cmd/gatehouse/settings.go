@@ -52,6 +52,7 @@ func plainSettings(c config.Config) map[string]any {
 	return map[string]any{"public_url": c.PublicURL, "listen": listen, "resources": c.Resources,
 		"tenant_hosts": c.TenantHosts, "trusted_proxies": c.TrustedProxies, "default_mfa": c.DefaultMFA,
 		"itempath": map[string]any{"default_organization": c.ItemPath.DefaultOrganization},
+		"outbound": map[string]any{"allowed_networks": c.Outbound.AllowedNetworks},
 		"signing":  map[string]any{"key_bits": c.Signing.KeyBits}}
 }
 

@@ -646,6 +646,16 @@ func (q *requests) table() map[string]func() request {
 			return request{method: "GET", path: "/v1/auth/sso/connections/" + connection() +
 				"/callback?code=x&state=nobody", good: 401}
 		},
+		"POST /v1/auth/sso/{provider}/callback": func() request {
+			return request{method: "POST", path: "/v1/auth/sso/saml/callback", good: 400}
+		},
+		"POST /v1/auth/sso/connections/{id}/callback": func() request {
+			return request{method: "POST", path: "/v1/auth/sso/connections/" + connection() + "/callback", good: 400}
+		},
+		"GET /v1/auth/sso/saml/metadata": get("/v1/auth/sso/saml/metadata", nil),
+		"GET /v1/auth/sso/connections/{id}/metadata": func() request { // it is none of SAML
+			return request{method: "GET", path: "/v1/auth/sso/connections/" + connection() + "/metadata", good: 404}
+		},
 		"GET /v1/auth/sso/connections/{id}/test": func() request {
 			return request{method: "GET", path: "/v1/auth/sso/connections/" + connection() + "/test?handle=nobody",
 				good: 401}

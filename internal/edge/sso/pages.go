@@ -55,13 +55,13 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 	}
 	p := web.NewProblem(r.Context(), err)
 	text := p.Detail
-	for _, f := range p.Errors {
-		text += " " + f.Field + " " + f.Message + "."
-	}
-	for _, name := range []string{"Retry-After"} {
-		if v := p.GetHeaders().Get(name); v != "" {
-			w.Header().Set(name, v)
+	if len(p.Errors) > 1 { // the detail of one names it
+		for _, f := range p.Errors {
+			text += " " + f.Field + " " + f.Message + "."
 		}
+	}
+	if v := p.GetHeaders().Get("Retry-After"); v != "" {
+		w.Header().Set("Retry-After", v)
 	}
 	write(w, p.Status, "error.html", map[string]string{"Text": text, "Request": p.RequestID, "Code": p.Code})
 }

@@ -79,7 +79,7 @@ type ItemPath struct {
 	DefaultOrganization string `yaml:"default_organization" doc:"Slug of the organization that sign-ins at /api/users/login mean when neither X-Tenant-Slug nor a subdomain names one; empty: they must name it."`
 }
 
-// Outbound is what the server fetches by itself: the keys of OAuth clients.
+// Outbound is what the server fetches by itself: the keys of OAuth clients, and what identity providers publish.
 type Outbound struct {
 	AllowedNetworks []string `yaml:"allowed_networks" doc:"Networks that may be reached although they are not public, such as 10.2.0.0/16. None by default."`
 }

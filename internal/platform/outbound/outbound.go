@@ -101,8 +101,7 @@ func CheckURL(text string) error {
 }
 
 // CheckURL is the rule of this client: what CheckURL accepts, and plain http to a loopback address, written as one,
-// if
-// loopback is among the networks that its operator allows.
+// if loopback is among the networks that its operator allows.
 func (c *Client) CheckURL(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" {
@@ -116,8 +115,7 @@ func (c *Client) CheckURL(text string) error {
 }
 
 // HTTP is the same client for libraries that speak a protocol of their own: each request is held to CheckURL, and
-// each
-// answer to 1 MiB.
+// each answer to 1 MiB.
 func (c *Client) HTTP() *http.Client {
 	h := *c.http
 	h.Transport = transport{c}
