@@ -49,10 +49,17 @@ func TestDemoSSO(t *testing.T) {
 	one := i.connect(settings, "openid.json", map[string]any{"kind": "oidc", "name": "OpenID Connect",
 		"clientSecret": idptest.ClientSecret, "provisioning": map[string]any{"enabled": true, "role": "end_user"},
 		"openId": map[string]any{"issuer": openid, "clientId": idptest.ClientID}})
-	i.connect(settings, "saml.json", map[string]any{"kind": "saml", "name": "SAML", "trust": map[string]any{"email": true},
-		"saml": map[string]any{"metadataUrl": saml.URL + "/saml2/idp/metadata.php"}})
+	i.connect(settings, "saml.json", map[string]any{
+		"kind": "saml",
+		"name": "SAML",
+		"trust": map[string]any{
+			"email": true,
+		},
+		"saml": map[string]any{"metadataUrl": saml.URL + "/saml2/idp/metadata.php"},
+	})
 	for _, args := range [][]string{{"vouch", "acme-corp.example"}, {"connect", "acme-corp.example", one}} {
-		if _, errs, code := i.in(settings, append([]string{"domain"}, append(args, "-o", "acme-corp")...)...); code != 0 {
+		args = append(append([]string{"domain"}, args...), "-o", "acme-corp")
+		if _, errs, code := i.in(settings, args...); code != 0 {
 			t.Fatal(errs)
 		}
 	}
@@ -208,7 +215,8 @@ func (a *application) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.begun[state] = b
 		http.Redirect(w, r, a.server+"/v1/auth/sso/"+b.provider+"?"+url.Values{
 			"organization": {"acme-corp"}, "redirect_uri": {a.at + "/back"}, "state": {state}, "prompt": {"login"},
-			"code_challenge": {idptest.Challenge(b.verifier)}, "code_challenge_method": {"S256"}}.Encode(), http.StatusFound)
+			"code_challenge": {idptest.Challenge(b.verifier)}, "code_challenge_method": {"S256"}}.Encode(),
+			http.StatusFound)
 	case "/back":
 		b, asked := a.begun[r.FormValue("state")]
 		delete(a.begun, r.FormValue("state"))
