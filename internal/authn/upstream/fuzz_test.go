@@ -1,0 +1,134 @@
+package upstream
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
+	"fmt"
+	"math/big"
+	"strings"
+	"testing"
+
+	"github.com/beevik/etree"
+)
+
+const seedResponse = `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="r" InResponseTo="q"
+	Destination="https://auth.example.com/acs"><saml:Issuer xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">idp</saml:Issuer>
+	<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="a"><ds:Signature
+	xmlns:ds="http://www.w3.org/2000/09/xmldsig#"><ds:SignedInfo><ds:Reference URI="#a"><ds:Transforms><ds:Transform
+	Algorithm="http://www.w3.org/2001/10/xml-exc-c14n#"/></ds:Transforms></ds:Reference></ds:SignedInfo></ds:Signature>
+	<saml:Subject><saml:NameID>who<!-- -->ever</saml:NameID></saml:Subject></saml:Assertion></samlp:Response>`
+
+// SSO52, ATK01: whatever the gate lets through, the library's parser sees as the gate did: one Response, one assertion
+// below it, no ID twice, and the same request.
+func FuzzReadResponse(f *testing.F) {
+	f.Add(seedResponse)
+	f.Add(strings.ReplaceAll(seedResponse, "saml:Assertion", "saml:EncryptedAssertion"))
+	f.Add(strings.Replace(seedResponse, "<saml:Subject>", `<saml:Advice><saml:Assertion ID="b"/></saml:Advice><saml:Subject>`, 1))
+	f.Add(`<?xml version="1.0"?>` + strings.ReplaceAll(seedResponse, "samlp", "x"))
+	f.Add(`<!DOCTYPE r [<!ENTITY e "x">]>` + seedResponse)
+	f.Fuzz(func(t *testing.T, text string) {
+		res, err := ReadResponse(base64.StdEncoding.EncodeToString([]byte(text)))
+		if err != nil {
+			return
+		}
+		doc := etree.NewDocument()
+		if err := doc.ReadFromString(text); err != nil {
+			return // refused there
+		}
+		root := doc.Root()
+		if root.Tag != "Response" || root.NamespaceURI() != nsProtocol {
+			t.Fatalf("the root is %s of %q", root.Tag, root.NamespaceURI())
+		}
+		if got := root.SelectAttrValue("InResponseTo", ""); got != res.InResponseTo {
+			t.Errorf("it answers %q, the gate saw %q", got, res.InResponseTo)
+		}
+		assertions, ids := 0, map[string]bool{}
+		var walk func(e *etree.Element)
+		walk = func(e *etree.Element) {
+			if e.NamespaceURI() == nsAssertion && (e.Tag == "Assertion" || e.Tag == "EncryptedAssertion") {
+				if assertions++; e.Parent() != root || (e.Tag == "EncryptedAssertion") != res.Encrypted {
+					t.Errorf("an assertion that the gate did not see: %s", text)
+				}
+			}
+			if a := e.SelectAttr("ID"); a != nil {
+				if ids[a.Value] {
+					t.Errorf("the ID %q is there twice", a.Value)
+				}
+				ids[a.Value] = true
+			}
+			for _, child := range e.ChildElements() {
+				walk(child)
+			}
+		}
+		walk(root)
+		if assertions != 1 {
+			t.Errorf("%d assertions: %s", assertions, text)
+		}
+	})
+}
+
+// SSO52: metadata that is taken names a provider, has a key, and leads only where it is allowed.
+func FuzzParseMetadata(f *testing.F) {
+	f.Add(seedMetadata(f))
+	f.Add(strings.Replace(seedMetadata(f), "https://idp.example.com/sso", "http://10.0.0.1/", 1))
+	f.Fuzz(func(t *testing.T, text string) {
+		asked := map[string]bool{}
+		m, err := ParseMetadata([]byte(text), func(at string) error {
+			asked[at] = true
+			if !strings.HasPrefix(at, "https://") {
+				return fmt.Errorf("%q is not allowed", at)
+			}
+			return nil
+		})
+		if err != nil {
+			return
+		}
+		if m.EntityID == "" || len(m.Keys) == 0 || m.Redirect == "" && m.Post == "" {
+			t.Errorf("taken: %+v", m)
+		}
+		for _, at := range []string{m.Redirect, m.Post} {
+			if at != "" && (!asked[at] || !strings.HasPrefix(at, "https://")) {
+				t.Errorf("leads to %q unasked", at)
+			}
+		}
+	})
+}
+
+func seedMetadata(f *testing.F) string {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		f.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1)}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, key.Public(), key)
+	if err != nil {
+		f.Fatal(err)
+	}
+	return `<EntityDescriptor xmlns="urn:oasis:names:tc:SAML:2.0:metadata" entityID="idp"><IDPSSODescriptor
+		protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol"><KeyDescriptor use="signing"><KeyInfo
+		xmlns="http://www.w3.org/2000/09/xmldsig#"><X509Data><X509Certificate>` +
+		base64.StdEncoding.EncodeToString(der) + `</X509Certificate></X509Data></KeyInfo></KeyDescriptor><SingleSignOnService
+		Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location="https://idp.example.com/sso"/>
+		</IDPSSODescriptor></EntityDescriptor>`
+}
+
+// SSO52: a provider's keys are public ones, whatever it publishes.
+func FuzzParseKeys(f *testing.F) {
+	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",` +
+		`"y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`))
+	f.Add([]byte(`{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"2"},{"kty":"unheard of"}]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		set, err := parseKeys(raw)
+		if err != nil {
+			return
+		}
+		for _, k := range set.Keys {
+			if _, symmetric := k.Key.([]byte); symmetric || !k.IsPublic() || !k.Valid() {
+				t.Errorf("the key %q of %s is taken", k.KeyID, raw)
+			}
+		}
+	})
+}
