@@ -247,10 +247,9 @@ func TestSSO10_Signatures(t *testing.T) {
 			idp.SignWith(a.key)
 			idp.Hook(idptest.Hooks{Claims: drop("at_hash")}) // whose hash is another with each algorithm
 			idp.Person(object{"sub": "sub-" + a.key.KeyID, "email": servertest.Agent, "email_verified": true})
-			h.Do(t, "PATCH", "/v1/connections/"+c, object{"openId": object{"issuer": idp.Issuer,
-				"clientId":          "gatehouse",
-				"signingAlgorithms": []string{"PS256", "ES256", "RS384", "RS256"}}}, h.admin).
-				Want(t, 200)
+			h.Do(t, "PATCH", "/v1/connections/"+c, object{"clientSecret": idptest.ClientSecret,
+				"openId": object{"issuer": idp.Issuer, "clientId": "gatehouse",
+					"signingAlgorithms": []string{"PS256", "ES256", "RS384", "RS256"}}}, h.admin).Want(t, 200)
 			p := h.start()
 			if (p.Get("error") == "access_denied" && h.why() == "account" || p.Get("code") != "") != a.good {
 				t.Errorf("%s: %s %s", a.key.Algorithm, p.URL, h.why())

@@ -251,6 +251,11 @@ func (w *world) refused(address string) []string {
 // noCompanies are companies none of which has made its own sign-in the only one.
 type noCompanies struct{}
 
+// Holds is always so.
+func (noCompanies) Holds(context.Context, id.Organization, id.Connection, time.Time) (bool, error) {
+	return true, nil
+}
+
 // Enforced is never so.
 func (noCompanies) Enforced(context.Context, id.Organization, string) (bool, error) {
 	return false, nil

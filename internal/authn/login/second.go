@@ -258,3 +258,14 @@ func (s *Service) ConfirmFactor(ctx context.Context, p principal.Principal, devi
 	})
 	return c, err
 }
+
+// WithdrawBegun takes back what a user's sign-ins have begun: codes that hand over a proof, and what waits for a second
+// factor.
+func (s *Service) WithdrawBegun(ctx context.Context, tx *sqldb.Tx, org id.Organization, u id.User) error {
+	for _, purpose := range []string{PurposeCode, purposeWaiting} {
+		if err := s.OneTime.Withdraw(ctx, tx, org, purpose, string(u)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -139,6 +139,21 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
+	if c.Connection != "" {
+		since := c.begun
+		if since.IsZero() {
+			since = s.Now()
+		}
+		holds, err := s.Companies.Holds(ctx, org.ID, c.Connection, since)
+		switch {
+		case err != nil:
+			return Result{}, err
+		case !holds && !c.begun.IsZero():
+			return Result{}, errWaiting()
+		case !holds:
+			return Result{}, ErrCredentials()
+		}
+	}
 	p := holder(org.ID, u.ID, c.Source)
 	r := Result{User: u, Organization: org, Permissions: permissions, Provider: c.Provider}
 	var grant token.Grant

@@ -114,6 +114,9 @@ func (s *Service) link(ctx context.Context, org id.Organization, u id.User, h ha
 // sso:update:all and no fewer rights than theirs.
 func (s *Service) Unlink(ctx context.Context, p principal.Principal, c id.Connection, u id.User) error {
 	return s.Connections.Unlink(ctx, p, c, u, func(tx *sqldb.Tx) error {
+		if err := s.Login.WithdrawBegun(ctx, tx, p.Organization, u); err != nil {
+			return err
+		}
 		_, err := s.Sessions.EndUpstream(ctx, tx, p.Organization, c, u, "", "identity_unlinked")
 		return err
 	})

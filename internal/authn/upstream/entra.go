@@ -16,11 +16,14 @@ func entra(a *Answer, r *report, c connection.Connection, told claims) {
 	r.want("tenant", tenant == c.OpenID.TenantID && tenant != "", told["tid"], "The person must be of the tenant "+
 		c.OpenID.TenantID+" (tenantId).")
 	object, _ := told["oid"].(string)
+	if !isName(object) {
+		object = ""
+	}
 	r.want("object_id", object != "", told["oid"], "The token must have oid: the scope profile must be asked for.")
 	a.Subject = tenant + ":" + object
 	verified, _ := told["xms_edov"].(bool)
 	number, isNumber := told.number("xms_edov")
-	a.EmailVerified = verified || isNumber && number == 1
+	a.EmailVerified = (verified || isNumber && number == 1) && spoken(c.Mapping)
 	if overage(told) {
 		a.Groups, a.GroupsKnown = nil, false // too many to be told: never "none"
 	}

@@ -24,7 +24,7 @@ func google(a *Answer, r *report, c connection.Connection, told claims) {
 		"The person must be of one of the Workspace domains in hostedDomains; private Google accounts are of none.")
 	verified, _ := told["email_verified"].(bool)
 	r.want("email_verified", verified, told["email_verified"], "Google must say that the address is verified.")
-	a.EmailVerified = verified
+	a.EmailVerified = verified && spoken(c.Mapping)
 	if len(c.Mapping.Groups) == 0 { // in no token: they are read elsewhere, or not known
 		a.Groups, a.GroupsKnown = nil, c.OpenID.Directory == nil
 	}

@@ -128,8 +128,7 @@ func keysOf(k saml.KeyDescriptor) (out []Key) {
 }
 
 // Suspicious tells why metadata that was read again is not taken over without a person's word: another entityID, no
-// key
-// in common, or another host where people are sent. Empty: it is.
+// key in common, or another host where people are sent. Empty: it is.
 func (m *Metadata) Suspicious(former *Metadata) string {
 	if m.EntityID != former.EntityID {
 		return "it has another entityID"
@@ -140,8 +139,9 @@ func (m *Metadata) Suspicious(former *Metadata) string {
 	if !shared {
 		return "it has none of the former keys"
 	}
-	for _, pair := range [][2]string{{m.Redirect, former.Redirect}, {m.Post, former.Post}} {
-		if pair[0] != "" && pair[1] != "" && hostOf(pair[0]) != hostOf(pair[1]) {
+	hosts := []string{hostOf(former.Redirect), hostOf(former.Post)}
+	for _, at := range []string{m.Redirect, m.Post} {
+		if at != "" && !slices.Contains(hosts, hostOf(at)) { // by whichever binding
 			return "it sends people to another host"
 		}
 	}

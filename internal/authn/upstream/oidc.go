@@ -174,6 +174,9 @@ func (o *OpenID) redeem(ctx context.Context, c connection.Connection, d *documen
 func (o *OpenID) judge(ctx context.Context, c connection.Connection, d *document, r *report, raw string, round Round,
 	token *oauth2.Token) (Answer, error) {
 	payload, err := keys{o.Providers, c}.VerifySignature(ctx, raw)
+	if unread := new(unreadKeys); errors.As(err, &unread) {
+		return Answer{Checks: r.checks}, o.trouble(ctx, c, unread.cause)
+	}
 	if !r.want(
 		"signature",
 		err == nil,
@@ -261,7 +264,7 @@ func (o *OpenID) checkClaims(r *report, c connection.Connection, told claims, ro
 		"The provider must return the nonce that it was asked with. Begin again.",
 	)
 	subject, isText := told["sub"].(string)
-	r.want("subject", isText && subject != "" && len(subject) <= connection.MaxSubject, told["sub"],
+	r.want("subject", isText && isName(subject), told["sub"],
 		"The token must say in sub who signed in, in at most 255 bytes.")
 	if round.Fresh {
 		at, ok := told.moment("auth_time")
@@ -323,12 +326,24 @@ func (o *OpenID) userInfo(ctx context.Context, d *document, r *report, token *oa
 		"The userinfo endpoint must tell about the same person as the ID token.") {
 		return nil
 	}
+	// whether an address was verified is said beside it: one document's word is not about the other's address
+	_, hasAddress := told["email"]
+	if _, brings := more["email"]; brings && !hasAddress {
+		delete(told, "email_verified")
+	} else {
+		delete(more, "email_verified")
+	}
 	for name, v := range more {
 		if _, there := told[name]; !there {
 			told[name] = v
 		}
 	}
 	return nil
+}
+
+// spoken tells whether the address of a person is the one that a provider's word (email_verified, xms_edov) is about.
+func spoken(m connection.Mapping) bool {
+	return len(m.Email) == 0 || len(m.Email) == 1 && m.Email[0] == "email"
 }
 
 // person makes a person of claims that passed.
@@ -345,11 +360,13 @@ func (o *OpenID) person(c connection.Connection, r *report, told claims) Answer 
 		// a boolean and nothing else; where nothing is said, only the connection's word
 		said, there := told["email_verified"]
 		verified, _ := said.(bool)
-		a.EmailVerified = verified || !there && c.Trust.Email
+		a.EmailVerified = verified && spoken(c.Mapping) || (!there || !spoken(c.Mapping)) && c.Trust.Email
 	}
 	a.AMR, _ = told.list("amr")
 	a.ACR = told.text("acr")
-	a.Session = told.text("sid")
+	if a.Session = told.text("sid"); !isName(a.Session) {
+		a.Session = ""
+	}
 	if at, ok := told.moment("auth_time"); ok && !at.After(o.now().Add(skew)) {
 		a.AuthTime = at
 	}

@@ -410,7 +410,9 @@ func (s *SAML) person(c connection.Connection, r *report, assertion *saml.Assert
 		if i > 0 {
 			continue
 		}
-		a.Session = st.SessionIndex
+		if isName(st.SessionIndex) {
+			a.Session = st.SessionIndex
+		}
 		if ref := st.AuthnContext.AuthnContextClassRef; ref != nil {
 			a.ACR = ref.Value
 		}

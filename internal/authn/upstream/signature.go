@@ -21,10 +21,19 @@ func (k keys) VerifySignature(ctx context.Context, token string) ([]byte, error)
 		set, err := k.p.keySet(ctx, k.c, kid)
 		switch {
 		case err != nil:
-			return nil, err
+			return nil, &unreadKeys{err}
 		case kid == "":
 			return set.Keys, nil
 		}
 		return set.Key(kid), nil
 	})
 }
+
+// unreadKeys says that a provider's keys cannot be read: nothing is known of a signature.
+type unreadKeys struct{ cause error }
+
+// Error gives the cause.
+func (e *unreadKeys) Error() string { return e.cause.Error() }
+
+// Unwrap gives the cause.
+func (e *unreadKeys) Unwrap() error { return e.cause }

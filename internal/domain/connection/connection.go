@@ -376,6 +376,9 @@ func (o *OpenID) check(w *faults, kind Kind, places Places, allowed func(string)
 		if err := checkIssuer(o.Issuer, allowed); err != nil {
 			w.add("openId.issuer", "%v", err)
 		}
+		if kind := kindOf(o.Issuer); kind != OIDC {
+			w.add("openId.issuer", "is that of the kind %s, which has checks of its own: make a connection of it", kind)
+		}
 	}
 	if kind != Entra && (o.TenantID != "" || o.Authority != "") {
 		w.add("openId.tenantId", "and authority are for azure-ad")
@@ -526,4 +529,27 @@ func (t *Trust) check(w *faults, kind Kind) {
 	if kind == Entra && t.Email {
 		w.add("trust.email", "is not for azure-ad: any administrator of any tenant can write any address there")
 	}
+}
+
+// kindOf tells which kind a public provider is of: what Google and Entra ID say about addresses is worth something only
+// with the checks of their own kinds.
+func kindOf(issuer string) Kind {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return OIDC
+	}
+	public := PublicPlaces()
+	same := func(address string) bool {
+		other, err := url.Parse(address)
+		return err == nil && strings.EqualFold(strings.TrimSuffix(u.Host, ":443"), other.Host)
+	}
+	if same(public.Google) {
+		return Google
+	}
+	for authority := range public.Authorities {
+		if same(authority) || same(public.Legacy[authority]) {
+			return Entra
+		}
+	}
+	return OIDC
 }

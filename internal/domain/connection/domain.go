@@ -320,6 +320,10 @@ func (s *Service) UpdateDomain(ctx context.Context, p principal.Principal, name 
 	if err := checkPerson(p); err != nil {
 		return Domain{}, err
 	}
+	p, err := s.Users.Present(ctx, p)
+	if err != nil {
+		return Domain{}, err
+	}
 	before, err := s.GetDomain(ctx, p, name)
 	if err != nil {
 		return Domain{}, err
@@ -339,8 +343,29 @@ func (s *Service) UpdateDomain(ctx context.Context, p principal.Principal, name 
 		if err != nil {
 			return Domain{}, err
 		}
+		if err := s.checkCeiling(ctx, p, c); err != nil {
+			return Domain{}, err
+		}
 		if c.State != Active && d.Enforced {
 			return Domain{}, fault.Conflictf("The connection is not active: nobody could sign in.")
+		}
+	}
+	if before.Connection != "" && before.Connection != d.Connection { // its people are led away from there
+		c, err := s.Get(ctx, p, before.Connection)
+		if err == nil {
+			err = s.checkCeiling(ctx, p, c)
+		}
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return Domain{}, err
+		}
+	}
+	if d.Enforced && !before.Enforced {
+		all, err := s.Roles.PermissionsOf(ctx, p.Organization, permission.RoleAdmin)
+		if err != nil {
+			return Domain{}, err
+		}
+		if len(p.Permissions.Missing(all)) > 0 {
+			return Domain{}, fault.Forbiddenf("Only an administrator of the organization may close every other way in.")
 		}
 	}
 	if d.State != Verified && (d.Enforced || d.Connection != "") {

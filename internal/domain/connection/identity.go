@@ -193,6 +193,11 @@ func (s *Service) admitKnown(ctx context.Context, p principal.Principal, a Attem
 		if o.How == "linked" {
 			return s.use(ctx, tx, a, u.ID, groups)
 		}
+		if o.How == "claimed" {
+			if err := s.Users.Prove(ctx, tx, c.Organization, u.ID); err != nil {
+				return err
+			}
+		}
 		return s.link(ctx, tx, p, a, u, o.How, groups)
 	})
 }
@@ -262,6 +267,12 @@ func (s *Service) claim(ctx context.Context, p principal.Principal, a Attempt, d
 		return out, err
 	}
 	if found {
+		if u.HasPassword && !u.EmailVerified { // whoever chose it may be waiting for the address's holder
+			return out, fault.Forbiddenf(
+				"This account has a password, and its address was never proven. Sign in with the " +
+					"password and link this company sign-in, or ask your administrator.",
+			)
+		}
 		out.How, out.User = "claimed", u
 		return out, nil
 	}

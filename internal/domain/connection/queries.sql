@@ -48,7 +48,7 @@ DELETE FROM connections WHERE organization_id = $1 AND id = $2;
 
 -- name: LeaveDomains :many
 -- Domains lose the connection that they led to.
-UPDATE domains SET connection_id = '', enforced = FALSE WHERE organization_id = @organization_id AND connection_id = @connection_id RETURNING name;
+UPDATE domains SET connection_id = '', enforced = FALSE, updated_at = updated_at + 1 WHERE organization_id = @organization_id AND connection_id = @connection_id RETURNING name;
 
 -- name: InsertDomain :exec
 INSERT INTO domains (organization_id, name, state, challenge, created_by, created_at, updated_at)

@@ -388,8 +388,13 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Connec
 	if err != nil {
 		return Connection{}, err
 	}
+	after.Secrets.ClientSecret = secret.Secret{}
 	if err := change(&after); err != nil {
 		return Connection{}, err
+	}
+	kept := after.Secrets.ClientSecret.IsZero() && !before.Secrets.ClientSecret.IsZero()
+	if kept {
+		after.Secrets.ClientSecret = before.Secrets.ClientSecret
 	}
 	if err := after.check(s.Places, s.Allowed); err != nil {
 		return Connection{}, err
@@ -402,6 +407,13 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Connec
 		if err := s.checkCeiling(ctx, p, before); err != nil {
 			return Connection{}, err
 		}
+	}
+	if kept && !sameClient(before, after) {
+		return Connection{}, fault.Invalidf(
+			"clientSecret",
+			"must be sent again: it would go to another provider, or is "+
+				"another client's",
+		)
 	}
 	if encode(before.Roles) != encode(after.Roles) || encode(before.Provisioning) != encode(after.Provisioning) {
 		if err := s.checkRoles(ctx, p, after); err != nil {
@@ -520,3 +532,10 @@ func encode(v any) string {
 
 // ParseSigner reads a private key for private_key_jwt: RSA of at least 2048 bits, or P-256, as PKCS #8 in PEM.
 func ParseSigner(key secret.Secret) (crypto.Signer, error) { return parseSigner([]byte(key.Reveal())) }
+
+// sameClient tells whether a client secret still goes where it went, for the same client.
+func sameClient(a, b Connection) bool {
+	return a.OpenID != nil && b.OpenID != nil && a.OpenID.ClientID == b.OpenID.ClientID &&
+		a.OpenID.Issuer == b.OpenID.Issuer && a.OpenID.TenantID == b.OpenID.TenantID &&
+		a.OpenID.Authority == b.OpenID.Authority
+}

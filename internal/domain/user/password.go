@@ -289,8 +289,8 @@ func (s *Service) setByLink(ctx context.Context, source principal.Source, purpos
 			return err
 		}
 		if from.Proves {
-			if _, err := userdb.New(tx).VerifyEmail(ctx, orgID, u.ID); err != nil {
-				return fmt.Errorf("user: verify address: %w", err)
+			if err := s.Prove(ctx, tx, orgID, u.ID); err != nil {
+				return err
 			}
 			u.EmailVerified = true
 		}
@@ -298,6 +298,14 @@ func (s *Service) setByLink(ctx context.Context, source principal.Source, purpos
 	})
 	u.HasPassword = true
 	return u, err
+}
+
+// Prove notes, inside the transaction of a sign-in, that a user's address was proven to be theirs.
+func (s *Service) Prove(ctx context.Context, tx *sqldb.Tx, org id.Organization, u id.User) error {
+	if _, err := userdb.New(tx).VerifyEmail(ctx, org, u); err != nil {
+		return fmt.Errorf("user: verify address: %w", err)
+	}
+	return nil
 }
 
 // Confirm tells, inside the transaction of a sign-in, whether the user is still active, the password still the one that

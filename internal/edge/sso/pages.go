@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"embed"
 	"html/template"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -60,9 +61,7 @@ func writeError(w http.ResponseWriter, r *http.Request, err error) {
 			text += " " + f.Field + " " + f.Message + "."
 		}
 	}
-	if v := p.GetHeaders().Get("Retry-After"); v != "" {
-		w.Header().Set("Retry-After", v)
-	}
+	maps.Copy(w.Header(), p.GetHeaders())
 	write(w, p.Status, "error.html", map[string]string{"Text": text, "Request": p.RequestID, "Code": p.Code})
 }
 

@@ -357,7 +357,7 @@ func (q *Queries) Kept(ctx context.Context, upkeep string, now sqldb.Millis, org
 }
 
 const leaveDomains = `-- name: LeaveDomains :many
-UPDATE domains SET connection_id = '', enforced = FALSE WHERE organization_id = $1 AND connection_id = $2 RETURNING name
+UPDATE domains SET connection_id = '', enforced = FALSE, updated_at = updated_at + 1 WHERE organization_id = $1 AND connection_id = $2 RETURNING name
 `
 
 // Domains lose the connection that they led to.
