@@ -128,6 +128,48 @@ func TestSSO14_KindsAreNotEvaded(t *testing.T) {
 	})
 }
 
+// A26: where company sign-ins lead is not said by somebody who could not change the connections: the codes go there.
+func TestA26_WhoSaysWhereTo(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.provider(nil)
+		for name, c := range map[string]struct {
+			permissions []string
+			status      int
+		}{"facilities": {[]string{"organization:manage:all"}, 403},
+			"it_department": {[]string{"organization:manage:all", "sso:manage:all"}, 403}} {
+			h.Do(t, "POST", "/v1/roles", object{"name": name, "permissions": c.permissions}, h.admin).Want(t, 201)
+			h.PersonWithPassword(t, h.admin, name, name)
+			as := servertest.Bearer(h.Do(t, "POST", "/v1/auth/login", object{"email": name + "@" + domain,
+				"password": servertest.TestPassword}).Want(t, 200).String("accessToken"))
+			h.Do(t, "PATCH", "/v1/organization", object{"settings": object{"redirectUris": []string{idptest.App,
+				"https://evil.example/"}}}, as).Want(t, c.status)
+			h.Do(t, "PATCH", "/v1/organization", object{"name": "Acme"}, as).Want(t, 200)
+		}
+	})
+}
+
+// Check 20: keys that cannot be read are an outage and no bad signature, and what the network said is nobody's to read.
+func TestSSO12_KeysThatCannotBeRead(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		c := h.provider(nil)
+		h.verify(domain)
+		h.person("sub-agent", servertest.Agent, nil)
+		h.idp.Hook(idptest.Hooks{Discovery: func(doc map[string]any) { doc["jwks_uri"] = "https://192.168.77.5:8443/keys" }})
+		made := h.Do(t, "POST", "/v1/connections/"+c+"/test", nil, h.admin).Want(t, 201)
+		p := idptest.NewBrowser(t, h.Server).Open(made.String("url"))
+		r := h.Do(t, "GET", "/v1/connections/"+c+"/tests/"+made.String("handle"), nil, h.admin).Want(t, 200)
+		for _, text := range []string{p.Body, string(r.Body)} {
+			if strings.Contains(text, "dial") || strings.Contains(text, "not a public") {
+				t.Errorf("%s", text)
+			}
+		}
+		if r.String("state") != "failed" {
+			t.Errorf("%s", r.Body)
+		}
+		h.refused(h.start(), "temporarily_unavailable")
+	})
+}
+
 // G4: a client secret goes to no other provider than the one that it was entered for.
 func TestG4_SecretStaysWithItsProvider(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {

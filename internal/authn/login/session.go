@@ -44,13 +44,6 @@ type First struct {
 
 // glassMail tells of the use of an account for emergencies: its holder, and whom the organization named for mail.
 func (s *Service) glassMail(ctx context.Context, tx *sqldb.Tx, c complete) error {
-	if c.Connection != "" {
-		return nil
-	}
-	_, glass, err := s.closed(ctx, c.User)
-	if err != nil || !glass {
-		return err
-	}
 	for _, to := range []string{c.User.Email, c.Organization.Profile.Email} {
 		if to == "" {
 			continue
@@ -87,6 +80,9 @@ type Result struct {
 
 // SignIn begins a session, if the first factor is enough, and else hands out the token for the next step.
 func (s *Service) SignIn(ctx context.Context, f First) (Result, error) {
+	if err := checkFingerprint(f.Fingerprint); err != nil {
+		return Result{}, err
+	}
 	second, err := s.Users.NeedsSecondFactor(ctx, f.Organization, f.User)
 	if err != nil {
 		return Result{}, err
@@ -154,6 +150,12 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 			return Result{}, ErrCredentials()
 		}
 	}
+	glass := false
+	if c.Connection == "" {
+		if _, glass, err = s.closed(ctx, u); err != nil {
+			return Result{}, err
+		}
+	}
 	p := holder(org.ID, u.ID, c.Source)
 	r := Result{User: u, Organization: org, Permissions: permissions, Provider: c.Provider}
 	var grant token.Grant
@@ -203,8 +205,10 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 		if err != nil {
 			return err
 		}
-		if err := s.glassMail(ctx, tx, c); err != nil {
-			return err
+		if glass {
+			if err := s.glassMail(ctx, tx, c); err != nil {
+				return err
+			}
 		}
 		return s.settleDevice(ctx, tx, c, f, &r)
 	})

@@ -172,7 +172,7 @@ func (r round) test(ctx context.Context) (Landing, error) {
 		if err := r.OneTime.Write(ctx, tx, r.org, purposeTest, handle, string(payload), now); err != nil {
 			return err
 		}
-		if res.State == "passed" && kept.By != "" {
+		if res.State == "passed" && kept.By != "" && res.UserID == string(kept.By) { // they themselves came in
 			if _, err := r.OneTime.Issue(ctx, tx, r.org, purposeTested, testedBy(c.ID, kept.By), versionOf(c), now,
 				now.Add(testCounts)); err != nil {
 				return err

@@ -59,7 +59,7 @@ func (k *kept[T]) get(now func() time.Time, satisfies func(*T) bool, fetch func(
 		return k.value, nil
 	}
 	pause := askAgain
-	if k.err != nil {
+	if k.err != nil && !fresh { // a good one does for whoever asks for something that is not in it
 		pause = tryAgain
 	}
 	if since := at.Sub(k.asked); !k.asked.IsZero() && since >= 0 && since < pause {

@@ -285,6 +285,36 @@ func (s *Service) checkCeiling(ctx context.Context, p principal.Principal, c Con
 	return nil
 }
 
+// CheckLeading refuses to let somebody say where company sign-ins lead who could not change each active connection: the
+// codes of everybody who comes in go there. It needs sso:update:all.
+func (s *Service) CheckLeading(ctx context.Context, p principal.Principal) error {
+	p, err := s.Users.Present(ctx, p)
+	if err != nil {
+		return err
+	}
+	if p.Scope("sso", "update") < permission.All {
+		return fault.Forbiddenf("Where company sign-ins lead (redirectUris) is said by who may change connections.")
+	}
+	for after := id.Connection(""); ; {
+		rows, err := s.List(ctx, p, after, 100)
+		if err != nil {
+			return err
+		}
+		for _, c := range rows {
+			after = c.ID
+			if c.State != Active {
+				continue
+			}
+			if err := s.checkCeiling(ctx, p, c); err != nil {
+				return err
+			}
+		}
+		if len(rows) < 100 {
+			return nil
+		}
+	}
+}
+
 // Create makes a draft. It needs sso:create:all.
 func (s *Service) Create(ctx context.Context, p principal.Principal, c Connection) (Connection, error) {
 	if err := checkPerson(p); err != nil {

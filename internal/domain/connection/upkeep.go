@@ -64,10 +64,17 @@ func (s *Service) lookAfter(ctx context.Context, c *Connection, refresh Refresh)
 		default:
 			c.Upkeep.Held, c.Upkeep.MetadataReadAt, c.Upkeep.FailingSince = "", now, time.Time{}
 			if fresh.Metadata != c.Assertion.Metadata {
+				read := encode(c.Assertion)
 				changed, err := s.Update(ctx, p, c.ID, func(c *Connection) error {
+					if c.Assertion == nil || encode(c.Assertion) != read {
+						return errElsewhere
+					}
 					c.Assertion = fresh
 					return nil
 				})
+				if errors.Is(err, errElsewhere) {
+					return nil // an administrator was quicker: what was read is about something else now
+				}
 				if err != nil {
 					return err
 				}
@@ -98,6 +105,9 @@ func (s *Service) lookAfter(ctx context.Context, c *Connection, refresh Refresh)
 		return nil
 	})
 }
+
+// errElsewhere says that a connection changed while its metadata was read.
+var errElsewhere = errors.New("the connection changed meanwhile")
 
 // warningsOf are those of this moment, each with the last threshold that was passed.
 func warningsOf(c Connection, now time.Time) (out []Warning) {

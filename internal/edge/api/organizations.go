@@ -231,6 +231,11 @@ type organizationChange struct {
 func (a *routes) updateMyOrganization(ctx context.Context, c v1.Call,
 	in *organizationChange) (*v1.Output[organizationBody],
 	error) {
+	if in.Body.Settings != nil && in.Body.Settings.RedirectURIs != nil {
+		if err := a.Connections.CheckLeading(ctx, c.Principal); err != nil {
+			return nil, err
+		}
+	}
 	o, err := a.Organizations.Update(ctx, c.Principal, c.Organization, func(o *organization.Organization) error {
 		v1.Set(&o.Name, in.Body.Name)
 		in.Body.Profile.apply(&o.Profile)
