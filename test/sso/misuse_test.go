@@ -154,7 +154,9 @@ func TestSSO12_KeysThatCannotBeRead(t *testing.T) {
 		c := h.provider(nil)
 		h.verify(domain)
 		h.person("sub-agent", servertest.Agent, nil)
-		h.idp.Hook(idptest.Hooks{Discovery: func(doc map[string]any) { doc["jwks_uri"] = "https://192.168.77.5:8443/keys" }})
+		h.idp.Hook(idptest.Hooks{Discovery: func(doc map[string]any) {
+			doc["jwks_uri"] = "https://192.168.77.5:8443/keys"
+		}})
 		made := h.Do(t, "POST", "/v1/connections/"+c+"/test", nil, h.admin).Want(t, 201)
 		p := idptest.NewBrowser(t, h.Server).Open(made.String("url"))
 		r := h.Do(t, "GET", "/v1/connections/"+c+"/tests/"+made.String("handle"), nil, h.admin).Want(t, 200)
