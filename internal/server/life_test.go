@@ -28,8 +28,7 @@ var excused = map[string]string{
 	"tickets":          "nothing about who may do what",
 }
 
-// voided and carried are what a restore makes void, and what it takes over from a database that was in use until
-// then,
+// voided and carried are what a restore makes void, and what it takes over from a database that was in use until then,
 // said a second time: whoever takes a table off a list in its owner's life.go must take it off here too.
 var (
 	voided = []string{"backup_codes", "client_grants", "clients", "credentials", "known_devices", "leases", "mails",

@@ -292,11 +292,8 @@ func kitPart(_ context.Context, s *Server) error {
 
 func v1Part(_ context.Context, s *Server) error {
 	s.V1 = v1.New(s.Kit, s.cursors, "1")
-	signin.Register(
-		s.V1,
-		signin.Deps{PublicURL: s.Public, Now: s.now, Login: s.Login, Factors: s.Factors, Tokens: s.Tokens,
-			Sessions: s.Sessions, Users: s.Users, SSO: s.SSO},
-	)
+	signin.Register(s.V1, signin.Deps{PublicURL: s.Public, Now: s.now, Login: s.Login, Factors: s.Factors,
+		Tokens: s.Tokens, Sessions: s.Sessions, Users: s.Users, SSO: s.SSO})
 	companysignin.Register(s.V1, companysignin.Deps{PublicURL: s.Public, SSO: s.SSO})
 	api.Register(s.V1, api.Deps{PublicURL: s.Public, Now: s.now, Login: s.Login, Factors: s.Factors,
 		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Sessions: s.Sessions,

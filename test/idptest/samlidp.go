@@ -196,14 +196,12 @@ func (p *SAMLProvider) Response(keys []SAMLKey, request, acs, audience string, c
 		Audience:        audience,
 		AssertionID:     "_" + rand.Text(),
 		Issued:          now,
-		NotBefore: now.Add(
-			-time.Second,
-		),
-		NotOnOrAfter:   now.Add(5 * time.Minute),
-		ConfirmedUntil: now.Add(5 * time.Minute),
-		Context:        "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
-		SessionIndex:   "_session",
-		Sign:           "assertion",
+		NotBefore:       now.Add(-time.Second),
+		NotOnOrAfter:    now.Add(5 * time.Minute),
+		ConfirmedUntil:  now.Add(5 * time.Minute),
+		Context:         "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport",
+		SessionIndex:    "_session",
+		Sign:            "assertion",
 	}
 	if change != nil {
 		change(&a)
@@ -214,10 +212,7 @@ func (p *SAMLProvider) Response(keys []SAMLKey, request, acs, audience string, c
 		`<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" `+
 			`xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion" ID="_%s" Version="2.0"%s%s%s>`,
 		rand.Text(),
-		at(
-			"IssueInstant",
-			a.Issued,
-		),
+		at("IssueInstant", a.Issued),
 		tag(` Destination="%s"`, a.Destination),
 		tag(` InResponseTo="%s"`, a.InResponseTo),
 	)

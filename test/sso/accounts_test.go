@@ -111,8 +111,7 @@ func TestA26_Ceiling(t *testing.T) {
 	})
 }
 
-// SSO32, check 17: somebody unknown becomes a user only where that is switched on, in a verified domain, with the
-// role
+// SSO32, check 17: somebody unknown becomes a user only where that is switched on, in a verified domain, with the role
 // that was chosen; two of them at once become one.
 func TestSSO32_Provisioning(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
@@ -178,11 +177,8 @@ func TestSSO19_Rules(t *testing.T) {
 		h.verify(domain)
 		in := func(groups any) string {
 			t.Helper()
-			h.person(
-				"sub",
-				servertest.EndUser,
-				object{"realm_access": object{"https://acme-corp.example/roles": groups}},
-			)
+			h.person("sub", servertest.EndUser,
+				object{"realm_access": object{"https://acme-corp.example/roles": groups}})
 			p := h.start()
 			if p.Get("code") == "" {
 				return p.Get("error")
@@ -223,8 +219,7 @@ func TestSSO19_Rules(t *testing.T) {
 	})
 }
 
-// SSO33, ATK10, ATK19, G7, check 18: whatever is switched off in the middle of a round lets nobody in, and what was
-// let
+// SSO33, ATK10, ATK19, G7, check 18: whatever is switched off in the middle of a round lets nobody in, and what was let
 // in is over at once; nothing is switched on by a sign-in.
 func TestSSO33_SwitchedOff(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {

@@ -29,8 +29,7 @@ func TestA19_Connections(t *testing.T) {
 			r := h.Do(t, "POST", "/v1/connections", part, h.admin).Want(t, 201)
 			if r.String("state") != "draft" || r.String("kind") != kind || r.Get("hasClientSecret") != true ||
 				r.String(
-					"ceiling",
-				) != "tenant_admin" || r.Header.Get("Location") != "/v1/connections/"+r.String("id") ||
+					"ceiling") != "tenant_admin" || r.Header.Get("Location") != "/v1/connections/"+r.String("id") ||
 				r.String("callbackUrl") != servertest.PublicURL+"/v1/auth/sso/"+kind+"/callback" {
 				t.Errorf("%s", r.Body)
 			}
@@ -99,9 +98,7 @@ func TestA19_Connections(t *testing.T) {
 		h.Do(t, "PATCH", "/v1/connections/"+made["oidc"], object{"state": "draft"}, h.admin).Want(t, 400)
 		if r := h.Do(t, "PATCH", "/v1/connections/"+made["oidc"], object{"ownAddress": true}, h.admin).
 			Want(t, 200); r.
-			String(
-				"callbackUrl",
-			) != servertest.PublicURL+"/v1/auth/sso/connections/"+made["oidc"]+"/callback" {
+			String("callbackUrl") != servertest.PublicURL+"/v1/auth/sso/connections/"+made["oidc"]+"/callback" {
 			t.Errorf("%s", r.Body)
 		}
 		list := h.Do(t, "GET", "/v1/connections?limit=2", nil, h.admin).Want(t, 200)
@@ -182,8 +179,7 @@ func TestSSO35_StepUp(t *testing.T) {
 	})
 }
 
-// SSO36, check 20: what a customer names by address reaches nothing inside, neither when it is written down nor when
-// it
+// SSO36, check 20: what a customer names by address reaches nothing inside, neither when it is written down nor when it
 // is asked, by no redirect and no other spelling; a large or slow answer is none.
 func TestSSO36_Addresses(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {

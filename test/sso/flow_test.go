@@ -68,8 +68,7 @@ func TestA20_Cookies(t *testing.T) {
 	})
 }
 
-// SSO03, ATK16, ATK24, check 1: another browser, a second time, too late, at another connection's address: refused,
-// and
+// SSO03, ATK16, ATK24, check 1: another browser, a second time, too late, at another connection's address: refused, and
 // nothing is created.
 func TestSSO03_State(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
@@ -184,12 +183,8 @@ func TestSSO07_Code(t *testing.T) {
 		var good atomic.Int32
 		for range 50 {
 			wg.Go(func() {
-				r, err := h.Try(
-					"POST",
-					"/v1/auth/sso/oidc/token",
-					object{"code": raced, "codeVerifier": idptest.Verifier,
-						"redirectUri": idptest.App},
-				)
+				r, err := h.Try("POST", "/v1/auth/sso/oidc/token",
+					object{"code": raced, "codeVerifier": idptest.Verifier, "redirectUri": idptest.App})
 				if err != nil || (r.Status != 200 && r.Status != 401) {
 					t.Errorf("%d %s %v", r.Status, r.Body, err)
 				}
@@ -276,10 +271,8 @@ func TestSSO09_A21_Organizations(t *testing.T) {
 		unknown("another organization", open("organization", "second-tenant"))
 		unknown("an unknown kind", idptest.NewBrowser(t, h.Server).Open(idptest.Start("myspace", "organization",
 			"acme-corp")))
-		unknown(
-			"another kind",
-			idptest.NewBrowser(t, h.Server).Open(idptest.Start("google", "organization", "acme-corp")),
-		)
+		unknown("another kind",
+			idptest.NewBrowser(t, h.Server).Open(idptest.Start("google", "organization", "acme-corp")))
 		unknown("a connection of nobody", open("connection", "con_01BX5ZZKBKACTAV9WEVGEMMVRZ"))
 
 		// another organization registers the same address for the same kind

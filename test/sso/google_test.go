@@ -17,8 +17,7 @@ import (
 )
 
 // SSO18, A25: Google's groups are read from the directory with a service account, by its own role or as an
-// administrator,
-// nested ones by walking up, page by page; when that fails the last known ones hold, and never none.
+// administrator, nested ones by walking up, page by page; when that fails the last known ones hold, and never none.
 func TestSSO18_A25_GoogleGroups(t *testing.T) {
 	der, err := x509.MarshalPKCS8PrivateKey(idptest.RSA(2))
 	if err != nil {
@@ -64,8 +63,7 @@ func TestSSO18_A25_GoogleGroups(t *testing.T) {
 					}
 					token, err := jose.ParseSignedCompact(
 						strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer grant-"),
-						[]jose.SignatureAlgorithm{"RS256"},
-					)
+						[]jose.SignatureAlgorithm{"RS256"})
 					if err != nil {
 						t.Error(err)
 						return
@@ -86,10 +84,8 @@ func TestSSO18_A25_GoogleGroups(t *testing.T) {
 						list = list[1:]
 					}
 					for _, g := range list {
-						answer["groups"] = append(
-							answer["groups"].([]object),
-							object{"email": g, "name": "chiefs@" + domain},
-						)
+						answer["groups"] = append(answer["groups"].([]object),
+							object{"email": g, "name": "chiefs@" + domain})
 					}
 					_ = json.NewEncoder(w).Encode(answer)
 				},
@@ -156,16 +152,8 @@ func TestSSO18_A25_GoogleGroups(t *testing.T) {
 		if got := role(); got != "temporarily_unavailable" {
 			t.Errorf("%s", got)
 		}
-		if shown := h.Do(
-			t,
-			"GET",
-			"/v1/connections/"+c,
-			nil,
-			h.admin,
-		); strings.Contains(
-			string(shown.Body),
-			"PRIVATE",
-		) {
+		if shown := h.Do(t, "GET", "/v1/connections/"+c, nil, h.admin); strings.Contains(string(shown.Body),
+			"PRIVATE") {
 			t.Error("the service account is shown")
 		}
 	})

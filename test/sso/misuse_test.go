@@ -41,15 +41,13 @@ func TestSSO31_AnotherAddress(t *testing.T) {
 		}
 		h.idp.Person(object{"sub": "manager"})
 		h.idp.Hook(
-			idptest.Hooks{UserInfo: object{"sub": "manager", "email": servertest.Manager, "email_verified": true}},
-		)
+			idptest.Hooks{UserInfo: object{"sub": "manager", "email": servertest.Manager, "email_verified": true}})
 		h.signIn()
 		h.idp.Hook(idptest.Hooks{})
 	})
 }
 
-// A26, A40: a domain is led away from, and to, a connection only by who may change that connection; every other way
-// in
+// A26, A40: a domain is led away from, and to, a connection only by who may change that connection; every other way in
 // is closed only by an administrator.
 func TestA26_WhoLeadsADomain(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
@@ -77,8 +75,7 @@ func TestA26_WhoLeadsADomain(t *testing.T) {
 	})
 }
 
-// ATK10, check 18: what waits for a second factor, and a code that was not exchanged, end with the connection and
-// with
+// ATK10, check 18: what waits for a second factor, and a code that was not exchanged, end with the connection and with
 // the link, even if the connection comes back.
 func TestATK10_Waiting(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
@@ -209,8 +206,7 @@ func TestSSO_StrangeSessions(t *testing.T) {
 	})
 }
 
-// ATK56, check 16: an account that somebody made, and gave a password, for an address that is not theirs is not
-// opened
+// ATK56, check 16: an account that somebody made, and gave a password, for an address that is not theirs is not opened
 // by the address's holder: they would work in it beside its maker. One without a password is, and is proven by it.
 func TestATK56_PlantedPassword(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {

@@ -25,8 +25,7 @@ func TestSSO46_SSO47_B10_ItemPath(t *testing.T) {
 		})
 		h.verify(domain)
 		h.idp.Person(
-			object{"sub": "p", "tid": tenant, "oid": "object-1", "email": servertest.Agent, "xms_edov": true},
-		)
+			object{"sub": "p", "tid": tenant, "oid": "object-1", "email": servertest.Agent, "xms_edov": true})
 		shape := h.Do(t, "POST", "/api/users/login", object{"username": "agent", "password": "wrong"})
 		good := func(r servertest.Response) servertest.Change {
 			t.Helper()

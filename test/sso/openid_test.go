@@ -322,8 +322,7 @@ func TestSSO37_Keys(t *testing.T) {
 	})
 }
 
-// A22, check 12: what the userinfo endpoint says is added, for the same person only; the token endpoint's refusals
-// are
+// A22, check 12: what the userinfo endpoint says is added, for the same person only; the token endpoint's refusals are
 // told to administrators alone.
 func TestA22_UserInfo(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
@@ -331,14 +330,12 @@ func TestA22_UserInfo(t *testing.T) {
 		h.verify(domain)
 		h.idp.Person(object{"sub": "sub-agent"})
 		h.idp.Hook(
-			idptest.Hooks{UserInfo: object{"sub": "sub-agent", "email": servertest.Agent, "email_verified": true}},
-		)
+			idptest.Hooks{UserInfo: object{"sub": "sub-agent", "email": servertest.Agent, "email_verified": true}})
 		if r := h.signIn(); r.String("user.email") != servertest.Agent {
 			t.Errorf("%s", r.Body)
 		}
 		h.idp.Hook(
-			idptest.Hooks{UserInfo: object{"sub": "sub-other", "email": servertest.Agent, "email_verified": true}},
-		)
+			idptest.Hooks{UserInfo: object{"sub": "sub-other", "email": servertest.Agent, "email_verified": true}})
 		h.refused(h.start(), "access_denied")
 		if h.why() != "userinfo_subject" {
 			t.Errorf("%s", h.why())
@@ -473,8 +470,7 @@ func TestSSO13_SSO14_SSO15_Entra(t *testing.T) {
 	})
 }
 
-// SSO16: groups that are left out of a token are read from Graph, at the cloud's own address; when that fails the
-// last
+// SSO16: groups that are left out of a token are read from Graph, at the cloud's own address; when that fails the last
 // known ones hold, and never none.
 func TestSSO16_Overage(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {

@@ -85,13 +85,8 @@ func (h *house) post(b *idptest.Browser, p idptest.Page, edit func(xml string) s
 
 func (h *house) redeemSAML(p idptest.Page) servertest.Response {
 	h.t.Helper()
-	return h.Do(
-		h.t,
-		"POST",
-		"/v1/auth/sso/saml/token",
-		object{"code": p.Get("code"), "codeVerifier": idptest.Verifier,
-			"redirectUri": idptest.App},
-	)
+	return h.Do(h.t, "POST", "/v1/auth/sso/saml/token",
+		object{"code": p.Get("code"), "codeVerifier": idptest.Verifier, "redirectUri": idptest.App})
 }
 
 func agentOf(id string) idptest.SAMLUser {
@@ -325,9 +320,7 @@ func TestSSO22_Names(t *testing.T) {
 		for _, name := range []string{"agent-1<!-- x -->", "agent-<!-- x -->1"} {
 			if p := h.samlRound(
 				func(x string) string { return strings.Replace(x, ">agent-1<", ">"+name+"<", 1) },
-			); p.Get(
-				"code",
-			) != "" {
+			); p.Get("code") != "" {
 				// exclusive canonicalisation leaves comments out: the same text, and so the same person
 				if r := h.redeemSAML(p); r.String("user.email") != servertest.Agent {
 					t.Errorf("%q: %s", name, r.Body)
@@ -531,8 +524,7 @@ func TestSSO24_WeakSignatures(t *testing.T) {
 	})
 }
 
-// SSO29: an answer that nobody asked for signs nobody in. Where the connection has an address for it, a good one
-// leads
+// SSO29: an answer that nobody asked for signs nobody in. Where the connection has an address for it, a good one leads
 // there, to a round that is asked for.
 func TestSSO29_Unsolicited(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {

@@ -19,8 +19,7 @@ func (h *house) lookAfter() {
 }
 
 // SSO38: metadata is read again each day. A new key beside the old one is taken over; another entityID, only new keys
-// or
-// another host wait for a person; what cannot be read leaves the last good copy.
+// or another host wait for a person; what cannot be read leaves the last good copy.
 func TestSSO38_Metadata(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		year := time.Now().AddDate(1, 0, 0)

@@ -104,14 +104,7 @@ func (s *Service) renew(ctx context.Context, org organization.Organization, u us
 		if f, err = s.Sessions.Renew(ctx, tx, f, amr, now); err != nil {
 			return err
 		}
-		return s.Users.Record(
-			ctx,
-			tx,
-			p,
-			u,
-			"session.reauthenticated",
-			map[string]string{"session": string(p.Session)},
-		)
+		return s.Users.Record(ctx, tx, p, u, "session.reauthenticated", map[string]string{"session": string(p.Session)})
 	})
 	return f, err
 }
@@ -156,14 +149,13 @@ func (s *Service) ChallengeAgain(ctx context.Context, p principal.Principal,
 // ErrStepUp asks for a newer proof (RFC 9470 §3).
 func ErrStepUp(org organization.Organization) error {
 	f := fault.New(fault.Unauthenticated, fault.CodeStepUp, "This needs a newer proof of who you are. Give one at "+
-		"/v1/auth/reauthenticate: your second factor if you have one, else your password; or "+
-		"sign in again at your company.")
+		"/v1/auth/reauthenticate: your second factor if you have one, else your password; or sign in "+
+		"again at your company.")
 	f.MaxAge = org.Settings.StepUp()
 	return f
 }
 
-// ChangePassword replaces the principal's own password. A wrong current one counts as a failed sign-in of the
-// account.
+// ChangePassword replaces the principal's own password. A wrong current one counts as a failed sign-in of the account.
 func (s *Service) ChangePassword(ctx context.Context, p principal.Principal, device secret.Secret, current,
 	plain string) (ended int, err error) {
 	u, err := s.Users.Facts(ctx, p.Home, p.UserID())
@@ -216,8 +208,7 @@ func namesOf(u user.User) []string {
 	return []string{t.counter(u.Email), t.counter(u.Username)}
 }
 
-// forgive takes back what failed at a user's account under all of its names, after a sign-in that went another way
-// than
+// forgive takes back what failed at a user's account under all of its names, after a sign-in that went another way than
 // by one of them.
 func (s *Service) forgive(ctx context.Context, u user.User) error {
 	return s.Attempts.Unlock(ctx, string(u.ID), namesOf(u), func(*sqldb.Tx) error { return nil })

@@ -221,8 +221,7 @@ func proves(t connection.Trust, a upstream.Answer) bool {
 		a.ACR != "" && slices.Contains(t.ACR, a.ACR)
 }
 
-// passedOn are the provider's errors that an application can do something with (RFC 6749 §4.1.2.1, OpenID Connect
-// Core
+// passedOn are the provider's errors that an application can do something with (RFC 6749 §4.1.2.1, OpenID Connect Core
 // §3.1.2.6).
 var passedOn = []string{"access_denied", "login_required", "interaction_required", "consent_required",
 	"account_selection_required", "temporarily_unavailable"}
@@ -289,7 +288,6 @@ type Redeem struct {
 	RedirectURI string
 	Fingerprint string
 	Remember    bool
-	Cookie      bool
 	Source      principal.Source
 }
 

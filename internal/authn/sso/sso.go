@@ -110,8 +110,7 @@ type Begun struct {
 	Browser secret.Secret // what it must bring back, as a cookie
 }
 
-// errUnknown is one answer to an organization, domain or connection that does not exist, is switched off, or cannot
-// be
+// errUnknown is one answer to an organization, domain or connection that does not exist, is switched off, or cannot be
 // told from another.
 func errUnknown() error {
 	return fault.NotFoundf("There is no company sign-in of this kind here. Ask who gave you the address.")
@@ -138,8 +137,7 @@ func (in Start) check() error {
 	return nil
 }
 
-// find gives the organization and the connection that a beginning means (A21): the organization that is named, else
-// the
+// find gives the organization and the connection that a beginning means (A21): the organization that is named, else the
 // one of the login hint's domain, else the only one that registered the redirect_uri for this kind.
 func (s *Service) find(ctx context.Context, in Start) (org organization.Organization, c connection.Connection,
 	err error) {
@@ -229,11 +227,8 @@ func (s *Service) admit(ctx context.Context, c connection.Connection, source pri
 		{"sso through " + string(c.ID), startsOfConnection}} {
 		d := s.Limiter.Take(ctx, ratelimit.Key(c.Organization, limit.what), limit.most, now)
 		if !d.Allowed {
-			return fault.Limitedf(
-				fault.CodeRateLimited,
-				d.Reset,
-				"Too many company sign-ins are begun. Try again shortly.",
-			)
+			return fault.Limitedf(fault.CodeRateLimited, d.Reset, "Too many company sign-ins are begun. Try again "+
+				"shortly.")
 		}
 	}
 	return nil

@@ -67,16 +67,8 @@ func (s *Service) PrepareTest(ctx context.Context, p principal.Principal, c id.C
 		return handle, until, err
 	}
 	err = s.DB.Tx(ctx, p.Organization, func(tx *sqldb.Tx) error {
-		handle, err = s.OneTime.Add(
-			ctx,
-			tx,
-			p.Organization,
-			purposeTest,
-			string(found.ID),
-			string(payload),
-			now,
-			until,
-		)
+		handle, err = s.OneTime.Add(ctx, tx, p.Organization, purposeTest, string(found.ID), string(payload), now,
+			until)
 		if err != nil {
 			return err
 		}

@@ -30,14 +30,12 @@ const (
 
 // document is what a provider says about itself (OpenID Connect Discovery §3), as far as it matters here.
 type document struct {
-	Issuer                string   `json:"issuer"`
-	AuthorizationEndpoint string   `json:"authorization_endpoint"`
-	TokenEndpoint         string   `json:"token_endpoint"`
-	UserInfoEndpoint      string   `json:"userinfo_endpoint"`
-	JWKSURI               string   `json:"jwks_uri"`
-	EndSessionEndpoint    string   `json:"end_session_endpoint"`
-	Algorithms            []string `json:"id_token_signing_alg_values_supported"`
-	IssuerParameter       bool     `json:"authorization_response_iss_parameter_supported"` // RFC 9207
+	Issuer                string `json:"issuer"`
+	AuthorizationEndpoint string `json:"authorization_endpoint"`
+	TokenEndpoint         string `json:"token_endpoint"`
+	UserInfoEndpoint      string `json:"userinfo_endpoint"`
+	JWKSURI               string `json:"jwks_uri"`
+	IssuerParameter       bool   `json:"authorization_response_iss_parameter_supported"` // RFC 9207
 }
 
 // kept is a document that is fetched by one at a time and used while it is good.
@@ -121,9 +119,8 @@ func (p *Providers) document(ctx context.Context, c connection.Connection) (*doc
 		}
 		var d document
 		if err := json.Unmarshal(bom.Skip(raw), &d); err != nil {
-			return nil, errors.New(
-				"discovery: the answer is no JSON object with the members of OpenID Connect Discovery",
-			)
+			return nil, errors.New("discovery: the answer is no JSON object with the members of OpenID Connect " +
+				"Discovery")
 		}
 		if d.Issuer != issuer {
 			return nil, fmt.Errorf("discovery: the provider calls itself %q, and the connection's issuer is %q",

@@ -11,8 +11,7 @@ import (
 )
 
 // The gate before the SAML library: what a response may look like at all. The library verifies signatures and
-// conditions;
-// the gate keeps from it every shape in which a second reading of the document could differ from the first.
+// conditions; the gate keeps from it every shape in which a second reading of the document could differ from the first.
 const (
 	maxResponseBytes = 256 << 10
 	maxMetadataBytes = 1 << 20
@@ -53,8 +52,7 @@ type node struct {
 	reference  string
 }
 
-// checkDocument is what holds for responses and metadata alike: UTF-8 without a mark, one root, nothing but white
-// space
+// checkDocument is what holds for responses and metadata alike: UTF-8 without a mark, one root, nothing but white space
 // around it, no DOCTYPE, no processing instruction, no id twice, bounds. see is called at each element.
 func checkDocument(raw []byte, most int, open func(path []node, e xml.StartElement) error, text func(path []node,
 	t xml.CharData) error, close func(path []node) error) error {
@@ -134,8 +132,7 @@ func checkDocument(raw []byte, most int, open func(path []node, e xml.StartEleme
 
 func nothing([]node, xml.CharData) error { return nil }
 
-// checkResponse is the gate of SAML responses: beside what holds for every document, one Assertion, plain or
-// encrypted,
+// checkResponse is the gate of SAML responses: beside what holds for every document, one Assertion, plain or encrypted,
 // as a child of the root; signatures only of the root or of it, each with one Reference to what it stands in.
 func checkResponse(raw []byte) (env envelope, err error) {
 	assertions := 0

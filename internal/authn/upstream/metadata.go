@@ -56,10 +56,8 @@ func ParseMetadata(raw []byte, allowed func(string) error) (*Metadata, error) {
 		return nil, errors.New("the metadata has no entityID of 1 to 1024 characters")
 	}
 	if len(entity.IDPSSODescriptors) != 1 {
-		return nil, fmt.Errorf(
-			"the metadata has %d IDPSSODescriptors; it must have one",
-			len(entity.IDPSSODescriptors),
-		)
+		return nil, fmt.Errorf("the metadata has %d IDPSSODescriptors; it must have one",
+			len(entity.IDPSSODescriptors))
 	}
 	idp := &entity.IDPSSODescriptors[0]
 	m := &Metadata{entity: entity, EntityID: entity.EntityID, ValidUntil: entity.ValidUntil}
@@ -164,9 +162,7 @@ func (m *Metadata) describe(a *connection.Assertion) {
 	}
 	a.Certificates = nil
 	for _, k := range m.Keys {
-		a.Certificates = append(
-			a.Certificates,
-			connection.Certificate{Fingerprint: k.Fingerprint, NotAfter: k.NotAfter},
-		)
+		a.Certificates = append(a.Certificates,
+			connection.Certificate{Fingerprint: k.Fingerprint, NotAfter: k.NotAfter})
 	}
 }

@@ -38,28 +38,13 @@ func (o *OpenID) JudgeAccess(ctx context.Context, c connection.Connection, raw s
 	}
 	r.want("version", version == "1.0" || version == "2.0", told["ver"], "The token must be one of Entra ID's.")
 	r.want("issuer", told["iss"] == issuer, told["iss"], "The token must come from the connection's tenant.")
-	r.want(
-		"audience",
-		told["aud"] == m.Audience && m.Audience != "",
-		told["aud"],
-		"The token must be for this server's "+
-			"API registration (openId.msal.audience): the front end asks for a scope of it.",
-	)
-	r.want(
-		"client",
-		slices.Contains(m.ClientIDs, client) && client != "",
-		client,
-		"The front end must be on the list "+
-			"(openId.msal.clientIds).",
-	)
+	r.want("audience", told["aud"] == m.Audience && m.Audience != "", told["aud"], "The token must be for this "+
+		"server's API registration (openId.msal.audience): the front end asks for a scope of it.")
+	r.want("client", slices.Contains(m.ClientIDs, client) && client != "", client, "The front end must be on the "+
+		"list (openId.msal.clientIds).")
 	scopes, _ := told["scp"].(string)
-	r.want(
-		"scope",
-		slices.Contains(strings.Fields(scopes), m.Scope) && m.Scope != "",
-		told["scp"],
-		"The token must have "+
-			"the scope "+m.Scope+" (openId.msal.scope). ID tokens and tokens of programs have none.",
-	)
+	r.want("scope", slices.Contains(strings.Fields(scopes), m.Scope) && m.Scope != "", told["scp"],
+		"The token must have the scope "+m.Scope+" (openId.msal.scope). ID tokens and tokens of programs have none.")
 	r.want("person", told["idtyp"] != "app", told["idtyp"], "The token must be a person's.")
 	o.checkTimes(r, told)
 	a = o.person(c, r, told)

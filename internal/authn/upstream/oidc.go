@@ -120,8 +120,7 @@ type CodeResponse struct {
 	HasIssuer bool
 }
 
-// Finish redeems the code and judges the ID token. Without an error every check passed. A Failure names those that
-// did
+// Finish redeems the code and judges the ID token. Without an error every check passed. A Failure names those that did
 // not; the answer then is for the test sign-in alone.
 func (o *OpenID) Finish(ctx context.Context, c connection.Connection, round Round, res CodeResponse) (Answer, error) {
 	d, err := o.Providers.document(ctx, c)
@@ -177,13 +176,8 @@ func (o *OpenID) judge(ctx context.Context, c connection.Connection, d *document
 	if unread := new(unreadKeys); errors.As(err, &unread) {
 		return Answer{Checks: r.checks}, o.trouble(ctx, c, unread.cause)
 	}
-	if !r.want(
-		"signature",
-		err == nil,
-		err,
-		"The ID token must be signed by one of the provider's published keys with "+
-			strings.Join(c.OpenID.Algorithms, " or ")+" (signingAlgorithms).",
-	) {
+	if !r.want("signature", err == nil, err, "The ID token must be signed by one of the provider's published keys "+
+		"with "+strings.Join(c.OpenID.Algorithms, " or ")+" (signingAlgorithms).") {
 		return Answer{Checks: r.checks}, r.err()
 	}
 	var told claims
@@ -244,37 +238,23 @@ func (o *OpenID) checkClaims(r *report, c connection.Connection, told claims, ro
 	for _, a := range audience {
 		ours = ours || a == c.OpenID.ClientID
 	}
-	r.want(
-		"audience",
-		listed && ours && c.OpenID.ClientID != "",
-		told["aud"],
-		"The connection's clientId must be that "+
-			"of the application at the provider.",
-	)
+	r.want("audience", listed && ours && c.OpenID.ClientID != "", told["aud"], "The connection's clientId must be "+
+		"that of the application at the provider.")
 	azp, has := told["azp"].(string)
 	_, there := told["azp"]
 	r.want("authorized_party", (!there && len(audience) == 1) || (has && azp == c.OpenID.ClientID), told["azp"],
 		"A token for several audiences must name this client in azp.")
 	o.checkTimes(r, told)
 	nonce, _ := told["nonce"].(string)
-	r.want(
-		"nonce",
-		round.Nonce != "" && subtle.ConstantTimeCompare([]byte(nonce), []byte(round.Nonce)) == 1,
-		"another",
-		"The provider must return the nonce that it was asked with. Begin again.",
-	)
+	r.want("nonce", round.Nonce != "" && subtle.ConstantTimeCompare([]byte(nonce), []byte(round.Nonce)) == 1,
+		"another", "The provider must return the nonce that it was asked with. Begin again.")
 	subject, isText := told["sub"].(string)
 	r.want("subject", isText && isName(subject), told["sub"],
 		"The token must say in sub who signed in, in at most 255 bytes.")
 	if round.Fresh {
 		at, ok := told.moment("auth_time")
-		r.want(
-			"auth_time",
-			ok && o.now().Sub(at) <= stale,
-			told["auth_time"],
-			"The provider was asked for a new proof and "+
-				"must tell when it was given (auth_time).",
-		)
+		r.want("auth_time", ok && o.now().Sub(at) <= stale, told["auth_time"], "The provider was asked for a new "+
+			"proof and must tell when it was given (auth_time).")
 	}
 }
 
@@ -282,25 +262,15 @@ func (o *OpenID) checkClaims(r *report, c connection.Connection, told claims, ro
 func (o *OpenID) checkTimes(r *report, told claims) {
 	now := o.now()
 	expires, ok := told.moment("exp")
-	r.want(
-		"expiry",
-		ok && now.Before(expires.Add(skew)),
-		told["exp"],
-		"The token has expired: the clock of this server "+
-			"or the provider's is wrong.",
-	)
+	r.want("expiry", ok && now.Before(expires.Add(skew)), told["exp"], "The token has expired: the clock of this "+
+		"server or the provider's is wrong.")
 	issued, ok := told.moment("iat")
 	r.want("issued_at", ok && issued.Before(now.Add(skew)) && now.Sub(issued) <= stale, told["iat"],
 		"The token was issued too long ago, or in the future: the clock of this server or the provider's is wrong.")
 	if _, there := told["nbf"]; there {
 		from, ok := told.moment("nbf")
-		r.want(
-			"not_before",
-			ok && from.Before(now.Add(skew)),
-			told["nbf"],
-			"The token is not valid yet: the clock of "+
-				"this server or the provider's is wrong.",
-		)
+		r.want("not_before", ok && from.Before(now.Add(skew)), told["nbf"], "The token is not valid yet: the clock "+
+			"of this server or the provider's is wrong.")
 	}
 }
 

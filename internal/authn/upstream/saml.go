@@ -50,18 +50,14 @@ func (s *SAML) EntityID(c connection.Connection) string {
 	return s.SharedEntityID()
 }
 
-// Describe reads the metadata of a connection's provider, from its address if it has one, and writes down what is
-// used
+// Describe reads the metadata of a connection's provider, from its address if it has one, and writes down what is used
 // of it.
 func (s *SAML) Describe(ctx context.Context, a *connection.Assertion) error {
 	raw := []byte(a.Metadata)
 	if a.MetadataURL != "" {
 		var err error
-		if raw, err = s.get.Document(
-			ctx,
-			a.MetadataURL,
-			"application/samlmetadata+xml, application/xml, text/xml",
-		); err != nil {
+		if raw, err = s.get.Document(ctx, a.MetadataURL, "application/samlmetadata+xml, application/xml, "+
+			"text/xml"); err != nil {
 			s.log.InfoContext(ctx, "SAML metadata could not be read", "address", a.MetadataURL, "why", err)
 			return errors.New("could not be read: " + outbound.Plainly(err))
 		}
@@ -123,10 +119,7 @@ func (s *SAML) provider(c connection.Connection, callback string) (*saml.Service
 	if f := c.Assertion.NameIDFormat; f != "" {
 		sp.AuthnNameIDFormat = saml.NameIDFormat(f)
 	}
-	if until, err := time.Parse(
-		time.DateOnly,
-		c.Assertion.AllowSHA1Until,
-	); err == nil &&
+	if until, err := time.Parse(time.DateOnly, c.Assertion.AllowSHA1Until); err == nil &&
 		now.Before(until.AddDate(0, 0, 1)) {
 		sp.RejectSHA1Signatures = false
 	}
@@ -172,8 +165,7 @@ func readKey(k connection.OwnKey) (*rsa.PrivateKey, *x509.Certificate, error) {
 }
 
 // OwnMetadata is what this server says about itself to the provider of a connection: with its keys, and the addresses
-// that
-// the connection has.
+// that the connection has.
 func (s *SAML) OwnMetadata(c connection.Connection, callback string) ([]byte, error) {
 	sp, _, err := s.provider(c, callback)
 	if err != nil {
@@ -314,20 +306,10 @@ func (s *SAML) Finish(c connection.Connection, round Round, res Response,
 	if err != nil {
 		return Answer{}, &Unreachable{err}
 	}
-	r.want(
-		"destination",
-		res.Destination == round.Callback,
-		res.Destination,
-		"The response must be for the assertion "+
-			"consumer service "+round.Callback+".",
-	)
-	r.want(
-		"issuer",
-		res.Issuer == m.EntityID,
-		res.Issuer,
-		"The response must come from the provider of the connection, "+
-			m.EntityID+".",
-	)
+	r.want("destination", res.Destination == round.Callback, res.Destination, "The response must be for the "+
+		"assertion consumer service "+round.Callback+".")
+	r.want("issuer", res.Issuer == m.EntityID, res.Issuer, "The response must come from the provider of the "+
+		"connection, "+m.EntityID+".")
 	r.want("in_response_to", res.InResponseTo == round.Request && round.Request != "", "another",
 		"The response must answer what was asked. Begin again.")
 	assertion, err := sp.ParseXMLResponse(res.raw, []string{round.Request}, sp.AcsURL)
@@ -379,21 +361,11 @@ func (s *SAML) person(c connection.Connection, r *report, assertion *saml.Assert
 	switch {
 	case len(c.Mapping.Subject) > 0:
 		a.Subject = told.text(c.Mapping.Subject...)
-		r.want(
-			"subject",
-			isName(a.Subject),
-			a.Subject,
-			"The attribute "+c.Mapping.Subject[0]+" (mapping.subject) must say "+
-				"who signed in, in at most 255 bytes.",
-		)
+		r.want("subject", isName(a.Subject), a.Subject, "The attribute "+c.Mapping.Subject[0]+
+			" (mapping.subject) must say who signed in, in at most 255 bytes.")
 	case name == nil || name.Format == string(saml.TransientNameIDFormat):
-		r.want(
-			"subject",
-			false,
-			"a transient NameID",
-			"The provider gives another NameID each time. Choose a persistent "+
-				"one there, or set mapping.subject to an attribute that stays.",
-		)
+		r.want("subject", false, "a transient NameID", "The provider gives another NameID each time. Choose a "+
+			"persistent one there, or set mapping.subject to an attribute that stays.")
 	default:
 		a.Subject = name.Value
 		r.want("subject", isName(a.Subject), a.Subject, "The NameID must say who signed in, in at most 255 bytes.")
@@ -428,8 +400,7 @@ func isName(s string) bool {
 }
 
 // attributesOf gives the attributes by Name, and by FriendlyName where no other has that name. Several values of one
-// name
-// are one list.
+// name are one list.
 func attributesOf(assertion *saml.Assertion) claims {
 	told := claims{}
 	add := func(name string, values []any) {
@@ -508,8 +479,7 @@ func causeOf(err error) error {
 	return err
 }
 
-// whyRefused names the check that the library refused a response for. What failed while decrypting is one answer:
-// more
+// whyRefused names the check that the library refused a response for. What failed while decrypting is one answer: more
 // would help to decrypt what is somebody else's.
 func whyRefused(err error, sp *saml.ServiceProvider) (name, remedy string) {
 	cause := causeOf(err)
@@ -529,22 +499,19 @@ func whyRefused(err error, sp *saml.ServiceProvider) (name, remedy string) {
 	case errors.Is(cause, saml.ErrRequestIDMismatch):
 		return "in_response_to", "The response must answer what was asked. Begin again."
 	case errors.Is(cause, saml.ErrExpired), errors.Is(cause, saml.ErrNotYetValid):
-		return "time", "The response is too old or not valid yet, or the provider's metadata has run out: look " +
-			"at both " +
-			"clocks, and at the metadata's validUntil."
+		return "time", "The response is too old or not valid yet, or the provider's metadata has run out: look at " +
+			"both clocks, and at the metadata's validUntil."
 	case strings.Contains(cause.Error(), "signature element not present"):
 		return "signature", "The response or its assertion must be signed."
 	case errors.Is(cause, saml.ErrUnsupported):
 		return "form", "The response uses something that is not accepted, such as signatures with SHA-1 or " +
-			"conditions " +
-			"that are not known."
+			"conditions that are not known."
 	case errors.Is(cause, saml.ErrInvalidSignature), errors.Is(cause, saml.ErrUntrustedCertificate):
 		return "signature", "The response or its assertion must be signed by a key in the provider's metadata. With " +
 			"encryption by CBC the response must be."
 	case errors.Is(cause, saml.ErrMissingElement):
 		return "form", "Something that must be in the assertion is missing: NameID, Conditions, a bearer " +
-			"confirmation or " +
-			"an AuthnStatement."
+			"confirmation or an AuthnStatement."
 	}
 	return "form", "The response is not as SAML 2.0 has it."
 }

@@ -50,8 +50,7 @@ func ProviderAlgorithmsOf(k jose.JSONWebKey) []string {
 }
 
 // VerifyProvider gives the payload of a token of an identity provider: signed by one of the algorithms given, with a
-// key
-// that keys gives for its kid (empty: all of them). Keys that the token carries or points to are not looked at.
+// key that keys gives for its kid (empty: all of them). Keys that the token carries or points to are not looked at.
 // ErrMalformed: it is no compact JWS of these algorithms. ErrSignature: none of the keys verifies it.
 func VerifyProvider(token string, algorithms []string, keys func(kid string) ([]jose.JSONWebKey, error)) ([]byte,
 	error) {

@@ -139,8 +139,7 @@ func (m *MSAL) check(w *faults, kind Kind) {
 }
 
 // Directory is where the groups of a Google Workspace are read: the Directory API with a service account, or Cloud
-// Identity
-// with the person's own token.
+// Identity with the person's own token.
 type Directory struct {
 	DelegateAs string `json:"delegateAs,omitempty" maxLength:"254" doc:"The administrator whom the service account acts as (domain-wide delegation). Empty: it has the role Groups Reader itself"`
 	OwnToken   bool   `json:"ownToken,omitempty" doc:"Ask Cloud Identity with the person's own token instead; needs the scope cloud-identity.groups.readonly"`
@@ -344,11 +343,8 @@ func (o *OpenID) check(w *faults, kind Kind, places Places, allowed func(string)
 		}
 		o.Authority = strings.TrimSuffix(o.Authority, "/")
 		if _, ok := places.Authorities[o.Authority]; !ok {
-			w.add(
-				"openId.authority",
-				"must be the sign-in address of a Microsoft cloud, such as %s",
-				DefaultAuthority,
-			)
+			w.add("openId.authority", "must be the sign-in address of a Microsoft cloud, such as %s",
+				DefaultAuthority)
 		}
 		tenant, err := uuid.Parse(o.TenantID)
 		o.TenantID = strings.ToLower(o.TenantID)
@@ -408,11 +404,8 @@ func (o *OpenID) check(w *faults, kind Kind, places Places, allowed func(string)
 	}
 	for i, a := range o.Algorithms {
 		if !slices.Contains(jwt.ProviderAlgorithms, a) {
-			w.add(
-				fmt.Sprintf("openId.signingAlgorithms[%d]", i),
-				"must be one of %s",
-				strings.Join(jwt.ProviderAlgorithms, ", "),
-			)
+			w.add(fmt.Sprintf("openId.signingAlgorithms[%d]", i), "must be one of %s",
+				strings.Join(jwt.ProviderAlgorithms, ", "))
 		}
 	}
 }

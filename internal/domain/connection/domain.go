@@ -65,9 +65,7 @@ const (
 	lookupTimeout   = 5 * time.Second
 )
 
-// mailProviders are domains in which everybody can have an address; no company can have one for its own. Subdomains
-// and
-// national forms of the same names are refused too.
+// mailProviders are domains in which everybody can have an address; no company can have one for its own.
 var mailProviders = strings.Fields(
 	`126.com 163.com aol.com cock.li duck.com e-mail.de fastmail.com fastmail.fm free.fr
 	freenet.de gmail.com gmx.at gmx.ch gmx.com gmx.de gmx.net googlemail.com hey.com hotmail.com hotmail.de hotmail.fr
@@ -212,8 +210,7 @@ func (s *Service) recordDomain(ctx context.Context, tx *sqldb.Tx, p principal.Pr
 // GetDomain finds a domain. It needs sso:read:all.
 func (s *Service) GetDomain(ctx context.Context, p principal.Principal, name string) (Domain, error) {
 	return domainOf(
-		connectiondb.New(s.DB.Tenant(p.Organization)).GetDomain(ctx, p.Organization, strings.ToLower(name)),
-	)
+		connectiondb.New(s.DB.Tenant(p.Organization)).GetDomain(ctx, p.Organization, strings.ToLower(name)))
 }
 
 // ListDomains pages through the domains by name. It needs sso:read:all.
@@ -255,19 +252,12 @@ func (s *Service) VerifyDomain(ctx context.Context, p principal.Principal, name 
 	}
 	there, err := s.found(ctx, d)
 	if err != nil {
-		return Domain{}, fault.Unavailablef(
-			time.Minute,
-			"The name servers of %s do not answer. Try again shortly.",
-			d.Name,
-		)
+		return Domain{}, fault.Unavailablef(time.Minute, "The name servers of %s do not answer. Try again shortly.",
+			d.Name)
 	}
 	if !there {
-		return Domain{}, fault.Conflictf(
-			"There is no TXT record at %s that says %s. A new record may take an hour to be "+
-				"seen everywhere.",
-			d.Host(),
-			d.Challenge,
-		)
+		return Domain{}, fault.Conflictf("There is no TXT record at %s that says %s. A new record may take an hour "+
+			"to be seen everywhere.", d.Host(), d.Challenge)
 	}
 	now := s.Now()
 	before := d
@@ -277,10 +267,8 @@ func (s *Service) VerifyDomain(ctx context.Context, p principal.Principal, name 
 	}
 	err = s.writeDomain(ctx, p, before, &d, "domain.verified", nil)
 	if sqldb.IsUnique(err) {
-		return Domain{}, fault.Conflictf(
-			"Another organization has verified this domain. It keeps it until it lets it go, " +
-				"or its own record is gone for seven days.",
-		)
+		return Domain{}, fault.Conflictf("Another organization has verified this domain. It keeps it until it lets " +
+			"it go, or its own record is gone for seven days.")
 	}
 	return d, err
 }

@@ -91,8 +91,7 @@ type Attempt struct {
 	DryRun     bool // tell what would happen, and change nothing
 }
 
-// Admit finds or makes the account of somebody who signed in at a provider, and gives it the role that the groups
-// say.
+// Admit finds or makes the account of somebody who signed in at a provider, and gives it the role that the groups say.
 // An identity is (connection, subject) and nothing else. An account that exists and is not linked is claimed only by
 // who proves to hold it, or where the organization's own verified domain and an address agree that the provider
 // verified; and nobody comes in through a connection who may do more than its ceiling.
@@ -119,11 +118,8 @@ func (s *Service) Admit(ctx context.Context, a Attempt) (Outcome, error) {
 	groups := a.Person.Groups
 	if !a.Person.GroupsKnown {
 		if known.GroupsAt.IsZero() && len(c.Roles.Rules) > 0 {
-			return Outcome{}, fault.Unavailablef(
-				time.Minute,
-				"Your company's groups cannot be read at the moment. Try "+
-					"again shortly.",
-			)
+			return Outcome{}, fault.Unavailablef(time.Minute, "Your company's groups cannot be read at the moment. "+
+				"Try again shortly.")
 		}
 		groups = known.Groups // never "none"
 	}
@@ -165,10 +161,8 @@ func (s *Service) admitKnown(ctx context.Context, p principal.Principal, a Attem
 		return u, err
 	}
 	if len(p.Permissions.Missing(held)) > 0 {
-		return u, fault.Forbiddenf(
-			"This account may do more than whoever set up this company sign-in. It cannot be " +
-				"opened with it.",
-		)
+		return u, fault.Forbiddenf("This account may do more than whoever set up this company sign-in. It cannot be " +
+			"opened with it.")
 	}
 	if a.DryRun {
 		return u, nil
@@ -268,10 +262,8 @@ func (s *Service) claim(ctx context.Context, p principal.Principal, a Attempt, d
 	}
 	if found {
 		if u.HasPassword && !u.EmailVerified { // whoever chose it may be waiting for the address's holder
-			return out, fault.Forbiddenf(
-				"This account has a password, and its address was never proven. Sign in with the " +
-					"password and link this company sign-in, or ask your administrator.",
-			)
+			return out, fault.Forbiddenf("This account has a password, and its address was never proven. Sign in " +
+				"with the password and link this company sign-in, or ask your administrator.")
 		}
 		out.How, out.User = "claimed", u
 		return out, nil

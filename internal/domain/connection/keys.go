@@ -73,16 +73,7 @@ func ParseAccount(text secret.Secret) (Account, error) {
 // few look at the date.
 const ownKeyLifetime = 5 * 365 * 24 * time.Hour
 
-// GenerateKey makes a key with a self-signed certificate for SAML.
-func GenerateKey(name string, now time.Time) (OwnKey, error) {
-	k, err := rsa.GenerateKey(rand.Reader, minRSABits)
-	if err != nil {
-		return OwnKey{}, err
-	}
-	return NewOwnKey(k, name, now)
-}
-
-// NewOwnKey makes the certificate of a key.
+// NewOwnKey makes the self-signed certificate of a key for SAML.
 func NewOwnKey(k *rsa.PrivateKey, name string, now time.Time) (OwnKey, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 120))
 	if err != nil {
@@ -104,10 +95,8 @@ func NewOwnKey(k *rsa.PrivateKey, name string, now time.Time) (OwnKey, error) {
 		return OwnKey{}, err
 	}
 	return OwnKey{
-		PrivateKey: secret.New(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))),
-		Certificate: string(
-			pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}),
-		),
-		CreatedAt: now.UTC(),
+		PrivateKey:  secret.New(string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))),
+		Certificate: string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})),
+		CreatedAt:   now.UTC(),
 	}, nil
 }

@@ -32,10 +32,6 @@ UPDATE connections SET name = @name, state = @state, issuer = @issuer, settings 
     ended_at = @ended_at
 WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 
--- name: HoldActive :execrows
--- Changes nothing, and holds a connection that is active until the transaction ends.
-UPDATE connections SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 AND state = 'active';
-
 -- name: PlatformDue :many
 SELECT * FROM connections WHERE state = 'active' AND checked_at < @before ORDER BY checked_at, organization_id, id LIMIT CAST(@row_limit AS BIGINT);
 
@@ -87,15 +83,8 @@ VALUES (@organization_id, @connection_id, @subject, @user_id, @group_names, @gro
 -- name: GetIdentity :one
 SELECT * FROM identities WHERE organization_id = $1 AND connection_id = $2 AND subject = $3;
 
--- name: IdentityOfUser :one
-SELECT * FROM identities WHERE organization_id = $1 AND user_id = $2 AND connection_id = $3;
-
 -- name: IdentitiesOfUser :many
 SELECT * FROM identities WHERE organization_id = $1 AND user_id = $2 ORDER BY connection_id;
-
--- name: ListIdentities :many
-SELECT * FROM identities WHERE organization_id = @organization_id AND connection_id = @connection_id AND subject > @after
-ORDER BY subject LIMIT CAST(@row_limit AS BIGINT);
 
 -- name: UseIdentity :execrows
 UPDATE identities SET last_used_at = @now, group_names = @group_names, groups_at = @groups_at

@@ -9,7 +9,7 @@ import (
 // Decision is the role that a sign-in gives, and why.
 type Decision struct {
 	Role string // empty: it changes none
-	Why  string // for the test sign-in: "rule 2: group …", "default", "no rules"
+	Why  string // for the audit log and the test sign-in
 }
 
 // ErrNoRole says that no rule holds for somebody and that there is no default.

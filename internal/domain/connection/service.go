@@ -175,8 +175,7 @@ func (s *Service) OnlyActive(ctx context.Context, org id.Organization, kind Kind
 }
 
 // ByIssuer gives the only active connection of a kind to a provider, over all organizations, or NotFound for none and
-// for
-// several.
+// for several.
 func (s *Service) ByIssuer(ctx context.Context, issuer string, kind Kind) (Connection, error) {
 	rows, err := connectiondb.New(s.DB.Platform("whose provider answered")).
 		PlatformByIssuer(ctx, issuer, string(kind))
@@ -223,8 +222,7 @@ func (s *Service) List(ctx context.Context, p principal.Principal, after id.Conn
 	return out, nil
 }
 
-// ceilingOf is the role that bounds what an author's connection lets in: their own, or in somebody else's
-// organization
+// ceilingOf is the role that bounds what an author's connection lets in: their own, or in somebody else's organization
 // and for the server itself that of its administrators.
 func ceilingOf(p principal.Principal, org organization.Organization) string {
 	if p.Kind == principal.User && !p.Abroad() {
@@ -239,9 +237,8 @@ func ceilingOf(p principal.Principal, org organization.Organization) string {
 // checkPerson refuses machines: who comes in through a connection outlives the credential that made it.
 func checkPerson(p principal.Principal) error {
 	if p.Kind != principal.User && !p.IsSystem() {
-		return fault.Forbiddenf(
-			"A machine credential changes no connection: who comes in through it would outlive it.",
-		)
+		return fault.Forbiddenf("A machine credential changes no connection: who comes in through it would outlive " +
+			"it.")
 	}
 	return nil
 }
@@ -385,8 +382,7 @@ func (s *Service) changed(ctx context.Context, tx *sqldb.Tx, p principal.Princip
 		audit.Entry{Act: act, TargetKind: "connection", TargetID: string(c.ID), Details: details})
 }
 
-// Update changes a connection; change edits a copy. It needs sso:update:all and, but for switching off, no fewer
-// rights
+// Update changes a connection; change edits a copy. It needs sso:update:all and, but for switching off, no fewer rights
 // than those who may come in.
 func (s *Service) Update(ctx context.Context, p principal.Principal, c id.Connection,
 	change func(c *Connection) error) (out Connection, err error) {
@@ -439,11 +435,8 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Connec
 		}
 	}
 	if kept && !sameClient(before, after) {
-		return Connection{}, fault.Invalidf(
-			"clientSecret",
-			"must be sent again: it would go to another provider, or is "+
-				"another client's",
-		)
+		return Connection{}, fault.Invalidf("clientSecret", "must be sent again: it would go to another provider, "+
+			"or is another client's")
 	}
 	if encode(before.Roles) != encode(after.Roles) || encode(before.Provisioning) != encode(after.Provisioning) {
 		if err := s.checkRoles(ctx, p, after); err != nil {

@@ -26,8 +26,7 @@ var warnBefore = []int{60, 30, 7}
 // word; empty: it is.
 type Refresh func(ctx context.Context, c Connection) (fresh *Assertion, held string, err error)
 
-// LookAfter reads metadata again, and warns of what ends soon, for connections that were not looked after for a day,
-// at
+// LookAfter reads metadata again, and warns of what ends soon, for connections that were not looked after for a day, at
 // most limit of them. It tells how many of those have a warning.
 func (s *Service) LookAfter(ctx context.Context, limit int, refresh Refresh) (warned int, err error) {
 	rows, err := connectiondb.New(s.DB.Platform("connections to look after")).

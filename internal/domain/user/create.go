@@ -44,8 +44,7 @@ type Created struct {
 	LinkExpires time.Time
 }
 
-// Create adds a user. It needs users:create:all. Nobody chooses another's password: the answer holds a link that
-// works
+// Create adds a user. It needs users:create:all. Nobody chooses another's password: the answer holds a link that works
 // once.
 func (s *Service) Create(ctx context.Context, p principal.Principal, n NewUser) (Created, error) {
 	p, err := s.Present(ctx, p)

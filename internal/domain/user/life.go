@@ -18,8 +18,7 @@ func (s *Service) Purge(ctx context.Context, now time.Time, limit int) (n int64,
 	return n, err
 }
 
-// Void takes back what stands in users' rows of backup codes that are void (domain/mfa): unless what became of them
-// was
+// Void takes back what stands in users' rows of backup codes that are void (domain/mfa): unless what became of them was
 // carried over, none can be told from one that was used since.
 func (s *Service) Void(r sqldb.Restore) []sqldb.Step {
 	if r.Carried {

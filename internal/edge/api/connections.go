@@ -67,23 +67,16 @@ func (a *routes) registerConnections() {
 
 	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/users/{id}/identities", "users:read"),
 		v1.Op("Who a user is at the organization's identity providers"), a.listIdentities)
-	v1.Register(
-		a.API,
+	v1.Register(a.API,
 		v1.StepUp(v1.People(http.MethodDelete, "/v1/users/{id}/identities/{connectionId}", "sso:update")),
-		v1.Deleted("Unlink a user from an identity provider, and end the sessions that began there"),
-		a.unlink,
-	)
+		v1.Deleted("Unlink a user from an identity provider, and end the sessions that began there"), a.unlink)
 
 	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/domains", "sso:read"),
 		v1.Op("List the organization's domains"), a.listDomains)
 	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPost, "/v1/domains", "sso:create")),
 		v1.Created("Name a domain, to prove it by a TXT record"), a.addDomain)
-	v1.Register(
-		a.API,
-		v1.Managed(http.MethodGet, "/v1/domains/{name}", "sso:read"),
-		v1.Op("Get a domain"),
-		a.getDomain,
-	)
+	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/domains/{name}", "sso:read"), v1.Op("Get a domain"),
+		a.getDomain)
 	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPost, "/v1/domains/{name}/verify", "sso:update")),
 		v1.Op("Look for the domain's TXT record now", http.StatusConflict), a.verifyDomain)
 	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPatch, "/v1/domains/{name}", "sso:update")),

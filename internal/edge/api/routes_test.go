@@ -57,8 +57,7 @@ var placesOf = []struct{ name, beginning string }{
 	{"`/up/v5`", "/up/v5/"},
 }
 
-// writePlaces writes the table of kind × place: yes where every route of the place takes the kind, some where one
-// does.
+// writePlaces writes the table of kind × place: yes where every route of the place takes the kind, some where one does.
 func writePlaces(b *strings.Builder, routes []web.Route) {
 	var names []string
 	total, taken := map[string]int{}, map[string]int{}
@@ -100,8 +99,7 @@ func writePlaces(b *strings.Builder, routes []web.Route) {
 	}
 }
 
-// G12, A33: the table of kind × place and that of routes, what each demands and which kinds of credential it takes,
-// is
+// G12, A33: the table of kind × place and that of routes, what each demands and which kinds of credential it takes, is
 // the same in code and docs.
 func TestG12_RoutesAreDocumented(t *testing.T) {
 	t.Parallel()
@@ -211,12 +209,9 @@ func things(t *testing.T, s *servertest.Server, email string) map[string]string 
 		return s.Do(t, "POST", path, body, as).Want(t, 201).String("id")
 	}
 	ids := map[string]string{
-		"users": made("/v1/users", map[string]any{"email": "thing" + domain, "role": "end_user"}),
-		"teams": made("/v1/teams", map[string]any{"name": "things"}),
-		"roles": made(
-			"/v1/roles",
-			map[string]any{"name": "thing", "permissions": []string{"tickets:read:all"}},
-		),
+		"users":       made("/v1/users", map[string]any{"email": "thing" + domain, "role": "end_user"}),
+		"teams":       made("/v1/teams", map[string]any{"name": "things"}),
+		"roles":       made("/v1/roles", map[string]any{"name": "thing", "permissions": []string{"tickets:read:all"}}),
 		"invitations": made("/v1/invitations", map[string]any{"email": "invited" + domain, "role": "end_user"}),
 		"tickets":     made("/v1/tickets", map[string]any{"type": "task", "title": "thing"}),
 	}
@@ -267,8 +262,7 @@ var bodies = map[string]map[string]any{
 	"POST /v1/clients/{id}/secrets":             {"name": "stolen"},
 }
 
-// A44, ATK59: every route that takes an id, called by one tenant's administrator with another tenant's id, says 404,
-// as
+// A44, ATK59: every route that takes an id, called by one tenant's administrator with another tenant's id, says 404, as
 // it does for an id that nobody has; and nothing of the other tenant has changed.
 func TestATK59_ForeignIDs(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
@@ -347,8 +341,7 @@ func TestATK59_ForeignIDs(t *testing.T) {
 	})
 }
 
-// G1, A33, G5: every protected route refuses a caller without a credential, one with a broken one, and one without
-// the
+// G1, A33, G5: every protected route refuses a caller without a credential, one with a broken one, and one without the
 // permission; the operator routes refuse a tenant's administrator.
 func TestA33_EveryRouteRefuses(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
@@ -361,15 +354,8 @@ func TestA33_EveryRouteRefuses(t *testing.T) {
 		_, token, _ := strings.Cut(url, "#token=")
 		s.Do(t, "POST", "/v1/auth/password/set", map[string]any{"token": token,
 			"password": "nothing but a passphrase"}).Want(t, 200)
-		powerless := servertest.Bearer(s.Do(
-			t,
-			"POST",
-			"/v1/auth/login",
-			map[string]any{
-				"email":    "nothing@acme-corp.example",
-				"password": "nothing but a passphrase",
-			},
-		).Want(t, 200).
+		powerless := servertest.Bearer(s.Do(t, "POST", "/v1/auth/login",
+			map[string]any{"email": "nothing@acme-corp.example", "password": "nothing but a passphrase"}).Want(t, 200).
 			String("accessToken"))
 		admin := s.As(t, servertest.Admin)
 		protected := 0
@@ -464,8 +450,7 @@ func TestWEB09_StrictJSON(t *testing.T) {
 	})
 }
 
-// G5, WEB08: what is not a route is a problem document too; odd paths name nothing, and a wrong method says what
-// would
+// G5, WEB08: what is not a route is a problem document too; odd paths name nothing, and a wrong method says what would
 // be right.
 func TestG5_NoSuchRoute(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {
@@ -528,10 +513,8 @@ func TestG6_Lists(t *testing.T) {
 			s.Do(t, "GET", "/v1/teams?"+q, nil, as).Want(t, 400, "VALIDATION_ERROR")
 		}
 		s.Do(t, "GET", "/v1/teams?limit=1000", nil, as).Want(t, 200)
-		s.Do(t, "GET", "/v1/users?cursor="+cursor, nil, as).Want(t, 400) // of another list
-		s.Do(t, "GET", "/v1/teams?cursor="+cursor, nil, s.As(t, servertest.Foreigner)).
-			Want(t, 400)
-			// of another tenant
+		s.Do(t, "GET", "/v1/users?cursor="+cursor, nil, as).Want(t, 400)                            // of another list
+		s.Do(t, "GET", "/v1/teams?cursor="+cursor, nil, s.As(t, servertest.Foreigner)).Want(t, 400) // of another tenant
 		one := s.Do(t, "GET", "/v1/users?limit=1&state=active", nil, as).Want(t, 200).String("cursor")
 		s.Do(t, "GET", "/v1/users?limit=1&state=active&cursor="+one, nil, as).Want(t, 200)
 		s.Do(t, "GET", "/v1/users?limit=1&state=disabled&cursor="+one, nil, as).Want(t, 400) // with another filter
@@ -545,21 +528,14 @@ func TestG6_Lists(t *testing.T) {
 			if string(changed) == one {
 				continue
 			}
-			if r := s.Do(
-				t,
-				"GET",
-				"/v1/users?limit=1&state=active&cursor="+string(changed),
-				nil,
-				as,
-			); r.Status != 400 {
+			if r := s.Do(t, "GET", "/v1/users?limit=1&state=active&cursor="+string(changed), nil, as); r.Status != 400 {
 				t.Errorf("a cursor changed at %d is accepted: %d", i, r.Status)
 			}
 		}
 	})
 }
 
-// G6: a parameter of the query that is given twice is refused at every operation of the document that has one,
-// whether
+// G6: a parameter of the query that is given twice is refused at every operation of the document that has one, whether
 // its values agree or not; so is one that there is not.
 func TestG6_ParametersOnce(t *testing.T) {
 	servertest.Each(t, func(t *testing.T, s *servertest.Server) {

@@ -1,6 +1,5 @@
-// Package sso serves the addresses of a sign-in through a company's own provider that a browser walks through: where
-// it begins, where the provider sends it back to, and where a test begins. What an application asks by itself (the
-// code's
+// Package sso serves the addresses of a sign-in through a company's own provider that a browser walks through: where it
+// begins, where the provider sends it back to, and where a test begins. What an application asks by itself (the code's
 // exchange, discovery) is edge/signin's; what administrators do is edge/api's. No rule lives here.
 package sso
 
@@ -152,12 +151,8 @@ func optional[T id.ID](field, text string) (T, error) {
 func (s *routes) beginWith(begin func(ctx context.Context, handle, browser secret.Secret,
 	source principal.Source) (sso.Begun, error)) func(w http.ResponseWriter, r *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
-		b, err := begin(
-			r.Context(),
-			secret.New(r.URL.Query().Get("handle")),
-			browser(r),
-			web.InfoOf(r.Context()).Source,
-		)
+		b, err := begin(r.Context(), secret.New(r.URL.Query().Get("handle")), browser(r),
+			web.InfoOf(r.Context()).Source)
 		if err != nil {
 			return err
 		}
@@ -216,8 +211,7 @@ func (s *routes) callback(w http.ResponseWriter, r *http.Request) error {
 const maxForm = 600 << 10
 
 // assertion takes the response of a SAML provider. It comes from the provider's site, with its origin or none; what
-// ties
-// it to the browser that began are the request that it answers and the cookie of the beginning.
+// ties it to the browser that began are the request that it answers and the cookie of the beginning.
 func (s *routes) assertion(w http.ResponseWriter, r *http.Request) error {
 	if err := r.ParseForm(); err != nil {
 		return fault.Invalidf("body", "must be a form")

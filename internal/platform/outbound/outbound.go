@@ -1,6 +1,5 @@
-// Package outbound fetches what customers name by URL (the keys of their OAuth clients) without letting them make
-// this server talk to the network behind it: https only, public addresses only, checked when the connection is made
-// and not
+// Package outbound fetches what customers name by URL (the keys of their OAuth clients) without letting them make this
+// server talk to the network behind it: https only, public addresses only, checked when the connection is made and not
 // when the name is read, no redirects, no proxies, small answers, short waits.
 package outbound
 
@@ -154,8 +153,7 @@ func (s *short) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Plainly tells why something could not be fetched to who named the address. What is in the network around this
-// server
+// Plainly tells why something could not be fetched to who named the address. What is in the network around this server
 // (which hosts there are, which of them answer) is not theirs to learn.
 func Plainly(err error) string {
 	var of *url.Error

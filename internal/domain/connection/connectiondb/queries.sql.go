@@ -189,19 +189,6 @@ func (q *Queries) GetIdentity(ctx context.Context, organizationID id.Organizatio
 	return i, err
 }
 
-const holdActive = `-- name: HoldActive :execrows
-UPDATE connections SET updated_at = updated_at WHERE organization_id = $1 AND id = $2 AND state = 'active'
-`
-
-// Changes nothing, and holds a connection that is active until the transaction ends.
-func (q *Queries) HoldActive(ctx context.Context, organizationID id.Organization, iD id.Connection) (int64, error) {
-	result, err := q.db.Exec(ctx, holdActive, organizationID, iD)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const identitiesOfUser = `-- name: IdentitiesOfUser :many
 SELECT organization_id, connection_id, subject, user_id, group_names, groups_at, created_at, last_used_at FROM identities WHERE organization_id = $1 AND user_id = $2 ORDER BY connection_id
 `
@@ -233,26 +220,6 @@ func (q *Queries) IdentitiesOfUser(ctx context.Context, organizationID id.Organi
 		return nil, err
 	}
 	return items, nil
-}
-
-const identityOfUser = `-- name: IdentityOfUser :one
-SELECT organization_id, connection_id, subject, user_id, group_names, groups_at, created_at, last_used_at FROM identities WHERE organization_id = $1 AND user_id = $2 AND connection_id = $3
-`
-
-func (q *Queries) IdentityOfUser(ctx context.Context, organizationID id.Organization, userID id.User, connectionID id.Connection) (Identity, error) {
-	row := q.db.QueryRow(ctx, identityOfUser, organizationID, userID, connectionID)
-	var i Identity
-	err := row.Scan(
-		&i.OrganizationID,
-		&i.ConnectionID,
-		&i.Subject,
-		&i.UserID,
-		&i.GroupNames,
-		&i.GroupsAt,
-		&i.CreatedAt,
-		&i.LastUsedAt,
-	)
-	return i, err
 }
 
 const insert = `-- name: Insert :exec
@@ -447,45 +414,6 @@ func (q *Queries) ListDomains(ctx context.Context, organizationID id.Organizatio
 			&i.CreatedBy,
 			&i.CreatedAt,
 			&i.UpdatedAt,
-		); err != nil {
-			return nil, err
-		}
-		items = append(items, i)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, err
-	}
-	return items, nil
-}
-
-const listIdentities = `-- name: ListIdentities :many
-SELECT organization_id, connection_id, subject, user_id, group_names, groups_at, created_at, last_used_at FROM identities WHERE organization_id = $1 AND connection_id = $2 AND subject > $3
-ORDER BY subject LIMIT CAST($4 AS BIGINT)
-`
-
-func (q *Queries) ListIdentities(ctx context.Context, organizationID id.Organization, connectionID id.Connection, after string, rowLimit int64) ([]Identity, error) {
-	rows, err := q.db.Query(ctx, listIdentities,
-		organizationID,
-		connectionID,
-		after,
-		rowLimit,
-	)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	items := []Identity{}
-	for rows.Next() {
-		var i Identity
-		if err := rows.Scan(
-			&i.OrganizationID,
-			&i.ConnectionID,
-			&i.Subject,
-			&i.UserID,
-			&i.GroupNames,
-			&i.GroupsAt,
-			&i.CreatedAt,
-			&i.LastUsedAt,
 		); err != nil {
 			return nil, err
 		}
