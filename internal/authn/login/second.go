@@ -117,6 +117,15 @@ func (s *Service) waiting(ctx context.Context, token secret.Secret, source princ
 		UnixMilli() != st.PasswordOf {
 		return complete{}, st, errWaiting()
 	}
+	if st.Connection != "" {
+		holds, err := s.Companies.Holds(ctx, org.ID, st.Connection, time.UnixMilli(st.Begun))
+		if err != nil {
+			return complete{}, st, err
+		}
+		if !holds {
+			return complete{}, st, errWaiting()
+		}
+	}
 	c := complete{First: First{User: u, Organization: org, AMR: st.AMR, Fingerprint: st.Fingerprint, Door: st.Door,
 		Remember: st.Remember, Source: source, device: st.Device, Connection: st.Connection,
 		UpstreamSession: st.UpstreamSession, Provider: st.Provider, Code: secret.New(st.Code)},

@@ -135,21 +135,6 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	if c.Connection != "" {
-		since := c.begun
-		if since.IsZero() {
-			since = s.Now()
-		}
-		holds, err := s.Companies.Holds(ctx, org.ID, c.Connection, since)
-		switch {
-		case err != nil:
-			return Result{}, err
-		case !holds && !c.begun.IsZero():
-			return Result{}, errWaiting()
-		case !holds:
-			return Result{}, ErrCredentials()
-		}
-	}
 	glass := false
 	if c.Connection == "" {
 		if _, glass, err = s.closed(ctx, u); err != nil {
