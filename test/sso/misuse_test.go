@@ -72,6 +72,63 @@ func TestA26_WhoLeadsADomain(t *testing.T) {
 		made := h.Do(t, "POST", "/v1/connections/"+own+"/test", nil, h.admin).Want(t, 201)
 		idptest.NewBrowser(t, h.Server).Open(made.String("url"))
 		h.Do(t, "PATCH", at, object{"enforced": true}, h.admin).Want(t, 403)
+		// neither by taking the domain or the connection away, which opens the other ways in again
+		h.Do(t, "PATCH", at, object{"connectionId": theirs}, admin).Want(t, 200)
+		h.Do(t, "DELETE", at, nil, h.admin).Want(t, 403)
+		h.Do(t, "DELETE", "/v1/connections/"+theirs, nil, h.admin).Want(t, 403)
+		h.Do(t, "DELETE", "/v1/connections/"+own, nil, h.admin).Want(t, 204)
+		h.Do(t, "DELETE", at, nil, admin).Want(t, 204)
+		h.Do(t, "DELETE", "/v1/connections/"+theirs, nil, admin).Want(t, 204)
+	})
+}
+
+// A26, A40: a session ends when its holder may do more than the connection's ceiling: whoever controls the provider
+// keeps no session that they could not open.
+func TestA26_Promoted(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.verify(domain)
+		h.Do(t, "POST", "/v1/roles", object{"name": "it_department", "permissions": []string{"sso:manage:all",
+			"tickets:create:own", "tickets:read:own"}}, h.admin).Want(t, 201)
+		h.PersonWithPassword(t, h.admin, "it", "it_department")
+		admin := h.admin
+		h.admin = servertest.Bearer(h.Do(t, "POST", "/v1/auth/login", object{"email": "it@" + domain,
+			"password": servertest.TestPassword}).Want(t, 200).String("accessToken"))
+		h.provider(nil)
+		h.person("user", servertest.EndUser, nil)
+		r := h.signIn()
+		as, refresh := servertest.Bearer(r.String("accessToken")), object{"refreshToken": r.String("refreshToken")}
+		h.Do(t, "GET", "/v1/auth/me", nil, as).Want(t, 200)
+		code := h.start().Get("code")
+		user := h.UserID(t, servertest.EndUser)
+		h.Do(t, "PATCH", "/v1/users/"+user, object{"role": "service_desk_manager"}, admin).Want(t, 200)
+		h.Do(t, "GET", "/v1/auth/me", nil, as).Want(t, 401)
+		h.Do(t, "POST", "/v1/auth/refresh", refresh).Want(t, 401)
+		h.redeem(code, nil).Want(t, 401)
+	})
+}
+
+// SSO31, ATK15, check 16: a link is made only while the session stands that began it: what a thief began ends with it.
+func TestSSO31_LinkOfAnEndedSession(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.provider(nil)
+		agent := h.UserID(t, servertest.Agent)
+		begin := func() (servertest.Change, string) {
+			t.Helper()
+			as := h.As(t, servertest.Agent)
+			r := h.Do(t, "POST", "/v1/auth/sso/oidc/link", object{"redirectUri": idptest.App,
+				"codeChallenge": idptest.Challenge(idptest.Verifier)}, as).Want(t, 200)
+			h.person("thief", "thief@evil.example", nil)
+			return as, idptest.NewBrowser(t, h.Server).Open(r.String("url")).Get("code")
+		}
+		as, code := begin()
+		h.Do(t, "POST", "/v1/auth/logout", nil, as).Want(t, 200)
+		h.redeem(code, nil).Want(t, 401)
+		r := h.Do(t, "GET", "/v1/users/"+agent+"/identities", nil, h.admin).Want(t, 200)
+		if strings.Contains(string(r.Body), "thief") {
+			t.Errorf("%s", r.Body)
+		}
+		_, code = begin()
+		h.redeem(code, nil).Want(t, 200)
 	})
 }
 

@@ -252,7 +252,7 @@ func (w *world) refused(address string) []string {
 type noCompanies struct{}
 
 // Holds is always so.
-func (noCompanies) Holds(context.Context, id.Organization, id.Connection, time.Time) (bool, error) {
+func (noCompanies) Holds(context.Context, id.Organization, id.Connection, string, time.Time) (bool, error) {
 	return true, nil
 }
 

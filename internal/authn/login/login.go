@@ -55,8 +55,8 @@ type Services struct {
 // Companies tell whether whoever has an address signs in at their company's own provider alone.
 type Companies interface {
 	Enforced(ctx context.Context, org id.Organization, email string) (bool, error)
-	// Holds tells whether what began through a connection at a moment still counts.
-	Holds(ctx context.Context, org id.Organization, c id.Connection, since time.Time) (bool, error)
+	// Holds tells whether what somebody of a role began through a connection at a moment still counts.
+	Holds(ctx context.Context, org id.Organization, c id.Connection, role string, since time.Time) (bool, error)
 }
 
 // closed tells whether the doors of this server are closed to a user, since their company's own sign-in is the only

@@ -118,7 +118,7 @@ func (s *Service) waiting(ctx context.Context, token secret.Secret, source princ
 		return complete{}, st, errWaiting()
 	}
 	if st.Connection != "" {
-		holds, err := s.Companies.Holds(ctx, org.ID, st.Connection, time.UnixMilli(st.Begun))
+		holds, err := s.Companies.Holds(ctx, org.ID, st.Connection, u.Role, time.UnixMilli(st.Begun))
 		if err != nil {
 			return complete{}, st, err
 		}

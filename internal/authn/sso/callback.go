@@ -173,8 +173,9 @@ type handover struct {
 	UpstreamSession string          `json:"upstreamSession,omitempty"`
 	At              int64           `json:"at"` // when the provider answered, milliseconds
 
-	// of a sign-in that links: who was proven, and to whom it is linked
-	Person *connection.Person `json:"person,omitempty"`
+	// of a sign-in that links: who was proven, and the session of whom it is linked to
+	Person  *connection.Person `json:"person,omitempty"`
+	Session id.Session         `json:"session,omitempty"`
 }
 
 // issue makes the code that hands the proof over to the application.
@@ -190,7 +191,7 @@ func (r round) issue(ctx context.Context, c connection.Connection, o connection.
 		h.AuthTime = a.AuthTime.UnixMilli()
 	}
 	if r.Holder != "" {
-		h.Person = &a.Person
+		h.Person, h.Session = &a.Person, r.Session
 	}
 	payload, err := json.Marshal(h)
 	if err != nil {
@@ -328,11 +329,11 @@ func (s *Service) Redeem(ctx context.Context, in Redeem) (r login.Result, cookie
 	if err != nil {
 		return r, false, err
 	}
-	holds, err := s.Connections.Holds(ctx, found.Organization, h.Connection, time.UnixMilli(h.At))
+	u, err := s.Users.Read(ctx, found.Organization, id.User(found.Subject))
 	if err != nil {
 		return r, false, err
 	}
-	u, err := s.Users.Read(ctx, found.Organization, id.User(found.Subject))
+	holds, err := s.Connections.Holds(ctx, found.Organization, h.Connection, u.Role, time.UnixMilli(h.At))
 	if err != nil {
 		return r, false, err
 	}
@@ -340,6 +341,12 @@ func (s *Service) Redeem(ctx context.Context, in Redeem) (r login.Result, cookie
 		return r, false, errCode()
 	}
 	if h.Person != nil {
+		if _, err := s.Sessions.Standing(ctx, found.Organization, u.ID, h.Session); err != nil {
+			if fault.Is(err, fault.Unauthenticated) {
+				err = errCode()
+			}
+			return r, false, err
+		}
 		if err := s.link(ctx, found.Organization, u.ID, h, in.Source); err != nil {
 			return r, false, err
 		}

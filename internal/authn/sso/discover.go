@@ -35,7 +35,8 @@ func isActive(u user.User) bool { return u.State == user.Active && u.Kind == use
 const purposeLink = "sso_link"
 
 // PrepareLink makes an address at which somebody who is signed in, and has proven so lately, proves who they are at a
-// provider too. What is linked is decided when the code is redeemed: whoever opens the address elsewhere links nothing.
+// provider too. What is linked is decided when the code is redeemed, while their session stands: whoever opens the
+// address elsewhere links nothing.
 func (s *Service) PrepareLink(ctx context.Context, p principal.Principal, in Start) (handle secret.Secret,
 	until time.Time, err error) {
 	if err := in.check(); err != nil {
@@ -50,7 +51,7 @@ func (s *Service) PrepareLink(ctx context.Context, p principal.Principal, in Sta
 		return handle, until, fault.Invalidf("redirectUri", "is not registered")
 	}
 	payload, err := json.Marshal(flow{Kind: c.Kind, Redirect: in.RedirectURI, State: in.State, Challenge: in.Challenge,
-		Holder: in.Holder})
+		Holder: in.Holder, Session: p.Session})
 	if err != nil {
 		return handle, until, err
 	}

@@ -83,8 +83,9 @@ type flow struct {
 	State     string          `json:"state,omitempty"` // the application's own, returned unread
 	Challenge string          `json:"challenge,omitempty"`
 	Cookie    bool            `json:"cookie,omitempty"`
-	Holder    id.User         `json:"holder,omitempty"` // who proved here that they are this user: links
-	Test      string          `json:"test,omitempty"`   // the handle of a test sign-in
+	Holder    id.User         `json:"holder,omitempty"`  // who proved here that they are this user: links
+	Session   id.Session      `json:"session,omitempty"` // in which they did
+	Test      string          `json:"test,omitempty"`    // the handle of a test sign-in
 }
 
 // Start is what an application asks when it begins a sign-in (A20).

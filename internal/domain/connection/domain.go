@@ -305,10 +305,7 @@ type DomainChange struct {
 // sso:update:all. tested tells whether the principal has signed in with a connection in a test.
 func (s *Service) UpdateDomain(ctx context.Context, p principal.Principal, name string, change DomainChange,
 	tested func(c id.Connection) (bool, error)) (Domain, error) {
-	if err := checkPerson(p); err != nil {
-		return Domain{}, err
-	}
-	p, err := s.Users.Present(ctx, p)
+	p, err := s.author(ctx, p)
 	if err != nil {
 		return Domain{}, err
 	}
@@ -338,12 +335,8 @@ func (s *Service) UpdateDomain(ctx context.Context, p principal.Principal, name 
 			return Domain{}, fault.Conflictf("The connection is not active: nobody could sign in.")
 		}
 	}
-	if before.Connection != "" && before.Connection != d.Connection { // its people are led away from there
-		c, err := s.Get(ctx, p, before.Connection)
-		if err == nil {
-			err = s.checkCeiling(ctx, p, c)
-		}
-		if err != nil && !fault.Is(err, fault.NotFound) {
+	if before.Connection != d.Connection {
+		if err := s.checkLeave(ctx, p, before); err != nil {
 			return Domain{}, err
 		}
 	}
@@ -374,6 +367,21 @@ func (s *Service) UpdateDomain(ctx context.Context, p principal.Principal, name 
 	}
 	details := map[string]string{"connection": string(d.Connection), "enforced": fmt.Sprint(d.Enforced)}
 	return d, s.writeDomain(ctx, p, before, &d, "domain.updated", details)
+}
+
+// checkLeave refuses to lead a domain's people away from its connection to whoever could not change that.
+func (s *Service) checkLeave(ctx context.Context, p principal.Principal, d Domain) error {
+	if d.Connection == "" {
+		return nil
+	}
+	c, err := s.Get(ctx, p, d.Connection)
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.checkCeiling(ctx, p, c)
 }
 
 // VouchDomain makes a domain an organization's own by an operator's word, where no DNS can say so. Nobody looks for its
@@ -407,13 +415,17 @@ var vouched = time.UnixMilli(1 << 46).UTC()
 
 // DeleteDomain lets a domain go. It needs sso:delete:all.
 func (s *Service) DeleteDomain(ctx context.Context, p principal.Principal, name string) error {
-	if err := checkPerson(p); err != nil {
+	p, err := s.author(ctx, p)
+	if err != nil {
 		return err
 	}
 	if p.Scope("sso", "delete") < permission.All {
 		return fault.Forbiddenf("This needs sso:delete:all.")
 	}
 	d, err := s.GetDomain(ctx, p, name)
+	if err == nil {
+		err = s.checkLeave(ctx, p, d)
+	}
 	if err != nil {
 		return err
 	}

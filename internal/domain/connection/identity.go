@@ -156,11 +156,11 @@ func (s *Service) admitKnown(ctx context.Context, p principal.Principal, a Attem
 	if u.State != user.Active || u.Kind != user.Person {
 		return u, fault.Forbiddenf("This account is not active. Ask your administrator.")
 	}
-	held, err := s.Roles.PermissionsOf(ctx, c.Organization, u.Role)
+	within, err := s.within(ctx, c, u.Role)
 	if err != nil {
 		return u, err
 	}
-	if len(p.Permissions.Missing(held)) > 0 {
+	if !within {
 		return u, fault.Forbiddenf("This account may do more than whoever set up this company sign-in. It cannot be " +
 			"opened with it.")
 	}

@@ -153,13 +153,31 @@ func (s *Service) Find(ctx context.Context, c id.Connection) (Connection, error)
 	return s.Facts(ctx, org, c)
 }
 
-// Holds tells whether what a connection let in at a moment goes on: it is active, and was not off since.
-func (s *Service) Holds(ctx context.Context, org id.Organization, c id.Connection, since time.Time) (bool, error) {
+// Holds tells whether what a connection let somebody in for at a moment goes on: it is active, was not off since, and
+// their role is one that it may give.
+func (s *Service) Holds(ctx context.Context, org id.Organization, c id.Connection, role string,
+	since time.Time) (bool, error) {
 	f, err := s.Facts(ctx, org, c)
 	if fault.Is(err, fault.NotFound) {
 		return false, nil
 	}
-	return err == nil && f.State == Active && since.After(f.EndedAt), err
+	if err != nil || f.State != Active || !since.After(f.EndedAt) {
+		return false, err
+	}
+	return s.within(ctx, f, role)
+}
+
+// within tells whether a role gives no more than a connection's ceiling.
+func (s *Service) within(ctx context.Context, c Connection, role string) (bool, error) {
+	if role == c.Ceiling {
+		return true, nil
+	}
+	most, err := s.Roles.PermissionsOf(ctx, c.Organization, c.Ceiling)
+	if err != nil {
+		return false, err
+	}
+	held, err := s.Roles.PermissionsOf(ctx, c.Organization, role)
+	return err == nil && len(most.Missing(held)) == 0, err
 }
 
 // OnlyActive gives the one active connection of a kind, or NotFound for none and for several.
@@ -243,6 +261,14 @@ func checkPerson(p principal.Principal) error {
 	return nil
 }
 
+// author is whoever changes connections and domains, with no more than they may do at this moment.
+func (s *Service) author(ctx context.Context, p principal.Principal) (principal.Principal, error) {
+	if err := checkPerson(p); err != nil {
+		return p, err
+	}
+	return s.Users.Present(ctx, p)
+}
+
 // checkRoles refuses rules that give what their author does not hold, or make an operator.
 func (s *Service) checkRoles(ctx context.Context, p principal.Principal, c Connection) error {
 	names := []string{c.Provisioning.Role}
@@ -285,7 +311,7 @@ func (s *Service) checkCeiling(ctx context.Context, p principal.Principal, c Con
 // CheckLeading refuses to let somebody say where company sign-ins lead who could not change each active connection: the
 // codes of everybody who comes in go there. It needs sso:update:all.
 func (s *Service) CheckLeading(ctx context.Context, p principal.Principal) error {
-	p, err := s.Users.Present(ctx, p)
+	p, err := s.author(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -314,10 +340,7 @@ func (s *Service) CheckLeading(ctx context.Context, p principal.Principal) error
 
 // Create makes a draft. It needs sso:create:all.
 func (s *Service) Create(ctx context.Context, p principal.Principal, c Connection) (Connection, error) {
-	if err := checkPerson(p); err != nil {
-		return Connection{}, err
-	}
-	p, err := s.Users.Present(ctx, p)
+	p, err := s.author(ctx, p)
 	if err != nil {
 		return Connection{}, err
 	}
@@ -395,10 +418,7 @@ func (s *Service) Update(ctx context.Context, p principal.Principal, c id.Connec
 
 func (s *Service) update(ctx context.Context, p principal.Principal, c id.Connection,
 	change func(c *Connection) error) (Connection, error) {
-	if err := checkPerson(p); err != nil {
-		return Connection{}, err
-	}
-	p, err := s.Users.Present(ctx, p)
+	p, err := s.author(ctx, p)
 	if err != nil {
 		return Connection{}, err
 	}
@@ -469,12 +489,10 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Connec
 	return after, err
 }
 
-// Delete removes a connection with everybody's identity in it; what it let in is over. It needs sso:delete:all.
+// Delete removes a connection with everybody's identity in it; what it let in is over. It needs sso:delete:all and no
+// fewer rights than those who may come in.
 func (s *Service) Delete(ctx context.Context, p principal.Principal, c id.Connection) error {
-	if err := checkPerson(p); err != nil {
-		return err
-	}
-	p, err := s.Users.Present(ctx, p)
+	p, err := s.author(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -482,6 +500,9 @@ func (s *Service) Delete(ctx context.Context, p principal.Principal, c id.Connec
 		return fault.Forbiddenf("This needs sso:delete:all, which your role does not give any more.")
 	}
 	found, err := s.Get(ctx, p, c)
+	if err == nil {
+		err = s.checkCeiling(ctx, p, found)
+	}
 	if err != nil {
 		return err
 	}

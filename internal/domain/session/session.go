@@ -133,9 +133,9 @@ type Service struct {
 	uses          *stamp.Batch[use]
 }
 
-// Connections tell whether what a connection let in at a moment goes on.
+// Connections tell whether what a connection let somebody of a role in for at a moment goes on.
 type Connections interface {
-	Holds(ctx context.Context, org id.Organization, c id.Connection, since time.Time) (bool, error)
+	Holds(ctx context.Context, org id.Organization, c id.Connection, role string, since time.Time) (bool, error)
 }
 
 // UseConnections names who does.

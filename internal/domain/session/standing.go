@@ -38,7 +38,7 @@ func (s *Service) Standing(ctx context.Context, org id.Organization, u id.User, 
 		return st, err
 	}
 	if c := st.Session.Connection; c != "" {
-		if holds, err := s.connections.Holds(ctx, org, c, st.Session.CreatedAt); err != nil {
+		if holds, err := s.connections.Holds(ctx, org, c, st.User.Role, st.Session.CreatedAt); err != nil {
 			return st, err
 		} else if !holds {
 			return st, errEnded()
