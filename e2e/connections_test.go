@@ -1,7 +1,7 @@
 package e2e
 
 import (
-	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -34,16 +34,17 @@ func TestA19_ConnectionCommands(t *testing.T) {
 		}
 		run := func(args ...string) string {
 			t.Helper()
-			out, errs, code := i.run("", append(args, "-o", "acme-corp")...)
-			if code != 0 || strings.Contains(out+errs, hidden) {
-				t.Fatalf("%v: %d %s%s", args, code, out, errs)
+			out := i.acme(args...)
+			if strings.Contains(out, hidden) {
+				t.Errorf("%v: %s", args, out)
 			}
 			return out
 		}
-		object := func(args ...string) (m map[string]any) {
+		object := func(args ...string) map[string]any {
 			t.Helper()
-			if err := json.Unmarshal([]byte(run(append(args, "--json")...)), &m); err != nil {
-				t.Fatal(err)
+			m := i.acmeObject(args...)
+			if strings.Contains(fmt.Sprint(m), hidden) {
+				t.Errorf("%v: %v", args, m)
 			}
 			return m
 		}

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bufio"
 	"crypto/rand"
 	"encoding/json"
 	"flag"
@@ -37,7 +36,13 @@ func TestDemoSSO(t *testing.T) {
 	if !*stay {
 		t.Parallel()
 	}
-	i, settings := demoToConnect(t)
+	listen := "127.0.0.1:0"
+	if *stay {
+		listen = "127.0.0.1:8080"
+	}
+	d := runDemo(t, "--listen", listen)
+	i, settings := install(t, "unused"), []string{"GATEHOUSE_CONFIG=" + d.Config}
+	i.url = d.URL
 	app := startApplication(t, i.url)
 	openid := idptest.StartOpenID(t, []string{i.url + "/v1/auth/sso/oidc/callback"}, "client_secret_basic",
 		[]jose.JSONWebKey{idptest.RSAKey(0, "rsa", "RS256")}, map[string]map[string]any{
@@ -109,39 +114,6 @@ Open the application and choose one. Ctrl-C stops everything.
 	if p = b.Submit(action, form); !strings.Contains(p.Body, demoAgent) || p.Status != 200 {
 		t.Errorf("%d %s %s", p.Status, p.URL, p.Body)
 	}
-}
-
-// demoToConnect starts the demo, and gives what other commands need to know of it.
-func demoToConnect(t *testing.T) (*installation, []string) {
-	t.Helper()
-	i := install(t, "unused")
-	listen := "127.0.0.1:0"
-	if *stay {
-		listen = "127.0.0.1:8080"
-	}
-	cmd := i.command("demo", "--json", "--listen", listen)
-	cmd.Stderr = os.Stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGINT)
-		_ = cmd.Wait()
-	})
-	line, err := bufio.NewReader(out).ReadBytes('\n')
-	if err != nil {
-		t.Fatal(err)
-	}
-	var d struct{ URL, Config string }
-	if err := json.Unmarshal(line, &d); err != nil {
-		t.Fatal(err)
-	}
-	i.url = d.URL
-	return i, []string{"GATEHOUSE_CONFIG=" + d.Config}
 }
 
 // connect makes a connection of the demo's tenant and switches it on.

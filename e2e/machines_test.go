@@ -38,6 +38,7 @@ import (
 // demo is what `gatehouse demo --json` prints.
 type demo struct {
 	URL           string `json:"url"`
+	Config        string `json:"config"`
 	Organizations []struct{ Slug, ID string }
 	Users         []struct{ Email, Password, Role, Organization string }
 	APIKeys       []struct {
@@ -248,21 +249,7 @@ func TestCredentialCommands(t *testing.T) {
 				t.Fatalf("%d %v", status, body)
 			}
 		}
-		run := func(args ...string) string {
-			t.Helper()
-			out, errs, code := i.run("", append(args, "-o", "acme-corp")...)
-			if code != 0 {
-				t.Fatalf("%v: %d %s%s", args, code, out, errs)
-			}
-			return out
-		}
-		object := func(args ...string) (m map[string]any) {
-			t.Helper()
-			if err := json.Unmarshal([]byte(run(append(args, "--json")...)), &m); err != nil {
-				t.Fatal(err)
-			}
-			return m
-		}
+		run, object := i.acme, i.acmeObject
 		works := func(header, value string) bool {
 			req, err := http.NewRequest("GET", i.url+"/v1/tickets", nil)
 			if err != nil {

@@ -209,6 +209,25 @@ func do(req *http.Request, bearer string) (int, map[string]any, error) {
 	return res.StatusCode, body, err
 }
 
+// acme runs a command for acme-corp and gives what it prints.
+func (i *installation) acme(args ...string) string {
+	i.t.Helper()
+	out, errs, code := i.run("", append(args, "-o", "acme-corp")...)
+	if code != 0 {
+		i.t.Fatalf("%v: %d %s%s", args, code, out, errs)
+	}
+	return out
+}
+
+// acmeObject runs one that prints an object.
+func (i *installation) acmeObject(args ...string) (m map[string]any) {
+	i.t.Helper()
+	if err := json.Unmarshal([]byte(i.acme(append(args, "--json")...)), &m); err != nil {
+		i.t.Fatal(err)
+	}
+	return m
+}
+
 const operatorPassword = "an operator's long sentence"
 
 // operator makes the first operator by the command line.

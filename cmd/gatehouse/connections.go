@@ -148,18 +148,14 @@ type connectionList struct{ inTenant }
 func (k connectionList) Run(c *cli, e *env) error {
 	return k.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
 		lines, rows := []connectionLine{}, [][]string{}
-		for after := id.Connection(""); ; {
-			page, err := s.Connections.List(e.ctx, p, after, pageSize)
-			if err != nil {
-				return err
-			}
-			for _, found := range page {
-				lines, after = append(lines, connectionLineOf(s, found)), found.ID
-				rows = append(rows, []string{string(found.ID), string(found.Kind), string(found.State), found.Name})
-			}
-			if len(page) < pageSize {
-				break
-			}
+		err := pages(func(last connection.Connection) ([]connection.Connection, error) {
+			return s.Connections.List(e.ctx, p, last.ID, pageSize)
+		}, func(found connection.Connection) {
+			lines = append(lines, connectionLineOf(s, found))
+			rows = append(rows, []string{string(found.ID), string(found.Kind), string(found.State), found.Name})
+		})
+		if err != nil {
+			return err
 		}
 		if k.JSON {
 			return printJSON(e.stdout, lines)
@@ -274,19 +270,15 @@ type domainList struct{ inTenant }
 func (k domainList) Run(c *cli, e *env) error {
 	return k.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
 		lines, rows := []domainLine{}, [][]string{}
-		for after := ""; ; {
-			page, err := s.Connections.ListDomains(e.ctx, p, after, pageSize)
-			if err != nil {
-				return err
-			}
-			for _, d := range page {
-				l := domainLineOf(d)
-				lines, after = append(lines, l), d.Name
-				rows = append(rows, []string{l.Name, l.State, l.ConnectionID, fmt.Sprint(l.Enforced)})
-			}
-			if len(page) < pageSize {
-				break
-			}
+		err := pages(func(last connection.Domain) ([]connection.Domain, error) {
+			return s.Connections.ListDomains(e.ctx, p, last.Name, pageSize)
+		}, func(d connection.Domain) {
+			l := domainLineOf(d)
+			lines = append(lines, l)
+			rows = append(rows, []string{l.Name, l.State, l.ConnectionID, fmt.Sprint(l.Enforced)})
+		})
+		if err != nil {
+			return err
 		}
 		if k.JSON {
 			return printJSON(e.stdout, lines)

@@ -138,18 +138,11 @@ func (t inTenant) listing(c *cli, e *env, kinds ...credential.Kind) error {
 	return t.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
 		lines := []credentialLine{}
 		for _, k := range kinds {
-			var after id.Credential
-			for {
-				page, err := s.Credentials.List(e.ctx, p, k, credential.Filter{Past: after, Limit: pageSize})
-				if err != nil {
-					return err
-				}
-				for _, found := range page {
-					lines, after = append(lines, lineOf(found)), found.ID
-				}
-				if len(page) < pageSize {
-					break
-				}
+			err := pages(func(last credential.Credential) ([]credential.Credential, error) {
+				return s.Credentials.List(e.ctx, p, k, credential.Filter{Past: last.ID, Limit: pageSize})
+			}, func(found credential.Credential) { lines = append(lines, lineOf(found)) })
+			if err != nil {
+				return err
 			}
 		}
 		if t.JSON {
@@ -164,6 +157,24 @@ func (t inTenant) listing(c *cli, e *env, kinds ...credential.Kind) error {
 }
 
 const pageSize = 500
+
+// pages hands all of a list to fn. list gives the page of pageSize behind the last of the page before; behind the zero
+// value it is the first.
+func pages[T any](list func(last T) ([]T, error), fn func(T)) error {
+	for last := *new(T); ; {
+		page, err := list(last)
+		if err != nil {
+			return err
+		}
+		for _, found := range page {
+			fn(found)
+			last = found
+		}
+		if len(page) < pageSize {
+			return nil
+		}
+	}
+}
 
 // showing prints one credential.
 func (t inTenant) showing(c *cli, e *env, text string, kinds ...credential.Kind) error {
@@ -335,20 +346,16 @@ func (r reportCommand) Run(c *cli, e *env) error {
 		const day = 24 * time.Hour
 		f := credential.ReportFilter{OlderThan: time.Duration(r.OlderThan) * day,
 			IdleFor: time.Duration(r.IdleFor) * day, Limit: pageSize}
-		for {
-			page, err := s.Credentials.Report(e.ctx, p, f)
-			if err != nil {
-				return err
-			}
-			for _, found := range page {
-				l := findingLine{lineOf(found.Credential), found.NeverExpires, found.Old, found.Idle}
-				lines = append(lines, l)
-				rows = append(rows, []string{l.ID, l.Kind, reasons(found), shown(l.LastUsedAt), l.Name})
-				f.After = found.ID
-			}
-			if len(page) < pageSize {
-				break
-			}
+		err := pages(func(last credential.Finding) ([]credential.Finding, error) {
+			f.After = last.ID
+			return s.Credentials.Report(e.ctx, p, f)
+		}, func(found credential.Finding) {
+			l := findingLine{lineOf(found.Credential), found.NeverExpires, found.Old, found.Idle}
+			lines = append(lines, l)
+			rows = append(rows, []string{l.ID, l.Kind, reasons(found), shown(l.LastUsedAt), l.Name})
+		})
+		if err != nil {
+			return err
 		}
 		if r.JSON {
 			return printJSON(e.stdout, lines)

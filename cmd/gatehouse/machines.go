@@ -251,19 +251,15 @@ func (k clientList) Run(c *cli, e *env) error {
 	return k.run(c, e, func(s *server.Server, _ organization.Organization, p principal.Principal) error {
 		lines := []clientLine{}
 		var rows [][]string
-		for after := id.Client(""); ; {
-			page, err := s.Clients.List(e.ctx, p, after, pageSize)
-			if err != nil {
-				return err
-			}
-			for _, found := range page {
-				l := clientLineOf(found)
-				lines, rows, after = append(lines, l),
-					append(rows, []string{l.ID, l.State, l.Method, shown(l.LastUsedAt), l.Name}), found.ID
-			}
-			if len(page) < pageSize {
-				break
-			}
+		err := pages(func(last client.Client) ([]client.Client, error) {
+			return s.Clients.List(e.ctx, p, last.ID, pageSize)
+		}, func(found client.Client) {
+			l := clientLineOf(found)
+			lines = append(lines, l)
+			rows = append(rows, []string{l.ID, l.State, l.Method, shown(l.LastUsedAt), l.Name})
+		})
+		if err != nil {
+			return err
 		}
 		if k.JSON {
 			return printJSON(e.stdout, lines)
