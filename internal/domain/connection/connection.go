@@ -75,11 +75,11 @@ type Upkeep struct {
 	Warnings       []Warning `json:"warnings,omitempty" nullable:"false"`
 }
 
-// Warning is something that ends soon, or has ended.
+// Warning is something that ends soon or has ended, or metadata that cannot be read.
 type Warning struct {
-	What string    `json:"what" enum:"certificate,client_secret,metadata" doc:"What ends: the provider's last certificate, the client secret, or the metadata's own validity"`
-	At   time.Time `json:"at" doc:"When"`
-	Days int       `json:"days" doc:"How many days before it was warned of: 60, 30 or 7"`
+	What string    `json:"what" enum:"certificate,client_secret,metadata" doc:"What it is about: the provider's last certificate or the client secret, which end, or its metadata, which cannot be read"`
+	At   time.Time `json:"at" doc:"When it ends; metadata: since when it cannot be read"`
+	Days int       `json:"days" doc:"How many days are left at most: 60, 30 or 7; metadata: 7"`
 }
 
 // Settings are what an administrator decides. They are stored, and shown, as they are. Which of OpenID and Assertion
