@@ -116,3 +116,48 @@ func TestA19_ConnectionCommands(t *testing.T) {
 		fails("no such connection", "connection", "show", one, "-o", "acme-corp")
 	})
 }
+
+// FLT21, A26: after a restore no domain leads to a connection that the backup does not have; one that was let go since
+// leads nowhere, and one that was switched off stays off.
+func TestFLT21_Connections(t *testing.T) {
+	t.Parallel()
+	i := install(t, "sqlite:"+filepath.Join(t.TempDir(), "gatehouse.db"))
+	i.operator()
+	server := i.start()
+	access, _ := i.signIn()
+	if status, body, err := i.post("/v1/organizations", map[string]any{"slug": "acme-corp", "name": "Acme"},
+		access); err != nil || status != 201 {
+		t.Fatalf("%d %v %v", status, body, err)
+	}
+	file := filepath.Join(t.TempDir(), "connection.json")
+	if err := os.WriteFile(file, []byte(`{"kind":"oidc","name":"Acme","clientSecret":"x",
+		"openId":{"issuer":"https://idp.example.com","clientId":"gatehouse"}}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	connect := func() string {
+		id := i.acmeObject("connection", "create", file)["id"].(string)
+		i.acme("connection", "enable", id)
+		return id
+	}
+	first := connect()
+	i.acme("domain", "vouch", "acme-corp.example")
+	i.acme("domain", "connect", "acme-corp.example", first)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	if _, errs, code := i.run("", "backup", backup); code != 0 {
+		t.Fatal(errs)
+	}
+	i.acme("domain", "connect", "acme-corp.example", connect())
+	i.acme("connection", "disable", first)
+	server.kill()
+	if out, errs, code := i.run("", "restore", backup); code != 0 {
+		t.Fatalf("%s%s", out, errs)
+	}
+	i.start()
+	if shown := i.acme("domain", "list"); !strings.Contains(shown, "acme-corp.example") ||
+		strings.Contains(shown, "con_") {
+		t.Errorf("%s", shown)
+	}
+	if shown := i.acme("connection", "list"); !strings.Contains(shown, first) || !strings.Contains(shown, "off") {
+		t.Errorf("%s", shown)
+	}
+}

@@ -44,11 +44,12 @@ func TestDemoSSO(t *testing.T) {
 	i, settings := install(t, "unused"), []string{"GATEHOUSE_CONFIG=" + d.Config}
 	i.url = d.URL
 	app := startApplication(t, i.url)
-	openid := idptest.StartOpenID(t, []string{i.url + "/v1/auth/sso/oidc/callback"}, "client_secret_basic",
-		[]jose.JSONWebKey{idptest.RSAKey(0, "rsa", "RS256")}, map[string]map[string]any{
+	openid := idptest.StartOpenID(t, idptest.OpenID{Redirects: []string{i.url + "/v1/auth/sso/oidc/callback"},
+		Method: "client_secret_basic", Keys: []jose.JSONWebKey{idptest.RSAKey(0, "rsa", "RS256")},
+		Accounts: map[string]map[string]any{
 			"agent":    {"email": demoAgent, "email_verified": true, "name": "The Agent", "groups": []string{"desk"}},
 			"newcomer": {"email": demoNewcomer, "email_verified": true, "name": "A Newcomer"},
-		})
+		}})
 	saml := idptest.StartSimpleSAML(t, idptest.RSA(0), "agent", demoAgent)
 	saml.Answer(t, i.url+"/v1/auth/sso/saml/metadata", i.url+"/v1/auth/sso/saml/callback", "both", "")
 	one := i.connect(settings, "openid.json", map[string]any{"kind": "oidc", "name": "OpenID Connect",

@@ -13,6 +13,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/client"
+	"github.com/itsm-automation/gatehouse/internal/domain/connection"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/session"
@@ -51,6 +52,7 @@ type Services struct {
 	Limiter       *ratelimit.Limiter
 	Certificates  Certificates
 	Login         *login.Service
+	Connections   *connection.Service
 }
 
 // Authenticator turns credentials into principals.

@@ -11,6 +11,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/jwt"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/domain/connection"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/token"
@@ -39,6 +40,9 @@ const (
 	// WaitingSignIn is the token of a sign-in that waits for its first second factor: it opens enrolment and nothing
 	// else (A27).
 	WaitingSignIn Kind = "mfa_token"
+
+	// SetupLink is what a customer's technician sets company sign-in up with: it opens what it is for and nothing else.
+	SetupLink Kind = "setup_link"
 
 	// Password is user name and password with each request (RFC 7617). It proves a person and begins no session.
 	Password Kind = "password"
@@ -105,10 +109,15 @@ var (
 		stamp: func(a *Authenticator, s *subject, now time.Time, _ string) {
 			a.Credentials.Touch(s.credential, now)
 		}}
+	setupLinks = &family{join: (*Authenticator).joinSetupLink,
+		bounds: func(*subject) (int, []netip.Prefix) { return linkUses, nil }}
 	passwords = &family{join: (*Authenticator).joinPassword}
 	waiting   = &family{join: (*Authenticator).joinWaiting}
 	refused   = &family{join: func(*Authenticator, context.Context, *subject) error { return errWrongKind() }}
 )
+
+// linkUses are how many requests a minute a set-up link may make: each may ask a provider something.
+const linkUses = 60
 
 // Resting tells whether what a door of OAuth clients gives does not work in an organization at the moment (D7).
 func Resting(door token.Door, org organization.Organization) bool {
@@ -143,6 +152,7 @@ var kinds = []kind{
 		desk: true, alone: true},
 	{name: SecuriThingsToken, family: clients, typ: jwt.TypeAccess, door: token.SecuriThings, desk: true, alone: true},
 	{name: WaitingSignIn, family: waiting, prefix: login.WaitingPrefix},
+	{name: SetupLink, family: setupLinks, prefix: connection.LinkPrefix},
 	{name: Password, family: passwords},
 	{name: ClientSecret, family: refused, stored: credential.ClientSecret},
 }

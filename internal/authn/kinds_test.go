@@ -34,6 +34,7 @@ func TestG12_Kinds(t *testing.T) {
 		ItemPathToken:     {works: []string{alone}, device: true, stamps: true},
 		ItemPathRefresh:   {device: true, stamps: true},
 		WaitingSignIn:     {},
+		SetupLink:         {bounds: true},
 		Password:          {},
 		ClientSecret:      {},
 	} {
@@ -57,7 +58,7 @@ func TestG12_Kinds(t *testing.T) {
 				k.stamp != nil)
 		}
 	}
-	if len(kinds) != len(byName) || len(byName) != 13 {
+	if len(kinds) != len(byName) || len(byName) != 14 {
 		t.Errorf("%d rows, %d names: teach this test the new ones", len(kinds), len(byName))
 	}
 }
@@ -139,6 +140,7 @@ func TestG1_Read(t *testing.T) {
 		"an access token":    {h("Authorization", "Bearer gth_at_0"), AccessToken, ""},
 		"a client secret":    {h("Authorization", "Bearer gth_cs_0"), ClientSecret, ""},
 		"a waiting sign-in":  {h("Authorization", "Bearer mfa_0"), WaitingSignIn, ""},
+		"a set-up link":      {h("Authorization", "Bearer gth_sl_0"), SetupLink, ""},
 		"an API key":         {h("X-API-Key", "tnt_0"), APIKey, ""},
 		"any X-API-Key":      {h("X-API-Key", "eyJ.e.s"), APIKey, ""},
 		"a password":         {h("Authorization", "Basic dTpw"), Password, ""},

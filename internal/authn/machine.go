@@ -5,6 +5,7 @@ import (
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
 	"github.com/itsm-automation/gatehouse/internal/core/principal"
+	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/attempt"
 	"github.com/itsm-automation/gatehouse/internal/domain/credential"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
@@ -60,6 +61,28 @@ func (a *Authenticator) joinCredential(ctx context.Context, s *subject) error {
 		Organization: c.Organization, OrganizationSlug: s.organization.Slug, Permissions: h.Permissions,
 		Role: h.User.Role, Narrowed: k.narrowed || len(c.Resources) > 0, Owner: h.User.ID, ExpiresAt: c.ExpiresAt}
 	return nil
+}
+
+// joinSetupLink joins a set-up link with its organization and what its maker may do now.
+func (a *Authenticator) joinSetupLink(ctx context.Context, s *subject) error {
+	err := a.TryLink(ctx, s.shown.source.Address, func() (err error) {
+		s.principal, err = a.Connections.OpenLink(ctx, secret.New(s.shown.value))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if s.organization, err = a.Organizations.Facts(ctx, s.principal.Organization); err != nil {
+		return gone(err)
+	}
+	switch s.organization.State {
+	case organization.Active:
+		s.principal.OrganizationSlug = s.organization.Slug
+		return nil
+	case organization.Suspended:
+		return errSuspended()
+	}
+	return gone(fault.NotFoundf("The organization is gone."))
 }
 
 // unknownLimit is how many values a minute one network may present that look right and are nobody's: each costs a

@@ -207,7 +207,7 @@ const recheckDomains = 10 * time.Minute
 func connectionsPart(_ context.Context, s *Server) error {
 	s.Connections = connection.New(connection.Deps{DB: s.DB, Now: s.now, Caches: s.caches, Ring: s.ring,
 		Organizations: s.Organizations, Roles: s.Roles, Users: s.Users, Places: s.options.Providers,
-		Allowed: s.outbound.CheckURL, Resolver: s.options.Resolver, Mails: s.Mails,
+		Allowed: s.outbound.CheckURL, Resolver: s.options.Resolver, Mails: s.Mails, OneTime: s.OneTime,
 		Generate: func(name string) (connection.OwnKey, error) {
 			k, err := s.options.Generate(s.Config.Signing.KeyBits)
 			if err != nil {
@@ -236,16 +236,20 @@ func companyPart(_ context.Context, s *Server) error {
 		Sessions: s.Sessions, OpenID: upstream.NewOpenID(s.outbound, s.options.Providers, s.now, s.log),
 		SAML: upstream.NewSAML(s.outbound, s.Public, s.now, s.log)})
 	warned := prometheus.NewGauge(prometheus.GaugeOpts{Name: "gatehouse_connection_warnings",
-		Help: "Connections to identity providers that this node last looked after and that need attention."})
+		Help: "Connections to identity providers that need attention. Only the node that looks after them counts."})
 	s.Metrics.MustRegister(warned)
 	s.every("connections", recheckDomains, func(ctx context.Context) error {
 		held, err := s.Leases.Hold(ctx, "connections", 2*recheckDomains)
 		if err != nil || !held {
+			warned.Set(0)
 			return err
 		}
-		n, err := s.Connections.LookAfter(ctx, domainsAtOnce, s.SSO.Refresh)
-		warned.Set(float64(n))
-		return err
+		failed := s.Connections.LookAfter(ctx, domainsAtOnce, s.SSO.Refresh)
+		_, n, err := s.Connections.Warned(ctx, 0)
+		if err == nil {
+			warned.Set(float64(n))
+		}
+		return errors.Join(failed, err)
 	})
 	return nil
 }
@@ -267,7 +271,8 @@ func authnPart(_ context.Context, s *Server) error {
 	s.run(s.Login.MailResets)
 	services := authn.Services{DB: s.DB, Now: s.now, Organizations: s.Organizations, Users: s.Users,
 		Sessions: s.Sessions, Tokens: s.Tokens, Credentials: s.Credentials, Clients: s.Clients, Limiter: s.Limiter,
-		Certificates: web.ClientCertificates(s.Config.MTLS.CertificateHeader, s.proxies), Login: s.Login}
+		Certificates: web.ClientCertificates(s.Config.MTLS.CertificateHeader, s.proxies), Login: s.Login,
+		Connections: s.Connections}
 	s.authenticator = authn.New(services)
 	s.clientAuth = &clientauth.Authenticator{Services: services, OneTime: s.OneTime, Issuer: s.Public.String(),
 		Keys: clientauth.NewKeySets(s.outbound, s.now), Log: s.log}

@@ -150,7 +150,7 @@ var platformCallers = map[string]int{
 	"internal/platform/jobs/lease.go":           2, // leases belong to the installation
 	"internal/platform/mail/outbox.go":          3, // what is due, and purge
 	"internal/domain/connection/domain.go":      2, // whose domain it is; and records are looked for again for all
-	"internal/domain/connection/upkeep.go":      1, // all of them are looked after
+	"internal/domain/connection/upkeep.go":      2, // all of them are looked after, and counted for who runs the server
 	"internal/domain/connection/service.go":     3, // an address names a connection alone, a redirect_uri, a provider
 	"internal/domain/onetime/onetime.go":        2, // a secret's digest is all there is
 	"internal/domain/organization/service.go":   7, // organizations themselves

@@ -94,6 +94,8 @@ func holders(t *testing.T, s *servertest.Server) []holder {
 		holder{authn.SecuriThingsToken, "acme-corp", servertest.Bearer(s.SecuriThings(t))},
 		holder{authn.Password, "acme-corp", servertest.Demo("manager")},
 		holder{authn.WaitingSignIn, "acme-corp", servertest.Bearer(s.MustEnroll(t, servertest.EndUser))},
+		holder{authn.SetupLink, "acme-corp", servertest.Bearer(s.Do(t, "POST", "/v1/setup-links",
+			map[string]any{"intent": "sso"}, s.As(t, servertest.Admin)).Want(t, 201).String("token"))},
 	)
 }
 
@@ -157,10 +159,10 @@ func TestG12_KindByPlace(t *testing.T) {
 func TestG12_AsTheContractSays(t *testing.T) {
 	t.Parallel()
 	s := servertest.New(t, sqlite(t))
-	session, key, act, sat, app, client, broker, things, item, refresh, basic, waiting := authn.SessionToken,
+	session, key, act, sat, app, client, broker, things, item, refresh, basic, waiting, link := authn.SessionToken,
 		authn.APIKey, authn.AccessToken, authn.SystemToken, authn.ApplicationToken, authn.ClientToken,
 		authn.BrokerToken, authn.SecuriThingsToken, authn.ItemPathToken, authn.ItemPathRefresh, authn.Password,
-		authn.WaitingSignIn
+		authn.WaitingSignIn, authn.SetupLink
 	machines := []authn.Kind{act, sat, app, client, broker, things}
 	for _, c := range []struct {
 		place string // a pattern begins with it
@@ -173,6 +175,7 @@ func TestG12_AsTheContractSays(t *testing.T) {
 		{"/verify", append([]authn.Kind{session, key, item}, machines...)},
 		{"/v1/users", []authn.Kind{session, key}}, {"/v1/organization", []authn.Kind{session, key}},
 		{"/v1/auth/sessions", []authn.Kind{session}}, {"/v1/auth/password", []authn.Kind{session}},
+		{"/v1/connection-setup", []authn.Kind{link}},
 		{"/v1/auth/reauthenticate", []authn.Kind{session}}, {"/v1/auth/mfa", []authn.Kind{session, waiting}},
 		{"/api/users/refresh", []authn.Kind{refresh}}, {"/api/users/application-tokens", []authn.Kind{item, app}},
 		{"/api/v1/", []authn.Kind{act, basic}},

@@ -9,8 +9,10 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/server/demo"
+	"github.com/itsm-automation/gatehouse/test/idptest"
 	"github.com/itsm-automation/gatehouse/test/servertest"
 )
 
@@ -285,6 +287,41 @@ func (q *requests) table() map[string]func() request {
 	connection := func() string {
 		return q.made("/v1/connections", object{"kind": "oidc", "name": q.fresh("connection"), "clientSecret": "x",
 			"openId": object{"issuer": "https://idp.example.com", "clientId": "x"}}).String("id")
+	}
+	provider := idptest.NewSAMLProvider(t)
+	provider.URL = "https://idp.example.com" // nobody asks it anything
+	metadata := provider.MetadataXML("signing", idptest.NewSAMLKey(t, idptest.RSA(0), time.Now().AddDate(1, 0, 0)))
+	// keys does something with the second key of this server in a SAML connection
+	keys := func(method string, good int, under string) func() request {
+		return func() request {
+			c := "/v1/connections/" + q.made("/v1/connections", object{"kind": "saml", "name": q.fresh("connection"),
+				"saml": object{"metadata": metadata}}).String("id") + "/keys"
+			if under == "" {
+				return request{method: method, path: c, as: q.admin, good: good}
+			}
+			made := q.made(c, nil)
+			second := made.Get("serviceProviderKeys").([]any)[1].(object)["fingerprint"].(string)
+			return request{method: method, path: c + "/" + second + strings.TrimSuffix(under, "-"), as: q.admin,
+				good: good}
+		}
+	}
+	link := func(intent string) servertest.Change {
+		return servertest.Bearer(q.made("/v1/setup-links", object{"intent": intent}).String("token"))
+	}
+	describes := object{"kind": "oidc", "name": "By a link", "clientSecret": "x",
+		"openId": object{"issuer": "https://idp.example.com", "clientId": "x"}}
+	setUp := func(method, under, intent string, body any, good int) func() request {
+		return func() request {
+			as := link(intent)
+			if strings.HasPrefix(under, "/test") {
+				s.Do(t, "PUT", "/v1/connection-setup/connection", describes, as).Want(t, 200)
+			}
+			if strings.HasSuffix(under, "/tests/") {
+				under := under + s.Do(t, "POST", "/v1/connection-setup/test", nil, as).Want(t, 201).String("handle")
+				return request{method: method, path: "/v1/connection-setup" + under, as: as, good: good}
+			}
+			return request{method: method, path: "/v1/connection-setup" + under, body: body, as: as, good: good}
+		}
 	}
 	domain := func(method string, good int, body any, under string) func() request {
 		return func() request {
@@ -679,6 +716,40 @@ func (q *requests) table() map[string]func() request {
 			id := connection()
 			handle := s.Do(t, "POST", "/v1/connections/"+id+"/test", nil, q.admin).Want(t, 201).String("handle")
 			return request{method: "GET", path: "/v1/connections/" + id + "/tests/" + handle, as: q.admin, good: 200}
+		},
+		"POST /v1/connections/{id}/keys":                   keys("POST", 201, ""),
+		"POST /v1/connections/{id}/keys/{fingerprint}/use": keys("POST", 200, "/use"),
+		"DELETE /v1/connections/{id}/keys/{fingerprint}":   keys("DELETE", 204, "-"),
+		"GET /v1/connection-setup":                         setUp("GET", "", "sso", nil, 200),
+		"PUT /v1/connection-setup/connection":              setUp("PUT", "/connection", "sso", describes, 200),
+		"POST /v1/connection-setup/test":                   setUp("POST", "/test", "sso", nil, 201),
+		"GET /v1/connection-setup/tests/{handle}":          setUp("GET", "/tests/", "sso", nil, 200),
+		"PUT /v1/connection-setup/domain": func() request {
+			return setUp("PUT", "/domain", "domain", object{"name": q.fresh("domain") + ".example"}, 200)()
+		},
+		"POST /v1/connection-setup/domain/verify": setUp("POST", "/domain/verify", "domain", nil, 409), // none is named
+		"POST /v1/auth/sso/connections/{id}/backchannel-logout": func() request {
+			return request{method: "POST", path: "/v1/auth/sso/connections/" + connection() + "/backchannel-logout",
+				good: 400}
+		},
+		"GET /v1/auth/sso/connections/{id}/logout": func() request {
+			return request{method: "GET", path: "/v1/auth/sso/connections/" + connection() + "/logout", good: 400}
+		},
+		"POST /v1/auth/sso/connections/{id}/logout": func() request {
+			return request{method: "POST", path: "/v1/auth/sso/connections/" + connection() + "/logout", good: 400}
+		},
+		"GET /v1/setup-links": get("/v1/setup-links", &q.admin),
+		"POST /v1/setup-links": func() request {
+			return request{method: "POST", path: "/v1/setup-links", body: object{"intent": "sso"}, as: q.admin,
+				good: 201}
+		},
+		"GET /v1/setup-links/{id}": func() request {
+			return request{method: "GET", path: "/v1/setup-links/" + q.made("/v1/setup-links",
+				object{"intent": "sso"}).String("id"), as: q.admin, good: 200}
+		},
+		"DELETE /v1/setup-links/{id}": func() request {
+			return request{method: "DELETE", path: "/v1/setup-links/" + q.made("/v1/setup-links",
+				object{"intent": "sso"}).String("id"), as: q.admin, good: 204}
 		},
 		"GET /v1/users/{id}/identities": func() request {
 			return request{method: "GET", path: "/v1/users/" + q.user("person") + "/identities", as: q.admin, good: 200}

@@ -223,10 +223,13 @@ func (s SimpleSAML) Answer(t testing.TB, entity, acs, sign, cert string) {
 		encryption = fmt.Sprintf(`'assertion.encryption' => true, 'keys' => [['type' => 'X509Certificate', 'encryption' => true,
 			'signing' => true, 'X509Certificate' => '%s']],`, cert)
 	}
-	text := fmt.Sprintf(`<?php $metadata['%s'] = ['AssertionConsumerService' => '%s', 'saml20.sign.response' => %t,
+	// its logout goes to where a connection has it, signed, and wants a signed answer
+	logout := strings.TrimSuffix(entity, "/metadata") + "/logout"
+	text := fmt.Sprintf(`<?php $metadata['%s'] = ['AssertionConsumerService' => '%s', 'SingleLogoutService' => '%s',
+		'sign.logout' => true, 'redirect.sign' => true, 'saml20.sign.response' => %t,
 		'saml20.sign.assertion' => %t, 'simplesaml.nameidattribute' => 'uid', 'attributes.NameFormat' =>
 		'urn:oasis:names:tc:SAML:2.0:attrname-format:basic',
-			%s];`, entity, acs, sign != "assertion", sign != "response",
+			%s];`, entity, acs, logout, sign != "assertion", sign != "response",
 		encryption)
 	if err := os.WriteFile(s.sps, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

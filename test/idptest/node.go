@@ -102,13 +102,21 @@ func node(t testing.TB, script string, environment ...string) string {
 	return start(t, cmd)
 }
 
-// StartOpenID starts oidc-provider and gives its issuer. claims are those of its people, by name; keys sign its ID
-// tokens, each with its algorithm.
-func StartOpenID(t testing.TB, redirects []string, method string, keys []jose.JSONWebKey,
-	accounts map[string]map[string]any) string {
+// OpenID is an oidc-provider with one client.
+type OpenID struct {
+	Redirects []string
+	Method    string                    // with which the client authenticates
+	Client    *jose.JSONWebKey          // public: of private_key_jwt
+	Keys      []jose.JSONWebKey         // sign its ID tokens: the first, with its algorithm
+	Accounts  map[string]map[string]any // the claims of its people, by name
+	Logout    string                    // where it says that a session has ended (back-channel)
+}
+
+// StartOpenID starts one and gives its issuer.
+func StartOpenID(t testing.TB, o OpenID) string {
 	t.Helper()
 	names := map[string]bool{}
-	for _, a := range accounts {
+	for _, a := range o.Accounts {
 		for name := range a {
 			names[name] = true
 		}
@@ -117,11 +125,19 @@ func StartOpenID(t testing.TB, redirects []string, method string, keys []jose.JS
 	for name := range names {
 		list = append(list, name)
 	}
-	client := map[string]any{"client_id": ClientID, "redirect_uris": redirects, "grant_types": []string{
-		"authorization_code"}, "token_endpoint_auth_method": method, "client_secret": ClientSecret,
-		"id_token_signed_response_alg": keys[0].Algorithm}
-	config, err := json.Marshal(map[string]any{"clients": []any{client}, "jwks": jose.JSONWebKeySet{Keys: keys},
-		"accounts": accounts, "claims": list})
+	client := map[string]any{"client_id": ClientID, "redirect_uris": o.Redirects, "grant_types": []string{
+		"authorization_code"}, "token_endpoint_auth_method": o.Method, "client_secret": ClientSecret,
+		"id_token_signed_response_alg": o.Keys[0].Algorithm}
+	if o.Client != nil {
+		client["jwks"] = jose.JSONWebKeySet{Keys: []jose.JSONWebKey{*o.Client}}
+		client["token_endpoint_auth_signing_alg"] = o.Client.Algorithm
+		delete(client, "client_secret")
+	}
+	if o.Logout != "" {
+		client["backchannel_logout_uri"], client["backchannel_logout_session_required"] = o.Logout, true
+	}
+	config, err := json.Marshal(map[string]any{"clients": []any{client}, "jwks": jose.JSONWebKeySet{Keys: o.Keys},
+		"accounts": o.Accounts, "claims": list})
 	if err != nil {
 		t.Fatal(err)
 	}

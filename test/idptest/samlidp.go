@@ -57,13 +57,14 @@ type Parts struct {
 	Destination, ResponseIssuer, InResponseTo, Status           string
 	AssertionIssuer, NameID, Format, Recipient, ConfirmedFor    string
 	Method, Audience, Context, AssertionID, SessionNotOnOrAfter string
-	Issued, NotBefore, NotOnOrAfter, ConfirmedUntil             time.Time
+	Issued, Proven, NotBefore, NotOnOrAfter, ConfirmedUntil     time.Time
 	NoConditions, NoStatement, NoConfirmation                   bool
 	Conditions, Attributes, SessionIndex                        string // XML; the last is text
 	Sign                                                        string // response, assertion, both, none
 	Method256                                                   string // signature method; RSA with SHA-256 if empty
 	KeyInfo                                                     bool   // put the certificate into the signature
 	Edit                                                        func(xml string) string
+	Encrypt                                                     func(xml string) string // between the signatures
 }
 
 // NewSAMLProvider starts one on loopback.
@@ -117,8 +118,9 @@ func (p *SAMLProvider) MetadataXML(use string, keys ...SAMLKey) string {
 			base64.StdEncoding.EncodeToString(k.Cert),
 		)
 	}
-	fmt.Fprintf(&b, `<SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location=%q/>`+
-		`</IDPSSODescriptor></EntityDescriptor>`, p.URL+"/sso")
+	fmt.Fprintf(&b, `<SingleLogoutService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" Location=%q `+
+		`ResponseLocation=%q/><SingleSignOnService Binding="urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect" `+
+		`Location=%q/></IDPSSODescriptor></EntityDescriptor>`, p.URL+"/slo", p.URL+"/ended", p.URL+"/sso")
 	return b.String()
 }
 
@@ -160,6 +162,8 @@ func (p *SAMLProvider) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			base64.StdEncoding.EncodeToString([]byte(text)),
 			html.EscapeString(r.URL.Query().Get("RelayState")),
 		)
+	case "/ended":
+		_, _ = io.WriteString(w, "the provider heard it")
 	default:
 		http.NotFound(w, r)
 	}
@@ -196,6 +200,7 @@ func (p *SAMLProvider) Response(keys []SAMLKey, request, acs, audience string, c
 		Audience:        audience,
 		AssertionID:     "_" + rand.Text(),
 		Issued:          now,
+		Proven:          now,
 		NotBefore:       now.Add(-time.Second),
 		NotOnOrAfter:    now.Add(5 * time.Minute),
 		ConfirmedUntil:  now.Add(5 * time.Minute),
@@ -248,7 +253,7 @@ func (p *SAMLProvider) Response(keys []SAMLKey, request, acs, audience string, c
 	}
 	if !a.NoStatement {
 		fmt.Fprintf(&b, `<saml:AuthnStatement%s%s%s><saml:AuthnContext>%s</saml:AuthnContext></saml:AuthnStatement>`,
-			at("AuthnInstant", a.Issued), tag(` SessionIndex="%s"`, a.SessionIndex),
+			at("AuthnInstant", a.Proven), tag(` SessionIndex="%s"`, a.SessionIndex),
 			tag(` SessionNotOnOrAfter="%s"`, a.SessionNotOnOrAfter),
 			tag(`<saml:AuthnContextClassRef>%s</saml:AuthnContextClassRef>`, a.Context))
 	}
@@ -298,6 +303,16 @@ func sign(text string, key SAMLKey, a Parts) (string, error) {
 	}
 	if a.Sign != "response" {
 		if err := place(doc.FindElement("//Assertion")); err != nil {
+			return "", err
+		}
+	}
+	if a.Encrypt != nil {
+		text, err := doc.WriteToString()
+		if err != nil {
+			return "", err
+		}
+		doc = etree.NewDocument()
+		if err := doc.ReadFromString(a.Encrypt(text)); err != nil {
 			return "", err
 		}
 	}

@@ -95,3 +95,29 @@ func TestSSO41_Enforced(t *testing.T) {
 		login(servertest.Manager, demo.Password).Want(t, 200)
 	})
 }
+
+// A26: a company sign-in that is switched off opens no password; whoever asks is told so.
+func TestA26_EnforcedAndOff(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		h.verify(domain)
+		c := h.provider(nil)
+		h.person("admin", servertest.Admin, nil)
+		made := h.Do(t, "POST", "/v1/connections/"+c+"/test", nil, h.admin).Want(t, 201)
+		idptest.NewBrowser(t, h.Server).Open(made.String("url"))
+		h.Do(t, "PATCH", "/v1/domains/"+domain, object{"connectionId": c, "enforced": true}, h.admin).Want(t, 200)
+		realm := func(company, required bool) {
+			t.Helper()
+			r := h.Do(t, "GET", "/v1/auth/sso/discover?email=anybody@"+domain, nil).Want(t, 200)
+			if said, _ := r.Get("required").(bool); r.Get("company") != company || said != required {
+				t.Errorf("%s", r.Body)
+			}
+		}
+		realm(true, true)
+		h.Do(t, "PATCH", "/v1/connections/"+c, object{"state": "off"}, h.admin).Want(t, 200)
+		realm(false, true)
+		h.Do(t, "POST", "/v1/auth/login", object{"email": servertest.Agent, "password": demo.Password}).Want(t, 401)
+		h.Do(t, "DELETE", "/v1/connections/"+c, nil, h.admin).Want(t, 204)
+		realm(false, false)
+		h.Do(t, "POST", "/v1/auth/login", object{"email": servertest.Agent, "password": demo.Password}).Want(t, 200)
+	})
+}

@@ -2,6 +2,7 @@ package sso
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -108,5 +109,39 @@ func TestSSO46_SSO47_B10_ItemPath(t *testing.T) {
 		h.Do(t, "PATCH", "/v1/connections/"+c, object{"trust": object{"amr": []string{"mfa"}}}, h.admin).Want(t, 200)
 		bad("trusted, and not proven", post(token(nil)))
 		good(post(token(object{"amr": []string{"pwd", "mfa"}})))
+	})
+}
+
+// B10, SSO32: two tokens of somebody new at once make one account, and both sign in.
+func TestB10_TwoAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, h *house) {
+		const api, front = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+		h.entra(func(b object) {
+			b["provisioning"] = object{"enabled": true, "role": "end_user"}
+			b["openId"].(object)["msal"] = object{"audience": api, "clientIds": []string{front},
+				"scope": "itempath.use"}
+		})
+		h.verify(domain)
+		const each = 6
+		answers := make(chan string, each)
+		for n := range each {
+			now := time.Now().Unix()
+			payload, err := json.Marshal(object{"iss": h.idp.Issuer, "aud": api, "azp": front, "scp": "itempath.use",
+				"ver": "2.0", "tid": tenant, "oid": "somebody-new", "sub": "p", "uti": fmt.Sprint("uti-", n),
+				"iat": now, "exp": now + 600, "email": "new@" + domain, "xms_edov": true, "name": "Somebody New"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			token := idptest.Sign(idptest.RSAKey(0, "rsa-0", "RS256"), payload)
+			go func() {
+				r, err := h.Try("POST", "/api/users/login/msal", object{"token": token})
+				answers <- fmt.Sprint(r.Status, " ", err)
+			}()
+		}
+		for range each {
+			if a := <-answers; a != "200 <nil>" {
+				t.Errorf("%s %s", a, h.why())
+			}
+		}
 	})
 }

@@ -123,6 +123,16 @@ func holder(org id.Organization, u id.User, source principal.Source) principal.P
 	return principal.Principal{Kind: principal.User, ID: string(u), Home: org, Organization: org, Source: source}
 }
 
+// Changed says that an account changed since it was read, as by another sign-in of the same moment. Nothing was used
+// up: what proved somebody without a secret of ours may be judged again. To everybody else it is a refusal.
+type Changed struct{ refusal error }
+
+// Error is the refusal.
+func (c *Changed) Error() string { return c.refusal.Error() }
+
+// Unwrap gives the refusal.
+func (c *Changed) Unwrap() error { return c.refusal }
+
 // begin starts the session. Locks are taken in one order everywhere: links and tokens, the user, their factors, their
 // sessions.
 func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
@@ -158,7 +168,7 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 		if same, err := s.Users.Confirm(ctx, tx, u); err != nil {
 			return err
 		} else if !same {
-			return ErrCredentials()
+			return &Changed{ErrCredentials()}
 		}
 		amr := c.AMR
 		if c.proof != nil {

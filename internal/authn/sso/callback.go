@@ -104,10 +104,7 @@ func (r round) finish(ctx context.Context) (Landing, error) {
 	// a link is made when the code is redeemed, by whoever began this: they alone have the verifier
 	attempt := connection.Attempt{Connection: c, Person: answer.Person, Holder: r.Holder, Source: r.in.Source,
 		DryRun: r.Holder != ""}
-	o, err := r.Connections.Admit(ctx, attempt)
-	if fault.Is(err, fault.Conflict) { // somebody else was made or linked at the same moment: look again
-		o, err = r.Connections.Admit(ctx, attempt)
-	}
+	o, err := r.admitted(ctx, attempt)
 	if err != nil {
 		return r.refuse(ctx, c, answer, err)
 	}
@@ -116,6 +113,15 @@ func (r round) finish(ctx context.Context) (Landing, error) {
 		return Landing{}, err
 	}
 	return Landing{URL: back(r.Redirect, "code", code.Reveal(), r.State)}, nil
+}
+
+// admitted finds or makes an account. Whoever was made or linked at the same moment is found at the second look.
+func (s *Service) admitted(ctx context.Context, a connection.Attempt) (connection.Outcome, error) {
+	o, err := s.Connections.Admit(ctx, a)
+	if fault.Is(err, fault.Conflict) {
+		o, err = s.Connections.Admit(ctx, a)
+	}
+	return o, err
 }
 
 // standing gives the connection, if it and its organization are as they must be at this moment.
@@ -354,10 +360,25 @@ func (s *Service) Redeem(ctx context.Context, in Redeem) (r login.Result, cookie
 			return r, false, err
 		}
 	}
-	r, err = s.Login.SignIn(ctx, login.First{User: u, Organization: org, AMR: h.AMR, Fingerprint: in.Fingerprint,
+	first := login.First{User: u, Organization: org, AMR: h.AMR, Fingerprint: in.Fingerprint,
 		Door: cmp.Or(in.Door, login.Company), Remember: in.Remember, Source: in.Source, Connection: h.Connection,
 		UpstreamSession: h.UpstreamSession, Provider: string(h.Kind), AuthTime: time.UnixMilli(h.AuthTime).UTC(),
-		Code: in.Code})
+		Code: in.Code}
+	r, err = s.Login.SignIn(ctx, first)
+	if changed := new(login.Changed); errors.As(err, &changed) {
+		// by another sign-in of the same person, or by an administrator: who they are now must come in by it too
+		if first.User, err = s.Users.Read(ctx, found.Organization, u.ID); err != nil {
+			return r, false, err
+		}
+		holds, err = s.Connections.Holds(ctx, found.Organization, h.Connection, first.User.Role, time.UnixMilli(h.At))
+		if err != nil {
+			return r, false, err
+		}
+		if !holds || !isActive(first.User) {
+			return r, false, errCode()
+		}
+		r, err = s.Login.SignIn(ctx, first)
+	}
 	if f := fault.Of(err); err != nil && f.Kind == fault.Unauthenticated {
 		// used a moment ago, or the account changed since it was read
 		if err := s.Login.EndReplayed(ctx, in.Code, in.Source); err != nil {

@@ -218,7 +218,10 @@ type Realm struct {
 
 // Discover tells where the people of an address's domain sign in. It looks at the domain alone: whether there is such
 // an account changes nothing.
-func (s *Service) Discover(ctx context.Context, email string) (Realm, error) {
+func (s *Service) Discover(ctx context.Context, email string, source principal.Source) (Realm, error) {
+	if err := s.spare(ctx, "sso questions", questionsOfNetwork, source); err != nil {
+		return Realm{}, err
+	}
 	key, err := user.CheckAddress(email)
 	if err != nil {
 		return Realm{}, err
@@ -238,7 +241,7 @@ func (s *Service) Discover(ctx context.Context, email string) (Realm, error) {
 	c, err := s.Connections.Facts(ctx, d.Organization, d.Connection)
 	if fault.Is(err, fault.NotFound) || err == nil && (c.State != connection.Active ||
 		org.State != organization.Active) {
-		return Realm{}, nil
+		return Realm{Required: d.Enforced}, nil // passwords are not let in for it
 	}
 	return Realm{true, org.Slug, c.Kind, string(c.ID), d.Enforced}, err
 }

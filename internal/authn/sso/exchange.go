@@ -64,7 +64,17 @@ func (s *Service) Exchange(ctx context.Context, in Exchange) (login.Result, erro
 		return login.Result{}, s.refuseExchange(ctx, c, in.Source, a, &upstream.Failure{Checks: []upstream.Check{{
 			Name: "replay", Found: "used before"}}})
 	}
-	o, err := s.Connections.Admit(ctx, connection.Attempt{Connection: c, Person: a.Person, Source: in.Source})
+	r, err := s.enter(ctx, org, c, a, in)
+	if changed := new(login.Changed); errors.As(err, &changed) { // by another sign-in of the same person
+		r, err = s.enter(ctx, org, c, a, in)
+	}
+	return r, err
+}
+
+// enter finds or makes the account of who was proven and begins a session.
+func (s *Service) enter(ctx context.Context, org organization.Organization, c connection.Connection, a upstream.Answer,
+	in Exchange) (login.Result, error) {
+	o, err := s.admitted(ctx, connection.Attempt{Connection: c, Person: a.Person, Source: in.Source})
 	if err != nil {
 		return login.Result{}, s.refuseExchange(ctx, c, in.Source, a, err)
 	}
@@ -72,17 +82,9 @@ func (s *Service) Exchange(ctx context.Context, in Exchange) (login.Result, erro
 	if proves(c.Trust, a) {
 		amr = append(amr, session.MFA)
 	}
-	r, err := s.Login.SignIn(ctx, login.First{
-		User:            o.User,
-		Organization:    org,
-		AMR:             amr,
-		Fingerprint:     in.Fingerprint,
-		Door:            login.ItemPath,
-		Source:          in.Source,
-		Connection:      c.ID,
-		UpstreamSession: a.Session,
-		Provider:        string(c.Kind),
-	})
+	r, err := s.Login.SignIn(ctx, login.First{User: o.User, Organization: org, AMR: amr, Fingerprint: in.Fingerprint,
+		Door: login.ItemPath, Source: in.Source, Connection: c.ID, UpstreamSession: a.Session,
+		Provider: string(c.Kind)})
 	if err == nil && r.Waiting != nil {
 		err = login.ErrCredentials()
 	}

@@ -65,6 +65,9 @@ const (
 	// beginnings a minute: of a network in one organization, and of one connection
 	startsOfNetwork    = 600
 	startsOfConnection = 6000
+	// answers of providers, and questions about domains, a minute of a network: each is work for whoever sends it
+	answersOfNetwork   = 3000
+	questionsOfNetwork = 600
 
 	purposeRound = "sso_state"
 )
@@ -227,6 +230,27 @@ func (s *Service) admit(ctx context.Context, c connection.Connection, source pri
 			return fault.Limitedf(fault.CodeRateLimited, d.Reset, "Too many company sign-ins are begun. Try again "+
 				"shortly.")
 		}
+	}
+	return nil
+}
+
+// Answered bounds how many answers of providers a network brings, before they are looked at.
+func (s *Service) Answered(ctx context.Context, source principal.Source) error {
+	return s.spare(ctx, "sso answers", answersOfNetwork, source)
+}
+
+// spare bounds what a network may ask of nobody in particular.
+func (s *Service) spare(ctx context.Context, what string, most int, source principal.Source) error {
+	operator, err := s.Organizations.Operator(ctx)
+	if fault.Is(err, fault.NotFound) { // not set up: there is nothing to sign in to
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	d := s.Limiter.Take(ctx, ratelimit.Key(operator.ID, what+" from "+attempt.Network(source.Address)), most, s.Now())
+	if !d.Allowed {
+		return fault.Limitedf(fault.CodeRateLimited, d.Reset, "Too many requests from this address. Try again shortly.")
 	}
 	return nil
 }

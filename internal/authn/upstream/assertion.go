@@ -13,15 +13,19 @@ import (
 // assertionLifetime is how long a JWT is good that proves this server to a provider.
 const assertionLifetime = 2 * time.Minute
 
-// signAssertion makes a JWT that proves this server to somebody else's token endpoint (RFC 7523).
-func signAssertion(key crypto.Signer, issuer, subject, audience string, now time.Time, more map[string]any) (string,
-	error) {
-	kid, err := (&jose.JSONWebKey{Key: key.Public()}).Thumbprint(crypto.SHA256)
-	if err != nil {
-		return "", err
+// signAssertion makes a JWT that proves this server to somebody else's token endpoint (RFC 7523). An empty kid is the
+// key's thumbprint (RFC 7638).
+func signAssertion(key crypto.Signer, kid, issuer, subject, audience string, now time.Time,
+	more map[string]any) (string, error) {
+	if kid == "" {
+		sum, err := (&jose.JSONWebKey{Key: key.Public()}).Thumbprint(crypto.SHA256)
+		if err != nil {
+			return "", err
+		}
+		kid = encodeThumbprint(sum)
 	}
 	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithmOf(key.Public()), Key: jose.JSONWebKey{Key: key,
-		KeyID: encodeThumbprint(kid)}}, (&jose.SignerOptions{}).WithType("JWT"))
+		KeyID: kid}}, (&jose.SignerOptions{}).WithType("JWT"))
 	if err != nil {
 		return "", err
 	}

@@ -1,8 +1,10 @@
 package upstream
 
 import (
+	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/itsm-automation/gatehouse/internal/domain/connection"
 )
@@ -85,6 +87,28 @@ func or(path []string, otherwise ...string) []string {
 	return otherwise
 }
 
+// printable tells whether no text in them has a control character other than those of lines.
+func (c claims) printable() bool {
+	for _, v := range c {
+		if s, ok := v.(string); ok && !isPrintable(s) {
+			return false
+		}
+		list, _ := v.([]any)
+		for _, one := range list {
+			if s, ok := one.(string); ok && !isPrintable(s) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func isPrintable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool {
+		return unicode.IsControl(r) && !strings.ContainsRune("\t\r\n", r)
+	})
+}
+
 const maxGroups = 5000
 
 // describe takes from the claims what the mapping says: name, address, groups.
@@ -96,6 +120,9 @@ func describe(p *connection.Person, c claims, m connection.Mapping) {
 			c.text(or(m.FamilyName, "family_name")...))
 	}
 	groups, _ := c.list(or(m.Groups, "groups")...)
+	groups = slices.DeleteFunc(groups, func(g string) bool {
+		return g == "" || strings.ContainsFunc(g, unicode.IsControl)
+	})
 	if len(groups) > maxGroups {
 		groups = groups[:maxGroups]
 	}

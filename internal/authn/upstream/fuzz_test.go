@@ -6,12 +6,19 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/base64"
+	stdjson "encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
+	"time"
+	"unicode"
 
 	"github.com/beevik/etree"
+	"github.com/go-json-experiment/json"
+
+	"github.com/itsm-automation/gatehouse/internal/domain/connection"
 )
 
 const seedResponse = `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:protocol" ID="r" InResponseTo="q"
@@ -94,6 +101,18 @@ func FuzzParseMetadata(f *testing.F) {
 				t.Errorf("leads to %q unasked", at)
 			}
 		}
+		kept, err := m.reduced() // what is kept of it says the same
+		if err != nil {
+			return
+		}
+		again, err := ParseMetadata(kept, func(string) error { return nil })
+		if err != nil {
+			t.Fatalf("what is kept of %s cannot be read: %v", text, err)
+		}
+		if again.EntityID != m.EntityID || !slices.Equal(again.Keys, m.Keys) || again.Redirect != m.Redirect ||
+			again.Post != m.Post || again.WantsSigned != m.WantsSigned {
+			t.Errorf("%+v of %s, and %+v of %s", m, text, again, kept)
+		}
 	})
 }
 
@@ -128,6 +147,82 @@ func FuzzParseKeys(f *testing.F) {
 		for _, k := range set.Keys {
 			if _, symmetric := k.Key.([]byte); symmetric || !k.IsPublic() || !k.Valid() {
 				t.Errorf("the key %q of %s is taken", k.KeyID, raw)
+			}
+		}
+	})
+}
+
+// SSO52, A22: of ID tokens whose signature is good only those pass that say exactly what they must, as another reader
+// of JSON sees them.
+func FuzzIDToken(f *testing.F) {
+	now := time.Unix(1_800_000_000, 0)
+	o := &OpenID{now: func() time.Time { return now }}
+	round := Round{Nonce: "the-nonce"}
+	const client, tenant = "the-client", "aaaabbbb-0000-cccc-1111-dddd2222eeee"
+	connections := []connection.Connection{
+		{Kind: connection.OIDC, Settings: connection.Settings{OpenID: &connection.OpenID{ClientID: client,
+			Issuer: "https://idp.example.com"}}},
+		{Kind: connection.Google, Settings: connection.Settings{OpenID: &connection.OpenID{ClientID: client,
+			Issuer: "https://accounts.google.com", HostedDomains: []string{"acme-corp.example"}}}},
+		{Kind: connection.Entra, Settings: connection.Settings{OpenID: &connection.OpenID{ClientID: client,
+			Issuer: "https://login.microsoftonline.com/" + tenant + "/v2.0", TenantID: tenant}}},
+	}
+	good := `"aud":"the-client","exp":1800000300,"iat":1800000000,"nonce":"the-nonce","sub":"s"`
+	f.Add(uint8(0), `{"iss":"https://idp.example.com",`+good+`,"groups":[{"name":"a"},"b",1]}`)
+	f.Add(uint8(1), `{"iss":"accounts.google.com",`+good+`,"hd":"acme-corp.example","email":"a@b","email_verified":true}`)
+	f.Add(uint8(2), `{"iss":"https://login.microsoftonline.com/`+tenant+`/v2.0",`+good+`,"tid":"`+tenant+`","oid":"o",`+
+		`"xms_edov":1,"_claim_names":{"groups":"x"}}`)
+	f.Add(uint8(0), `{"iss":"https://idp.example.com","iss":"x",`+good+`}`)
+	f.Add(uint8(0), `{"iss":"https://idp.example.com","aud":["x","the-client"],"azp":"the-client","exp":1e10,"iat":1.8e9,`+
+		`"nonce":"the-nonce","sub":"s","auth_time":-1,"amr":"mfa","sid":7}`)
+	f.Fuzz(func(t *testing.T, which uint8, payload string) {
+		c := connections[int(which)%len(connections)]
+		var told claims
+		if json.Unmarshal([]byte(payload), &told) != nil || told == nil {
+			return
+		}
+		r := &report{}
+		o.checkClaims(r, c, told, round)
+		a := o.person(c, r, told)
+		if r.err() != nil {
+			return
+		}
+		var seen map[string]any
+		if err := stdjson.Unmarshal([]byte(payload), &seen); err != nil {
+			t.Fatalf("another reader refuses %s: %v", payload, err)
+		}
+		within := func(name string, from, to time.Duration) {
+			n, ok := seen[name].(float64)
+			at := time.Unix(int64(n), 0)
+			if !ok || at.Before(now.Add(from)) || to != 0 && at.After(now.Add(to)) {
+				t.Errorf("%s is %v: %s", name, seen[name], payload)
+			}
+		}
+		within("exp", -skew, 0)
+		within("iat", -stale, skew)
+		if seen["nonce"] != round.Nonce || seen["sub"] == "" || a.Subject == "" || len(a.Subject) > 600 {
+			t.Errorf("%s passed as %q", payload, a.Subject)
+		}
+		issuer, _ := seen["iss"].(string)
+		if issuer != c.OpenID.Issuer && (c.Kind != connection.Google || issuer != "accounts.google.com") {
+			t.Errorf("the issuer %q", issuer)
+		}
+		one := seen["aud"] == client
+		list, _ := seen["aud"].([]any)
+		if !one && !slices.Contains(list, any(client)) || len(list) > 1 && seen["azp"] != client {
+			t.Errorf("the audience %v", seen["aud"])
+		}
+		if c.Kind == connection.Entra && (seen["tid"] != tenant || a.Subject != tenant+":"+fmt.Sprint(seen["oid"]) ||
+			a.EmailVerified && seen["xms_edov"] != true && seen["xms_edov"] != 1.0) {
+			t.Errorf("%s passed as %q", payload, a.Subject)
+		}
+		if c.Kind != connection.Entra && (a.Subject != seen["sub"] ||
+			a.EmailVerified && seen["email_verified"] != true) {
+			t.Errorf("%s passed as %q", payload, a.Subject)
+		}
+		for _, g := range a.Groups {
+			if g == "" || strings.ContainsFunc(g, unicode.IsControl) {
+				t.Errorf("the group %q", g)
 			}
 		}
 	})

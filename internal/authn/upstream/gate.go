@@ -132,21 +132,39 @@ func checkDocument(raw []byte, most int, open func(path []node, e xml.StartEleme
 
 func nothing([]node, xml.CharData) error { return nil }
 
+// The roots of what is held to the gate: a response, and an assertion that was decrypted. The latter is looked at as if
+// it still stood in its response.
+var (
+	responseName  = xml.Name{Space: nsProtocol, Local: "Response"}
+	assertionName = xml.Name{Space: nsAssertion, Local: "Assertion"}
+	signatureName = xml.Name{Space: nsSignature, Local: "Signature"}
+)
+
 // checkResponse is the gate of SAML responses: beside what holds for every document, one Assertion, plain or encrypted,
 // as a child of the root; signatures only of the root or of it, each with one Reference to what it stands in.
-func checkResponse(raw []byte) (env envelope, err error) {
-	assertions := 0
+func checkResponse(raw []byte) (envelope, error) { return checkRooted(raw, responseName) }
+
+// checkAssertion is the gate of what was encrypted.
+func checkAssertion(raw []byte) error {
+	_, err := checkRooted(raw, assertionName)
+	return err
+}
+
+func checkRooted(raw []byte, root xml.Name) (env envelope, err error) {
+	assertions, above := 0, 0
+	if root == assertionName {
+		above = 1
+	}
 	err = checkDocument(raw, maxResponseBytes, func(path []node, e xml.StartElement) error {
-		depth := len(path)
+		depth := len(path) + above
 		switch e.Name {
-		case xml.Name{Space: nsProtocol, Local: "Response"}:
+		case responseName:
 			if depth != 1 {
 				return errors.New("a Response is inside of another element")
 			}
 			env.ID, env.InResponseTo, env.Destination = attribute(e, "ID"), attribute(e, "InResponseTo"),
 				attribute(e, "Destination")
-		case xml.Name{Space: nsAssertion, Local: "Assertion"},
-			xml.Name{Space: nsAssertion, Local: "EncryptedAssertion"}:
+		case assertionName, xml.Name{Space: nsAssertion, Local: "EncryptedAssertion"}:
 			if assertions++; assertions > 1 {
 				return errors.New("there is more than one assertion")
 			}
@@ -154,55 +172,67 @@ func checkResponse(raw []byte) (env envelope, err error) {
 				return errors.New("the assertion is not a child of the Response")
 			}
 			env.Encrypted = e.Name.Local == "EncryptedAssertion"
-		case xml.Name{Space: nsSignature, Local: "Signature"}:
+		case signatureName:
 			parent := node{}
-			if depth > 1 {
-				parent = path[depth-2]
+			if len(path) > 1 {
+				parent = path[len(path)-2]
 			}
-			isRoot := depth == 2 && parent.name == xml.Name{Space: nsProtocol, Local: "Response"}
-			isAssertion := depth == 3 && parent.name == xml.Name{Space: nsAssertion, Local: "Assertion"}
+			isRoot := depth == 2 && parent.name == responseName
+			isAssertion := depth == 3 && parent.name == assertionName
 			if !isRoot && !isAssertion {
 				return errors.New("there is a signature of something else than the Response or its Assertion")
 			}
-		case xml.Name{Space: nsSignature, Local: "Reference"}:
-			if at := signatureOf(path); at >= 0 {
-				path[at].references++
-				path[at].reference = attribute(e, "URI")
-			}
-		case xml.Name{Space: nsSignature, Local: "Transform"}:
-			if signatureOf(path) >= 0 && !transforms[attribute(e, "Algorithm")] {
-				return errors.New("a signature uses a transform that may change what is signed")
-			}
 		}
-		if depth == 1 && e.Name != (xml.Name{Space: nsProtocol, Local: "Response"}) {
-			return errors.New("the document is no SAML 2.0 Response")
+		if len(path) == 1 && e.Name != root {
+			return fmt.Errorf("the document is no SAML 2.0 %s", root.Local)
 		}
-		return nil
+		return noteReference(path, e)
 	}, func(path []node, t xml.CharData) error {
 		if len(path) == 2 && path[1].name == (xml.Name{Space: nsAssertion, Local: "Issuer"}) {
 			env.Issuer += string(t)
 		}
 		return nil
-	}, func(path []node) error {
-		n := path[len(path)-1]
-		if n.name != (xml.Name{Space: nsSignature, Local: "Signature"}) {
-			return nil
-		}
-		if n.references != 1 || n.reference != "#"+path[len(path)-2].id || n.reference == "#" {
-			return errors.New("a signature does not have one Reference, to what it stands in")
-		}
-		return nil
-	})
+	}, checkSignature)
 	if err == nil && assertions == 0 {
 		err = errors.New("there is no assertion")
 	}
 	return env, err
 }
 
+// noteReference writes down what a Signature says it signs, and refuses transforms that may change that.
+func noteReference(path []node, e xml.StartElement) error {
+	at := signatureOf(path)
+	if at < 0 {
+		return nil
+	}
+	switch e.Name {
+	case xml.Name{Space: nsSignature, Local: "Reference"}:
+		path[at].references++
+		path[at].reference = attribute(e, "URI")
+	case xml.Name{Space: nsSignature, Local: "Transform"}:
+		if !transforms[attribute(e, "Algorithm")] {
+			return errors.New("a signature uses a transform that may change what is signed")
+		}
+	}
+	return nil
+}
+
+// checkSignature holds a Signature, at its end, to one Reference to what it stands in.
+func checkSignature(path []node) error {
+	n := path[len(path)-1]
+	if n.name != signatureName {
+		return nil
+	}
+	if n.references != 1 || n.reference != "#"+path[len(path)-2].id || n.reference == "#" {
+		return errors.New("a signature does not have one Reference, to what it stands in")
+	}
+	return nil
+}
+
 // signatureOf finds the Signature around the element at the end of a path: one of the document, not of an encryption.
 func signatureOf(path []node) int {
 	for i := len(path) - 1; i >= 0; i-- {
-		if path[i].name == (xml.Name{Space: nsSignature, Local: "Signature"}) {
+		if path[i].name == signatureName {
 			return i
 		}
 	}

@@ -89,7 +89,7 @@ func (g *groupReader) grant(ctx context.Context, c connection.Connection, d *doc
 	if as := c.OpenID.Directory.DelegateAs; as != "" {
 		subject = as
 	}
-	assertion, err := signAssertion(account.Signer, account.Email, subject, d.TokenEndpoint, g.now(),
+	assertion, err := signAssertion(account.Signer, "", account.Email, subject, d.TokenEndpoint, g.now(),
 		map[string]any{"scope": connection.DirectoryScope})
 	if err != nil {
 		return "", err

@@ -1,6 +1,7 @@
 package upstream
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/rsa"
 	"crypto/sha256"
@@ -83,6 +84,14 @@ func ParseMetadata(raw []byte, allowed func(string) error) (*Metadata, error) {
 			return nil, fmt.Errorf("its SingleSignOnService %w", err)
 		}
 	}
+	// only responses go there: this server asks no provider to end anything
+	for i, s := range idp.SingleLogoutServices {
+		idp.SingleLogoutServices[i] = saml.Endpoint{Binding: s.Binding,
+			Location: cmp.Or(s.ResponseLocation, s.Location)}
+	}
+	idp.SingleLogoutServices = slices.DeleteFunc(idp.SingleLogoutServices, func(s saml.Endpoint) bool {
+		return allowed(s.Location) != nil
+	})
 	// weak keys are none; what is for encryption alone signs nothing
 	idp.KeyDescriptors = slices.DeleteFunc(idp.KeyDescriptors, func(k saml.KeyDescriptor) bool {
 		if k.Use == "encryption" {
@@ -98,6 +107,25 @@ func ParseMetadata(raw []byte, allowed func(string) error) (*Metadata, error) {
 	}
 	return m, nil
 }
+
+// reduced is the part of the metadata that is used. The rest (contacts, logos, roles of other protocols) would be kept
+// in memory with each connection.
+func (m *Metadata) reduced() ([]byte, error) {
+	was := m.entity.IDPSSODescriptors[0]
+	idp := saml.IDPSSODescriptor{WantAuthnRequestsSigned: was.WantAuthnRequestsSigned,
+		SingleSignOnServices: was.SingleSignOnServices}
+	idp.ProtocolSupportEnumeration, idp.KeyDescriptors = was.ProtocolSupportEnumeration, was.KeyDescriptors
+	idp.SingleLogoutServices = was.SingleLogoutServices
+	raw, err := xml.Marshal(saml.EntityDescriptor{EntityID: m.EntityID,
+		IDPSSODescriptors: []saml.IDPSSODescriptor{idp}})
+	if err == nil && len(raw) > maxKeptBytes {
+		err = fmt.Errorf("what is used of the metadata has more than %d bytes", maxKeptBytes)
+	}
+	return raw, err
+}
+
+// maxKeptBytes holds a dozen keys.
+const maxKeptBytes = 64 << 10
 
 // keysOf are the strong keys of a descriptor; none if one of them is weak or cannot be read.
 func keysOf(k saml.KeyDescriptor) (out []Key) {
@@ -160,7 +188,7 @@ func (m *Metadata) describe(a *connection.Assertion) {
 	if a.SignInURL == "" {
 		a.SignInURL = m.Post
 	}
-	a.Certificates = nil
+	a.Certificates, a.ValidUntil = nil, m.ValidUntil
 	for _, k := range m.Keys {
 		a.Certificates = append(a.Certificates,
 			connection.Certificate{Fingerprint: k.Fingerprint, NotAfter: k.NotAfter})

@@ -365,7 +365,7 @@ func (o *OpenID) assertion(c connection.Connection, audience string) (string, er
 	if err != nil {
 		return "", fmt.Errorf("the connection's private key %w", err)
 	}
-	return signAssertion(key, c.OpenID.ClientID, c.OpenID.ClientID, audience, o.now(), nil)
+	return signAssertion(key, c.OpenID.KeyID, c.OpenID.ClientID, c.OpenID.ClientID, audience, o.now(), nil)
 }
 
 // algorithmOf is what a private key signs with.

@@ -31,12 +31,19 @@ type SAML struct {
 	public *url.URL
 	now    func() time.Time
 	log    *slog.Logger
-	parsed *bounded.Cache[bounded.Key, *Metadata] // by connection and version
+	parsed *bounded.Cache[bounded.Key, *parties] // by connection and version
+}
+
+// parties are the two sides of a connection, read once.
+type parties struct {
+	provider *Metadata
+	keys     []*rsa.PrivateKey // of this server: the first signs
+	cert     *x509.Certificate // of the first
 }
 
 // NewSAML makes a service provider.
 func NewSAML(get *outbound.Client, public *url.URL, now func() time.Time, log *slog.Logger) *SAML {
-	return &SAML{get: get, public: public, now: now, log: log, parsed: bounded.New[*Metadata](1000)}
+	return &SAML{get: get, public: public, now: now, log: log, parsed: bounded.New[*parties](1000)}
 }
 
 // SharedEntityID is what this server calls itself to every SAML provider whose connection has no entityID of its own.
@@ -66,14 +73,18 @@ func (s *SAML) Describe(ctx context.Context, a *connection.Assertion) error {
 	if err != nil {
 		return err
 	}
-	a.Metadata = string(raw)
+	kept, err := m.reduced()
+	if err != nil {
+		return err
+	}
+	a.Metadata = string(kept)
 	m.describe(a)
 	return nil
 }
 
 // Suspicious tells why metadata that was read again is not taken over without a person's word; empty: it is.
 func (s *SAML) Suspicious(c connection.Connection, fresh []byte) (string, error) {
-	was, err := s.metadata(c)
+	was, err := s.parties(c)
 	if err != nil {
 		return "", err
 	}
@@ -81,27 +92,39 @@ func (s *SAML) Suspicious(c connection.Connection, fresh []byte) (string, error)
 	if err != nil {
 		return "", err
 	}
-	return is.Suspicious(was), nil
+	return is.Suspicious(was.provider), nil
 }
 
-func (s *SAML) metadata(c connection.Connection) (*Metadata, error) {
+func (s *SAML) parties(c connection.Connection) (*parties, error) {
 	at := bounded.Key{Scope: string(c.ID), ID: fmt.Sprint(c.UpdatedAt.UnixMilli())}
-	if m, ok := s.parsed.Get(at); ok {
-		return m, nil
+	if p, ok := s.parsed.Get(at); ok {
+		return p, nil
 	}
-	m, err := ParseMetadata([]byte(c.Assertion.Metadata), s.get.CheckURL)
-	if err == nil {
-		s.parsed.Set(at, m)
+	p := &parties{}
+	var err error
+	if p.provider, err = ParseMetadata([]byte(c.Assertion.Metadata), s.get.CheckURL); err != nil {
+		return nil, err
 	}
-	return m, err
+	for _, k := range c.Secrets.Keys {
+		key, cert, err := readKey(k)
+		if err != nil {
+			return nil, err
+		}
+		if p.keys = append(p.keys, key); p.cert == nil {
+			p.cert = cert
+		}
+	}
+	s.parsed.Set(at, p)
+	return p, nil
 }
 
 // provider makes the library's service provider for one connection at this moment, with every switch that refuses.
 func (s *SAML) provider(c connection.Connection, callback string) (*saml.ServiceProvider, *Metadata, error) {
-	m, err := s.metadata(c)
+	p, err := s.parties(c)
 	if err != nil {
 		return nil, nil, err
 	}
+	m := p.provider
 	acs, err := url.Parse(callback)
 	if err != nil {
 		return nil, nil, err
@@ -111,8 +134,10 @@ func (s *SAML) provider(c connection.Connection, callback string) (*saml.Service
 		return nil, nil, err
 	}
 	now := s.now()
+	idp := *m.entity
+	idp.ValidUntil = c.Assertion.ValidUntil
 	sp := &saml.ServiceProvider{EntityID: entity.String(), MetadataURL: *entity, AcsURL: *acs,
-		IDPMetadata: m.entity, Clock: dsig.NewFakeClockAt(now), AuthnNameIDFormat: saml.UnspecifiedNameIDFormat,
+		IDPMetadata: &idp, Clock: dsig.NewFakeClockAt(now), AuthnNameIDFormat: saml.UnspecifiedNameIDFormat,
 		SendUnspecifiedNameIDFormat: true, RejectSHA1Signatures: true, RequireSignedResponseForCBC: true,
 		RejectUnknownConditions: true, IgnoreCertificateExpiry: true, RejectExpiredIDPMetadata: true,
 		LimitRelayStateLength: true, AssertionConsumerServiceBindings: []string{saml.HTTPPostBinding}}
@@ -129,16 +154,8 @@ func (s *SAML) provider(c connection.Connection, callback string) (*saml.Service
 			AuthnContextClassRefs: c.Trust.ACR,
 		}
 	}
-	for i, k := range c.Secrets.Keys {
-		key, cert, err := readKey(k)
-		if err != nil {
-			return nil, nil, err
-		}
-		if i == 0 {
-			sp.Key, sp.Certificate = key, cert
-			continue
-		}
-		sp.DecryptionKeys = append(sp.DecryptionKeys, key)
+	if len(p.keys) > 0 {
+		sp.Key, sp.Certificate, sp.DecryptionKeys = p.keys[0], p.cert, p.keys[1:]
 	}
 	if c.Assertion.SignRequests || m.WantsSigned {
 		sp.SignatureMethod = dsig.RSASHA256SignatureMethod
@@ -171,7 +188,12 @@ func (s *SAML) OwnMetadata(c connection.Connection, callback string) ([]byte, er
 	if err != nil {
 		return nil, err
 	}
-	return writeMetadata(sp)
+	logout, err := url.Parse(s.LogoutAddress(c))
+	if err != nil {
+		return nil, err
+	}
+	sp.SloURL, sp.LogoutBindings = *logout, []string{saml.HTTPRedirectBinding, saml.HTTPPostBinding}
+	return writeMetadata(sp, c.Secrets.Keys)
 }
 
 // SharedMetadata is what it says to all providers alike. It has no keys: each connection has its own, in its own
@@ -187,17 +209,32 @@ func (s *SAML) SharedMetadata(callback string) ([]byte, error) {
 	}
 	return writeMetadata(&saml.ServiceProvider{EntityID: entity.String(), MetadataURL: *entity, AcsURL: *acs,
 		AuthnNameIDFormat:                saml.UnspecifiedNameIDFormat,
-		AssertionConsumerServiceBindings: []string{saml.HTTPPostBinding}})
+		AssertionConsumerServiceBindings: []string{saml.HTTPPostBinding}}, nil)
 }
 
-func writeMetadata(sp *saml.ServiceProvider) ([]byte, error) {
+// writeMetadata publishes each of the keys: the first signs, or will, and each decrypts.
+func writeMetadata(sp *saml.ServiceProvider, keys []connection.OwnKey) ([]byte, error) {
 	sp.MetadataOmitValidUntil = true
 	entity := sp.Metadata()
-	for i := range entity.SPSSODescriptors {
-		signed := sp.SignatureMethod != ""
-		want := true
-		entity.SPSSODescriptors[i].AuthnRequestsSigned, entity.SPSSODescriptors[i].WantAssertionsSigned = &signed, &want
-		entity.SPSSODescriptors[i].SingleLogoutServices = nil
+	d := &entity.SPSSODescriptors[0]
+	signed, want := sp.SignatureMethod != "", true
+	d.AuthnRequestsSigned, d.WantAssertionsSigned = &signed, &want
+	var encryption saml.KeyDescriptor // as the library lists what may encrypt
+	for _, k := range d.KeyDescriptors {
+		if k.Use == "encryption" {
+			encryption = k
+		}
+	}
+	d.KeyDescriptors = nil
+	for _, k := range keys {
+		_, cert, err := readKey(k)
+		if err != nil {
+			return nil, err
+		}
+		info := saml.KeyInfo{X509Data: saml.X509Data{X509Certificates: []saml.X509Certificate{
+			{Data: base64.StdEncoding.EncodeToString(cert.Raw)}}}}
+		encryption.KeyInfo = info
+		d.KeyDescriptors = append(d.KeyDescriptors, saml.KeyDescriptor{Use: "signing", KeyInfo: info}, encryption)
 	}
 	body, err := xml.MarshalIndent(entity, "", "  ")
 	if err != nil {
@@ -224,8 +261,8 @@ type Sent struct {
 	Form *Form
 }
 
-// Form is what a browser posts.
-type Form struct{ Action, Request, RelayState string }
+// Form is what a browser posts: a request, or a response.
+type Form struct{ Action, Request, Response, RelayState string }
 
 // Begin asks the provider to sign somebody in. RelayState is a random value: nothing is read from the one that comes
 // back.
@@ -258,7 +295,7 @@ func (s *SAML) Begin(c connection.Connection, r Round) (Sent, error) {
 		doc := etree.NewDocument()
 		doc.SetRoot(req.Element())
 		raw, err := doc.WriteToBytes()
-		return Sent{Form: &Form{to, base64.StdEncoding.EncodeToString(raw), relay}}, err
+		return Sent{Form: &Form{Action: to, Request: base64.StdEncoding.EncodeToString(raw), RelayState: relay}}, err
 	}
 	u, err := req.Redirect(relay, sp)
 	if err != nil {
@@ -319,12 +356,20 @@ func (s *SAML) Finish(c connection.Connection, round Round, res Response,
 		return Answer{Checks: r.checks}, r.err()
 	}
 	r.want("signature", true, nil, "")
+	if res.Encrypted { // after the library: before it, the answer would help to decrypt what is somebody else's
+		err := checkDecrypted(res.raw, sp)
+		r.want("gate", err == nil, err, "The provider's assertion has a form in which it could be read in two ways.")
+	}
 	fresh, err := mark(assertion.ID, s.now().Add(assertionKept))
 	if err != nil {
 		return Answer{}, err
 	}
 	r.want("replay", fresh, "used before", "An assertion is good once. Begin again.")
 	a := s.person(c, r, assertion)
+	if round.Fresh {
+		r.want("auth_time", !a.AuthTime.IsZero() && s.now().Sub(a.AuthTime) <= stale, a.AuthTime, "The provider was "+
+			"asked for a new proof (ForceAuthn) and must tell when it was given (AuthnInstant).")
+	}
 	a.Checks = r.checks
 	return a, r.err()
 }
@@ -370,6 +415,8 @@ func (s *SAML) person(c connection.Connection, r *report, assertion *saml.Assert
 		a.Subject = name.Value
 		r.want("subject", isName(a.Subject), a.Subject, "The NameID must say who signed in, in at most 255 bytes.")
 	}
+	r.want("characters", told.printable(), "a control character", "Nothing that the provider tells may have "+
+		"control characters.")
 	describeAssertion(&a.Person, told, c.Mapping)
 	if a.Email == "" && name != nil && name.Format == string(saml.EmailAddressNameIDFormat) {
 		a.Email = strings.TrimSpace(name.Value)

@@ -28,6 +28,7 @@ type (
 	Factor       string
 	Mail         string
 	Connection   string
+	SetupLink    string
 
 	APIKey           string
 	AccessToken      string
@@ -55,6 +56,7 @@ func (Family) Prefix() string       { return "fam_" }
 func (Factor) Prefix() string       { return "fac_" }
 func (Mail) Prefix() string         { return "mail_" }
 func (Connection) Prefix() string   { return "con_" }
+func (SetupLink) Prefix() string    { return "sul_" }
 
 func (APIKey) Prefix() string           { return "key_" }
 func (AccessToken) Prefix() string      { return "act_" }

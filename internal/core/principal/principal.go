@@ -20,6 +20,7 @@ const (
 	SystemToken      Kind = "system_token"
 	ApplicationToken Kind = "application_token"
 	Client           Kind = "client"
+	SetupLink        Kind = "setup_link"
 	System           Kind = "system"
 )
 

@@ -77,7 +77,7 @@ type Upkeep struct {
 
 // Warning is something that ends soon or has ended, or metadata that cannot be read.
 type Warning struct {
-	What string    `json:"what" enum:"certificate,client_secret,metadata" doc:"What it is about: the provider's last certificate or the client secret, which end, or its metadata, which cannot be read"`
+	What string    `json:"what" enum:"certificate,own_certificate,client_secret,metadata" doc:"What it is about: the provider's last certificate, this server's own, or the client secret, which end, or the provider's metadata, which cannot be read"`
 	At   time.Time `json:"at" doc:"When it ends; metadata: since when it cannot be read"`
 	Days int       `json:"days" doc:"How many days are left at most: 60, 30 or 7; metadata: 7"`
 }
@@ -103,6 +103,7 @@ type OpenID struct {
 	HostedDomains  []string   `json:"hostedDomains,omitempty" maxItems:"50" nullable:"false" doc:"google: the Workspace domains whose people may come in"`
 	ClientID       string     `json:"clientId" minLength:"1" maxLength:"300" doc:"What the provider calls this server"`
 	Authentication string     `json:"tokenEndpointAuthMethod,omitempty" enum:"client_secret_basic,client_secret_post,private_key_jwt" doc:"How this server proves itself to the provider; client_secret_basic if left out"`
+	KeyID          string     `json:"keyId,omitempty" maxLength:"200" doc:"private_key_jwt: what the provider calls the key (kid); its thumbprint (RFC 7638) if left out"`
 	Scopes         []string   `json:"scopes,omitempty" maxItems:"30" nullable:"false" doc:"What is asked for; openid, profile and email if left out"`
 	Algorithms     []string   `json:"signingAlgorithms,omitempty" maxItems:"10" nullable:"false" doc:"How its ID tokens may be signed; RS256 if left out"`
 	MSAL           *MSAL      `json:"msal,omitempty" doc:"azure-ad: front ends that sign in by themselves and post an access token to /api/users/login/msal"`
@@ -148,7 +149,7 @@ type Directory struct {
 // Assertion is a provider that speaks SAML 2.0.
 type Assertion struct {
 	MetadataURL    string `json:"metadataUrl,omitempty" maxLength:"1000" doc:"Where the provider's metadata is read, again and again; https"`
-	Metadata       string `json:"metadata,omitempty" maxLength:"300000" doc:"The provider's metadata as XML, where it has no address"`
+	Metadata       string `json:"metadata,omitempty" maxLength:"300000" doc:"The provider's metadata as XML, where it has no address. What is not used of it is left out in answers"`
 	SignRequests   bool   `json:"signRequests,omitempty" doc:"Sign what is asked of the provider"`
 	StartURL       string `json:"startUrl,omitempty" maxLength:"1000" doc:"Where an answer leads that nobody here asked for (a sign-in that began at the provider): the application's own address that begins a sign-in. Empty: such answers are refused. They never sign anybody in by themselves"`
 	NameIDFormat   string `json:"nameIdFormat,omitempty" maxLength:"200" doc:"Which form of NameID is asked for; unspecified if left out"`
@@ -159,6 +160,7 @@ type Assertion struct {
 	EntityID     string        `json:"entityId,omitempty" readOnly:"true" maxLength:"1024" doc:"What the provider calls itself"`
 	SignInURL    string        `json:"signInUrl,omitempty" readOnly:"true" doc:"Where people are sent"`
 	Certificates []Certificate `json:"certificates,omitempty" readOnly:"true" nullable:"false" doc:"Its keys: each may sign"`
+	ValidUntil   time.Time     `json:"validUntil,omitzero" readOnly:"true" doc:"Until when the provider says that its metadata is good"`
 }
 
 // Certificate is a key of a SAML provider. Its date is told, and not held against it.
@@ -227,6 +229,7 @@ const (
 	maxConnections = 10_000 // of an organization
 	maxDomains     = 10_000
 	maxPathPart    = 300
+	maxSHA1Days    = 90 // for a provider to be changed
 )
 
 // Places are where the providers with an address of their own are.
@@ -264,8 +267,9 @@ func (w *faults) add(field, format string, args ...any) {
 	*w = append(*w, fault.Field{Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
-// check validates a connection and fills in what was left out. allowed tells whether an address may be asked.
-func (c *Connection) check(places Places, allowed func(address string) error) error {
+// check validates a connection and fills in what was left out, at a moment. allowed tells whether an address may be
+// asked.
+func (c *Connection) check(places Places, now time.Time, allowed func(address string) error) error {
 	var w faults
 	c.Name = strings.TrimSpace(c.Name)
 	if n := utf8.RuneCountInString(c.Name); n < 1 || n > maxName || !isText(c.Name) {
@@ -286,7 +290,7 @@ func (c *Connection) check(places Places, allowed func(address string) error) er
 	case c.Kind != SAML && c.OpenID == nil:
 		w.add("openId", "is required")
 	case c.Kind == SAML:
-		c.Assertion.check(&w, allowed)
+		c.Assertion.check(&w, now, allowed)
 	default:
 		c.OpenID.check(&w, c.Kind, places, allowed)
 		c.Secrets.check(&w, c.OpenID.Authentication)
@@ -392,6 +396,9 @@ func (o *OpenID) check(w *faults, kind Kind, places Places, allowed func(string)
 	if !slices.Contains([]string{SecretBasic, SecretPost, PrivateKeyJWT}, o.Authentication) {
 		w.add("openId.tokenEndpointAuthMethod", "must be %s, %s or %s", SecretBasic, SecretPost, PrivateKeyJWT)
 	}
+	if len(o.KeyID) > 200 || !isText(o.KeyID) {
+		w.add("openId.keyId", "must have at most 200 characters and no control characters")
+	}
 	if o.SecretExpires != "" {
 		if _, err := time.Parse(time.DateOnly, o.SecretExpires); err != nil {
 			w.add("openId.clientSecretExpires", "must be a day such as 2027-01-31")
@@ -452,7 +459,7 @@ func (s Secrets) check(w *faults, authentication string) {
 	}
 }
 
-func (a *Assertion) check(w *faults, allowed func(string) error) {
+func (a *Assertion) check(w *faults, now time.Time, allowed func(string) error) {
 	if a.Metadata == "" || a.EntityID == "" {
 		w.add("saml.metadata", "or metadataUrl is required")
 	}
@@ -470,8 +477,9 @@ func (a *Assertion) check(w *faults, allowed func(string) error) {
 		w.add("saml.nameIdFormat", "must have at most 200 characters and no control characters")
 	}
 	if a.AllowSHA1Until != "" {
-		if _, err := time.Parse(time.DateOnly, a.AllowSHA1Until); err != nil {
-			w.add("saml.allowSha1Until", "must be a day such as 2027-01-31")
+		until, err := time.Parse(time.DateOnly, a.AllowSHA1Until)
+		if err != nil || until.After(now.AddDate(0, 0, maxSHA1Days)) {
+			w.add("saml.allowSha1Until", "must be a day such as 2027-01-31, at most %d days from now", maxSHA1Days)
 		}
 	}
 }

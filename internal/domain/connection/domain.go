@@ -167,6 +167,12 @@ func (s *Service) Enforced(ctx context.Context, org id.Organization, email strin
 
 // AddDomain notes that an organization wants to prove a domain to be its own. It needs sso:create:all.
 func (s *Service) AddDomain(ctx context.Context, p principal.Principal, name string) (Domain, error) {
+	return s.addDomain(ctx, p, name, func(*sqldb.Tx) error { return nil })
+}
+
+// addDomain notes a domain, with something else in the same transaction.
+func (s *Service) addDomain(ctx context.Context, p principal.Principal, name string,
+	within func(tx *sqldb.Tx) error) (Domain, error) {
 	if err := checkPerson(p); err != nil {
 		return Domain{}, err
 	}
@@ -194,6 +200,9 @@ func (s *Service) AddDomain(ctx context.Context, p principal.Principal, name str
 		}
 		if err != nil {
 			return fmt.Errorf("domain: insert: %w", err)
+		}
+		if err := within(tx); err != nil {
+			return err
 		}
 		return s.recordDomain(ctx, tx, p, d, "domain.added", nil)
 	})

@@ -327,6 +327,12 @@ func encodeGroups(groups []string) string {
 	return encode(groups)
 }
 
+// WhoIs gives the user that a subject is at a connection; NotFound: nobody.
+func (s *Service) WhoIs(ctx context.Context, org id.Organization, c id.Connection, subject string) (id.User, error) {
+	i, err := identityOf(connectiondb.New(s.DB.Tenant(org)).GetIdentity(ctx, org, c, subject))
+	return i.User, err
+}
+
 // OfUser lists who a user is at the organization's connections. It needs users:read:all.
 func (s *Service) OfUser(ctx context.Context, org id.Organization, u id.User) ([]Identity, error) {
 	rows, err := connectiondb.New(s.DB.Tenant(org)).IdentitiesOfUser(ctx, org, u)

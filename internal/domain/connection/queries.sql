@@ -35,9 +35,23 @@ WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 -- name: PlatformDue :many
 SELECT * FROM connections WHERE state = 'active' AND checked_at < @before ORDER BY checked_at, organization_id, id LIMIT CAST(@row_limit AS BIGINT);
 
--- name: Kept :exec
+-- name: DeleteDraft :execrows
+DELETE FROM connections WHERE organization_id = $1 AND id = $2 AND state = 'draft';
+
+-- name: PlatformWarned :many
+-- Connections that need attention.
+SELECT * FROM connections WHERE warned AND state = 'active' ORDER BY organization_id, id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: PlatformCountWarned :one
+SELECT count(*) FROM connections WHERE warned AND state = 'active';
+
+-- name: Kept :execrows
 -- What the server found; it is no change of the connection.
-UPDATE connections SET upkeep = @upkeep, checked_at = @now WHERE organization_id = @organization_id AND id = @id;
+UPDATE connections SET upkeep = @upkeep, settings = @settings, checked_at = @checked_at, warned = @warned
+WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
+
+-- name: Postponed :exec
+UPDATE connections SET checked_at = @checked_at WHERE organization_id = @organization_id AND id = @id;
 
 -- name: Delete :execrows
 DELETE FROM connections WHERE organization_id = $1 AND id = $2;
@@ -70,6 +84,10 @@ WHERE organization_id = @organization_id AND name = @name AND updated_at = @was;
 -- name: DeleteDomain :execrows
 DELETE FROM domains WHERE organization_id = $1 AND name = $2;
 
+-- name: DeletePending :exec
+-- What a set-up link named before it named another.
+DELETE FROM domains WHERE organization_id = $1 AND name = $2 AND created_by = $3 AND state = 'pending';
+
 -- name: PlatformDomainsDue :many
 SELECT * FROM domains WHERE state = 'verified' AND checked_at < @before ORDER BY checked_at, organization_id, name LIMIT CAST(@row_limit AS BIGINT);
 
@@ -92,3 +110,24 @@ WHERE organization_id = @organization_id AND connection_id = @connection_id AND 
 
 -- name: DeleteIdentity :execrows
 DELETE FROM identities WHERE organization_id = $1 AND connection_id = $2 AND user_id = $3;
+
+-- name: InsertLink :exec
+INSERT INTO setup_links (organization_id, id, intent, connection_id, domain_name, note, created_by, created_home, created_at, expires_at)
+VALUES (@organization_id, @id, @intent, @connection_id, @domain_name, @note, @created_by, @created_home, @created_at, @expires_at);
+
+-- name: GetLink :one
+SELECT * FROM setup_links WHERE organization_id = $1 AND id = $2;
+
+-- name: ListLinks :many
+SELECT * FROM setup_links WHERE organization_id = @organization_id AND id > @after ORDER BY id LIMIT CAST(@row_limit AS BIGINT);
+
+-- name: LinkMade :execrows
+-- What a link made; it makes one at a time.
+UPDATE setup_links SET connection_id = @connection_id, domain_name = @domain_name
+WHERE organization_id = @organization_id AND id = @id AND connection_id = @was_connection AND domain_name = @was_domain AND revoked_at = 0;
+
+-- name: RevokeLink :execrows
+UPDATE setup_links SET revoked_at = @now WHERE organization_id = @organization_id AND id = @id AND revoked_at = 0;
+
+-- name: PlatformPurgeLinks :execrows
+DELETE FROM setup_links WHERE (organization_id, id) IN (SELECT l.organization_id, l.id FROM setup_links l WHERE l.expires_at < @before ORDER BY l.expires_at LIMIT CAST(@row_limit AS BIGINT));

@@ -17,6 +17,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/audit"
 	"github.com/itsm-automation/gatehouse/internal/domain/connection/connectiondb"
+	"github.com/itsm-automation/gatehouse/internal/domain/onetime"
 	"github.com/itsm-automation/gatehouse/internal/domain/organization"
 	"github.com/itsm-automation/gatehouse/internal/domain/role"
 	"github.com/itsm-automation/gatehouse/internal/domain/user"
@@ -41,6 +42,7 @@ type Deps struct {
 	Generate      func(name string) (OwnKey, error)
 	Resolver      Resolver
 	Mails         *mail.Outbox
+	OneTime       *onetime.Service
 }
 
 // Service owns connections, domains and identities.
@@ -55,7 +57,7 @@ type Service struct {
 // New makes the service.
 func New(d Deps) *Service {
 	return &Service{Deps: d,
-		facts:    cache.New[Connection](d.Caches, "connection", 20_000),
+		facts:    cache.New[Connection](d.Caches, "connection", 5000), // some 10 KiB each
 		homes:    cache.New[id.Organization](d.Caches, "connection_home", 20_000),
 		domains:  cache.New[Domain](d.Caches, "domain", 20_000),
 		enforced: cache.New[[]string](d.Caches, "enforced_domains", 20_000)}
@@ -243,7 +245,7 @@ func (s *Service) List(ctx context.Context, p principal.Principal, after id.Conn
 // ceilingOf is the role that bounds what an author's connection lets in: their own, or in somebody else's organization
 // and for the server itself that of its administrators.
 func ceilingOf(p principal.Principal, org organization.Organization) string {
-	if p.Kind == principal.User && !p.Abroad() {
+	if p.Role != "" && !p.Abroad() { // of a set-up link: its maker's
 		return p.Role
 	}
 	if org.Platform {
@@ -252,9 +254,10 @@ func ceilingOf(p principal.Principal, org organization.Organization) string {
 	return permission.RoleAdmin
 }
 
-// checkPerson refuses machines: who comes in through a connection outlives the credential that made it.
+// checkPerson refuses machines: who comes in through a connection outlives the credential that made it. A set-up link
+// is a person's, for a while.
 func checkPerson(p principal.Principal) error {
-	if p.Kind != principal.User && !p.IsSystem() {
+	if p.Kind != principal.User && p.Kind != principal.SetupLink && !p.IsSystem() {
 		return fault.Forbiddenf("A machine credential changes no connection: who comes in through it would outlive " +
 			"it.")
 	}
@@ -340,6 +343,12 @@ func (s *Service) CheckLeading(ctx context.Context, p principal.Principal) error
 
 // Create makes a draft. It needs sso:create:all.
 func (s *Service) Create(ctx context.Context, p principal.Principal, c Connection) (Connection, error) {
+	return s.create(ctx, p, c, func(*sqldb.Tx, Connection) error { return nil })
+}
+
+// create makes a draft, with something else in the same transaction.
+func (s *Service) create(ctx context.Context, p principal.Principal, c Connection,
+	within func(tx *sqldb.Tx, made Connection) error) (Connection, error) {
 	p, err := s.author(ctx, p)
 	if err != nil {
 		return Connection{}, err
@@ -350,7 +359,7 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, c Connectio
 	}
 	c.ID, c.Organization, c.State, c.CreatedBy = id.New[id.Connection](), p.Organization, Draft, p.ID
 	c.Ceiling = ceilingOf(p, org)
-	if err := c.check(s.Places, s.Allowed); err != nil {
+	if err := c.check(s.Places, s.Now(), s.Allowed); err != nil {
 		return Connection{}, err
 	}
 	if err := s.checkRoles(ctx, p, c); err != nil {
@@ -380,6 +389,9 @@ func (s *Service) Create(ctx context.Context, p principal.Principal, c Connectio
 			CreatedBy: c.CreatedBy, CreatedAt: sqldb.MillisOf(now)})
 		if err != nil {
 			return fmt.Errorf("insert connection: %w", err)
+		}
+		if err := within(tx, c); err != nil {
+			return err
 		}
 		return s.changed(ctx, tx, p, c, "connection.created", map[string]string{"kind": string(c.Kind),
 			"name": c.Name, "issuer": c.issuer()})
@@ -442,7 +454,7 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Connec
 	if kept {
 		after.Secrets.ClientSecret = before.Secrets.ClientSecret
 	}
-	if err := after.check(s.Places, s.Allowed); err != nil {
+	if err := after.check(s.Places, s.Now(), s.Allowed); err != nil {
 		return Connection{}, err
 	}
 	if after.State == Draft && before.State != Draft {

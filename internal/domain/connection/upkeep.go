@@ -16,8 +16,12 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/platform/sqldb"
 )
 
-// upkeepEvery is how often each active connection is looked after.
-const upkeepEvery = 24 * time.Hour
+// upkeepEvery is how often each active connection is looked after, and upkeepSoon how soon again where something was
+// wrong or ends.
+const (
+	upkeepEvery = 24 * time.Hour
+	upkeepSoon  = time.Hour
+)
 
 // warnBefore are the days before an end at which it is warned of.
 var warnBefore = []int{60, 30, 7}
@@ -27,12 +31,12 @@ var warnBefore = []int{60, 30, 7}
 type Refresh func(ctx context.Context, c Connection) (fresh *Assertion, held string, err error)
 
 // LookAfter reads metadata again, and warns of what ends soon, for connections that were not looked after for a day, at
-// most limit of them. It tells how many of those have a warning.
-func (s *Service) LookAfter(ctx context.Context, limit int, refresh Refresh) (warned int, err error) {
+// most limit of them.
+func (s *Service) LookAfter(ctx context.Context, limit int, refresh Refresh) error {
 	rows, err := connectiondb.New(s.DB.Platform("connections to look after")).
 		PlatformDue(ctx, sqldb.MillisOf(s.Now().Add(-upkeepEvery)), int64(limit))
 	if err != nil {
-		return 0, fmt.Errorf("connections due: %w", err)
+		return fmt.Errorf("connections due: %w", err)
 	}
 	var failed error
 	for _, r := range rows {
@@ -40,11 +44,53 @@ func (s *Service) LookAfter(ctx context.Context, limit int, refresh Refresh) (wa
 		if err == nil {
 			err = s.lookAfter(ctx, &c, refresh)
 		}
-		if failed = errors.Join(failed, err); err == nil && len(c.Upkeep.Warnings) > 0 {
-			warned++
+		if err != nil { // others first
+			failed = errors.Join(failed, err, s.DB.Tx(ctx, r.OrganizationID, func(tx *sqldb.Tx) error {
+				return connectiondb.New(tx).Postponed(ctx, checkedAt(s.Now(), upkeepSoon), r.OrganizationID, r.ID)
+			}))
 		}
 	}
-	return warned, failed
+	return failed
+}
+
+// Warned gives the connections that need attention, at most limit, and how many there are.
+func (s *Service) Warned(ctx context.Context, limit int) ([]Connection, int, error) {
+	q := connectiondb.New(s.DB.Platform("connections that need attention"))
+	n, err := q.PlatformCountWarned(ctx)
+	if err != nil {
+		return nil, 0, fmt.Errorf("connections to warn of: %w", err)
+	}
+	rows, err := q.PlatformWarned(ctx, int64(limit))
+	if err != nil {
+		return nil, 0, fmt.Errorf("connections to warn of: %w", err)
+	}
+	out := make([]Connection, len(rows))
+	for i, r := range rows {
+		if out[i], err = s.one(r, nil); err != nil {
+			return nil, 0, err
+		}
+	}
+	return out, int(n), nil
+}
+
+// checkedAt is what is written down as the last look, so that the next one is due in a while.
+func checkedAt(now time.Time, next time.Duration) sqldb.Millis {
+	return sqldb.MillisOf(now.Add(next - upkeepEvery))
+}
+
+// next is in how long a connection is looked after again: before its provider's metadata runs out.
+func (c Connection) next(now time.Time) time.Duration {
+	next := upkeepEvery
+	if c.Assertion == nil || c.Assertion.MetadataURL == "" {
+		return next
+	}
+	if until := c.Assertion.ValidUntil; !until.IsZero() {
+		next = min(next, until.Sub(now)/2)
+	}
+	if !c.Upkeep.FailingSince.IsZero() {
+		next = 0
+	}
+	return max(next, upkeepSoon)
 }
 
 func (s *Service) lookAfter(ctx context.Context, c *Connection, refresh Refresh) error {
@@ -62,7 +108,9 @@ func (s *Service) lookAfter(ctx context.Context, c *Connection, refresh Refresh)
 			c.Upkeep.Held, c.Upkeep.MetadataReadAt, c.Upkeep.FailingSince = held, now, time.Time{}
 		default:
 			c.Upkeep.Held, c.Upkeep.MetadataReadAt, c.Upkeep.FailingSince = "", now, time.Time{}
-			if fresh.Metadata != c.Assertion.Metadata {
+			if fresh.Metadata == c.Assertion.Metadata { // a later end is no change
+				c.Assertion.ValidUntil = fresh.ValidUntil
+			} else {
 				read := encode(c.Assertion)
 				changed, err := s.Update(ctx, p, c.ID, func(c *Connection) error {
 					if c.Assertion == nil || encode(c.Assertion) != read {
@@ -77,15 +125,21 @@ func (s *Service) lookAfter(ctx context.Context, c *Connection, refresh Refresh)
 				if err != nil {
 					return err
 				}
-				c.Assertion = changed.Assertion
+				c.Assertion, c.UpdatedAt = changed.Assertion, changed.UpdatedAt
 			}
 		}
 	}
 	c.Upkeep.Warnings = warningsOf(*c, now)
 	return s.DB.Tx(ctx, c.Organization, func(tx *sqldb.Tx) error {
-		err := connectiondb.New(tx).Kept(ctx, encode(c.Upkeep), sqldb.MillisOf(now), c.Organization, c.ID)
+		n, err := connectiondb.New(tx).Kept(ctx, connectiondb.KeptParams{Upkeep: encode(c.Upkeep),
+			Settings: encode(c.Settings), CheckedAt: checkedAt(now, c.next(now)),
+			Warned: len(c.Upkeep.Warnings) > 0 || c.Upkeep.Held != "", OrganizationID: c.Organization,
+			ID: c.ID, Was: sqldb.MillisOf(c.UpdatedAt)})
 		if err != nil {
 			return fmt.Errorf("connection upkeep: %w", err)
+		}
+		if n == 0 {
+			return nil // an administrator was quicker
 		}
 		tx.Announce(s.facts.Message(key(c.Organization, c.ID)))
 		if c.Upkeep.Held != before.Held && c.Upkeep.Held != "" {
@@ -140,6 +194,10 @@ func warningsOf(c Connection, now time.Time) (out []Warning) {
 		}
 		add("certificate", last)
 	}
+	if len(c.Secrets.Keys) > 0 {
+		_, until := c.Secrets.Keys[0].Fingerprint()
+		add("own_certificate", until)
+	}
 	if since := c.Upkeep.FailingSince; !since.IsZero() && now.Sub(since) >= unreadFor {
 		out = append(out, Warning{What: "metadata", At: since.UTC(), Days: warnBefore[len(warnBefore)-1]})
 	}
@@ -160,9 +218,10 @@ func (s *Service) tell(ctx context.Context, tx *sqldb.Tx, p principal.Principal,
 	details := map[string]string{"why": why}
 	if w != nil {
 		facts["what"], facts["when"] = map[string]string{
-			"certificate":   "The provider's certificate runs out",
-			"client_secret": "The client secret runs out",
-			"metadata":      "The provider's metadata cannot be read",
+			"certificate":     "The provider's certificate runs out",
+			"own_certificate": "This server's certificate toward the provider runs out",
+			"client_secret":   "The client secret runs out",
+			"metadata":        "The provider's metadata cannot be read",
 		}[w.What], org.Settings.When(w.At)
 		details = map[string]string{"what": w.What, "at": w.At.Format(time.RFC3339), "days": strconv.Itoa(w.Days)}
 	}
@@ -180,11 +239,6 @@ func (s *Service) tell(ctx context.Context, tx *sqldb.Tx, p principal.Principal,
 	if to == "" {
 		return nil
 	}
-	return s.Mails.Queue(
-		ctx,
-		tx,
-		c.Organization,
-		mail.Message{Kind: mail.ConnectionWarning, Subject: string(c.ID), To: to,
-			Organization: org.Name, Facts: facts},
-	)
+	return s.Mails.Queue(ctx, tx, c.Organization, mail.Message{Kind: mail.ConnectionWarning, Subject: string(c.ID),
+		To: to, Organization: org.Name, Facts: facts})
 }

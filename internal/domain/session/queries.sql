@@ -55,3 +55,9 @@ RETURNING id;
 UPDATE sessions SET state = 'ended', end_reason = @reason, ended_at = @now
 WHERE organization_id = @organization_id AND connection_id = @connection_id AND state = 'active' AND user_id = @user_id
   AND (CAST(@upstream_session AS TEXT) = '' OR upstream_session = @upstream_session) RETURNING id;
+
+-- name: EndNamed :many
+-- Whosever they are that a provider calls by a name.
+UPDATE sessions SET state = 'ended', end_reason = @reason, ended_at = @now
+WHERE organization_id = @organization_id AND connection_id <> '' AND connection_id = @connection_id AND upstream_session = @upstream_session
+  AND state = 'active' RETURNING id;

@@ -59,6 +59,7 @@ func Register(to *v1.API, d Deps) {
 	a.registerCredentials()
 	a.registerClients()
 	a.registerConnections()
+	a.registerSetupLinks()
 	a.registerAudit()
 	a.registerTickets()
 	a.registerReports()

@@ -9,6 +9,7 @@ import (
 	"github.com/itsm-automation/gatehouse/internal/core/id"
 	"github.com/itsm-automation/gatehouse/internal/core/secret"
 	"github.com/itsm-automation/gatehouse/internal/domain/connection"
+	"github.com/itsm-automation/gatehouse/internal/edge/web"
 	v1 "github.com/itsm-automation/gatehouse/internal/edge/web/v1"
 )
 
@@ -29,11 +30,21 @@ type ConnectionBody struct {
 	CallbackURL  string                  `json:"callbackUrl" doc:"What the provider must know as redirect address (saml: assertion consumer service)"`
 	OwnEntityID  string                  `json:"serviceProviderEntityId,omitempty" doc:"saml: what this server calls itself to the provider"`
 	MetadataURL  string                  `json:"serviceProviderMetadataUrl,omitempty" doc:"saml: this server's metadata for the connection, with its keys"`
+	LogoutURL    string                  `json:"logoutUrl" doc:"Where the provider says that sessions have ended: OpenID Connect Back-Channel Logout, or (saml) SingleLogoutService"`
+	OwnKeys      []OwnKeyBody            `json:"serviceProviderKeys,omitempty" doc:"saml: the keys of this server. Each decrypts; the first signs"`
 	Upkeep       connection.Upkeep       `json:"upkeep" doc:"What the server found when it last looked after the connection"`
 	HasSecret    bool                    `json:"hasClientSecret"`
 	CreatedAt    time.Time               `json:"createdAt"`
 	CreatedBy    string                  `json:"createdBy"`
 	UpdatedAt    time.Time               `json:"updatedAt"`
+}
+
+// OwnKeyBody is a key of this server toward a SAML provider.
+type OwnKeyBody struct {
+	Fingerprint string    `json:"fingerprint" doc:"SHA-256 of its certificate"`
+	NotAfter    time.Time `json:"notAfter"`
+	Signs       bool      `json:"signs"`
+	CreatedAt   time.Time `json:"createdAt"`
 }
 
 func (a *routes) showConnection(c connection.Connection) ConnectionBody {
@@ -45,6 +56,13 @@ func (a *routes) showConnection(c connection.Connection) ConnectionBody {
 	if c.Kind == connection.SAML {
 		b.OwnEntityID = a.SSO.SAML.EntityID(c)
 		b.MetadataURL = a.PublicURL.String() + "/v1/auth/sso/connections/" + string(c.ID) + "/metadata"
+		b.LogoutURL = a.SSO.SAML.LogoutAddress(c)
+	} else {
+		b.LogoutURL = a.PublicURL.String() + "/v1/auth/sso/connections/" + string(c.ID) + "/backchannel-logout"
+	}
+	for i, k := range c.Secrets.Keys {
+		fingerprint, until := k.Fingerprint()
+		b.OwnKeys = append(b.OwnKeys, OwnKeyBody{fingerprint, until, i == 0, k.CreatedAt})
 	}
 	return b
 }
@@ -52,14 +70,21 @@ func (a *routes) showConnection(c connection.Connection) ConnectionBody {
 func (a *routes) registerConnections() {
 	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/connections", "sso:read"),
 		v1.Op("List connections to identity providers"), a.listConnections)
-	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPost, "/v1/connections", "sso:create")),
+	v1.Register(a.API, described(v1.StepUp(v1.People(http.MethodPost, "/v1/connections", "sso:create"))),
 		v1.Created("Make a connection, as a draft"), a.createConnection)
 	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/connections/{id}", "sso:read"), v1.Op("Get a connection"),
 		a.getConnection)
-	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPatch, "/v1/connections/{id}", "sso:update")),
+	v1.Register(a.API, described(v1.StepUp(v1.People(http.MethodPatch, "/v1/connections/{id}", "sso:update"))),
 		v1.Op("Change a connection, or switch it on or off", http.StatusConflict), a.updateConnection)
 	v1.Register(a.API, v1.StepUp(v1.People(http.MethodDelete, "/v1/connections/{id}", "sso:delete")),
 		v1.Deleted("Delete a connection, with everybody's identity in it"), a.deleteConnection)
+	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPost, "/v1/connections/{id}/keys", "sso:update")),
+		v1.Created("Make another key of this server toward a SAML provider"), a.addKey)
+	v1.Register(a.API,
+		v1.StepUp(v1.People(http.MethodPost, "/v1/connections/{id}/keys/{fingerprint}/use", "sso:update")),
+		v1.Op("Sign with a key from now on", http.StatusConflict), a.useKey)
+	v1.Register(a.API, v1.StepUp(v1.People(http.MethodDelete, "/v1/connections/{id}/keys/{fingerprint}", "sso:update")),
+		v1.Deleted("Remove a key that does not sign", http.StatusConflict), a.dropKey)
 	v1.Register(a.API, v1.StepUp(v1.People(http.MethodPost, "/v1/connections/{id}/test", "sso:update")),
 		v1.Created("Prepare a test sign-in, which creates nothing"), a.testConnection)
 	v1.Register(a.API, v1.Managed(http.MethodGet, "/v1/connections/{id}/tests/{handle}", "sso:read"),
@@ -85,6 +110,12 @@ func (a *routes) registerConnections() {
 		v1.Deleted("Let a domain go"), a.deleteDomain)
 }
 
+// described lets a body bring the metadata of a provider.
+func described(r web.Route) web.Route {
+	r.MaxBody = 512 << 10
+	return r
+}
+
 func (a *routes) listConnections(ctx context.Context, c v1.Call, in *pageInput) (*v1.ListOutput[ConnectionBody],
 	error) {
 	after, err := a.Position(in.Page, c, "connections")
@@ -101,21 +132,33 @@ func (a *routes) listConnections(ctx context.Context, c v1.Call, in *pageInput) 
 
 type pageInput struct{ v1.Page }
 
-// ConnectionFields are what is decided about a connection. Each part that is given replaces the former one.
+// ProviderFields are what is said about the provider. Each part that is given replaces the former one.
+type ProviderFields struct {
+	OpenID       *connection.OpenID    `json:"openId,omitempty" doc:"For the kinds azure-ad, google and oidc"`
+	SAML         *connection.Assertion `json:"saml,omitempty" doc:"For the kind saml"`
+	Mapping      *connection.Mapping   `json:"mapping,omitempty"`
+	OwnAddress   *bool                 `json:"ownAddress,omitempty" doc:"Let the provider answer at an address of this connection alone"`
+	ClientSecret *string               `json:"clientSecret,omitempty" maxLength:"2000" doc:"What the provider gave this server; never shown again"`
+	Account      *string               `json:"serviceAccount,omitempty" maxLength:"10000" doc:"google: the JSON file of the service account that reads groups; never shown again"`
+	PrivateKey   *string               `json:"privateKey,omitempty" maxLength:"10000" doc:"private_key_jwt: PKCS #8 in PEM; never shown again"`
+}
+
+// ConnectionFields are what is decided about a connection, likewise.
 type ConnectionFields struct {
-	OpenID       *connection.OpenID       `json:"openId,omitempty" doc:"For the kinds azure-ad, google and oidc"`
-	SAML         *connection.Assertion    `json:"saml,omitempty" doc:"For the kind saml"`
-	Mapping      *connection.Mapping      `json:"mapping,omitempty"`
+	ProviderFields
 	Roles        *connection.Roles        `json:"roles,omitempty" doc:"None that gives what you do not hold"`
 	Provisioning *connection.Provisioning `json:"provisioning,omitempty"`
 	Trust        *connection.Trust        `json:"trust,omitempty"`
-	OwnAddress   *bool                    `json:"ownAddress,omitempty" doc:"Let the provider answer at an address of this connection alone"`
-	ClientSecret *string                  `json:"clientSecret,omitempty" maxLength:"2000" doc:"What the provider gave this server; never shown again"`
-	Account      *string                  `json:"serviceAccount,omitempty" maxLength:"10000" doc:"google: the JSON file of the service account that reads groups; never shown again"`
-	PrivateKey   *string                  `json:"privateKey,omitempty" maxLength:"10000" doc:"private_key_jwt: PKCS #8 in PEM; never shown again"`
 }
 
 func (f ConnectionFields) apply(c *connection.Connection) {
+	f.ProviderFields.apply(c)
+	v1.Set(&c.Roles, f.Roles)
+	v1.Set(&c.Provisioning, f.Provisioning)
+	v1.Set(&c.Trust, f.Trust)
+}
+
+func (f ProviderFields) apply(c *connection.Connection) {
 	if f.OpenID != nil {
 		c.OpenID = f.OpenID
 	}
@@ -123,9 +166,6 @@ func (f ConnectionFields) apply(c *connection.Connection) {
 		c.Assertion = f.SAML
 	}
 	v1.Set(&c.Mapping, f.Mapping)
-	v1.Set(&c.Roles, f.Roles)
-	v1.Set(&c.Provisioning, f.Provisioning)
-	v1.Set(&c.Trust, f.Trust)
 	v1.Set(&c.OwnAddress, f.OwnAddress)
 	if f.ClientSecret != nil {
 		c.Secrets.ClientSecret = secret.New(*f.ClientSecret)
@@ -218,6 +258,45 @@ func (a *routes) deleteConnection(ctx context.Context, c v1.Call, in *v1.IDInput
 	return nil, a.Connections.Delete(ctx, c.Principal, i)
 }
 
+func (a *routes) addKey(ctx context.Context, c v1.Call, in *v1.IDInput) (*v1.CreatedOutput[ConnectionBody], error) {
+	i, err := v1.PathID[id.Connection](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := a.Connections.AddKey(ctx, c.Principal, i)
+	if err != nil {
+		return nil, err
+	}
+	return v1.CreatedAt("/v1/connections/"+in.ID, a.showConnection(changed)), nil
+}
+
+// KeyInput names a key of a connection.
+type KeyInput struct {
+	v1.IDInput
+	Fingerprint string `path:"fingerprint" maxLength:"64"`
+}
+
+func (a *routes) useKey(ctx context.Context, c v1.Call, in *KeyInput) (*v1.Output[ConnectionBody], error) {
+	i, err := v1.PathID[id.Connection](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := a.Connections.UseKey(ctx, c.Principal, i, in.Fingerprint)
+	if err != nil {
+		return nil, err
+	}
+	return v1.Out(a.showConnection(changed)), nil
+}
+
+func (a *routes) dropKey(ctx context.Context, c v1.Call, in *KeyInput) (*v1.Nothing, error) {
+	i, err := v1.PathID[id.Connection](in.ID)
+	if err != nil {
+		return nil, err
+	}
+	_, err = a.Connections.DropKey(ctx, c.Principal, i, in.Fingerprint)
+	return nil, err
+}
+
 // PreparedTest is a test sign-in that a browser may begin.
 type PreparedTest struct {
 	Handle    string    `json:"handle" doc:"For GET /v1/connections/{id}/tests/{handle}"`
@@ -231,12 +310,18 @@ func (a *routes) testConnection(ctx context.Context, c v1.Call, in *v1.IDInput) 
 	if err != nil {
 		return nil, err
 	}
+	return a.prepareTest(ctx, c, i, "/v1/connections/"+in.ID+"/tests/")
+}
+
+// prepareTest prepares a test whose result is read below a path.
+func (a *routes) prepareTest(ctx context.Context, c v1.Call, i id.Connection,
+	below string) (*v1.CreatedOutput[PreparedTest], error) {
 	handle, until, err := a.SSO.PrepareTest(ctx, c.Principal, i)
 	if err != nil {
 		return nil, err
 	}
-	return v1.CreatedAt("/v1/connections/"+in.ID+"/tests/"+handle.Reveal(), PreparedTest{handle.Reveal(),
-		a.PublicURL.String() + "/v1/auth/sso/connections/" + in.ID + "/test?handle=" + handle.Reveal(), until}), nil
+	return v1.CreatedAt(below+handle.Reveal(), PreparedTest{handle.Reveal(),
+		a.PublicURL.String() + "/v1/auth/sso/connections/" + string(i) + "/test?handle=" + handle.Reveal(), until}), nil
 }
 
 // TestInput names a test of a connection.

@@ -82,7 +82,8 @@ func writePlaces(b *strings.Builder, routes []web.Route) {
 	}
 	b.WriteString("| kind | " + strings.Join(names, " | ") + " |\n| --- |" + strings.Repeat(" --- |",
 		len(names)) + "\n")
-	for _, k := range append(slices.Clone(authn.Tokens), authn.ItemPathRefresh, authn.Password, authn.WaitingSignIn) {
+	for _, k := range append(slices.Clone(authn.Tokens), authn.ItemPathRefresh, authn.Password, authn.WaitingSignIn,
+		authn.SetupLink) {
 		b.WriteString("| " + strings.ReplaceAll(string(k), "_", " ") + " |")
 		for _, name := range names {
 			cell := ""
@@ -229,6 +230,7 @@ func things(t *testing.T, s *servertest.Server, email string) map[string]string 
 	ids["secrets"] = made("/v1/clients/"+ids["clients"]+"/secrets", map[string]any{"name": "another"})
 	ids["connections"] = made("/v1/connections", map[string]any{"kind": "oidc", "name": "thing", "clientSecret": "x",
 		"openId": map[string]any{"issuer": "https://idp.example.com", "clientId": "thing"}})
+	ids["setup-links"] = made("/v1/setup-links", map[string]any{"intent": "sso"})
 	ids["domains"] = s.Do(t, "POST", "/v1/domains", map[string]any{"name": "thing-" + domain[1:]}, as).Want(t, 201).
 		String("name")
 	s.Do(t, "PUT", "/v1/teams/"+ids["teams"]+"/members/"+ids["users"], nil, as).Want(t, 204)
@@ -278,7 +280,7 @@ func TestATK59_ForeignIDs(t *testing.T) {
 			theirs := s.As(t, servertest.Foreigner)
 			for _, path := range []string{"/v1/users", "/v1/teams", "/v1/roles", "/v1/invitations", "/v1/tickets",
 				"/v1/api-keys", "/v1/access-tokens", "/v1/system-tokens", "/v1/application-tokens", "/v1/clients",
-				"/v1/connections", "/v1/domains"} {
+				"/v1/connections", "/v1/domains", "/v1/setup-links"} {
 				all = append(all, string(s.Do(t, "GET", path, nil, theirs).Want(t, 200).Body))
 			}
 			return strings.Join(all, "\n")
@@ -287,15 +289,17 @@ func TestATK59_ForeignIDs(t *testing.T) {
 		walked := 0
 		for _, r := range s.Kit.Routes() {
 			if !parameter.MatchString(r.Pattern) || !strings.HasPrefix(r.Pattern, "/v1/") ||
-				strings.HasPrefix(r.Pattern, "/v1/organizations") || strings.HasPrefix(r.Pattern, "/v1/auth/sso/") {
-				continue // those of the dialects: test/doors; those that browsers walk through: test/sso
+				strings.HasPrefix(r.Pattern, "/v1/organizations") || strings.HasPrefix(r.Pattern, "/v1/auth/sso/") ||
+				strings.HasPrefix(r.Pattern, "/v1/connection-setup") {
+				// those of the dialects: test/doors; those that browsers and set-up links walk through: test/sso
+				continue
 			}
 			walked++
 			for name, ids := range map[string]map[string]string{"foreign": foreign, "nobody's": nobody,
 				"malformed": {"users": "usr_1", "teams": "x", "roles": "role_", "invitations": "inv_0",
 					"tickets": "tkt_1", "sessions": "ses_1", "api-keys": "key_1", "access-tokens": "act_",
 					"system-tokens": "sat_1", "application-tokens": "app_1", "clients": "cli_1", "secrets": "sec_1",
-					"factors": "fac_1", "connections": "con_1", "domains": "x"}} {
+					"factors": "fac_1", "connections": "con_1", "domains": "x", "setup-links": "sul_1"}} {
 				var body any
 				if b := bodies[r.Method+" "+r.Pattern]; b != nil {
 					body = b
@@ -545,11 +549,16 @@ func TestG6_ParametersOnce(t *testing.T) {
 			}
 		}
 		s.Do(t, "GET", "/openapi.json", nil).Want(t, 200).Into(t, &document)
-		as, asked := s.As(t, servertest.Operator), 0
+		operator, asked := s.As(t, servertest.Operator), 0
+		link := servertest.Bearer(s.Do(t, "POST", "/v1/setup-links", map[string]any{"intent": "sso"},
+			operator).Want(t, 201).String("token"))
 		inPath := regexp.MustCompile(`\{[^}]+\}`)
 		for path, operations := range document.Paths {
 			for method, o := range operations {
-				path, method := inPath.ReplaceAllString(path, "x"), strings.ToUpper(method)
+				path, method, as := inPath.ReplaceAllString(path, "x"), strings.ToUpper(method), operator
+				if strings.HasPrefix(path, "/v1/connection-setup") {
+					as = link
+				}
 				for _, p := range o.Parameters {
 					if p.In != "query" {
 						continue

@@ -21,7 +21,7 @@ func (a *routes) registerCompany() {
 			http.StatusForbidden, http.StatusTooManyRequests)), a.redeem)
 	v1.Register(a.API, v1.Public(http.MethodGet, "/v1/auth/sso/discover",
 		"asked before anybody is known; it tells about domains, not about people"),
-		v1.Op("Where the people of an address's domain sign in"), a.discover)
+		v1.Op("Where the people of an address's domain sign in", http.StatusTooManyRequests), a.discover)
 	v1.Register(a.API, v1.StepUp(v1.Self(http.MethodPost, "/v1/auth/sso/{provider}/link", "the caller's own identity")),
 		v1.Op("Link the caller's identity at a provider to their account", http.StatusConflict), a.link)
 }
@@ -96,7 +96,7 @@ type discoverInput struct {
 // Realm tells where to sign in.
 type Realm struct {
 	Company      bool   `json:"company" doc:"Whether the domain's people sign in at their company's own provider"`
-	Required     bool   `json:"required,omitzero" doc:"They do so alone: passwords do not work for them"`
+	Required     bool   `json:"required,omitzero" doc:"They do so alone: passwords do not work for them, also while their company's sign-in is switched off"`
 	Provider     string `json:"provider,omitempty" enum:"azure-ad,google,oidc,saml"`
 	Organization string `json:"organization,omitempty" doc:"The slug, for the beginning of the sign-in"`
 	ConnectionID string `json:"connectionId,omitempty" doc:"For the beginning of the sign-in, as connection"`
@@ -106,7 +106,7 @@ func (a *routes) discover(ctx context.Context, c v1.Call, in *discoverInput) (*v
 	if in.Email == "" {
 		return nil, fault.Invalidf("email", "is required")
 	}
-	realm, err := a.SSO.Discover(ctx, in.Email)
+	realm, err := a.SSO.Discover(ctx, in.Email, c.Info.Source)
 	if err != nil {
 		return nil, err
 	}

@@ -74,19 +74,20 @@ func Register(to *v1.API, d Deps) {
 	add(http.MethodGet, "/v1/auth/sso/{provider}", "signing in is how a credential is got",
 		"Begin a company sign-in", beginsWith, s.begin)
 	add(http.MethodGet, "/v1/auth/sso/{provider}/callback", state, "Where a provider sends the browser back to", nil,
-		s.callback)
+		s.answered(s.callback))
 	add(http.MethodGet, "/v1/auth/sso/connections/{id}/callback", state,
-		"Where the provider of one connection sends the browser back to", nil, s.callback)
+		"Where the provider of one connection sends the browser back to", nil, s.answered(s.callback))
 	form := func(pattern string) {
 		route := web.Route{Method: http.MethodPost, Pattern: pattern, Public: state, WriteError: writeError,
 			MaxBody: maxForm, BodyTypes: []string{"application/x-www-form-urlencoded"}}
-		to.Kit.HandleFunc(route, s.assertion)
+		to.Kit.HandleFunc(route, s.answered(s.assertion))
 		to.Describe(route, huma.Operation{Summary: "Where a SAML provider has the browser post its response",
 			Description: "For browsers, not for programs.", Responses: map[string]*huma.Response{"303": {
 				Description: "Back to the application"}}})
 	}
 	form("/v1/auth/sso/{provider}/callback")
 	form("/v1/auth/sso/connections/{id}/callback")
+	s.registerLogout(to)
 	const public = "service provider metadata is public"
 	add(http.MethodGet, "/v1/auth/sso/saml/metadata", public, "This server's SAML metadata, for all connections",
 		[]parameter{}, s.metadata)
@@ -189,6 +190,17 @@ func browser(r *http.Request) secret.Secret {
 		return secret.Secret{}
 	}
 	return secret.New(value)
+}
+
+// answered bounds how many answers a network brings.
+func (s *routes) answered(h func(w http.ResponseWriter, r *http.Request) error) func(http.ResponseWriter,
+	*http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := s.SSO.Answered(r.Context(), web.InfoOf(r.Context()).Source); err != nil {
+			return err
+		}
+		return h(w, r)
+	}
 }
 
 // callback takes the browser back from the provider and leads it on to the application.

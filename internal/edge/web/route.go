@@ -49,6 +49,8 @@ var (
 	OnlySessions = []authn.Kind{authn.SessionToken}
 	// Enrolling adds a factor: in a session, or before the first, since one is demanded.
 	Enrolling = []authn.Kind{authn.SessionToken, authn.WaitingSignIn}
+	// SettingUp is for who holds a set-up link.
+	SettingUp = []authn.Kind{authn.SetupLink}
 	// SessionsAndKeys reach the whole management API as far as their permissions go.
 	SessionsAndKeys = authn.Management
 	// Everyone reaches the service desk.

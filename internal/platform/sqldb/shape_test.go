@@ -105,6 +105,7 @@ var readsMore = map[string]string{
 	"audit.CountByDay":                     "a report groups the events of one act in its days",
 	"mfa.CountMethods":                     "groups the few factors of one user",
 	"user.PlatformByEmail":                 "sorts the two or three users of one address",
+	"connection.PlatformWarned":            "those that need attention, by an index that holds no others",
 	"user.RolesInTeam":                     "reads a whole team when somebody joins it",
 }
 
@@ -375,6 +376,7 @@ func fillTables(t *testing.T, db *sql.DB, postgres bool) {
 		{"connections", map[string]string{"kind": one("oidc", "saml", "google"),
 			"state": one("active", "draft", "off")}},
 		{"domains", map[string]string{"state": one("pending", "verified", "lapsed"), "connection_id": ten("id")}},
+		{"setup_links", map[string]string{"intent": `'sso'`}},
 		{"identities", map[string]string{"connection_id": `'id' || (1 + i % 10)`, "user_id": `'id' || i`}},
 		{"factors", map[string]string{"user_id": `'id' || (1 + i % 500)`, "method": `'webauthn'`,
 			"state": `'active'`}},

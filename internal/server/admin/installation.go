@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/itsm-automation/gatehouse/internal/core/fault"
@@ -52,8 +53,34 @@ func (d *doctor) installation() {
 		d.say("credentials", Good, "", "of %d that work none is over a year old or unused for 90 days; %d never expire",
 			a.Active, a.NeverExpire)
 	}
+	d.connections(s)
 	d.audit(s)
 	d.feed(s)
+}
+
+// connections names those to identity providers that need attention.
+func (d *doctor) connections(s *server.Server) {
+	const named = 3
+	list, n, err := s.Connections.Warned(d.ctx, named)
+	if err != nil {
+		d.say("company sign-in", Bad, "", "%v", err)
+		return
+	}
+	if n == 0 {
+		d.say("company sign-in", Good, "", "no company sign-in needs attention")
+		return
+	}
+	var what []string
+	for _, c := range list {
+		for _, w := range c.Upkeep.Warnings {
+			what = append(what, fmt.Sprintf("%s (%s): %s, %s", c.Name, c.ID, w.What, w.At.Format(time.DateOnly)))
+		}
+		if c.Upkeep.Held != "" {
+			what = append(what, fmt.Sprintf("%s (%s): metadata held back, %s", c.Name, c.ID, c.Upkeep.Held))
+		}
+	}
+	d.say("company sign-in", Warn, "Renew what runs out at the provider and here; the organization's administrators "+
+		"were told by mail.", "%d company sign-ins need attention: %s", n, strings.Join(what, "; "))
 }
 
 // manyEvents in the audit log, which nobody said for how long to keep, are worth a word.

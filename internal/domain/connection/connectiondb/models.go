@@ -25,6 +25,7 @@ type Connection struct {
 	EndedAt        sqldb.Millis
 	Upkeep         string
 	CheckedAt      sqldb.Millis
+	Warned         bool
 }
 
 type Domain struct {
@@ -51,4 +52,18 @@ type Identity struct {
 	GroupsAt       sqldb.Millis
 	CreatedAt      sqldb.Millis
 	LastUsedAt     sqldb.Millis
+}
+
+type SetupLink struct {
+	OrganizationID id.Organization
+	ID             id.SetupLink
+	Intent         string
+	ConnectionID   id.Connection
+	DomainName     string
+	Note           string
+	CreatedBy      string
+	CreatedHome    id.Organization
+	CreatedAt      sqldb.Millis
+	ExpiresAt      sqldb.Millis
+	RevokedAt      sqldb.Millis
 }

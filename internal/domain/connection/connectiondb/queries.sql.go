@@ -82,6 +82,18 @@ func (q *Queries) DeleteDomain(ctx context.Context, organizationID id.Organizati
 	return result.RowsAffected(), nil
 }
 
+const deleteDraft = `-- name: DeleteDraft :execrows
+DELETE FROM connections WHERE organization_id = $1 AND id = $2 AND state = 'draft'
+`
+
+func (q *Queries) DeleteDraft(ctx context.Context, organizationID id.Organization, iD id.Connection) (int64, error) {
+	result, err := q.db.Exec(ctx, deleteDraft, organizationID, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const deleteIdentity = `-- name: DeleteIdentity :execrows
 DELETE FROM identities WHERE organization_id = $1 AND connection_id = $2 AND user_id = $3
 `
@@ -92,6 +104,16 @@ func (q *Queries) DeleteIdentity(ctx context.Context, organizationID id.Organiza
 		return 0, err
 	}
 	return result.RowsAffected(), nil
+}
+
+const deletePending = `-- name: DeletePending :exec
+DELETE FROM domains WHERE organization_id = $1 AND name = $2 AND created_by = $3 AND state = 'pending'
+`
+
+// What a set-up link named before it named another.
+func (q *Queries) DeletePending(ctx context.Context, organizationID id.Organization, name string, createdBy string) error {
+	_, err := q.db.Exec(ctx, deletePending, organizationID, name, createdBy)
+	return err
 }
 
 const enforcedDomains = `-- name: EnforcedDomains :many
@@ -119,7 +141,7 @@ func (q *Queries) EnforcedDomains(ctx context.Context, organizationID id.Organiz
 }
 
 const get = `-- name: Get :one
-SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at, upkeep, checked_at FROM connections WHERE organization_id = $1 AND id = $2
+SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at, upkeep, checked_at, warned FROM connections WHERE organization_id = $1 AND id = $2
 `
 
 func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id.Connection) (Connection, error) {
@@ -141,6 +163,7 @@ func (q *Queries) Get(ctx context.Context, organizationID id.Organization, iD id
 		&i.EndedAt,
 		&i.Upkeep,
 		&i.CheckedAt,
+		&i.Warned,
 	)
 	return i, err
 }
@@ -185,6 +208,29 @@ func (q *Queries) GetIdentity(ctx context.Context, organizationID id.Organizatio
 		&i.GroupsAt,
 		&i.CreatedAt,
 		&i.LastUsedAt,
+	)
+	return i, err
+}
+
+const getLink = `-- name: GetLink :one
+SELECT organization_id, id, intent, connection_id, domain_name, note, created_by, created_home, created_at, expires_at, revoked_at FROM setup_links WHERE organization_id = $1 AND id = $2
+`
+
+func (q *Queries) GetLink(ctx context.Context, organizationID id.Organization, iD id.SetupLink) (SetupLink, error) {
+	row := q.db.QueryRow(ctx, getLink, organizationID, iD)
+	var i SetupLink
+	err := row.Scan(
+		&i.OrganizationID,
+		&i.ID,
+		&i.Intent,
+		&i.ConnectionID,
+		&i.DomainName,
+		&i.Note,
+		&i.CreatedBy,
+		&i.CreatedHome,
+		&i.CreatedAt,
+		&i.ExpiresAt,
+		&i.RevokedAt,
 	)
 	return i, err
 }
@@ -308,19 +354,70 @@ func (q *Queries) InsertIdentity(ctx context.Context, arg InsertIdentityParams) 
 	return err
 }
 
-const kept = `-- name: Kept :exec
-UPDATE connections SET upkeep = $1, checked_at = $2 WHERE organization_id = $3 AND id = $4
+const insertLink = `-- name: InsertLink :exec
+INSERT INTO setup_links (organization_id, id, intent, connection_id, domain_name, note, created_by, created_home, created_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 `
 
-// What the server found; it is no change of the connection.
-func (q *Queries) Kept(ctx context.Context, upkeep string, now sqldb.Millis, organizationID id.Organization, iD id.Connection) error {
-	_, err := q.db.Exec(ctx, kept,
-		upkeep,
-		now,
-		organizationID,
-		iD,
+type InsertLinkParams struct {
+	OrganizationID id.Organization
+	ID             id.SetupLink
+	Intent         string
+	ConnectionID   id.Connection
+	DomainName     string
+	Note           string
+	CreatedBy      string
+	CreatedHome    id.Organization
+	CreatedAt      sqldb.Millis
+	ExpiresAt      sqldb.Millis
+}
+
+func (q *Queries) InsertLink(ctx context.Context, arg InsertLinkParams) error {
+	_, err := q.db.Exec(ctx, insertLink,
+		arg.OrganizationID,
+		arg.ID,
+		arg.Intent,
+		arg.ConnectionID,
+		arg.DomainName,
+		arg.Note,
+		arg.CreatedBy,
+		arg.CreatedHome,
+		arg.CreatedAt,
+		arg.ExpiresAt,
 	)
 	return err
+}
+
+const kept = `-- name: Kept :execrows
+UPDATE connections SET upkeep = $1, settings = $2, checked_at = $3, warned = $4
+WHERE organization_id = $5 AND id = $6 AND updated_at = $7
+`
+
+type KeptParams struct {
+	Upkeep         string
+	Settings       string
+	CheckedAt      sqldb.Millis
+	Warned         bool
+	OrganizationID id.Organization
+	ID             id.Connection
+	Was            sqldb.Millis
+}
+
+// What the server found; it is no change of the connection.
+func (q *Queries) Kept(ctx context.Context, arg KeptParams) (int64, error) {
+	result, err := q.db.Exec(ctx, kept,
+		arg.Upkeep,
+		arg.Settings,
+		arg.CheckedAt,
+		arg.Warned,
+		arg.OrganizationID,
+		arg.ID,
+		arg.Was,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const leaveDomains = `-- name: LeaveDomains :many
@@ -348,8 +445,38 @@ func (q *Queries) LeaveDomains(ctx context.Context, organizationID id.Organizati
 	return items, nil
 }
 
+const linkMade = `-- name: LinkMade :execrows
+UPDATE setup_links SET connection_id = $1, domain_name = $2
+WHERE organization_id = $3 AND id = $4 AND connection_id = $5 AND domain_name = $6 AND revoked_at = 0
+`
+
+type LinkMadeParams struct {
+	ConnectionID   id.Connection
+	DomainName     string
+	OrganizationID id.Organization
+	ID             id.SetupLink
+	WasConnection  id.Connection
+	WasDomain      string
+}
+
+// What a link made; it makes one at a time.
+func (q *Queries) LinkMade(ctx context.Context, arg LinkMadeParams) (int64, error) {
+	result, err := q.db.Exec(ctx, linkMade,
+		arg.ConnectionID,
+		arg.DomainName,
+		arg.OrganizationID,
+		arg.ID,
+		arg.WasConnection,
+		arg.WasDomain,
+	)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
+}
+
 const list = `-- name: List :many
-SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at, upkeep, checked_at FROM connections WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT CAST($3 AS BIGINT)
+SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at, upkeep, checked_at, warned FROM connections WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT CAST($3 AS BIGINT)
 `
 
 func (q *Queries) List(ctx context.Context, organizationID id.Organization, after id.Connection, rowLimit int64) ([]Connection, error) {
@@ -377,6 +504,7 @@ func (q *Queries) List(ctx context.Context, organizationID id.Organization, afte
 			&i.EndedAt,
 			&i.Upkeep,
 			&i.CheckedAt,
+			&i.Warned,
 		); err != nil {
 			return nil, err
 		}
@@ -414,6 +542,42 @@ func (q *Queries) ListDomains(ctx context.Context, organizationID id.Organizatio
 			&i.CreatedBy,
 			&i.CreatedAt,
 			&i.UpdatedAt,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const listLinks = `-- name: ListLinks :many
+SELECT organization_id, id, intent, connection_id, domain_name, note, created_by, created_home, created_at, expires_at, revoked_at FROM setup_links WHERE organization_id = $1 AND id > $2 ORDER BY id LIMIT CAST($3 AS BIGINT)
+`
+
+func (q *Queries) ListLinks(ctx context.Context, organizationID id.Organization, after id.SetupLink, rowLimit int64) ([]SetupLink, error) {
+	rows, err := q.db.Query(ctx, listLinks, organizationID, after, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []SetupLink{}
+	for rows.Next() {
+		var i SetupLink
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Intent,
+			&i.ConnectionID,
+			&i.DomainName,
+			&i.Note,
+			&i.CreatedBy,
+			&i.CreatedHome,
+			&i.CreatedAt,
+			&i.ExpiresAt,
+			&i.RevokedAt,
 		); err != nil {
 			return nil, err
 		}
@@ -482,6 +646,17 @@ func (q *Queries) PlatformByRedirect(ctx context.Context, uri string, kind strin
 	return items, nil
 }
 
+const platformCountWarned = `-- name: PlatformCountWarned :one
+SELECT count(*) FROM connections WHERE warned AND state = 'active'
+`
+
+func (q *Queries) PlatformCountWarned(ctx context.Context) (int64, error) {
+	row := q.db.QueryRow(ctx, platformCountWarned)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
+}
+
 const platformDomainsDue = `-- name: PlatformDomainsDue :many
 SELECT organization_id, name, state, challenge, connection_id, enforced, verified_at, checked_at, missing_since, created_by, created_at, updated_at FROM domains WHERE state = 'verified' AND checked_at < $1 ORDER BY checked_at, organization_id, name LIMIT CAST($2 AS BIGINT)
 `
@@ -520,7 +695,7 @@ func (q *Queries) PlatformDomainsDue(ctx context.Context, before sqldb.Millis, r
 }
 
 const platformDue = `-- name: PlatformDue :many
-SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at, upkeep, checked_at FROM connections WHERE state = 'active' AND checked_at < $1 ORDER BY checked_at, organization_id, id LIMIT CAST($2 AS BIGINT)
+SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at, upkeep, checked_at, warned FROM connections WHERE state = 'active' AND checked_at < $1 ORDER BY checked_at, organization_id, id LIMIT CAST($2 AS BIGINT)
 `
 
 func (q *Queries) PlatformDue(ctx context.Context, before sqldb.Millis, rowLimit int64) ([]Connection, error) {
@@ -548,6 +723,7 @@ func (q *Queries) PlatformDue(ctx context.Context, before sqldb.Millis, rowLimit
 			&i.EndedAt,
 			&i.Upkeep,
 			&i.CheckedAt,
+			&i.Warned,
 		); err != nil {
 			return nil, err
 		}
@@ -568,6 +744,18 @@ func (q *Queries) PlatformOrganization(ctx context.Context, argID id.Connection)
 	var organization_id id.Organization
 	err := row.Scan(&organization_id)
 	return organization_id, err
+}
+
+const platformPurgeLinks = `-- name: PlatformPurgeLinks :execrows
+DELETE FROM setup_links WHERE (organization_id, id) IN (SELECT l.organization_id, l.id FROM setup_links l WHERE l.expires_at < $1 ORDER BY l.expires_at LIMIT CAST($2 AS BIGINT))
+`
+
+func (q *Queries) PlatformPurgeLinks(ctx context.Context, before sqldb.Millis, rowLimit int64) (int64, error) {
+	result, err := q.db.Exec(ctx, platformPurgeLinks, before, rowLimit)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const platformVerifiedDomain = `-- name: PlatformVerifiedDomain :one
@@ -592,6 +780,69 @@ func (q *Queries) PlatformVerifiedDomain(ctx context.Context, name string) (Doma
 		&i.UpdatedAt,
 	)
 	return i, err
+}
+
+const platformWarned = `-- name: PlatformWarned :many
+SELECT organization_id, id, kind, name, state, issuer, settings, secrets, ceiling, created_by, created_at, updated_at, ended_at, upkeep, checked_at, warned FROM connections WHERE warned AND state = 'active' ORDER BY organization_id, id LIMIT CAST($1 AS BIGINT)
+`
+
+// Connections that need attention.
+func (q *Queries) PlatformWarned(ctx context.Context, rowLimit int64) ([]Connection, error) {
+	rows, err := q.db.Query(ctx, platformWarned, rowLimit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []Connection{}
+	for rows.Next() {
+		var i Connection
+		if err := rows.Scan(
+			&i.OrganizationID,
+			&i.ID,
+			&i.Kind,
+			&i.Name,
+			&i.State,
+			&i.Issuer,
+			&i.Settings,
+			&i.Secrets,
+			&i.Ceiling,
+			&i.CreatedBy,
+			&i.CreatedAt,
+			&i.UpdatedAt,
+			&i.EndedAt,
+			&i.Upkeep,
+			&i.CheckedAt,
+			&i.Warned,
+		); err != nil {
+			return nil, err
+		}
+		items = append(items, i)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
+const postponed = `-- name: Postponed :exec
+UPDATE connections SET checked_at = $1 WHERE organization_id = $2 AND id = $3
+`
+
+func (q *Queries) Postponed(ctx context.Context, checkedAt sqldb.Millis, organizationID id.Organization, iD id.Connection) error {
+	_, err := q.db.Exec(ctx, postponed, checkedAt, organizationID, iD)
+	return err
+}
+
+const revokeLink = `-- name: RevokeLink :execrows
+UPDATE setup_links SET revoked_at = $1 WHERE organization_id = $2 AND id = $3 AND revoked_at = 0
+`
+
+func (q *Queries) RevokeLink(ctx context.Context, now sqldb.Millis, organizationID id.Organization, iD id.SetupLink) (int64, error) {
+	result, err := q.db.Exec(ctx, revokeLink, now, organizationID, iD)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected(), nil
 }
 
 const update = `-- name: Update :execrows

@@ -68,6 +68,47 @@ func (q *Queries) EndByUser(ctx context.Context, arg EndByUserParams) ([]id.Sess
 	return items, nil
 }
 
+const endNamed = `-- name: EndNamed :many
+UPDATE sessions SET state = 'ended', end_reason = $1, ended_at = $2
+WHERE organization_id = $3 AND connection_id <> '' AND connection_id = $4 AND upstream_session = $5
+  AND state = 'active' RETURNING id
+`
+
+type EndNamedParams struct {
+	Reason          string
+	Now             sqldb.Millis
+	OrganizationID  id.Organization
+	ConnectionID    id.Connection
+	UpstreamSession string
+}
+
+// Whosever they are that a provider calls by a name.
+func (q *Queries) EndNamed(ctx context.Context, arg EndNamedParams) ([]id.Session, error) {
+	rows, err := q.db.Query(ctx, endNamed,
+		arg.Reason,
+		arg.Now,
+		arg.OrganizationID,
+		arg.ConnectionID,
+		arg.UpstreamSession,
+	)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	items := []id.Session{}
+	for rows.Next() {
+		var id id.Session
+		if err := rows.Scan(&id); err != nil {
+			return nil, err
+		}
+		items = append(items, id)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	return items, nil
+}
+
 const endOfConnection = `-- name: EndOfConnection :many
 UPDATE sessions SET state = 'ended', end_reason = $1, ended_at = $2
 WHERE organization_id = $3 AND connection_id = $4 AND state = 'active' AND user_id = $5
