@@ -16,6 +16,7 @@ import (
 	"runtime/debug"
 	"strings"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/crypto/argon2"
 
@@ -64,6 +65,7 @@ func child(role, database string) error {
 			secret.New(os.Getenv(benchRedis))
 	}
 	cfg.ItemPath.DefaultOrganization = demo.Tenant
+	cfg.TrustedProxies, cfg.Outbound.AllowedNetworks = []string{"127.0.0.1"}, []string{"127.0.0.0/8"}
 	debug.SetGCPercent(200) // as cmd/gatehouse does
 	s, err := server.New(context.Background(), cfg,
 		server.Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
@@ -84,6 +86,9 @@ func child(role, database string) error {
 	}
 	emails, err := manyPeople(s, seeds)
 	if err != nil {
+		return err
+	}
+	if err := connect(s, seeds); err != nil {
 		return err
 	}
 	s.Start()
@@ -307,6 +312,24 @@ func limits(database string) (http.Handler, error) {
 			password.Default.MemoryKiB, password.Default.Parallelism, 32)
 		<-slots
 		write(w, nil, me)
+	})
+	signed, err := jwt.Sign(private, jwt.TypeAccess, payload)
+	if err != nil {
+		return nil, err
+	}
+	mux.HandleFunc("POST /company", func(w http.ResponseWriter, r *http.Request) {
+		err := db.commit(r.Context())
+		if _, e := jwt.VerifyProvider(signed, []string{"RS256"}, func(string) ([]jose.JSONWebKey, error) {
+			return []jose.JSONWebKey{{Key: &key.PublicKey}}, nil
+		}); e != nil {
+			err = e
+		}
+		for range 2 {
+			if _, e := jwt.Sign(private, jwt.TypeAccess, payload); e != nil {
+				err = e
+			}
+		}
+		write(w, err, me)
 	})
 	mux.HandleFunc("POST /rotate", func(w http.ResponseWriter, r *http.Request) {
 		err := db.commit(r.Context())

@@ -140,7 +140,12 @@ type benchCase struct {
 }
 
 func benchEngine(name, database string) error {
-	server, err := spawn("server", database)
+	company, err := startProvider()
+	if err != nil {
+		return err
+	}
+	server, err := spawn("server", database, benchIssuer+"="+company.URL,
+		benchMetadata+"="+company.saml.MetadataXML("signing", company.pair))
 	if err != nil {
 		return err
 	}
@@ -156,7 +161,7 @@ func benchEngine(name, database string) error {
 	defer limit.stop()
 	time.Sleep(500 * time.Millisecond) // keys are prepared in the background
 	fmt.Printf("%s: idle memory of the server %d MB\n", name, residentMB(server.cmd.Process.Pid))
-	for _, c := range cases(server, limit) {
+	for _, c := range append(cases(server, limit), companyCases(company, server, limit)...) {
 		if *only != "" && *only != c.name {
 			continue
 		}
