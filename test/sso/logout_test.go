@@ -130,6 +130,18 @@ func TestSSO39_Backchannel(t *testing.T) {
 			t.Error("by sub alone")
 		}
 		h.redeem(p.Get("code"), nil).Want(t, 401)
+		// by the name of the session alone: what was proven before is over, a later proof of the same name is not
+		h.person("agent", servertest.Agent, object{"sid": "six"})
+		p = h.start("connection", c)
+		h.logoutToken(c, token(func(told object) { told["sid"] = "six"; delete(told, "sub") })).Want(t, 200)
+		h.redeem(p.Get("code"), nil).Want(t, 401)
+		time.Sleep(2 * time.Millisecond)
+		p = h.start("connection", c)
+		h.redeem(p.Get("code"), nil).Want(t, 200)
+		refused := h.Do(t, "GET", "/v1/audit-events?act=identity.logout_refused", nil, h.admin).Want(t, 200)
+		if strings.Contains(string(refused.Body), `"signature"`) || !strings.Contains(string(refused.Body), "replay") {
+			t.Errorf("what anybody can send is not worth a row: %s", refused.Body)
+		}
 		events := h.Do(t, "GET", "/v1/audit-events?act=identity.logged_out", nil, h.admin).Want(t, 200)
 		if strings.Count(string(events.Body), `"evt_`) < 4 {
 			t.Errorf("%s", events.Body)
@@ -265,6 +277,29 @@ func TestSSO39_SAML(t *testing.T) {
 		}
 		if h.live(two) || h.live(three) {
 			t.Error("all of the person's sessions")
+		}
+		// where people are known by an attribute, NameID and SessionIndex together name a session
+		h.Do(t, "PATCH", "/v1/connections/"+c, object{"mapping": object{"email": []string{"mail"},
+			"subject": []string{"uid"}}}, h.admin).Want(t, 200)
+		idp.Answer(func(p *idptest.Parts) {
+			p.NameID, p.SessionIndex = "changes-1", "1"
+			p.Attributes = strings.Replace(mailAttribute(servertest.Manager), `"mail"`, `"uid"`, 1) +
+				mailAttribute(servertest.Manager)
+		})
+		four := h.redeemSAML(h.samlRound(nil)).Want(t, 200)
+		for name, change := range map[string]func(e *idptest.End){
+			"another's NameID": func(e *idptest.End) { e.NameID, e.Sessions = "changes-2", []string{"1"} },
+			"many":             func(e *idptest.End) { e.NameID, e.Sessions = "changes-1", make([]string, 60) },
+			"NameID alone":     func(e *idptest.End) { e.NameID = "changes-1" },
+		} {
+			b.Open(idp.EndByRedirect(t, to, change))
+			if !h.live(four) {
+				t.Fatalf("%s ends it", name)
+			}
+		}
+		b.Open(idp.EndByRedirect(t, to, func(e *idptest.End) { e.NameID, e.Sessions = "changes-1", []string{"1"} }))
+		if h.live(four) {
+			t.Error("NameID and SessionIndex do not end it")
 		}
 		// wrapped: the signature is of something else
 		form := idp.EndByPost(t, to, nil)

@@ -34,11 +34,13 @@ func TestSSO43_Connection(t *testing.T) {
 			t.Errorf("%s", r.Body)
 		}
 		h.Do(t, "POST", setUp+"/test", nil, link).Want(t, 409)
-		// a mistake first
-		h.Do(t, "PUT", setUp+"/connection", object{"kind": "azure-ad", "name": "Entra", "clientSecret": "x",
+		// a mistake first: only an administrator takes it away, who may have decided something about it
+		wrong := h.Do(t, "PUT", setUp+"/connection", object{"kind": "azure-ad", "name": "Entra", "clientSecret": "x",
 			"openId": object{"tenantId": "aaaabbbb-0000-cccc-1111-dddd2222eeee", "clientId": "x"}}, link).Want(t, 200)
 		body := object{"kind": "oidc", "name": "The company", "clientSecret": "wrong",
 			"openId": object{"issuer": h.idp.Issuer, "clientId": idptest.ClientID}}
+		h.Do(t, "PUT", setUp+"/connection", body, link).Want(t, 409)
+		h.Do(t, "DELETE", "/v1/connections/"+wrong.String("id"), nil, h.admin).Want(t, 204)
 		made := h.Do(t, "PUT", setUp+"/connection", body, link).Want(t, 200)
 		if made.String("state") != "draft" || made.String("callbackUrl") == "" ||
 			strings.Contains(string(made.Body), "wrong") || strings.Contains(string(made.Body), "ceiling") {
@@ -64,9 +66,13 @@ func TestSSO43_Connection(t *testing.T) {
 
 		h.person("agent", servertest.Agent, nil)
 		test := h.Do(t, "POST", setUp+"/test", nil, link).Want(t, 201)
-		idptest.NewBrowser(t, h.Server).Open(test.String("url"))
+		page := idptest.NewBrowser(t, h.Server).Open(test.String("url"))
+		if strings.Contains(page.Body, "usr_") || strings.Contains(page.Body, "service_desk") {
+			t.Errorf("%s", page.Body)
+		}
 		found := h.Do(t, "GET", setUp+"/tests/"+test.String("handle"), nil, link).Want(t, 200)
-		if found.String("state") != "passed" || found.String("subject") != "agent" || found.String("userId") != "" {
+		if found.String("state") != "passed" || found.String("subject") != "agent" || found.String("userId") != "" ||
+			found.String("account") != "" || found.String("role") != "" {
 			t.Errorf("%s", found.Body)
 		}
 		// it opens nothing else
@@ -82,8 +88,13 @@ func TestSSO43_Connection(t *testing.T) {
 		h.Do(t, "POST", setUp+"/domain/verify", nil, link).Want(t, 403)
 		h.Do(t, "GET", setUp, nil, h.admin).Want(t, 401)
 		h.Do(t, "GET", setUp, nil).Want(t, 401)
-		// once it is used, only administrators change it
-		h.Do(t, "PATCH", "/v1/connections/"+c, object{"state": "active"}, h.admin).Want(t, 200)
+		// it is switched on as an administrator has seen it, and then only administrators change it
+		h.Do(t, "PATCH", "/v1/connections/"+c, object{"state": "active"}, h.admin).Want(t, 400)
+		seen := h.Do(t, "GET", "/v1/connections/"+c, nil, h.admin).Want(t, 200).String("updatedAt")
+		h.Do(t, "PUT", setUp+"/connection", body, link).Want(t, 200)
+		h.Do(t, "PATCH", "/v1/connections/"+c, object{"state": "active", "updatedAt": seen}, h.admin).Want(t, 409)
+		seen = h.Do(t, "GET", "/v1/connections/"+c, nil, h.admin).Want(t, 200).String("updatedAt")
+		h.Do(t, "PATCH", "/v1/connections/"+c, object{"state": "active", "updatedAt": seen}, h.admin).Want(t, 200)
 		h.Do(t, "PUT", setUp+"/connection", body, link).Want(t, 409)
 		if r := h.Do(t, "GET", setUp, nil, link).Want(t, 200); r.String("connection.state") != "active" {
 			t.Errorf("%s", r.Body)
@@ -113,6 +124,11 @@ func TestSSO43_Domain(t *testing.T) {
 		if strings.Contains(string(list.Body), "mistake.example") {
 			t.Errorf("%s", list.Body)
 		}
+		h.Do(t, "PUT", setUp+"/domain", object{"name": "another.example"}, link).Want(t, 409) // one
+		_, other := h.setupLink("domain", "")
+		h.Do(t, "PUT", setUp+"/domain", object{"name": domain}, other).Want(t, 409) // it leads somewhere
+		h.Do(t, "POST", "/v1/domains", object{"name": "waits.example"}, h.admin).Want(t, 201)
+		h.Do(t, "PUT", setUp+"/domain", object{"name": "waits.example"}, other).Want(t, 200)
 		h.Do(t, "PUT", setUp+"/connection", object{"kind": "oidc", "name": "x"}, link).Want(t, 403)
 		h.Do(t, "POST", setUp+"/test", nil, link).Want(t, 403)
 	})
@@ -135,15 +151,23 @@ func TestSSO43_Certificate(t *testing.T) {
 		if p := h.samlRound(nil); p.Get("code") != "" {
 			t.Fatal("an unknown key signs somebody in")
 		}
+		h.Do(t, "PUT", setUp+"/connection", object{"saml": object{"metadata": idp.MetadataXML("signing", second)}},
+			link).Want(t, 400) // none of the former keys: it could be anybody's who takes the provider's name
+		address := idp.URL
+		idp.URL = "https://evil.example"
+		h.Do(t, "PUT", setUp+"/connection", object{"saml": object{"metadata": idp.MetadataXML("signing", first,
+			second)}}, link).Want(t, 400)
+		idp.URL = address
 		entity := idp.EntityID
 		idp.EntityID = "https://evil.example"
 		h.Do(t, "PUT", setUp+"/connection", object{"saml": object{"metadata": idp.MetadataXML("signing", second)}},
 			link).Want(t, 400)
 		idp.EntityID = entity
 		r := h.Do(t, "PUT", setUp+"/connection", object{"name": "Mine", "mapping": object{"email": []string{"evil"}},
-			"saml": object{"metadata": idp.MetadataXML("signing", second), "startUrl": "https://evil.example/"}},
+			"saml": object{"metadata": idp.MetadataXML("signing", second, first), "startUrl": "https://evil.example/"}},
 			link).Want(t, 200)
-		if r.String("name") != "SAML" || r.String("saml.startUrl") != "" || r.Get("saml.signRequests") != true ||
+		if r.String("name") != "SAML" || r.String("saml.metadataUrl") != idp.URL+"/metadata" ||
+			r.String("saml.startUrl") != "" || r.Get("saml.signRequests") != true ||
 			strings.Contains(string(r.Body), "evil") {
 			t.Errorf("%s", r.Body)
 		}

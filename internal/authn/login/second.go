@@ -51,6 +51,7 @@ type state struct {
 	// of a proof at a company's own provider
 	Connection      id.Connection `json:"connection,omitempty"`
 	UpstreamSession string        `json:"upstreamSession,omitempty"`
+	Proven          int64         `json:"proven,omitempty"` // milliseconds
 	Provider        string        `json:"provider,omitempty"`
 	Code            string        `json:"code,omitempty"` // used up; its note says what became of it
 	PasswordOf      int64         `json:"passwordOf"`     // when the password that was proven was set, milliseconds
@@ -61,7 +62,8 @@ func (s *Service) wait(ctx context.Context, f First) (Result, error) {
 	now := s.Now()
 	payload, err := json.Marshal(state{ID: rand.Text(), AMR: f.AMR, Fingerprint: f.Fingerprint, Door: f.Door,
 		Remember: f.Remember, Device: f.device, AuthTime: f.AuthTime.UnixMilli(), Begun: now.UnixMilli(),
-		Connection: f.Connection, UpstreamSession: f.UpstreamSession, Provider: f.Provider, Code: f.Code.Reveal(),
+		Connection: f.Connection, UpstreamSession: f.UpstreamSession, Proven: f.Proven.UnixMilli(),
+		Provider: f.Provider, Code: f.Code.Reveal(),
 		PasswordOf: f.User.PasswordChangedAt().UnixMilli()})
 	if err != nil {
 		return Result{}, fmt.Errorf("login: state: %w", err)
@@ -128,7 +130,8 @@ func (s *Service) waiting(ctx context.Context, token secret.Secret, source princ
 	}
 	c := complete{First: First{User: u, Organization: org, AMR: st.AMR, Fingerprint: st.Fingerprint, Door: st.Door,
 		Remember: st.Remember, Source: source, device: st.Device, Connection: st.Connection,
-		UpstreamSession: st.UpstreamSession, Provider: st.Provider, Code: secret.New(st.Code)},
+		UpstreamSession: st.UpstreamSession, Proven: time.UnixMilli(st.Proven), Provider: st.Provider,
+		Code: secret.New(st.Code)},
 		authTime: time.UnixMilli(st.AuthTime).UTC(), begun: time.UnixMilli(st.Begun).UTC(), token: token}
 	return c, st, nil
 }
@@ -266,6 +269,41 @@ func (s *Service) ConfirmFactor(ctx context.Context, p principal.Principal, devi
 		return err
 	})
 	return c, err
+}
+
+// purposeEnded is that of sessions that a provider has ended, for as long as something could still begin in one.
+const purposeEnded = "sso_ended"
+
+// UpstreamEnded takes back what was begun in sessions of a connection's provider that have ended there: by the names
+// that the provider gave, and all that a user has begun, if it said whose they are.
+func (s *Service) UpstreamEnded(ctx context.Context, tx *sqldb.Tx, org id.Organization, c id.Connection, u id.User,
+	names []string) error {
+	now := s.Now()
+	for _, name := range names {
+		_, err := s.OneTime.Issue(ctx, tx, org, purposeEnded, string(c)+" "+name,
+			strconv.FormatInt(now.UnixMilli(), 10), now, now.Add(2*WaitingLifetime))
+		if err != nil {
+			return err
+		}
+	}
+	if u == "" {
+		return nil
+	}
+	return s.WithdrawBegun(ctx, tx, org, u)
+}
+
+// goesOn tells whether a session at a provider has not ended there since it proved somebody.
+func (s *Service) goesOn(ctx context.Context, f First) (bool, error) {
+	if f.Connection == "" || f.UpstreamSession == "" {
+		return true, nil
+	}
+	ended, found, err := s.OneTime.Has(ctx, f.Organization.ID, purposeEnded, string(f.Connection)+" "+f.UpstreamSession,
+		s.Now())
+	if err != nil || !found {
+		return err == nil, err
+	}
+	at, err := strconv.ParseInt(ended, 10, 64)
+	return err == nil && f.Proven.UnixMilli() > at, err
 }
 
 // WithdrawBegun takes back what a user's sign-ins have begun: codes that hand over a proof, and what waits for a second

@@ -37,6 +37,7 @@ type First struct {
 	UpstreamSession string
 	Provider        string
 	AuthTime        time.Time // of the proof; zero: now
+	Proven          time.Time // when the provider answered
 	Code            secret.Secret
 
 	device string // known
@@ -150,6 +151,11 @@ func (s *Service) begin(ctx context.Context, c complete) (Result, error) {
 		if _, glass, err = s.closed(ctx, u); err != nil {
 			return Result{}, err
 		}
+	}
+	if goesOn, err := s.goesOn(ctx, c.First); err != nil {
+		return Result{}, err
+	} else if !goesOn {
+		return Result{}, ErrCredentials()
 	}
 	p := holder(org.ID, u.ID, c.Source)
 	r := Result{User: u, Organization: org, Permissions: permissions, Provider: c.Provider}

@@ -102,13 +102,20 @@ func (r round) finish(ctx context.Context) (Landing, error) {
 		return r.refuse(ctx, c, answer, err)
 	}
 	// a link is made when the code is redeemed, by whoever began this: they alone have the verifier
+	var code secret.Secret
+	issue := func(tx *sqldb.Tx, o connection.Outcome) (err error) {
+		code, err = r.issue(ctx, tx, c, o, answer)
+		return err
+	}
 	attempt := connection.Attempt{Connection: c, Person: answer.Person, Holder: r.Holder, Source: r.in.Source,
-		DryRun: r.Holder != ""}
+		DryRun: r.Holder != "", Within: issue}
 	o, err := r.admitted(ctx, attempt)
 	if err != nil {
 		return r.refuse(ctx, c, answer, err)
 	}
-	code, err := r.issue(ctx, c, o, answer)
+	if attempt.DryRun {
+		err = r.DB.Tx(ctx, r.org, func(tx *sqldb.Tx) error { return issue(tx, o) })
+	}
 	if err != nil {
 		return Landing{}, err
 	}
@@ -185,7 +192,7 @@ type handover struct {
 }
 
 // issue makes the code that hands the proof over to the application.
-func (r round) issue(ctx context.Context, c connection.Connection, o connection.Outcome,
+func (r round) issue(ctx context.Context, tx *sqldb.Tx, c connection.Connection, o connection.Outcome,
 	a upstream.Answer) (code secret.Secret, err error) {
 	now := r.Now()
 	h := handover{Connection: c.ID, Kind: c.Kind, Redirect: r.Redirect, Challenge: r.Challenge, Cookie: r.Cookie,
@@ -203,22 +210,19 @@ func (r round) issue(ctx context.Context, c connection.Connection, o connection.
 	if err != nil {
 		return code, fmt.Errorf("code of a sign-in: %w", err)
 	}
-	err = r.DB.Tx(ctx, r.org, func(tx *sqldb.Tx) error {
-		code, err = r.OneTime.Begin(ctx, tx, r.org, login.PurposeCode, "", string(o.User.ID), string(payload), now,
-			now.Add(CodeLifetime))
-		if err != nil {
-			return err
-		}
-		p := principal.Principal{Kind: principal.User, ID: string(o.User.ID), Home: r.org, Organization: r.org,
-			Source: r.in.Source}
-		details := map[string]string{"connection": string(c.ID), "subject": a.Subject, "how": o.How}
-		if o.Decision.Role != "" {
-			details["role"], details["why"] = o.Decision.Role, o.Decision.Why
-		}
-		return audit.RecordIn(ctx, tx, now, r.org, p, audit.Entry{Act: "identity.proven", TargetKind: "user",
-			TargetID: string(o.User.ID), Details: details})
-	})
-	return code, err
+	code, err = r.OneTime.Begin(ctx, tx, r.org, login.PurposeCode, "", string(o.User.ID), string(payload), now,
+		now.Add(CodeLifetime))
+	if err != nil {
+		return code, err
+	}
+	p := principal.Principal{Kind: principal.User, ID: string(o.User.ID), Home: r.org, Organization: r.org,
+		Source: r.in.Source}
+	details := map[string]string{"connection": string(c.ID), "subject": a.Subject, "how": o.How}
+	if o.Decision.Role != "" {
+		details["role"], details["why"] = o.Decision.Role, o.Decision.Why
+	}
+	return code, audit.RecordIn(ctx, tx, now, r.org, p, audit.Entry{Act: "identity.proven", TargetKind: "user",
+		TargetID: string(o.User.ID), Details: details})
 }
 
 // proves tells whether an answer proves a second factor in a way that the connection is trusted for. A claim without
@@ -363,7 +367,7 @@ func (s *Service) Redeem(ctx context.Context, in Redeem) (r login.Result, cookie
 	first := login.First{User: u, Organization: org, AMR: h.AMR, Fingerprint: in.Fingerprint,
 		Door: cmp.Or(in.Door, login.Company), Remember: in.Remember, Source: in.Source, Connection: h.Connection,
 		UpstreamSession: h.UpstreamSession, Provider: string(h.Kind), AuthTime: time.UnixMilli(h.AuthTime).UTC(),
-		Code: in.Code}
+		Proven: time.UnixMilli(h.At), Code: in.Code}
 	r, err = s.Login.SignIn(ctx, first)
 	if changed := new(login.Changed); errors.As(err, &changed) {
 		// by another sign-in of the same person, or by an administrator: who they are now must come in by it too

@@ -84,7 +84,7 @@ func (s *Service) enter(ctx context.Context, org organization.Organization, c co
 	}
 	r, err := s.Login.SignIn(ctx, login.First{User: o.User, Organization: org, AMR: amr, Fingerprint: in.Fingerprint,
 		Door: login.ItemPath, Source: in.Source, Connection: c.ID, UpstreamSession: a.Session,
-		Provider: string(c.Kind)})
+		Provider: string(c.Kind), Proven: s.Now()})
 	if err == nil && r.Waiting != nil {
 		err = login.ErrCredentials()
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/itsm-automation/gatehouse/internal/authn/upstream"
@@ -71,17 +72,9 @@ func (s *Service) listening(ctx context.Context, i id.Connection) (connection.Co
 // Nobody whom it may name is anybody's of another connection.
 func (s *Service) endNamed(ctx context.Context, c connection.Connection, l upstream.Logout,
 	source principal.Source) error {
-	now := s.Now()
-	fresh, err := s.OneTime.Mark(ctx, c.Organization, "sso_logout", string(c.ID), l.ID, now, l.Until)
-	if err != nil {
-		return err
-	}
-	if !fresh {
-		return s.refuseLogout(ctx, c, source, &upstream.Failure{Checks: []upstream.Check{{Name: "replay",
-			Found: "used before"}}})
-	}
 	var u id.User
 	if l.Subject != "" {
+		var err error
 		u, err = s.Connections.WhoIs(ctx, c.Organization, c.ID, l.Subject)
 		if fault.Is(err, fault.NotFound) {
 			return nil // somebody who never came here
@@ -90,7 +83,16 @@ func (s *Service) endNamed(ctx context.Context, c connection.Connection, l upstr
 			return err
 		}
 	}
-	return s.DB.Tx(ctx, c.Organization, func(tx *sqldb.Tx) error {
+	now, again := s.Now(), false
+	err := s.DB.Tx(ctx, c.Organization, func(tx *sqldb.Tx) error {
+		fresh, err := s.OneTime.MarkIn(ctx, tx, c.Organization, "sso_logout", string(c.ID), l.ID, now, l.Until)
+		if again = !fresh; err != nil || again {
+			return err
+		}
+		// first what would begin a session that has ended there, then sessions: else one slips through between
+		if err := s.Login.UpstreamEnded(ctx, tx, c.Organization, c.ID, u, l.Sessions); err != nil {
+			return err
+		}
 		const reason = "ended_at_provider"
 		ended, names := 0, l.Sessions
 		if len(names) == 0 {
@@ -98,7 +100,6 @@ func (s *Service) endNamed(ctx context.Context, c connection.Connection, l upstr
 		}
 		for _, name := range names {
 			var n int
-			var err error
 			if u == "" {
 				n, err = s.Sessions.EndNamed(ctx, tx, c.Organization, c.ID, name, reason)
 			} else {
@@ -109,18 +110,21 @@ func (s *Service) endNamed(ctx context.Context, c connection.Connection, l upstr
 			}
 			ended += n
 		}
-		if u != "" { // a sign-in that is half done would begin a session that has ended there
-			if err := s.Login.WithdrawBegun(ctx, tx, c.Organization, u); err != nil {
-				return err
-			}
-		}
 		p := principal.NewSystem("connection "+string(c.ID), c.Organization)
 		p.Source = source
 		return audit.RecordIn(ctx, tx, now, c.Organization, p, audit.Entry{Act: "identity.logged_out",
 			TargetKind: "connection", TargetID: string(c.ID), Details: map[string]string{"subject": l.Subject,
 				"sessions": strconv.Itoa(ended)}})
 	})
+	if err == nil && again {
+		err = s.refuseLogout(ctx, c, source, &upstream.Failure{Checks: []upstream.Check{{Name: "replay",
+			Found: "used before"}}})
+	}
+	return err
 }
+
+// unsigned are the checks of a message that may be anybody's.
+var unsigned = []string{"gate", "signature", "form"}
 
 // refuseLogout notes what was wrong and gives the one answer.
 func (s *Service) refuseLogout(ctx context.Context, c connection.Connection, source principal.Source, err error) error {
@@ -130,6 +134,9 @@ func (s *Service) refuseLogout(ctx context.Context, c connection.Connection, sou
 	}
 	s.Log.InfoContext(ctx, "a provider's request to end sessions was refused", "requestId", source.Request,
 		"connection", c.ID, "why", failed.Error())
+	if slices.Contains(unsigned, failed.First()) {
+		return errLogout() // anybody can send it: it is not worth a row
+	}
 	p := principal.NewSystem("connection "+string(c.ID), c.Organization)
 	p.Source = source
 	if e := s.DB.Tx(ctx, c.Organization, func(tx *sqldb.Tx) error {

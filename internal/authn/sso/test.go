@@ -41,6 +41,10 @@ type TestResult struct {
 type storedResult struct {
 	Result TestResult `json:"result"`
 	By     id.User    `json:"by"`
+	// Blind is one for who sets up with a link: whose account it would be is the organization's to know. Bare is one
+	// of a connection in use: what people tell is none of theirs either.
+	Blind bool `json:"blind,omitempty"`
+	Bare  bool `json:"bare,omitempty"`
 }
 
 // How long a test can be begun and read, and for how long it counts as proof that a connection works.
@@ -62,7 +66,13 @@ func (s *Service) PrepareTest(ctx context.Context, p principal.Principal, c id.C
 	}
 	now := s.Now()
 	until = now.Add(TestLifetime)
-	payload, err := json.Marshal(storedResult{TestResult{State: "waiting", Checks: []upstream.Check{}}, p.UserID()})
+	stored := storedResult{Result: TestResult{State: "waiting", Checks: []upstream.Check{}}}
+	if p.Kind == principal.SetupLink {
+		stored.Blind, stored.Bare = true, found.State != connection.Draft
+	} else {
+		stored.By = p.UserID()
+	}
+	payload, err := json.Marshal(stored)
 	if err != nil {
 		return handle, until, err
 	}
@@ -144,7 +154,10 @@ func (r round) test(ctx context.Context) (Landing, error) {
 		answer, err = r.answer(ctx, c)
 	}
 	res := resultOf(c, answer, err)
-	if err == nil {
+	if kept.Bare {
+		res = TestResult{State: res.State, Checks: res.Checks, Claims: map[string]any{}}
+	}
+	if err == nil && !kept.Blind {
 		o, refusal := r.Connections.Admit(ctx, connection.Attempt{Connection: c, Person: answer.Person, DryRun: true,
 			Source: r.in.Source})
 		res.Account, res.UserID, res.Role, res.Why = o.How, string(o.User.ID), o.Decision.Role, o.Decision.Why

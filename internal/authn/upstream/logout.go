@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/xml"
 	"errors"
@@ -72,8 +73,8 @@ func (o *OpenID) JudgeLogout(ctx context.Context, c connection.Connection, raw s
 		out.Subject = ""
 	}
 	r.want("named", out.Subject != "" || len(out.Sessions) > 0, "neither sub nor sid", "")
-	expires, _ := told.moment("exp")
-	out.Until = expires.Add(skew)
+	issued, _ := told.moment("iat")
+	out.Until = issued.Add(stale + 2*skew) // it is too old from then on
 	return out, r.err()
 }
 
@@ -119,14 +120,26 @@ func (s *SAML) JudgeEnd(c connection.Connection, callback string, r *http.Reques
 		out.Subject = req.NameID.Value
 	}
 	w.want("subject", out.Subject == "" || isName(out.Subject), out.Subject, "")
-	for _, at := range req.AllSessionIndexes() {
-		if w.want("session", isName(at.Value), at.Value, "") {
-			out.Sessions = append(out.Sessions, at.Value)
+	indexes := req.AllSessionIndexes()
+	w.want("sessions", len(indexes) <= maxEnded, len(indexes), "")
+	for _, at := range indexes[:min(len(indexes), maxEnded)] {
+		if w.want("session", isName(at.Value) && req.NameID != nil, at.Value, "") {
+			out.Sessions = append(out.Sessions, sessionName(at.Value, req.NameID.Value))
 		}
 	}
 	w.want("named", out.Subject != "" || len(out.Sessions) > 0, "no one", "")
 	out.answer = func(relay string) (Sent, error) { return answerEnd(sp, req.ID, relay) }
 	return out, w.err()
+}
+
+// maxEnded is how many sessions one request may end.
+const maxEnded = 50
+
+// sessionName is what a session of a SAML provider is called here. A SessionIndex alone may be several people's (SAML
+// 2.0 core §2.7.2).
+func sessionName(index, nameID string) string {
+	sum := sha256.Sum256([]byte(nameID))
+	return index + " " + base64.RawURLEncoding.EncodeToString(sum[:12])
 }
 
 // maxRelay is how long a RelayState may be that is given back (SAML 2.0 bindings §3.4.3).

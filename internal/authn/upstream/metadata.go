@@ -62,6 +62,10 @@ func ParseMetadata(raw []byte, allowed func(string) error) (*Metadata, error) {
 	}
 	idp := &entity.IDPSSODescriptors[0]
 	m := &Metadata{entity: entity, EntityID: entity.EntityID, ValidUntil: entity.ValidUntil}
+	if t := idp.ValidUntil; t != nil && (m.ValidUntil.IsZero() || t.Before(m.ValidUntil)) {
+		m.ValidUntil = *t
+	}
+	idp.ValidUntil = nil // both are one: that of the connection
 	if idp.WantAuthnRequestsSigned != nil {
 		m.WantsSigned = *idp.WantAuthnRequestsSigned
 	}

@@ -429,8 +429,8 @@ func (s *SAML) person(c connection.Connection, r *report, assertion *saml.Assert
 		if i > 0 {
 			continue
 		}
-		if isName(st.SessionIndex) {
-			a.Session = st.SessionIndex
+		if isName(st.SessionIndex) && name != nil {
+			a.Session = sessionName(st.SessionIndex, name.Value)
 		}
 		if ref := st.AuthnContext.AuthnContextClassRef; ref != nil {
 			a.ACR = ref.Value

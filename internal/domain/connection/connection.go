@@ -65,6 +65,9 @@ type Connection struct {
 	UpdatedAt time.Time
 	EndedAt   time.Time // what it let in until then is over
 	Upkeep    Upkeep
+
+	// Seen is which version of it a change was decided on; zero: whichever there is. It is not stored.
+	Seen time.Time
 }
 
 // Upkeep is what the server found when it looked after a connection.

@@ -89,6 +89,16 @@ type Attempt struct {
 	Holder     id.User // whoever proved here that they are this user; empty: nobody
 	Source     principal.Source
 	DryRun     bool // tell what would happen, and change nothing
+	// Within does something with the outcome in the transaction that writes it down; nil: nothing. Not in a dry run.
+	Within func(tx *sqldb.Tx, o Outcome) error
+}
+
+// within does what belongs to an admission.
+func (a Attempt) within(tx *sqldb.Tx, o Outcome) error {
+	if a.Within == nil {
+		return nil
+	}
+	return a.Within(tx, o)
 }
 
 // Admit finds or makes the account of somebody who signed in at a provider, and gives it the role that the groups say.
@@ -183,16 +193,23 @@ func (s *Service) admitKnown(ctx context.Context, p principal.Principal, a Attem
 			return u, err
 		}
 	}
+	o.User = u
 	return u, s.DB.Tx(ctx, c.Organization, func(tx *sqldb.Tx) error {
-		if o.How == "linked" {
-			return s.use(ctx, tx, a, u.ID, groups)
-		}
-		if o.How == "claimed" {
-			if err := s.Users.Prove(ctx, tx, c.Organization, u.ID); err != nil {
-				return err
+		var err error
+		switch o.How {
+		case "linked":
+			err = s.use(ctx, tx, a, u.ID, groups)
+		case "claimed":
+			if err = s.Users.Prove(ctx, tx, c.Organization, u.ID); err == nil {
+				err = s.link(ctx, tx, p, a, u, o.How, groups)
 			}
+		default:
+			err = s.link(ctx, tx, p, a, u, o.How, groups)
 		}
-		return s.link(ctx, tx, p, a, u, o.How, groups)
+		if err != nil {
+			return err
+		}
+		return a.within(tx, o)
 	})
 }
 
@@ -296,7 +313,11 @@ func (s *Service) claim(ctx context.Context, p principal.Principal, a Attempt, d
 		p,
 		user.NewUser{ID: userID, Email: address, Name: bounded(a.Person.Name), Role: role,
 			Proven: true, Within: func(tx *sqldb.Tx) error {
-				return s.link(ctx, tx, p, a, user.User{ID: userID}, "created", a.Person.Groups)
+				out.User = user.User{ID: userID, Organization: c.Organization}
+				if err := s.link(ctx, tx, p, a, out.User, out.How, a.Person.Groups); err != nil {
+					return err
+				}
+				return a.within(tx, out)
 			}},
 	)
 	if f := fault.Of(err); err != nil && (f.Kind == fault.Invalid || f.Kind == fault.Forbidden) {

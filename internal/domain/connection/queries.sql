@@ -35,9 +35,6 @@ WHERE organization_id = @organization_id AND id = @id AND updated_at = @was;
 -- name: PlatformDue :many
 SELECT * FROM connections WHERE state = 'active' AND checked_at < @before ORDER BY checked_at, organization_id, id LIMIT CAST(@row_limit AS BIGINT);
 
--- name: DeleteDraft :execrows
-DELETE FROM connections WHERE organization_id = $1 AND id = $2 AND state = 'draft';
-
 -- name: PlatformWarned :many
 -- Connections that need attention.
 SELECT * FROM connections WHERE warned AND state = 'active' ORDER BY organization_id, id LIMIT CAST(@row_limit AS BIGINT);
@@ -117,6 +114,9 @@ VALUES (@organization_id, @id, @intent, @connection_id, @domain_name, @note, @cr
 
 -- name: GetLink :one
 SELECT * FROM setup_links WHERE organization_id = $1 AND id = $2;
+
+-- name: MadeByLinks :one
+SELECT count(*) FROM setup_links WHERE organization_id = $1 AND connection_id = $2 AND intent = 'sso';
 
 -- name: ListLinks :many
 SELECT * FROM setup_links WHERE organization_id = @organization_id AND id > @after ORDER BY id LIMIT CAST(@row_limit AS BIGINT);

@@ -358,6 +358,9 @@ func (s *Service) create(ctx context.Context, p principal.Principal, c Connectio
 		return Connection{}, err
 	}
 	c.ID, c.Organization, c.State, c.CreatedBy = id.New[id.Connection](), p.Organization, Draft, p.ID
+	if p.Kind == principal.SetupLink && p.Owner != "" { // the audit log names the link
+		c.CreatedBy = string(p.Owner)
+	}
 	c.Ceiling = ceilingOf(p, org)
 	if err := c.check(s.Places, s.Now(), s.Allowed); err != nil {
 		return Connection{}, err
@@ -456,6 +459,19 @@ func (s *Service) update(ctx context.Context, p principal.Principal, c id.Connec
 	}
 	if err := after.check(s.Places, s.Now(), s.Allowed); err != nil {
 		return Connection{}, err
+	}
+	if !after.Seen.IsZero() && !after.Seen.Equal(before.UpdatedAt) {
+		return Connection{}, fault.Conflictf("The connection is not as it was read. Read it again.")
+	}
+	if before.State == Draft && after.State == Active && after.Seen.IsZero() && !p.IsSystem() {
+		made, err := connectiondb.New(s.DB.Tenant(p.Organization)).MadeByLinks(ctx, p.Organization, c)
+		if err != nil {
+			return Connection{}, fmt.Errorf("who made a connection: %w", err)
+		}
+		if made > 0 { // whoever holds the link may change it between the look and the word
+			return Connection{}, fault.Invalidf("updatedAt", "is required, as it was read: this connection was made "+
+				"with a set-up link, and is switched on as you have seen it")
+		}
 	}
 	if after.State == Draft && before.State != Draft {
 		return Connection{}, fault.Invalidf("state", "must be active or off: it was in use")

@@ -1,9 +1,11 @@
 package connection
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -275,7 +277,11 @@ func (s *Service) SetUp(ctx context.Context, p principal.Principal, kind Kind, n
 		if err == nil && before.State != Draft {
 			return Connection{}, fault.Conflictf("The connection is in use. Only an administrator changes it now.")
 		}
-		if err == nil && before.Kind == kind {
+		if err == nil && before.Kind != kind {
+			return Connection{}, fault.Conflictf("The draft is of the kind %s, and an administrator may have decided "+
+				"something about it. Ask them to delete it, or for another link.", before.Kind)
+		}
+		if err == nil {
 			return s.Update(ctx, p, l.Connection, func(c *Connection) error {
 				if c.State != Draft {
 					return sqldb.ErrStale
@@ -290,13 +296,7 @@ func (s *Service) SetUp(ctx context.Context, p principal.Principal, kind Kind, n
 		return Connection{}, err
 	}
 	return s.create(ctx, p, c, func(tx *sqldb.Tx, made Connection) error {
-		q := connectiondb.New(tx)
-		if l.Connection != "" { // of another kind: it was a mistake
-			if _, err := q.DeleteDraft(ctx, l.Organization, l.Connection); err != nil {
-				return fmt.Errorf("set-up link: former draft: %w", err)
-			}
-		}
-		return s.linkMade(ctx, q, l, made.ID, "")
+		return s.linkMade(ctx, connectiondb.New(tx), l, made.ID, "")
 	})
 }
 
@@ -328,16 +328,21 @@ func renew(c *Connection, change func(c *Connection) error) error {
 	if err := change(&fresh); err != nil {
 		return err
 	}
+	newKey := !fresh.Secrets.PrivateKey.Equal(c.Secrets.PrivateKey)
 	c.Secrets = fresh.Secrets
 	if c.OpenID != nil && fresh.OpenID != nil {
-		c.OpenID.SecretExpires = fresh.OpenID.SecretExpires
+		c.OpenID.SecretExpires = cmp.Or(fresh.OpenID.SecretExpires, c.OpenID.SecretExpires)
+		if newKey {
+			c.OpenID.KeyID = fresh.OpenID.KeyID
+		}
 	}
 	if c.Assertion != nil && fresh.Assertion != nil {
-		if fresh.Assertion.EntityID != c.Assertion.EntityID {
-			return fault.Invalidf("saml.metadata", "must be that of the same provider, %s", c.Assertion.EntityID)
+		if err := c.Assertion.sameProvider(fresh.Assertion); err != nil {
+			return err
 		}
 		was := *c.Assertion
 		*c.Assertion = *fresh.Assertion
+		c.Assertion.MetadataURL = cmp.Or(fresh.Assertion.MetadataURL, was.MetadataURL)
 		c.Assertion.SignRequests, c.Assertion.StartURL, c.Assertion.NameIDFormat = was.SignRequests, was.StartURL,
 			was.NameIDFormat
 		c.Assertion.OwnEntityID, c.Assertion.AllowSHA1Until = was.OwnEntityID, was.AllowSHA1Until
@@ -345,7 +350,36 @@ func renew(c *Connection, change func(c *Connection) error) error {
 	return nil
 }
 
-// SetUpDomain names the domain that a link is for. Before it is verified it may be another.
+// sameProvider refuses metadata that could be somebody else's who only calls themselves the same: as when it is read
+// again, one of the former keys must still be there, and people be sent to the same host.
+func (a *Assertion) sameProvider(fresh *Assertion) error {
+	shared := slices.ContainsFunc(fresh.Certificates, func(c Certificate) bool {
+		return slices.ContainsFunc(a.Certificates, func(f Certificate) bool { return f.Fingerprint == c.Fingerprint })
+	})
+	switch {
+	case fresh.EntityID != a.EntityID:
+		return fault.Invalidf("saml.metadata", "must be that of the same provider, %s", a.EntityID)
+	case !shared:
+		return fault.Invalidf("saml.metadata", "has none of the former keys. Send it with the new certificate beside "+
+			"the former one, or ask an administrator to take it over")
+	case hostOf(fresh.SignInURL) != hostOf(a.SignInURL):
+		return fault.Invalidf("saml.metadata", "sends people to another host. Ask an administrator to take it over")
+	case fresh.MetadataURL != "" && hostOf(fresh.MetadataURL) != hostOf(cmp.Or(a.MetadataURL, a.SignInURL)):
+		return fault.Invalidf("saml.metadataUrl", "must be at the provider's host")
+	}
+	return nil
+}
+
+func hostOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Host
+}
+
+// SetUpDomain names the domain that a link is for. Before it is verified it may be another. A domain that the
+// organization has already is taken only while it waits for its record: what leads somewhere is an administrator's.
 func (s *Service) SetUpDomain(ctx context.Context, p principal.Principal, name string) (Domain, error) {
 	l, err := s.ownLink(ctx, p, ForDomain)
 	if err != nil {
@@ -354,6 +388,16 @@ func (s *Service) SetUpDomain(ctx context.Context, p principal.Principal, name s
 	clean, err := CheckDomain(name)
 	if err != nil {
 		return Domain{}, fault.Invalidf("name", "%v", err)
+	}
+	if l.Domain != "" && l.Domain != clean {
+		former, err := s.GetDomain(ctx, p, l.Domain)
+		if err == nil && former.State == Verified {
+			return Domain{}, fault.Conflictf("The link's domain is verified: %s. Ask for another link for another one.",
+				former.Name)
+		}
+		if err != nil && !fault.Is(err, fault.NotFound) {
+			return Domain{}, err
+		}
 	}
 	note := func(tx *sqldb.Tx) error {
 		q := connectiondb.New(tx)
@@ -370,6 +414,10 @@ func (s *Service) SetUpDomain(ctx context.Context, p principal.Principal, name s
 		return s.addDomain(ctx, p, clean, note)
 	case err != nil:
 		return Domain{}, err
+	case l.Domain == clean:
+		return d, nil
+	case d.State != Pending:
+		return Domain{}, fault.Conflictf("The organization has this domain already. Its administrators look after it.")
 	}
 	return d, s.DB.Tx(ctx, l.Organization, note)
 }

@@ -125,7 +125,7 @@ func (s *Service) lookAfter(ctx context.Context, c *Connection, refresh Refresh)
 				if err != nil {
 					return err
 				}
-				c.Assertion, c.UpdatedAt = changed.Assertion, changed.UpdatedAt
+				c.Settings, c.UpdatedAt = changed.Settings, changed.UpdatedAt
 			}
 		}
 	}

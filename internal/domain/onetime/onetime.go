@@ -235,15 +235,20 @@ func (s *Service) Write(ctx context.Context, tx *sqldb.Tx, org id.Organization, 
 func (s *Service) Mark(ctx context.Context, org id.Organization, purpose, subject, value string, now,
 	expires time.Time) (fresh bool, err error) {
 	err = s.db.Tx(ctx, org, func(tx *sqldb.Tx) error {
-		n, err := onetimedb.New(tx).
-			Mark(ctx, onetimedb.MarkParams{OrganizationID: org, Purpose: purpose,
-				Digest: s.digest(purpose, secret.New(subject+"\x00"+value)), Subject: subject,
-				CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
-		fresh = n == 1
+		fresh, err = s.MarkIn(ctx, tx, org, purpose, subject, value, now, expires)
 		return err
 	})
+	return fresh, err
+}
+
+// MarkIn is Mark in the transaction of what is done once.
+func (s *Service) MarkIn(ctx context.Context, tx *sqldb.Tx, org id.Organization, purpose, subject, value string, now,
+	expires time.Time) (fresh bool, err error) {
+	n, err := onetimedb.New(tx).Mark(ctx, onetimedb.MarkParams{OrganizationID: org, Purpose: purpose,
+		Digest: s.digest(purpose, secret.New(subject+"\x00"+value)), Subject: subject,
+		CreatedAt: sqldb.MillisOf(now), ExpiresAt: sqldb.MillisOf(expires)})
 	if err != nil {
 		return false, fmt.Errorf("link: mark: %w", err)
 	}
-	return fresh, nil
+	return n == 1, nil
 }

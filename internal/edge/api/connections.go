@@ -223,6 +223,7 @@ type updateConnectionInput struct {
 	Body struct {
 		Name  *string `json:"name,omitempty" maxLength:"100"`
 		State *string `json:"state,omitempty" enum:"active,off" doc:"off ends every session that began through it"`
+		Seen *time.Time `json:"updatedAt,omitempty" doc:"As it was read: the change is refused if the connection is another by now. Required to switch on what was made with a set-up link"`
 		ConnectionFields
 	}
 }
@@ -235,6 +236,7 @@ func (a *routes) updateConnection(ctx context.Context, c v1.Call,
 	}
 	changed, err := a.Connections.Update(ctx, c.Principal, i, func(c *connection.Connection) error {
 		v1.Set(&c.Name, in.Body.Name)
+		v1.Set(&c.Seen, in.Body.Seen)
 		if in.Body.State != nil {
 			c.State = connection.State(*in.Body.State)
 		}

@@ -224,7 +224,6 @@ func (a *routes) setUpTested(ctx context.Context, c v1.Call, in *struct {
 	if err != nil {
 		return nil, err
 	}
-	r.UserID = "" // whose account it would be is the organization's to know
 	return v1.Out(r), nil
 }
 

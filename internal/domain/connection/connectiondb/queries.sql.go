@@ -82,18 +82,6 @@ func (q *Queries) DeleteDomain(ctx context.Context, organizationID id.Organizati
 	return result.RowsAffected(), nil
 }
 
-const deleteDraft = `-- name: DeleteDraft :execrows
-DELETE FROM connections WHERE organization_id = $1 AND id = $2 AND state = 'draft'
-`
-
-func (q *Queries) DeleteDraft(ctx context.Context, organizationID id.Organization, iD id.Connection) (int64, error) {
-	result, err := q.db.Exec(ctx, deleteDraft, organizationID, iD)
-	if err != nil {
-		return 0, err
-	}
-	return result.RowsAffected(), nil
-}
-
 const deleteIdentity = `-- name: DeleteIdentity :execrows
 DELETE FROM identities WHERE organization_id = $1 AND connection_id = $2 AND user_id = $3
 `
@@ -587,6 +575,17 @@ func (q *Queries) ListLinks(ctx context.Context, organizationID id.Organization,
 		return nil, err
 	}
 	return items, nil
+}
+
+const madeByLinks = `-- name: MadeByLinks :one
+SELECT count(*) FROM setup_links WHERE organization_id = $1 AND connection_id = $2 AND intent = 'sso'
+`
+
+func (q *Queries) MadeByLinks(ctx context.Context, organizationID id.Organization, connectionID id.Connection) (int64, error) {
+	row := q.db.QueryRow(ctx, madeByLinks, organizationID, connectionID)
+	var count int64
+	err := row.Scan(&count)
+	return count, err
 }
 
 const platformByIssuer = `-- name: PlatformByIssuer :many
