@@ -117,26 +117,31 @@ func (p *Providers) document(ctx context.Context, c connection.Connection) (*doc
 		if err != nil {
 			return nil, fmt.Errorf("discovery: %w", err)
 		}
-		var d document
-		if err := json.Unmarshal(bom.Skip(raw), &d); err != nil {
-			return nil, errors.New("discovery: the answer is no JSON object with the members of OpenID Connect " +
-				"Discovery")
-		}
-		if d.Issuer != issuer {
-			return nil, fmt.Errorf("discovery: the provider calls itself %q, and the connection's issuer is %q",
-				printable(d.Issuer), issuer)
-		}
-		for name, endpoint := range map[string]string{"authorization_endpoint": d.AuthorizationEndpoint,
-			"token_endpoint": d.TokenEndpoint, "jwks_uri": d.JWKSURI} {
-			if err := p.get.CheckURL(endpoint); err != nil {
-				return nil, fmt.Errorf("discovery: %s %w", name, err)
-			}
-		}
-		if d.UserInfoEndpoint != "" && p.get.CheckURL(d.UserInfoEndpoint) != nil {
-			d.UserInfoEndpoint = ""
-		}
-		return &d, nil
+		return parseDocument(raw, issuer, p.get.CheckURL)
 	})
+}
+
+// parseDocument reads a discovery document (OpenID Connect Discovery §4.2): of the issuer that was asked, with
+// addresses that may be asked.
+func parseDocument(raw []byte, issuer string, allowed func(string) error) (*document, error) {
+	var d document
+	if err := json.Unmarshal(bom.Skip(raw), &d); err != nil {
+		return nil, errors.New("discovery: the answer is no JSON object with the members of OpenID Connect Discovery")
+	}
+	if d.Issuer != issuer {
+		return nil, fmt.Errorf("discovery: the provider calls itself %q, and the connection's issuer is %q",
+			printable(d.Issuer), issuer)
+	}
+	for name, endpoint := range map[string]string{"authorization_endpoint": d.AuthorizationEndpoint,
+		"token_endpoint": d.TokenEndpoint, "jwks_uri": d.JWKSURI} {
+		if err := allowed(endpoint); err != nil {
+			return nil, fmt.Errorf("discovery: %s %w", name, err)
+		}
+	}
+	if d.UserInfoEndpoint != "" && allowed(d.UserInfoEndpoint) != nil {
+		d.UserInfoEndpoint = ""
+	}
+	return &d, nil
 }
 
 func trimSlash(s string) string {

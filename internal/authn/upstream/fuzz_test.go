@@ -30,7 +30,7 @@ const seedResponse = `<samlp:Response xmlns:samlp="urn:oasis:names:tc:SAML:2.0:p
 
 // SSO52, ATK01: whatever the gate lets through, the library's parser sees as the gate did: one Response, one assertion
 // below it, no ID twice, and the same request.
-func FuzzReadResponse(f *testing.F) {
+func FuzzSSO52_Response(f *testing.F) {
 	f.Add(seedResponse)
 	f.Add(strings.ReplaceAll(seedResponse, "saml:Assertion", "saml:EncryptedAssertion"))
 	f.Add(strings.Replace(seedResponse, "<saml:Subject>", `<saml:Advice><saml:Assertion ID="b"/></saml:Advice><saml:Subject>`, 1))
@@ -78,7 +78,7 @@ func FuzzReadResponse(f *testing.F) {
 }
 
 // SSO52: metadata that is taken names a provider, has a key, and leads only where it is allowed.
-func FuzzParseMetadata(f *testing.F) {
+func FuzzSSO52_Metadata(f *testing.F) {
 	f.Add(seedMetadata(f))
 	f.Add(strings.Replace(seedMetadata(f), "https://idp.example.com/sso", "http://10.0.0.1/", 1))
 	f.Fuzz(func(t *testing.T, text string) {
@@ -135,7 +135,7 @@ func seedMetadata(f *testing.F) string {
 }
 
 // SSO52: a provider's keys are public ones, whatever it publishes.
-func FuzzParseKeys(f *testing.F) {
+func FuzzSSO52_Keys(f *testing.F) {
 	f.Add([]byte(`{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",` +
 		`"y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`))
 	f.Add([]byte(`{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"2"},{"kty":"unheard of"}]}`))
@@ -154,7 +154,7 @@ func FuzzParseKeys(f *testing.F) {
 
 // SSO52, A22: of ID tokens whose signature is good only those pass that say exactly what they must, as another reader
 // of JSON sees them.
-func FuzzIDToken(f *testing.F) {
+func FuzzSSO52_IDToken(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
 	o := &OpenID{now: func() time.Time { return now }}
 	round := Round{Nonce: "the-nonce"}
@@ -223,6 +223,30 @@ func FuzzIDToken(f *testing.F) {
 		for _, g := range a.Groups {
 			if g == "" || strings.ContainsFunc(g, unicode.IsControl) {
 				t.Errorf("the group %q", g)
+			}
+		}
+	})
+}
+
+// SSO52: a discovery document that is taken is the issuer's own, and leads only where it is allowed.
+func FuzzSSO52_Discovery(f *testing.F) {
+	const issuer = "https://idp.example.com"
+	f.Add([]byte(`{"issuer":"https://idp.example.com","authorization_endpoint":"https://idp.example.com/a",` +
+		`"token_endpoint":"https://idp.example.com/t","jwks_uri":"https://idp.example.com/k","userinfo_endpoint":"http://x"}`))
+	f.Add([]byte("\ufeff" + `{"issuer":"https://idp.example.com/"}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		d, err := parseDocument(raw, issuer, func(at string) error {
+			if !strings.HasPrefix(at, "https://") {
+				return fmt.Errorf("%q is not allowed", at)
+			}
+			return nil
+		})
+		if err != nil {
+			return
+		}
+		for _, at := range []string{d.AuthorizationEndpoint, d.TokenEndpoint, d.JWKSURI, d.UserInfoEndpoint} {
+			if !strings.HasPrefix(at, "https://") && (at != "" || d.UserInfoEndpoint != "") || d.Issuer != issuer {
+				t.Errorf("%s leads to %q of %q", raw, at, d.Issuer)
 			}
 		}
 	})

@@ -221,9 +221,9 @@ func (a *routes) getConnection(ctx context.Context, c v1.Call, in *v1.IDInput) (
 type updateConnectionInput struct {
 	v1.IDInput
 	Body struct {
-		Name  *string `json:"name,omitempty" maxLength:"100"`
-		State *string `json:"state,omitempty" enum:"active,off" doc:"off ends every session that began through it"`
-		Seen *time.Time `json:"updatedAt,omitempty" doc:"As it was read: the change is refused if the connection is another by now. Required to switch on what was made with a set-up link"`
+		Name  *string    `json:"name,omitempty" maxLength:"100"`
+		State *string    `json:"state,omitempty" enum:"active,off" doc:"off ends every session that began through it"`
+		Seen  *time.Time `json:"updatedAt,omitempty" doc:"As it was read: the change is refused if the connection is another by now. Required to switch on what was made with a set-up link"`
 		ConnectionFields
 	}
 }
