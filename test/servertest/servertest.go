@@ -63,6 +63,12 @@ func (c *Clock) Now() time.Time { return server.Clock().Add(time.Duration(c.offs
 // Advance sets the clock forward.
 func (c *Clock) Advance(d time.Duration) { c.offset.Add(int64(d)) }
 
+// NextMinute sets it to the beginning of a minute, in which what is counted by minutes begins anew.
+func (c *Clock) NextMinute() {
+	now := c.Now()
+	c.Advance(now.Truncate(time.Minute).Add(time.Minute).Sub(now))
+}
+
 // Logs keeps what the server logged.
 type Logs struct {
 	mu sync.Mutex

@@ -235,6 +235,7 @@ func TestF1_BehindProxies(t *testing.T) {
 				s.Do(t, "POST", "/v1/api-keys", map[string]any{"name": "x",
 					"permissions": []string{"stations:read:all"}, "rateLimitPerMinute": 1}, admin).Want(t, 201).
 					String("key"))
+			s.Clock.NextMinute()
 			proxy.Do(t, "GET", "/api/stations", nil, limited)
 			seen = nil
 			want := 403
