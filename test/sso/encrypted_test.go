@@ -159,7 +159,7 @@ func TestSSO27_Replay(t *testing.T) {
 	})
 }
 
-// SSO30: RelayState is a random handle that nothing is read from.
+// SSO30, ATK09, ATK20: RelayState is a random handle that nothing is read from.
 func TestSSO30_RelayState(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.verify(domain)

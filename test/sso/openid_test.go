@@ -63,7 +63,7 @@ func (h *house) table(rows []claims) {
 	h.idp.Hook(idptest.Hooks{})
 }
 
-// SSO04, SSO11, SSO12, A22: each claim of an ID token, missing and wrong.
+// SSO04, SSO11, SSO12, ATK14, A22: each claim of an ID token, missing and wrong.
 func TestSSO04_SSO11_SSO12_A22_Claims(t *testing.T) {
 	each(t, func(t *testing.T, h *house) {
 		h.provider(nil)
