@@ -33,7 +33,7 @@ func folder() string {
 
 var installed = sync.OnceValue(func() error {
 	dir := filepath.Join(folder(), "node")
-	for _, name := range []string{"express", "oidc-provider", "samlp"} {
+	for _, name := range []string{"express", "oidc-provider", "samlp", "scim-patch"} {
 		if _, err := os.Stat(filepath.Join(dir, "node_modules", name)); err == nil {
 			continue
 		}
@@ -100,6 +100,21 @@ func node(t testing.TB, script string, environment ...string) string {
 	cmd := exec.CommandContext(context.Background(), "node", script)
 	cmd.Dir, cmd.Env = filepath.Join(folder(), "node"), append(os.Environ(), environment...)
 	return start(t, cmd)
+}
+
+// Ask runs a script of this package, gives it what it reads, and gives back what it wrote.
+func Ask(t testing.TB, script string, input []byte) []byte {
+	t.Helper()
+	if err := installed(); err != nil {
+		t.Fatalf("npm ci: %v", err)
+	}
+	cmd := exec.CommandContext(t.Context(), "node", script)
+	cmd.Dir, cmd.Stdin = filepath.Join(folder(), "node"), bytes.NewReader(input)
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("%s: %v", script, err)
+	}
+	return out
 }
 
 // OpenID is an oidc-provider with one client.
