@@ -47,11 +47,18 @@ func New(allowed []netip.Prefix) *Client {
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{DialContext: dialer.DialContext, Proxy: nil, TLSHandshakeTimeout: timeout,
 			ResponseHeaderTimeout:  timeout,
-			MaxResponseHeaderBytes: 16 << 10, MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second,
-			ForceAttemptHTTP2: true},
+			MaxResponseHeaderBytes: 16 << 10, MaxIdleConns: keptInAll, MaxIdleConnsPerHost: keptOfHost,
+			IdleConnTimeout: 30 * time.Second, ForceAttemptHTTP2: true},
 	}
 	return c
 }
+
+// How many connections are kept for the next question. Each sign-in of a company asks its provider for tokens: at its
+// busiest moment nobody should wait for a handshake.
+const (
+	keptOfHost = 16
+	keptInAll  = 256
+)
 
 var errPrivate = errors.New("the address is not a public one")
 
