@@ -69,8 +69,8 @@ type Step struct {
 	IDs []string
 }
 
-// Patch applies operations, in order, to a resource, which is changed even if an error comes: give a copy. What changes
-// a group's members comes as steps, which cost what they change. id is that of the resource.
+// Patch applies operations, in order, to a resource, which is changed even if an error comes: give a deep copy. What
+// changes a group's members comes as steps, which cost what they change. id is that of the resource.
 func (k *Kind) Patch(r Resource, id string, ops []Operation) ([]Step, error) {
 	var steps []Step
 	for _, o := range ops {
@@ -126,7 +126,7 @@ func (k *Kind) operate(r Resource, id string, o Operation) ([]Step, error) {
 		return nil, k.whole(r, t, o)
 	case k == Group && t.attr.Name == "members":
 		return memberSteps(t, o)
-	case t.attr.Mutability == "readOnly" || isSilent(t.attr.Name):
+	case t.silent():
 		return nil, nil
 	case t.attr.Multi:
 		return nil, t.many(r, o)

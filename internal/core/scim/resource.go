@@ -27,9 +27,6 @@ var silent = []string{"id", "meta", "schemas", "groups", "password"}
 func (k *Kind) Read(body map[string]any) (Resource, error) {
 	r := Resource{}
 	for _, name := range slices.Sorted(maps.Keys(body)) {
-		if isSilent(name) || k == Group && strings.EqualFold(name, "members") {
-			continue
-		}
 		if err := k.put(r, name, body[name]); err != nil {
 			return nil, err
 		}
@@ -67,6 +64,11 @@ func (k *Kind) put(r Resource, name string, v any) error {
 			}
 		}
 		return nil
+	case t.silent() || k == Group && t.attr.Name == "members": // by whichever name it came
+		return nil
+	case t.attr.Multi && t.sub != nil: // a part of a value: of one that has nothing else
+		v = map[string]any{t.sub.Name: v}
+		t.sub = nil
 	}
 	got, err := t.convert(v)
 	if err != nil {
@@ -74,6 +76,11 @@ func (k *Kind) put(r Resource, name string, v any) error {
 	}
 	t.set(r, got)
 	return nil
+}
+
+// silent tells whether a target means nothing in what is sent.
+func (t target) silent() bool {
+	return isSilent(t.attr.Name) || t.attr.Mutability == "readOnly" || t.sub != nil && t.sub.Mutability == "readOnly"
 }
 
 // keep stores what stands under an unknown URN.
@@ -301,7 +308,7 @@ func same(a, b any) bool {
 	return maps.EqualFunc(x, y, func(a, b any) bool { return a == b })
 }
 
-// Check holds a resource to what its schema requires.
+// Check holds a resource to what its schema requires, and settles which value of a list is primary: the first.
 func (k *Kind) Check(r Resource) error {
 	for i := range k.Attributes {
 		a := &k.Attributes[i]
