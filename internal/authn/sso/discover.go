@@ -148,8 +148,13 @@ func (s *Service) Refresh(ctx context.Context, c connection.Connection) (fresh *
 	if a.Metadata == c.Assertion.Metadata {
 		return &a, "", nil
 	}
-	held, err = s.SAML.Suspicious(c, []byte(a.Metadata))
+	held, err = s.Suspicious(c, &a)
 	return &a, held, err
+}
+
+// Suspicious judges whether other metadata of a connection's provider may be taken over (connection.Judge).
+func (s *Service) Suspicious(c connection.Connection, fresh *connection.Assertion) (held string, err error) {
+	return s.SAML.Suspicious(c, []byte(fresh.Metadata))
 }
 
 // Metadata is what this server says about itself to SAML providers: to that of a connection, or to all alike.

@@ -17,8 +17,12 @@ import (
 )
 
 // errLogout is the one answer to a message that ends nothing. What was wrong is in the log and the audit log.
-func errLogout() error {
-	return fault.Invalidf("logout_token", "is not one that this connection's provider made just now for this server")
+func errLogout(c connection.Connection) error {
+	field := "logout_token"
+	if c.Kind == connection.SAML {
+		field = "SAMLRequest"
+	}
+	return fault.Invalidf(field, "is not one that this connection's provider made just now for this server")
 }
 
 // EndByToken ends the sessions that a provider names in a logout token (OpenID Connect Back-Channel Logout 1.0), and no
@@ -135,7 +139,7 @@ func (s *Service) refuseLogout(ctx context.Context, c connection.Connection, sou
 	s.Log.InfoContext(ctx, "a provider's request to end sessions was refused", "requestId", source.Request,
 		"connection", c.ID, "why", failed.Error())
 	if slices.Contains(unsigned, failed.First()) {
-		return errLogout() // anybody can send it: it is not worth a row
+		return errLogout(c) // anybody can send it: it is not worth a row
 	}
 	p := principal.NewSystem("connection "+string(c.ID), c.Organization)
 	p.Source = source
@@ -146,5 +150,5 @@ func (s *Service) refuseLogout(ctx context.Context, c connection.Connection, sou
 	}); e != nil {
 		return e
 	}
-	return errLogout()
+	return errLogout(c)
 }

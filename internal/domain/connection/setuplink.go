@@ -260,14 +260,14 @@ func (s *Service) ownLink(ctx context.Context, p principal.Principal, intents ..
 
 // SetUp makes the draft of a connection that a link is for, or changes it, or renews what a connection proves itself
 // with, as the link's intent says. It decides about no roles, no provisioning and no trust: that is the organization's.
-func (s *Service) SetUp(ctx context.Context, p principal.Principal, kind Kind, name string,
+func (s *Service) SetUp(ctx context.Context, p principal.Principal, kind Kind, name string, judge Judge,
 	change func(c *Connection) error) (Connection, error) {
 	l, err := s.ownLink(ctx, p, ForSSO, ForCertificate)
 	if err != nil {
 		return Connection{}, err
 	}
 	if l.Intent == ForCertificate {
-		return s.Update(ctx, p, l.Connection, func(c *Connection) error { return renew(c, change) })
+		return s.Update(ctx, p, l.Connection, func(c *Connection) error { return s.renew(c, judge, change) })
 	}
 	if l.Connection != "" {
 		before, err := s.Get(ctx, p, l.Connection)
@@ -323,7 +323,7 @@ func decideNothing(c *Connection, change func(c *Connection) error) error {
 }
 
 // renew makes a change of what a connection proves itself with, and of nothing else: the provider stays the same.
-func renew(c *Connection, change func(c *Connection) error) error {
+func (s *Service) renew(c *Connection, judge Judge, change func(c *Connection) error) error {
 	fresh := *c
 	if err := change(&fresh); err != nil {
 		return err
@@ -337,7 +337,7 @@ func renew(c *Connection, change func(c *Connection) error) error {
 		}
 	}
 	if c.Assertion != nil && fresh.Assertion != nil {
-		if err := c.Assertion.sameProvider(fresh.Assertion); err != nil {
+		if err := s.sameProvider(*c, fresh.Assertion, judge); err != nil {
 			return err
 		}
 		was := *c.Assertion
@@ -350,21 +350,19 @@ func renew(c *Connection, change func(c *Connection) error) error {
 	return nil
 }
 
-// sameProvider refuses metadata that could be somebody else's who only calls themselves the same: as when it is read
-// again, one of the former keys must still be there, and people be sent to the same host.
-func (a *Assertion) sameProvider(fresh *Assertion) error {
-	shared := slices.ContainsFunc(fresh.Certificates, func(c Certificate) bool {
-		return slices.ContainsFunc(a.Certificates, func(f Certificate) bool { return f.Fingerprint == c.Fingerprint })
-	})
-	switch {
-	case fresh.EntityID != a.EntityID:
-		return fault.Invalidf("saml.metadata", "must be that of the same provider, %s", a.EntityID)
-	case !shared:
-		return fault.Invalidf("saml.metadata", "has none of the former keys. Send it with the new certificate beside "+
-			"the former one, or ask an administrator to take it over")
-	case hostOf(fresh.SignInURL) != hostOf(a.SignInURL):
-		return fault.Invalidf("saml.metadata", "sends people to another host. Ask an administrator to take it over")
-	case fresh.MetadataURL != "" && hostOf(fresh.MetadataURL) != hostOf(cmp.Or(a.MetadataURL, a.SignInURL)):
+// sameProvider refuses metadata that could be somebody else's who only calls themselves the same, by the rule for
+// metadata that is read again, and another place to read it from.
+func (s *Service) sameProvider(c Connection, fresh *Assertion, judge Judge) error {
+	held, err := judge(c, fresh)
+	if err != nil {
+		return err
+	}
+	if held != "" {
+		return fault.Invalidf("saml.metadata", "must be that of the same provider, with a new certificate beside a "+
+			"former one: %s. An administrator may take it over", held)
+	}
+	at := cmp.Or(c.Assertion.MetadataURL, c.Assertion.SignInURL)
+	if fresh.MetadataURL != "" && hostOf(fresh.MetadataURL) != hostOf(at) {
 		return fault.Invalidf("saml.metadataUrl", "must be at the provider's host")
 	}
 	return nil

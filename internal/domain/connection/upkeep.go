@@ -30,6 +30,10 @@ var warnBefore = []int{60, 30, 7}
 // word; empty: it is.
 type Refresh func(ctx context.Context, c Connection) (fresh *Assertion, held string, err error)
 
+// Judge tells why other metadata of a connection's provider is not taken over without an administrator's word; empty:
+// it is.
+type Judge func(c Connection, fresh *Assertion) (held string, err error)
+
 // LookAfter reads metadata again, and warns of what ends soon, for connections that were not looked after for a day, at
 // most limit of them.
 func (s *Service) LookAfter(ctx context.Context, limit int, refresh Refresh) error {

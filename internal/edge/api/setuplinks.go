@@ -192,7 +192,7 @@ type setUpInput struct {
 
 func (a *routes) setUp(ctx context.Context, c v1.Call, in *setUpInput) (*v1.Output[SetUpConnection], error) {
 	made, err := a.Connections.SetUp(ctx, c.Principal, connection.Kind(in.Body.Kind), in.Body.Name,
-		func(c *connection.Connection) error {
+		a.SSO.Suspicious, func(c *connection.Connection) error {
 			in.Body.apply(c)
 			if in.Body.SAML != nil && c.Kind == connection.SAML {
 				return a.SSO.Describe(ctx, c.Assertion)
